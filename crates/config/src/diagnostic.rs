@@ -1,0 +1,101 @@
+//! What is wrong with a configuration, in a form that both people and programs can read.
+
+use std::fmt;
+
+/// Index of a loaded file in a [`crate::source::Sources`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId(pub u32);
+
+/// A range of bytes in one file; empty ranges point between two bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Span {
+    pub file: FileId,
+    pub start: u32,
+    pub end: u32,
+}
+
+impl Span {
+    pub fn new(file: FileId, start: usize, end: usize) -> Self {
+        Self { file, start: start as u32, end: end as u32 }
+    }
+
+    /// The smallest span that covers both; `other` must lie in the same file.
+    pub fn to(self, other: Self) -> Self {
+        Self { file: self.file, start: self.start.min(other.start), end: self.end.max(other.end) }
+    }
+}
+
+/// How bad it is. Only [`Severity::Error`] keeps a configuration from being loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth knowing (`.notice`, `.diag`).
+    Note,
+    /// Loads, but something has no effect, is old, or is risky.
+    Warning,
+    Error,
+}
+
+/// What kind of problem it is, so that tools can sort them without reading prose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// The text breaks the grammar.
+    Syntax,
+    /// A word that no version of the language knows.
+    Unknown,
+    /// A known word with a wrong or missing argument, or in the wrong place.
+    Invalid,
+    /// A name that nothing defines.
+    Reference,
+    /// The machine lacks something: a file, a name that does not resolve, a user, a variable.
+    Environment,
+    /// Part of the language that Plimsoll does not implement yet.
+    NotImplemented,
+    /// Part of the language that Plimsoll refuses on purpose.
+    Refused,
+    /// An old spelling that was understood.
+    Legacy,
+    /// Accepted without effect, because ignoring it is safe.
+    NoEffect,
+    /// Anything else worth saying.
+    Advice,
+}
+
+/// One problem: where, what, why, and the way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    pub severity: Severity,
+    pub kind: Kind,
+    pub span: Span,
+    /// One sentence, lower case, no final stop.
+    pub message: String,
+    /// Why it matters, or what was expected; shown as a note.
+    pub cause: Option<String>,
+    /// What to write instead; shown as help.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    pub fn error(kind: Kind, span: Span, message: impl fmt::Display) -> Self {
+        Self { severity: Severity::Error, kind, span, message: message.to_string(), cause: None, help: None }
+    }
+
+    pub fn warning(kind: Kind, span: Span, message: impl fmt::Display) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(kind, span, message) }
+    }
+
+    pub fn note(kind: Kind, span: Span, message: impl fmt::Display) -> Self {
+        Self { severity: Severity::Note, ..Self::error(kind, span, message) }
+    }
+
+    #[must_use]
+    pub fn cause(mut self, cause: impl fmt::Display) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+
+    #[must_use]
+    pub fn help(mut self, help: impl fmt::Display) -> Self {
+        self.help = Some(help.to_string());
+        self
+    }
+}

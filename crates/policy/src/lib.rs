@@ -1,0 +1,9 @@
+//! Every decision Plimsoll takes, as pure functions and state machines.
+//!
+//! Rooms: [`model`] (what a configuration means), [`balance`] (choosing servers), [`live`] (shared atomics).
+//! What is absent: sockets, clocks, files, threads. Time, chance and bytes are arguments.
+#![forbid(unsafe_code)]
+
+pub mod balance;
+pub mod live;
+pub mod model;

@@ -1,0 +1,603 @@
+//! The typed model: what a configuration means, as plain data.
+//!
+//! Every dialect ends here. A model holds no text positions, no sockets and no atomics; two equal models
+//! behave the same, so a reload is a comparison of two of these. Names are already resolved to ids,
+//! defaults are already applied, and every number is within its range.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use crate::balance::{BalanceSpec, HashSpec};
+
+/// Index of a frontend in [`Model::frontends`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FrontendId(pub u32);
+
+/// Index of a backend in [`Model::backends`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BackendId(pub u32);
+
+/// Index of a server in [`Backend::servers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServerId(pub u32);
+
+/// One whole configuration.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Model {
+    pub global: Global,
+    /// In order of definition; a `listen` section gives one frontend and one backend of the same name.
+    pub frontends: Vec<Frontend>,
+    pub backends: Vec<Backend>,
+}
+
+/// Settings of the process as a whole (`global` sections).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Global {
+    /// Worker threads; `None`: one per usable core.
+    pub worker_count: Option<u32>,
+    /// Highest number of concurrent client connections in the process; `None`: derived from the descriptor limit.
+    pub maxconn: Option<u32>,
+    pub logs: Vec<LogTarget>,
+    /// `log-tag`; `None`: the name the program was called by.
+    pub log_tag: Option<String>,
+    /// `log-send-hostname`: `Some("")` means the machine's own name.
+    pub log_hostname: Option<String>,
+    pub daemon: bool,
+    pub quiet: bool,
+    pub pidfile: Option<PathBuf>,
+    pub user: Option<String>,
+    pub group: Option<String>,
+    pub chroot: Option<PathBuf>,
+    pub node: Option<String>,
+    pub description: Option<String>,
+    pub stats_sockets: Vec<Bind>,
+    pub stats_timeout_ms: u64,
+    pub hard_stop_after_ms: Option<u64>,
+    pub grace_ms: u64,
+    /// `ulimit-n`; `None`: derived from `maxconn`.
+    pub descriptor_limit: Option<u32>,
+    pub tune: Tune,
+}
+
+/// Sizes and caps (`tune.*`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tune {
+    /// Longest message head, and the unit of buffering, in bytes (`tune.bufsize`).
+    pub buffer_bytes: u32,
+    /// Bytes of the buffer kept free for added headers (`tune.maxrewrite`).
+    pub rewrite_bytes: u32,
+    /// Most header fields in one message (`tune.http.maxhdr`).
+    pub max_fields: u32,
+    /// Longest logged request line in bytes (`tune.http.logurilen`).
+    pub log_uri_bytes: u32,
+    /// Most connections taken from a listener in one turn (`tune.maxaccept`).
+    pub max_accept: u32,
+    /// Most events taken from the kernel at once (`tune.maxpollevents`).
+    pub max_events: u32,
+    /// Socket buffers in bytes, when set (`tune.rcvbuf.*`, `tune.sndbuf.*`).
+    pub receive_buffer_client_bytes: Option<u32>,
+    pub receive_buffer_server_bytes: Option<u32>,
+    pub send_buffer_client_bytes: Option<u32>,
+    pub send_buffer_server_bytes: Option<u32>,
+    /// splice(2) for tunnels and large bodies (`-dS`, `nosplice` switch it off).
+    pub splice: bool,
+    /// Pipe capacity for splicing in bytes; `None`: ours (`tune.pipesize`).
+    pub pipe_bytes: Option<u32>,
+}
+
+impl Default for Tune {
+    fn default() -> Self {
+        Self {
+            buffer_bytes: 16_384,
+            rewrite_bytes: 1_024,
+            max_fields: 101,
+            log_uri_bytes: 1_024,
+            max_accept: 64,
+            max_events: 256,
+            receive_buffer_client_bytes: None,
+            receive_buffer_server_bytes: None,
+            send_buffer_client_bytes: None,
+            send_buffer_server_bytes: None,
+            splice: true,
+            pipe_bytes: None,
+        }
+    }
+}
+
+impl Default for Global {
+    fn default() -> Self {
+        Self {
+            worker_count: None,
+            maxconn: None,
+            logs: Vec::new(),
+            log_tag: None,
+            log_hostname: None,
+            daemon: false,
+            quiet: false,
+            pidfile: None,
+            user: None,
+            group: None,
+            chroot: None,
+            node: None,
+            description: None,
+            stats_sockets: Vec::new(),
+            stats_timeout_ms: 10_000,
+            hard_stop_after_ms: None,
+            grace_ms: 0,
+            descriptor_limit: None,
+            tune: Tune::default(),
+        }
+    }
+}
+
+/// Whether a proxy understands HTTP or only relays bytes (`mode`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    #[default]
+    Tcp,
+    Http,
+}
+
+/// Where clients come in (`frontend`, and the front half of `listen`).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Frontend {
+    pub name: String,
+    /// The identifier seen in statistics (`id`, or assigned from 2 upwards as HAProxy does).
+    pub number: u32,
+    pub mode: Mode,
+    /// `disabled`: kept in statistics, listens on nothing.
+    pub disabled: bool,
+    pub description: Option<String>,
+    pub binds: Vec<Bind>,
+    /// Most concurrent connections; `None`: the process's limit. Beyond it connections wait in the kernel's backlog.
+    pub maxconn: Option<u32>,
+    /// `backlog`; `None`: derived from `maxconn`.
+    pub backlog: Option<u32>,
+    pub timeouts: FrontendTimeouts,
+    /// First match wins; the conditions arrive with the rule language.
+    pub default_backend: Option<BackendId>,
+    pub persistence: ConnectionMode,
+    pub forward_for: Option<ForwardFor>,
+    pub log: LogSettings,
+    /// `option dontlognull`: a connection that sent nothing is not logged, and its end is not an error.
+    pub ignore_empty_connections: bool,
+    /// `option accept-unsafe-violations-in-http-request` (formerly `accept-invalid-http-request`).
+    pub lenient_request: bool,
+    /// `option clitcpka`.
+    pub keepalive_probes: bool,
+    /// `option tcp-smart-accept`, `option nolinger`, `option http-no-delay`.
+    pub linger_zero: bool,
+    pub low_latency: bool,
+    /// `option http-use-proxy-header`.
+    pub use_proxy_connection_header: bool,
+    pub error_files: Vec<ErrorFile>,
+}
+
+/// `None` means unbounded in HAProxy; resolution replaces a missing one by a bounded default and warns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FrontendTimeouts {
+    pub client_ms: Option<u64>,
+    /// The whole head must arrive within this; `None`: `client_ms` applies to each wait.
+    pub http_request_ms: Option<u64>,
+    /// Longest wait for the next request; `None`: `http_request_ms`, then `client_ms`.
+    pub http_keep_alive_ms: Option<u64>,
+    /// Inactivity once the client half-closed; `None`: `client_ms`.
+    pub client_fin_ms: Option<u64>,
+    pub tarpit_ms: Option<u64>,
+}
+
+/// Where requests go (`backend`, and the back half of `listen`).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Backend {
+    pub name: String,
+    /// See [`Frontend::number`]; both halves of a `listen` share one number.
+    pub number: u32,
+    pub mode: Mode,
+    pub disabled: bool,
+    pub description: Option<String>,
+    pub balance: BalanceSpec,
+    pub hash: HashSpec,
+    /// `hash-balance-factor`: 0 is off, otherwise at least 101 (per cent of the average load).
+    pub hash_balance_factor: u32,
+    pub hash_preserve_affinity: HashPreserveAffinity,
+    pub servers: Vec<Server>,
+    /// `option allbackups`: share the load among all backup servers instead of using the first.
+    pub all_backups: bool,
+    pub timeouts: BackendTimeouts,
+    pub retries: u32,
+    /// `option redispatch [N]`: 0 is off, 1 every retry, N every Nth retry, -N only the last N.
+    pub redispatch: i32,
+    pub retry_on: RetryOn,
+    pub reuse: Reuse,
+    pub persistence: ConnectionMode,
+    pub forward_for: Option<ForwardFor>,
+    /// Connections at which servers reach their full `maxconn` (`fullconn`); `None`: a tenth of the frontends' sum.
+    pub fullconn: Option<u32>,
+    /// `option abortonclose`: a queued request is dropped when its client leaves.
+    pub abort_on_close: bool,
+    /// `option http-buffer-request`: wait for the body before choosing a server.
+    pub buffer_request: bool,
+    pub lenient_response: bool,
+    /// `option srvtcpka`.
+    pub keepalive_probes: bool,
+    pub linger_zero: bool,
+    pub low_latency: bool,
+    /// `option prefer-last-server`.
+    pub prefer_last_server: bool,
+    /// Default source address of server connections (`source`).
+    pub source: Option<SocketAddr>,
+    pub log: LogSettings,
+    pub error_files: Vec<ErrorFile>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BackendTimeouts {
+    pub connect_ms: Option<u64>,
+    pub server_ms: Option<u64>,
+    /// Longest wait for a free slot; `None`: `connect_ms`.
+    pub queue_ms: Option<u64>,
+    pub server_fin_ms: Option<u64>,
+    /// Inactivity of an upgraded or TCP connection in both directions; `None`: client and server time-outs.
+    pub tunnel_ms: Option<u64>,
+    pub check_ms: Option<u64>,
+    pub tarpit_ms: Option<u64>,
+}
+
+/// `hash-preserve-affinity`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HashPreserveAffinity {
+    #[default]
+    Always,
+    MaxConn,
+    MaxQueue,
+}
+
+/// How connections outlive requests; the strictest of frontend and backend applies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConnectionMode {
+    #[default]
+    KeepAlive,
+    /// `option http-server-close`: the server's connection ends with the response.
+    ServerClose,
+    /// `option httpclose`: both do.
+    Close,
+}
+
+/// Which idle server connections a request may travel on (`http-reuse`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reuse {
+    Never,
+    #[default]
+    Safe,
+    Aggressive,
+    Always,
+}
+
+/// `option forwardfor`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardFor {
+    /// Clients in these networks are left alone.
+    pub except: Option<Network>,
+    pub header: String,
+    /// `if-none`: only when the request carries no such field.
+    pub if_none: bool,
+}
+
+/// An address and the number of leading bits that count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    pub address: IpAddr,
+    pub prefix: u8,
+}
+
+impl Network {
+    /// Whether `address` lies in the network; an IPv4 network also covers its IPv4-mapped form.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        fn covers(a: u128, b: u128, bits: u32, prefix: u8) -> bool {
+            let drop = bits - u32::from(prefix).min(bits);
+            drop >= bits || (a >> drop) == (b >> drop)
+        }
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => covers(u128::from(a.to_bits()), u128::from(b.to_bits()), 32, self.prefix),
+            (IpAddr::V6(a), IpAddr::V6(b)) => covers(a.to_bits(), b.to_bits(), 128, self.prefix),
+            _ => false,
+        }
+    }
+}
+
+/// The faults after which a request is tried again (`retry-on`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryOn(pub u32);
+
+impl RetryOn {
+    pub const NONE: Self = Self(0);
+    pub const CONN_FAILURE: Self = Self(1);
+    pub const EMPTY_RESPONSE: Self = Self(1 << 1);
+    pub const JUNK_RESPONSE: Self = Self(1 << 2);
+    pub const RESPONSE_TIMEOUT: Self = Self(1 << 3);
+    pub const ZERO_RTT_REJECTED: Self = Self(1 << 4);
+    /// Statuses, one bit each, in the order of [`RetryOn::STATUSES`].
+    pub const STATUSES: [u16; 11] = [401, 403, 404, 408, 421, 425, 429, 500, 501, 502, 503];
+    pub const STATUS_504: Self = Self(1 << 16);
+    const FIRST_STATUS_BIT: u32 = 5;
+
+    /// The bit of a status that may be retried on, or nothing.
+    pub fn status(status: u16) -> Self {
+        if status == 504 {
+            return Self::STATUS_504;
+        }
+        match Self::STATUSES.iter().position(|&known| known == status) {
+            Some(index) => Self(1 << (Self::FIRST_STATUS_BIT + index as u32)),
+            None => Self::NONE,
+        }
+    }
+
+    pub fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether any cause of `cause` is among these; false for [`RetryOn::NONE`].
+    pub fn covers(self, cause: Self) -> bool {
+        self.0 & cause.0 != 0
+    }
+}
+
+impl Default for RetryOn {
+    fn default() -> Self {
+        Self::CONN_FAILURE
+    }
+}
+
+/// A server of a backend.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    pub name: String,
+    /// `id`, or assigned from 1 upwards.
+    pub number: u32,
+    pub address: ServerAddress,
+    pub weight: u16,
+    pub backup: bool,
+    /// Starts in maintenance.
+    pub disabled: bool,
+    /// Most concurrent connections; `None`: no limit. Further requests queue.
+    pub maxconn: Option<u32>,
+    pub minconn: Option<u32>,
+    /// Most requests waiting in this server's own queue; `None`: no limit.
+    pub maxqueue: Option<u32>,
+    /// `pool-max-conn`: most idle connections kept; `None`: no limit of its own; 0: none are kept.
+    pub pool_max: Option<u32>,
+    /// `pool-purge-delay`: idle connections beyond need are closed after this long.
+    pub pool_purge_delay_ms: u64,
+    /// `max-reuse`: requests per connection beyond the first; `None`: no limit.
+    pub max_reuse: Option<u32>,
+    pub source: Option<SocketAddr>,
+    /// `hash-key`.
+    pub hash_key: HashKey,
+    pub cookie: Option<String>,
+    pub send_proxy: Option<ProxyHeader>,
+    /// `on-marked-down shutdown-sessions`, `redir` and checks arrive with their issues.
+    pub check: bool,
+    pub description: Option<String>,
+}
+
+impl Server {
+    /// A server with HAProxy's defaults.
+    pub fn new(name: impl Into<String>, address: ServerAddress) -> Self {
+        Self {
+            name: name.into(),
+            number: 0,
+            address,
+            weight: 1,
+            backup: false,
+            disabled: false,
+            maxconn: None,
+            minconn: None,
+            maxqueue: None,
+            pool_max: None,
+            pool_purge_delay_ms: 5_000,
+            max_reuse: None,
+            source: None,
+            hash_key: HashKey::Id,
+            cookie: None,
+            send_proxy: None,
+            check: false,
+            description: None,
+        }
+    }
+}
+
+/// What places a server on a consistent hash ring (`hash-key`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HashKey {
+    #[default]
+    Id,
+    Addr,
+    AddrPort,
+}
+
+/// The PROXY protocol header that opens a server connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyHeader {
+    V1,
+    V2,
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ServerAddress {
+    Inet { ip: IpAddr, port: ServerPort },
+    Unix(PathBuf),
+    /// A name in Linux's abstract socket space, without the leading zero.
+    Abstract(String),
+    /// Named but not resolved (yet): no traffic until it is.
+    Unresolved { host: String, port: ServerPort },
+}
+
+/// The port to connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ServerPort {
+    Fixed(u16),
+    /// The port the client connected to, plus this offset (no port written: 0).
+    Offset(i32),
+}
+
+/// A listening address with its options (`bind`, `stats socket`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bind {
+    pub address: BindAddress,
+    pub name: Option<String>,
+    /// `id`, or assigned from 1 upwards within the frontend.
+    pub number: u32,
+    pub maxconn: Option<u32>,
+    pub backlog: Option<u32>,
+    /// `accept-proxy`.
+    pub accept_proxy: bool,
+    /// `defer-accept`.
+    pub defer_accept: bool,
+    pub transparent: bool,
+    pub fast_open: bool,
+    /// `interface`.
+    pub interface: Option<String>,
+    /// `mss`; negative values are relative to the kernel's.
+    pub segment_bytes: Option<i32>,
+    /// `tcp-ut`.
+    pub user_timeout_ms: Option<u64>,
+    pub only_v6: Option<bool>,
+    /// Mode, owner and group of a unix socket.
+    pub unix: UnixOwner,
+    pub level: AccessLevel,
+    pub nice: i32,
+}
+
+impl Bind {
+    pub fn new(address: BindAddress) -> Self {
+        Self {
+            address,
+            name: None,
+            number: 0,
+            maxconn: None,
+            backlog: None,
+            accept_proxy: false,
+            defer_accept: false,
+            transparent: false,
+            fast_open: false,
+            interface: None,
+            segment_bytes: None,
+            user_timeout_ms: None,
+            only_v6: None,
+            unix: UnixOwner::default(),
+            level: AccessLevel::Operator,
+            nice: 0,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnixOwner {
+    /// Permission bits.
+    pub mode: Option<u32>,
+    pub user: Option<u32>,
+    pub group: Option<u32>,
+}
+
+/// What a command socket allows (`level`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AccessLevel {
+    User,
+    #[default]
+    Operator,
+    Admin,
+}
+
+/// Where a listener listens. A port range has become one bind per port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum BindAddress {
+    Inet(SocketAddr),
+    Unix(PathBuf),
+    Abstract(String),
+    /// A listening descriptor inherited from the parent process (`fd@N`).
+    Inherited(i32),
+}
+
+/// A status and the file whose whole content answers it (`errorfile`); the content is read at load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorFile {
+    pub status: u16,
+    pub content: Vec<u8>,
+}
+
+/// What and how a proxy logs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LogSettings {
+    /// `log global` has already been replaced by the global targets.
+    pub targets: Vec<LogTarget>,
+    pub format: LogFormat,
+    /// `log-tag` of the proxy.
+    pub tag: Option<String>,
+    /// `option dontlog-normal`.
+    pub skip_normal: bool,
+    /// `option logasap`.
+    pub as_soon_as_possible: bool,
+    /// `option log-separate-errors`: errors are logged one level higher.
+    pub separate_errors: bool,
+}
+
+/// The line that a session or an exchange leaves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `Connect from ... to ...`.
+    #[default]
+    Connect,
+    /// `option tcplog`.
+    Tcp,
+    /// `option httplog`; `true`: in CLF form.
+    Http { clf: bool },
+}
+
+/// One `log` line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogTarget {
+    pub address: LogAddress,
+    /// Longest message in bytes (`len`).
+    pub length_bytes: u32,
+    pub format: LogEnvelope,
+    /// `sample <ranges>:<size>`.
+    pub sample: Option<LogSample>,
+    /// 0–23.
+    pub facility: u8,
+    /// Messages less important than this are not sent (0 emerg … 7 debug).
+    pub level_max: u8,
+    /// Messages more important than this are sent as this level.
+    pub level_min: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogAddress {
+    Udp(SocketAddr),
+    /// A unix datagram socket such as `/dev/log`.
+    Unix(PathBuf),
+    Abstract(String),
+    /// An inherited or standard descriptor: `stdout` is 1, `stderr` 2, `fd@N` N.
+    Descriptor(i32),
+}
+
+/// The header before a log line (`format`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogEnvelope {
+    #[default]
+    Rfc3164,
+    Rfc5424,
+    Priority,
+    Short,
+    Timed,
+    Iso,
+    Raw,
+    Local,
+}
+
+/// Of each `period` messages those whose 1-based position lies in a range are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSample {
+    pub ranges: Vec<(u32, u32)>,
+    pub period: u32,
+}
