@@ -16,12 +16,20 @@ pub struct Span {
 
 impl Span {
     pub fn new(file: FileId, start: usize, end: usize) -> Self {
-        Self { file, start: start as u32, end: end as u32 }
+        Self {
+            file,
+            start: start as u32,
+            end: end as u32,
+        }
     }
 
     /// The smallest span that covers both; `other` must lie in the same file.
     pub fn to(self, other: Self) -> Self {
-        Self { file: self.file, start: self.start.min(other.start), end: self.end.max(other.end) }
+        Self {
+            file: self.file,
+            start: self.start.min(other.start),
+            end: self.end.max(other.end),
+        }
     }
 }
 
@@ -76,15 +84,28 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     pub fn error(kind: Kind, span: Span, message: impl fmt::Display) -> Self {
-        Self { severity: Severity::Error, kind, span, message: message.to_string(), cause: None, help: None }
+        Self {
+            severity: Severity::Error,
+            kind,
+            span,
+            message: message.to_string(),
+            cause: None,
+            help: None,
+        }
     }
 
     pub fn warning(kind: Kind, span: Span, message: impl fmt::Display) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(kind, span, message) }
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(kind, span, message)
+        }
     }
 
     pub fn note(kind: Kind, span: Span, message: impl fmt::Display) -> Self {
-        Self { severity: Severity::Note, ..Self::error(kind, span, message) }
+        Self {
+            severity: Severity::Note,
+            ..Self::error(kind, span, message)
+        }
     }
 
     #[must_use]

@@ -6,4 +6,8 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod condition;
 pub mod diagnostic;
+pub mod haproxy;
+pub mod source;
+pub mod suggest;
