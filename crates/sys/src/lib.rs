@@ -1,0 +1,27 @@
+//! Every system call and every line of `unsafe`.
+//!
+//! Safe, thin functions over what the kernel offers; Linux only. Each does one call (or one fixed sequence), takes
+//! and returns owned descriptors, and never decides anything. What a request is, when to wait and what to retry are
+//! questions of `engine`.
+//!
+//! | look in | for |
+//! |---|---|
+//! | [`address`] | where a socket listens or connects: internet, unix path, abstract name |
+//! | [`listen`], [`connect`] | making stream sockets, with their options |
+//! | [`socket`] | receiving, sending, closing, asking |
+//! | [`datagram`] | log lines to UDP and unix datagram sockets |
+//! | [`epoll`], [`event_fd`] | waiting, and waking a waiter from another thread |
+//! | [`pipe`] | moving bytes between sockets inside the kernel |
+//! | [`clock`], [`cpu`], [`limit`] | time, cores and processor time, descriptor limit |
+//! | [`signal`], [`process`], [`user`] | living as a service |
+
+pub mod address;
+pub mod clock;
+pub mod connect;
+pub mod epoll;
+pub mod event_fd;
+pub mod listen;
+pub mod pipe;
+pub mod socket;
+
+mod option;

@@ -1,0 +1,89 @@
+//! Connecting stream sockets.
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{self, SocketFlags, SocketType, sockopt};
+
+use crate::address::Address;
+use crate::listen::{bind_to_interface, set_buffers, set_transparent};
+use crate::option;
+use crate::socket::Keepalive;
+
+/// How to connect. Options that do not fit the kind of address are left alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConnectOptions {
+    /// The address to come from; port 0 lets the kernel choose when it connects.
+    pub source: Option<Address>,
+    /// The source need not belong to this machine (IP_TRANSPARENT).
+    pub transparent: bool,
+    /// Leave through this network interface.
+    pub interface: Option<String>,
+    /// Largest TCP segment, in bytes.
+    pub segment_bytes: Option<u32>,
+    /// How long sent bytes may stay unacknowledged before the connection is given up, in milliseconds.
+    pub user_timeout_ms: Option<u32>,
+    /// Congestion control algorithm, by its kernel name.
+    pub congestion: Option<String>,
+    pub receive_buffer_bytes: Option<u32>,
+    pub send_buffer_bytes: Option<u32>,
+    pub keepalive: Option<Keepalive>,
+}
+
+/// A connection, or the attempt at one.
+#[derive(Debug)]
+pub struct Connecting {
+    pub socket: OwnedFd,
+    /// Established already (unix sockets); otherwise it is when the socket becomes writable without an error.
+    pub done: bool,
+}
+
+/// Starts a connection with a new non-blocking socket. NODELAY is always set.
+pub fn connect(address: &Address, options: &ConnectOptions) -> io::Result<Connecting> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = net::socket_with(address.family(), SocketType::STREAM, flags, None)?;
+    let fd = socket.as_fd();
+    set_buffers(fd, options.receive_buffer_bytes, options.send_buffer_bytes)?;
+    if let Address::Inet(_) = address {
+        set_inet(fd, options)?;
+    }
+    match net::connect(fd, &address.encode()?) {
+        Ok(()) => Ok(Connecting { socket, done: true }),
+        Err(Errno::INPROGRESS) => Ok(Connecting {
+            socket,
+            done: false,
+        }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn set_inet(fd: BorrowedFd<'_>, options: &ConnectOptions) -> io::Result<()> {
+    sockopt::set_tcp_nodelay(fd, true)?;
+    if let Some(name) = &options.interface {
+        bind_to_interface(fd, name)?;
+    }
+    if let Some(bytes) = options.segment_bytes {
+        let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
+        option::set_int(fd, libc::IPPROTO_TCP, libc::TCP_MAXSEG, bytes)?;
+    }
+    if let Some(ms) = options.user_timeout_ms {
+        sockopt::set_tcp_user_timeout(fd, ms)?;
+    }
+    if let Some(name) = &options.congestion {
+        sockopt::set_tcp_congestion(fd, name)?;
+    }
+    if let Some(keepalive) = &options.keepalive {
+        crate::socket::set_keepalive(fd, keepalive)?;
+    }
+    if let Some(source) = &options.source {
+        if let (true, Address::Inet(source)) = (options.transparent, source) {
+            set_transparent(fd, *source)?;
+        }
+        // Lets many connections to different servers share one source port.
+        option::set_int(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
+        sockopt::set_socket_reuseaddr(fd, true)?;
+        net::bind(fd, &source.encode()?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,285 @@
+//! Listening stream sockets.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Gid, Mode, Uid};
+use rustix::io::Errno;
+use rustix::net::{self, SocketFlags, SocketType, sockopt};
+
+use crate::address::Address;
+use crate::option;
+use crate::socket::Keepalive;
+
+/// Longest accept queue we ask for when nothing is said; the kernel caps it with `net.core.somaxconn`.
+pub const BACKLOG_DEFAULT: u32 = 4_096;
+
+/// How to listen. Options that do not fit the kind of address are left alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenOptions {
+    /// Connections that may wait to be accepted.
+    pub backlog: u32,
+    /// Several sockets may listen on the same address; the kernel spreads connections over them.
+    pub reuse_port: bool,
+    /// Accepted sockets send small pieces at once (inherited, so that no call per connection is needed).
+    pub nodelay: bool,
+    /// A connection is accepted when its first bytes are there, or after about this many seconds; 0 is off.
+    pub defer_accept_seconds: u32,
+    /// Connections whose first bytes came with their SYN that may wait (TCP Fast Open); 0 is off.
+    pub fast_open_queue: u32,
+    /// Only connections that arrive on this network interface.
+    pub interface: Option<String>,
+    /// Largest TCP segment, in bytes.
+    pub segment_bytes: Option<u32>,
+    /// How long sent bytes may stay unacknowledged before the connection is given up, in milliseconds.
+    pub user_timeout_ms: Option<u32>,
+    /// Congestion control algorithm, by its kernel name.
+    pub congestion: Option<String>,
+    /// An IPv6 socket takes IPv6 only (`true`), IPv4 as well (`false`), or what the system says (`None`).
+    pub v6_only: Option<bool>,
+    /// The address need not belong to this machine, and connections to others may be accepted (IP_TRANSPARENT).
+    pub transparent: bool,
+    /// The address need not exist yet.
+    pub free_bind: bool,
+    pub receive_buffer_bytes: Option<u32>,
+    pub send_buffer_bytes: Option<u32>,
+    /// Accepted sockets are probed when silent (inherited).
+    pub keepalive: Option<Keepalive>,
+    /// Permission bits of a unix socket's file.
+    pub unix_mode: Option<u32>,
+    /// Owner of a unix socket's file.
+    pub unix_uid: Option<u32>,
+    /// Group of a unix socket's file.
+    pub unix_gid: Option<u32>,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self {
+            backlog: BACKLOG_DEFAULT,
+            reuse_port: true,
+            nodelay: true,
+            defer_accept_seconds: 0,
+            fast_open_queue: 0,
+            interface: None,
+            segment_bytes: None,
+            user_timeout_ms: None,
+            congestion: None,
+            v6_only: None,
+            transparent: false,
+            free_bind: false,
+            receive_buffer_bytes: None,
+            send_buffer_bytes: None,
+            keepalive: None,
+            unix_mode: None,
+            unix_uid: None,
+            unix_gid: None,
+        }
+    }
+}
+
+/// Binds and listens. The socket is non-blocking and closed on exec.
+///
+/// A unix path is taken over atomically: the new socket is bound beside it and renamed onto it, so that a client
+/// always finds a listener there. A file at that path which is not a socket is left alone and is an error.
+pub fn listen(address: &Address, options: &ListenOptions) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = net::socket_with(address.family(), SocketType::STREAM, flags, None)?;
+    let fd = socket.as_fd();
+    set_buffers(fd, options.receive_buffer_bytes, options.send_buffer_bytes)?;
+    match address {
+        Address::Inet(inet) => {
+            set_inet(fd, *inet, options)?;
+            net::bind(fd, &address.encode()?)?;
+            net::listen(fd, backlog(options))?;
+        }
+        Address::Unix(path) => listen_at_path(fd, path, options)?,
+        Address::Abstract(_) => {
+            net::bind(fd, &address.encode()?)?;
+            net::listen(fd, backlog(options))?;
+        }
+        Address::Unnamed => return Err(io::ErrorKind::InvalidInput.into()),
+    }
+    Ok(socket)
+}
+
+fn backlog(options: &ListenOptions) -> i32 {
+    i32::try_from(options.backlog).unwrap_or(i32::MAX)
+}
+
+pub(crate) fn set_buffers(
+    fd: BorrowedFd<'_>,
+    receive: Option<u32>,
+    send: Option<u32>,
+) -> io::Result<()> {
+    if let Some(bytes) = receive {
+        sockopt::set_socket_recv_buffer_size(fd, bytes as usize)?;
+    }
+    if let Some(bytes) = send {
+        sockopt::set_socket_send_buffer_size(fd, bytes as usize)?;
+    }
+    Ok(())
+}
+
+fn set_inet(fd: BorrowedFd<'_>, address: SocketAddr, options: &ListenOptions) -> io::Result<()> {
+    sockopt::set_socket_reuseaddr(fd, true)?;
+    sockopt::set_socket_reuseport(fd, options.reuse_port)?;
+    if let (SocketAddr::V6(_), Some(only)) = (address, options.v6_only) {
+        sockopt::set_ipv6_v6only(fd, only)?;
+    }
+    if options.transparent {
+        set_transparent(fd, address)?;
+    }
+    if options.free_bind {
+        sockopt::set_ip_freebind(fd, true)?;
+    }
+    if let Some(name) = &options.interface {
+        bind_to_interface(fd, name)?;
+    }
+    if options.nodelay {
+        sockopt::set_tcp_nodelay(fd, true)?;
+    }
+    if options.defer_accept_seconds > 0 {
+        let seconds = i32::try_from(options.defer_accept_seconds).unwrap_or(i32::MAX);
+        option::set_int(fd, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, seconds)?;
+    }
+    if options.fast_open_queue > 0 {
+        let length = i32::try_from(options.fast_open_queue).unwrap_or(i32::MAX);
+        option::set_int(fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, length)?;
+    }
+    if let Some(bytes) = options.segment_bytes {
+        let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
+        option::set_int(fd, libc::IPPROTO_TCP, libc::TCP_MAXSEG, bytes)?;
+    }
+    if let Some(ms) = options.user_timeout_ms {
+        sockopt::set_tcp_user_timeout(fd, ms)?;
+    }
+    if let Some(name) = &options.congestion {
+        sockopt::set_tcp_congestion(fd, name)?;
+    }
+    if let Some(keepalive) = &options.keepalive {
+        crate::socket::set_keepalive(fd, keepalive)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn set_transparent(fd: BorrowedFd<'_>, address: SocketAddr) -> io::Result<()> {
+    match address {
+        SocketAddr::V4(_) => option::set_int(fd, libc::IPPROTO_IP, libc::IP_TRANSPARENT, 1),
+        SocketAddr::V6(_) => option::set_int(fd, libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT, 1),
+    }
+}
+
+pub(crate) fn bind_to_interface(fd: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    option::set_bytes(fd, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, name.as_bytes())
+}
+
+fn listen_at_path(fd: BorrowedFd<'_>, path: &Path, options: &ListenOptions) -> io::Result<()> {
+    refuse_other_files(path)?;
+    let beside = beside(path);
+    remove_if_present(&beside)?;
+    net::bind(fd, &Address::Unix(beside.clone()).encode()?)?;
+    let finished = finish_path(fd, &beside, path, options);
+    if finished.is_err() {
+        let _ = std::fs::remove_file(&beside);
+    }
+    finished
+}
+
+fn finish_path(
+    fd: BorrowedFd<'_>,
+    beside: &Path,
+    path: &Path,
+    options: &ListenOptions,
+) -> io::Result<()> {
+    if let Some(mode) = options.unix_mode {
+        rustix::fs::chmod(beside, Mode::from_raw_mode(mode))?;
+    }
+    if options.unix_uid.is_some() || options.unix_gid.is_some() {
+        let owner = options.unix_uid.map(Uid::from_raw);
+        rustix::fs::chown(beside, owner, options.unix_gid.map(Gid::from_raw))?;
+    }
+    net::listen(fd, backlog(options))?;
+    std::fs::rename(beside, path)
+}
+
+/// A name of our own in the same directory, since rename(2) is atomic only within a file system.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    name.into()
+}
+
+fn refuse_other_files(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt as _;
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => Ok(()),
+        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn remove_if_present(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Takes one waiting connection, non-blocking and closed on exec; `None` when none waits.
+///
+/// Connections that died while waiting are skipped.
+#[inline]
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<Option<(OwnedFd, Address)>> {
+    loop {
+        match net::acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            Ok((socket, raw)) => {
+                let peer = raw.map_or(Address::Unnamed, |raw| Address::decode(&raw));
+                return Ok(Some((socket, peer)));
+            }
+            Err(Errno::AGAIN) => return Ok(None),
+            // The peer gave up, or a network error arrived ahead of accept (accept(2), "Error handling").
+            Err(
+                Errno::INTR
+                | Errno::CONNABORTED
+                | Errno::PROTO
+                | Errno::NETDOWN
+                | Errno::NETUNREACH
+                | Errno::NOPROTOOPT
+                | Errno::HOSTDOWN
+                | Errno::HOSTUNREACH
+                | Errno::OPNOTSUPP
+                | Errno::NONET,
+            ) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Whether an accept failed for want of descriptors or memory, which only time or closing others can mend.
+#[must_use]
+pub fn is_exhausted(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+    )
+}
+
+/// Makes an inherited descriptor ours: checks that it is a listening stream socket, makes it non-blocking and
+/// closed on exec, and tells its address.
+pub fn adopt(socket: OwnedFd) -> io::Result<(OwnedFd, Address)> {
+    if sockopt::socket_type(&socket)? != SocketType::STREAM || !sockopt::socket_acceptconn(&socket)?
+    {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the descriptor is not a listening stream socket",
+        ));
+    }
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    let address = crate::socket::local_address(socket.as_fd())?;
+    Ok((socket, address))
+}
