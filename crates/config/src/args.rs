@@ -1,8 +1,11 @@
 //! The cursor through the words of one line, shared by keywords, actions, probes and commands.
 
 use std::net::IpAddr;
+use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Kind, Span};
+use crate::values::{self, AddressText, Malformed, Network, TimeUnit};
 
 /// One word of a line after quotes, escapes and variables have been dealt with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,6 +61,7 @@ pub struct Args<'a> {
     line: Span,
     /// Where the text before the first word ends.
     start: u32,
+    warnings: Vec<Diagnostic>,
 }
 
 impl<'a> Args<'a> {
@@ -67,6 +71,7 @@ impl<'a> Args<'a> {
             next: 0,
             line,
             start: line.start,
+            warnings: Vec::new(),
         }
     }
 
@@ -127,11 +132,7 @@ impl<'a> Args<'a> {
     }
 
     /// An unsigned number within `range`.
-    pub fn number(
-        &mut self,
-        what: &str,
-        range: std::ops::RangeInclusive<u64>,
-    ) -> Result<u64, Diagnostic> {
+    pub fn number(&mut self, what: &str, range: RangeInclusive<u64>) -> Result<u64, Diagnostic> {
         let word = self.word(what)?;
         match word.text.parse::<u64>() {
             Ok(number) if range.contains(&number) => Ok(number),
@@ -170,6 +171,105 @@ impl<'a> Args<'a> {
         })
     }
 
+    /// A duration; a number without unit counts in `unit`, and the value is rounded up to whole units.
+    ///
+    /// Letters behind the unit, as in `5sec`, are a warning; see [`Args::warnings`].
+    pub fn duration(&mut self, what: &str, unit: TimeUnit) -> Result<Duration, Diagnostic> {
+        let word = self.word(what)?;
+        let found =
+            values::parse_duration(&word.text, unit).map_err(|fault| malformed(word, fault))?;
+        if found.trailing > 0 {
+            let meant = &word.text[..word.text.len() - found.trailing];
+            let message = format_args!("'{}' is read as '{meant}'", word.text);
+            self.warn(
+                Diagnostic::warning(Kind::Legacy, word.span, message)
+                    .cause("the units are us, ms, s, m, h and d")
+                    .help(format_args!("write '{meant}'")),
+            );
+        }
+        Ok(found.value)
+    }
+
+    /// A size in bytes within `range`.
+    pub fn size(&mut self, what: &str, range: RangeInclusive<u64>) -> Result<u64, Diagnostic> {
+        let word = self.word(what)?;
+        let size = values::parse_size(&word.text).map_err(|fault| malformed(word, fault))?;
+        if !range.contains(&size) {
+            let message = format_args!("{what} '{}' is out of range", word.text);
+            let (least, most) = (range.start(), range.end());
+            return Err(Diagnostic::error(Kind::Invalid, word.span, message)
+                .help(format_args!("write a size from {least} to {most} bytes")));
+        }
+        Ok(size)
+    }
+
+    /// A whole number of percent within `range`, written with its sign.
+    pub fn percent(&mut self, what: &str, range: RangeInclusive<u64>) -> Result<u64, Diagnostic> {
+        let word = self.word(what)?;
+        let digits = word.text.strip_suffix('%');
+        let number = digits.and_then(|digits| digits.parse().ok());
+        number
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| {
+                let message = format_args!("'{}' is not the percentage wanted here", word.text);
+                let (least, most) = (range.start(), range.end());
+                Diagnostic::error(Kind::Invalid, word.span, message).help(format_args!(
+                    "{what} is a whole number from {least}% to {most}%"
+                ))
+            })
+    }
+
+    /// `on` or `off`.
+    pub fn on_off(&mut self, what: &str) -> Result<bool, Diagnostic> {
+        let word = self.word(what)?;
+        match word.text.as_str() {
+            "on" => Ok(true),
+            "off" => Ok(false),
+            other => {
+                let message = format_args!("'{other}' is neither 'on' nor 'off'");
+                Err(Diagnostic::error(Kind::Invalid, word.span, message)
+                    .help(format_args!("{what} is 'on' or 'off'")))
+            }
+        }
+    }
+
+    /// An address. Variables count in it even outside of quotes.
+    pub fn address(&mut self, what: &str) -> Result<AddressText, Diagnostic> {
+        let word = self.word(what)?;
+        let text = word.expanded.as_deref().unwrap_or(&word.text);
+        read_address(word, text, 0)
+    }
+
+    /// One or more addresses in one word, between commas, as `bind` takes them.
+    pub fn addresses(&mut self, what: &str) -> Result<Vec<AddressText>, Diagnostic> {
+        let word = self.word(what)?;
+        let text = word.expanded.as_deref().unwrap_or(&word.text);
+        let mut offset = 0;
+        text.split(',')
+            .map(|part| {
+                let address = read_address(word, part, offset);
+                offset += part.len() + 1;
+                address
+            })
+            .collect()
+    }
+
+    /// An IP address or network such as `10.0.0.0/8`.
+    pub fn network(&mut self, what: &str) -> Result<Network, Diagnostic> {
+        let word = self.word(what)?;
+        Network::parse(&word.text).map_err(|fault| malformed(word, fault))
+    }
+
+    /// Notes something that is worth a warning but does not keep the line from being read.
+    pub fn warn(&mut self, warning: Diagnostic) {
+        self.warnings.push(warning);
+    }
+
+    /// Takes the warnings that the readers left behind; to be asked for when the line is done.
+    pub fn warnings(&mut self) -> Vec<Diagnostic> {
+        std::mem::take(&mut self.warnings)
+    }
+
     /// An error when words are left over.
     pub fn finish(&self) -> Result<(), Diagnostic> {
         match self.peek() {
@@ -195,5 +295,129 @@ impl<'a> Args<'a> {
             start: end,
             end,
         }
+    }
+}
+
+fn read_address(word: &Word, text: &str, offset: usize) -> Result<AddressText, Diagnostic> {
+    let span = blamed(word, offset..offset + text.len());
+    AddressText::parse(text, span).map_err(|mut fault| {
+        fault.at = fault.at.start + offset..fault.at.end + offset;
+        let problem = malformed(word, fault);
+        match &word.expanded {
+            None => problem,
+            // Most likely one of its variables is not set.
+            Some(expanded) => Diagnostic {
+                kind: Kind::Environment,
+                ..problem.cause(format_args!(
+                    "with its variables replaced it reads '{expanded}'"
+                ))
+            },
+        }
+    })
+}
+
+fn malformed(word: &Word, fault: Malformed) -> Diagnostic {
+    let problem = Diagnostic::error(Kind::Invalid, blamed(word, fault.at), fault.message);
+    match fault.help {
+        Some(help) => problem.help(help),
+        None => problem,
+    }
+}
+
+/// The span of a part of a word; the whole word when its text differs from what the file says.
+fn blamed(word: &Word, part: Range<usize>) -> Span {
+    let verbatim = !word.quoted
+        && word.raw.is_none()
+        && word.expanded.is_none()
+        && (word.span.end - word.span.start) as usize == word.text.len();
+    if !verbatim {
+        return word.span;
+    }
+    let start = word.span.start as usize;
+    Span::new(word.span.file, start + part.start, start + part.end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::FileId;
+
+    fn words(text: &str) -> Vec<Word> {
+        let mut start = 0;
+        text.split(' ')
+            .map(|word| {
+                let span = Span::new(FileId(0), start, start + word.len());
+                start += word.len() + 1;
+                Word::new(word, span)
+            })
+            .collect()
+    }
+
+    fn args(words: &[Word]) -> Args<'_> {
+        Args::new(words, words[0].span.to(words[words.len() - 1].span))
+    }
+
+    #[test]
+    fn readers_consume_what_they_accept() {
+        let words = words("x 30s 16k 50% on 10.0.0.0/8 :80,:81-82 h:1");
+        let mut args = args(&words);
+        assert!(args.take("x") && !args.take("x"));
+        let half_minute = Duration::from_secs(30);
+        assert_eq!(
+            args.duration("time", TimeUnit::Milliseconds),
+            Ok(half_minute)
+        );
+        assert_eq!(args.size("size", 1..=1 << 20), Ok(16384));
+        assert_eq!(args.percent("share", 0..=100), Ok(50));
+        assert_eq!(args.on_off("switch"), Ok(true));
+        assert_eq!(args.network("network").unwrap().prefix_bits, 8);
+        let binds = args.addresses("address").unwrap();
+        assert_eq!(binds[1].port, values::Port::Range(81, 82));
+        assert_eq!((binds[1].span.start, binds[1].span.end), (32, 38));
+        assert_eq!(
+            args.address("address").unwrap().port,
+            values::Port::Fixed(1)
+        );
+        assert_eq!(args.finish(), Ok(()));
+        let missing = args.word("a name").unwrap_err();
+        assert_eq!((missing.span.start, missing.span.end), (42, 42));
+    }
+
+    #[test]
+    fn errors_point_into_plain_words_and_at_others_as_a_whole() {
+        let mut list = words("a 1.2.3.4:http");
+        let problem = {
+            let mut args = args(&list);
+            args.next();
+            args.address("address").unwrap_err()
+        };
+        assert_eq!((problem.span.start, problem.span.end), (10, 14));
+        list[1].quoted = true;
+        let mut args = args(&list);
+        args.next();
+        let problem = args.address("address").unwrap_err();
+        assert_eq!((problem.span.start, problem.span.end), (2, 14));
+    }
+
+    #[test]
+    fn unset_variables_in_addresses_are_the_environments_fault() {
+        let mut list = words("fd@${x}");
+        list[0].expanded = Some("fd@".into());
+        let problem = args(&list).address("address").unwrap_err();
+        assert_eq!(problem.kind, Kind::Environment);
+        list[0].expanded = Some("fd@7".into());
+        let address = args(&list).address("address").unwrap();
+        assert_eq!(address.host, values::Host::Descriptor(7));
+    }
+
+    #[test]
+    fn spelled_out_units_are_a_warning() {
+        let list = words("5sec");
+        let mut args = args(&list);
+        let found = args.duration("time", TimeUnit::Milliseconds);
+        assert_eq!(found, Ok(Duration::from_secs(5)));
+        let warnings = args.warnings();
+        assert_eq!(warnings[0].message, "'5sec' is read as '5s'");
+        assert_eq!(args.warnings(), []);
     }
 }

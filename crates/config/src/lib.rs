@@ -11,3 +11,4 @@ pub mod diagnostic;
 pub mod haproxy;
 pub mod source;
 pub mod suggest;
+pub mod values;
