@@ -43,6 +43,17 @@ pub enum Severity {
     Error,
 }
 
+impl Severity {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// What kind of problem it is, so that tools can sort them without reading prose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -66,6 +77,24 @@ pub enum Kind {
     NoEffect,
     /// Anything else worth saying.
     Advice,
+}
+
+impl Kind {
+    /// The word for it, in programs' output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Syntax => "syntax",
+            Self::Unknown => "unknown",
+            Self::Invalid => "invalid",
+            Self::Reference => "reference",
+            Self::Environment => "environment",
+            Self::NotImplemented => "not-implemented",
+            Self::Refused => "refused",
+            Self::Legacy => "legacy",
+            Self::NoEffect => "no-effect",
+            Self::Advice => "advice",
+        }
+    }
 }
 
 /// One problem: where, what, why, and the way out.

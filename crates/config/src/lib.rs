@@ -9,6 +9,7 @@ pub mod args;
 pub mod condition;
 pub mod diagnostic;
 pub mod haproxy;
+pub mod render;
 pub mod source;
 pub mod suggest;
 pub mod values;
