@@ -1,0 +1,116 @@
+//! How other threads make a reactor listen.
+//!
+//! A mailbox carries no letters: it says "look again". What is new lies elsewhere (a channel, an atomic), and the
+//! hooks given to [`Reactor::on_mail`](super::Reactor::on_mail) look there. Notices that come faster than the
+//! reactor turns are one notice, and cost one system call.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Wake, Waker};
+
+use plimsoll_sys::event_fd::EventFd;
+
+use super::task::{TaskId, TaskTable};
+
+/// Notifies one reactor; may be sent to and used from any thread.
+#[derive(Clone, Debug)]
+pub struct Mailbox {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    event_fd: Arc<EventFd>,
+    /// A notice is on its way that the reactor has not seen.
+    pending: AtomicBool,
+    /// Tasks woken by real wakers. Bounded: a task enters once per waker handed out and wake.
+    woken: Mutex<Vec<TaskId>>,
+}
+
+impl Mailbox {
+    /// Has the reactor run its mail hooks, soon. Everything written before is visible to them.
+    pub fn notify(&self) {
+        self.shared.notify();
+    }
+}
+
+impl Shared {
+    fn notify(&self) {
+        if !self.pending.swap(true, Ordering::AcqRel) {
+            self.event_fd.signal();
+        }
+    }
+}
+
+/// The reactor's end of its mailbox.
+pub(super) struct Mail {
+    shared: Arc<Shared>,
+}
+
+impl Mail {
+    pub(super) fn new() -> io::Result<Self> {
+        let event_fd = Arc::new(EventFd::new()?);
+        let shared = Shared {
+            event_fd,
+            pending: AtomicBool::new(false),
+            woken: Mutex::default(),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    pub(super) fn event_fd(&self) -> &Arc<EventFd> {
+        &self.shared.event_fd
+    }
+
+    pub(super) fn mailbox(&self) -> Mailbox {
+        Mailbox {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    pub(super) fn waker(&self, task: TaskId) -> Waker {
+        Waker::from(Arc::new(RemoteWake {
+            task,
+            shared: Arc::clone(&self.shared),
+        }))
+    }
+
+    /// Makes the mailbox empty, and wakes what wakers have asked for.
+    ///
+    /// The order matters: a notice that comes behind the swap signals anew, so none is lost.
+    pub(super) fn receive(&self, tasks: &mut TaskTable) {
+        self.shared.event_fd.drain();
+        self.shared.pending.swap(false, Ordering::AcqRel);
+        let woken = std::mem::take(
+            &mut *self
+                .shared
+                .woken
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        woken.into_iter().for_each(|task| tasks.wake(task));
+    }
+}
+
+struct RemoteWake {
+    task: TaskId,
+    shared: Arc<Shared>,
+}
+
+impl Wake for RemoteWake {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.shared
+            .woken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(self.task);
+        self.shared.notify();
+    }
+}
