@@ -149,3 +149,67 @@ impl Diagnostic {
         self
     }
 }
+
+/// Most diagnostics that [`Diagnostics`] keeps; one more counts the rest.
+pub const DIAGNOSTICS_MAX: usize = 1000;
+
+/// A list of diagnostics that cannot grow without bound.
+#[derive(Clone, Debug, Default)]
+pub struct Diagnostics {
+    kept: Vec<Diagnostic>,
+    omitted: usize,
+    /// Stands for the omitted ones: the last place, the gravest severity.
+    rest: Option<(Span, Severity)>,
+}
+
+impl Diagnostics {
+    /// An empty list.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one, or counts it when there are [`DIAGNOSTICS_MAX`].
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        if self.kept.len() < DIAGNOSTICS_MAX {
+            self.kept.push(diagnostic);
+            return;
+        }
+        self.omitted += 1;
+        let gravest = self.rest.map_or(diagnostic.severity, |(_, severity)| {
+            severity.max(diagnostic.severity)
+        });
+        self.rest = Some((diagnostic.span, gravest));
+    }
+
+    /// The diagnostics in the order they came, and one that counts what was not kept.
+    pub fn into_vec(mut self) -> Vec<Diagnostic> {
+        if let Some((span, severity)) = self.rest {
+            let message = format_args!("{} more problems are not shown", self.omitted);
+            let note = Diagnostic::note(Kind::Advice, span, message);
+            self.kept.push(Diagnostic { severity, ..note });
+        }
+        self.kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_kept_is_counted_with_its_severity() {
+        let mut list = Diagnostics::new();
+        let place = |at| Span::new(FileId(0), at, at);
+        for at in 0..DIAGNOSTICS_MAX {
+            list.push(Diagnostic::note(Kind::Advice, place(at), "kept"));
+        }
+        assert_eq!(list.clone().into_vec().len(), DIAGNOSTICS_MAX);
+        list.push(Diagnostic::error(Kind::Syntax, place(7), "lost"));
+        list.push(Diagnostic::warning(Kind::Legacy, place(9), "lost"));
+        let all = list.into_vec();
+        assert_eq!(all.len(), DIAGNOSTICS_MAX + 1);
+        let last = &all[DIAGNOSTICS_MAX];
+        assert_eq!(last.message, "2 more problems are not shown");
+        assert_eq!((last.severity, last.span.start), (Severity::Error, 9));
+    }
+}

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod braces;
 pub mod condition;
 pub mod diagnostic;
 pub mod haproxy;

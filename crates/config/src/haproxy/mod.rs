@@ -11,11 +11,13 @@ use std::path::PathBuf;
 
 use crate::args::{Args, Word};
 use crate::condition::Conditions;
+#[cfg(doc)]
+use crate::diagnostic::DIAGNOSTICS_MAX;
 use crate::diagnostic::{Diagnostic, Severity, Span};
 use crate::source::{Environment, Loader, MemoryLoader, Sources};
 
 pub use blocks::BLOCK_DEPTH_MAX;
-pub use reader::{DIAGNOSTICS_MAX, EXPANDED_BYTES_MAX, WORDS_MAX};
+pub use reader::{EXPANDED_BYTES_MAX, WORDS_MAX};
 pub use words::{LINE_BYTES_MAX, LINE_WORDS_MAX};
 
 /// What the parser must know of the language.

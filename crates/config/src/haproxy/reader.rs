@@ -8,7 +8,7 @@ use super::words::{self, LineText, Surroundings, Words};
 use super::{Grammar, Line, Parsed, Section};
 use crate::args::Word;
 use crate::condition::{self, Conditions};
-use crate::diagnostic::{Diagnostic, FileId, Kind, Severity, Span};
+use crate::diagnostic::{Diagnostic, Diagnostics, FileId, Kind, Severity, Span};
 use crate::source::{Environment, FILE_BYTES_MAX, FILES_MAX, Loader};
 use crate::suggest;
 
@@ -18,16 +18,12 @@ pub const WORDS_MAX: usize = 4 << 20;
 /// Most bytes that variables may add to a configuration, all lines together.
 pub const EXPANDED_BYTES_MAX: usize = 64 << 20;
 
-/// Most diagnostics that are kept; one more counts the rest.
-pub const DIAGNOSTICS_MAX: usize = 1000;
-
 pub(crate) struct Reader<'a> {
     environment: &'a mut Environment,
     grammar: &'a Grammar,
     conditions: &'a dyn Conditions,
     parsed: Parsed,
-    /// Diagnostics beyond [`DIAGNOSTICS_MAX`].
-    omitted: Option<Omitted>,
+    diagnostics: Diagnostics,
     blocks: Blocks,
     /// Whether a section of this file is open.
     in_section: bool,
@@ -36,13 +32,6 @@ pub(crate) struct Reader<'a> {
     expanded_bytes: usize,
     /// Whether a total cap was hit, which ends the reading.
     full: bool,
-}
-
-#[derive(Debug)]
-struct Omitted {
-    count: usize,
-    severity: Severity,
-    last: Span,
 }
 
 impl<'a> Reader<'a> {
@@ -56,7 +45,7 @@ impl<'a> Reader<'a> {
             grammar,
             conditions,
             parsed: Parsed::default(),
-            omitted: None,
+            diagnostics: Diagnostics::new(),
             blocks: Blocks::default(),
             in_section: false,
             scope: None,
@@ -85,16 +74,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(crate) fn finish(mut self) -> Parsed {
-        if let Some(omitted) = self.omitted {
-            let message = format_args!("{} more problems are not shown", omitted.count);
-            let note = Diagnostic::note(Kind::Advice, omitted.last, message);
-            self.parsed.diagnostics.push(Diagnostic {
-                severity: omitted.severity,
-                ..note
-            });
+    pub(crate) fn finish(self) -> Parsed {
+        Parsed {
+            diagnostics: self.diagnostics.into_vec(),
+            ..self.parsed
         }
-        self.parsed
     }
 
     fn file(&mut self, path: &Path, loader: &dyn Loader) {
@@ -359,18 +343,7 @@ impl<'a> Reader<'a> {
     }
 
     fn report(&mut self, problem: Diagnostic) {
-        if self.parsed.diagnostics.len() < DIAGNOSTICS_MAX {
-            self.parsed.diagnostics.push(problem);
-            return;
-        }
-        let omitted = self.omitted.get_or_insert(Omitted {
-            count: 0,
-            severity: Severity::Note,
-            last: problem.span,
-        });
-        omitted.count += 1;
-        omitted.severity = omitted.severity.max(problem.severity);
-        omitted.last = problem.span;
+        self.diagnostics.push(problem);
     }
 }
 
@@ -545,15 +518,6 @@ mod tests {
         assert_eq!(kinds, [Kind::Unknown, Kind::Environment]);
         let gone = parsed.diagnostics[1].span.file;
         assert_eq!(parsed.sources.path(gone), Path::new("gone.cfg"));
-    }
-
-    #[test]
-    fn diagnostics_are_capped_and_counted() {
-        let parsed = read(&"'\n".repeat(DIAGNOSTICS_MAX + 5));
-        assert_eq!(parsed.diagnostics.len(), DIAGNOSTICS_MAX + 1);
-        let last = &parsed.diagnostics[DIAGNOSTICS_MAX];
-        assert_eq!(last.message, "5 more problems are not shown");
-        assert_eq!(last.severity, Severity::Error);
     }
 
     #[test]
