@@ -62,7 +62,8 @@ impl Address {
         let Ok(unix) = SocketAddrUnix::try_from(raw.clone()) else {
             return Self::Unnamed;
         };
-        if let Some(name) = unix.abstract_name() {
+        // An unnamed socket looks like an empty abstract name.
+        if let Some(name) = unix.abstract_name().filter(|name| !name.is_empty()) {
             return Self::Abstract(name.into());
         }
         match unix.path() {

@@ -87,3 +87,30 @@ fn set_inet(fd: BorrowedFd<'_>, options: &ConnectOptions) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_connection_comes_from_where_it_was_told_to() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let options = ConnectOptions {
+            source: Some(Address::Inet("127.0.0.3:0".parse().unwrap())),
+            ..ConnectOptions::default()
+        };
+        let connecting = connect(&Address::Inet(listener.local_addr().unwrap()), &options).unwrap();
+        let (_, peer) = listener.accept().unwrap();
+        assert_eq!(peer.ip().to_string(), "127.0.0.3");
+        crate::socket::take_error(connecting.socket.as_fd()).unwrap();
+        assert!(sockopt::tcp_nodelay(&connecting.socket).unwrap());
+    }
+
+    #[test]
+    fn a_path_nobody_listens_at_fails_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let nowhere = Address::Unix(directory.path().join("nowhere"));
+        assert!(connect(&nowhere, &ConnectOptions::default()).is_err());
+    }
+}

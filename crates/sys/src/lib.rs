@@ -18,10 +18,21 @@
 pub mod address;
 pub mod clock;
 pub mod connect;
+pub mod cpu;
+pub mod datagram;
 pub mod epoll;
 pub mod event_fd;
+pub mod limit;
 pub mod listen;
 pub mod pipe;
+pub mod process;
+pub mod signal;
 pub mod socket;
+pub mod user;
 
 mod option;
+
+pub use address::Address;
+pub use connect::ConnectOptions;
+pub use listen::{ListenOptions, is_exhausted};
+pub use socket::Keepalive;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Gid, Mode, Uid};
@@ -268,8 +268,8 @@ pub fn is_exhausted(error: &io::Error) -> bool {
     )
 }
 
-/// Makes an inherited descriptor ours: checks that it is a listening stream socket, makes it non-blocking and
-/// closed on exec, and tells its address.
+/// Makes a listening socket from elsewhere ours: checks that it is one, makes it non-blocking and closed on exec, and
+/// tells its address.
 pub fn adopt(socket: OwnedFd) -> io::Result<(OwnedFd, Address)> {
     if sockopt::socket_type(&socket)? != SocketType::STREAM || !sockopt::socket_acceptconn(&socket)?
     {
@@ -282,4 +282,142 @@ pub fn adopt(socket: OwnedFd) -> io::Result<(OwnedFd, Address)> {
     rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
     let address = crate::socket::local_address(socket.as_fd())?;
     Ok((socket, address))
+}
+
+/// A descriptor of our own for an inherited one, known by its number (`fd@3`).
+///
+/// The number itself stays open, since who else in the process goes by it cannot be known.
+pub fn inherited(number: i32) -> io::Result<OwnedFd> {
+    if number < 0 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: fcntl(2) touches no memory of ours, and answers EBADF for a number that is not open.
+    let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
+    if copy < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call has just made this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream, UdpSocket};
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::net::UnixStream;
+
+    fn loopback() -> Address {
+        Address::Inet("127.0.0.1:0".parse().unwrap())
+    }
+
+    /// Accepts within a second; the sockets are non-blocking.
+    fn accept_soon(listener: &OwnedFd) -> (OwnedFd, Address) {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(1);
+        loop {
+            if let Some(accepted) = accept(listener.as_fd()).unwrap() {
+                return accepted;
+            }
+            assert!(std::time::Instant::now() < deadline, "nobody came");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn tcp_options_are_set_and_inherited() {
+        let options = ListenOptions {
+            defer_accept_seconds: 1,
+            fast_open_queue: 16,
+            segment_bytes: Some(1_200),
+            user_timeout_ms: Some(30_000),
+            receive_buffer_bytes: Some(65_536),
+            keepalive: Some(Keepalive {
+                idle_seconds: Some(77),
+                interval_seconds: None,
+                count: Some(3),
+            }),
+            interface: Some("lo".into()),
+            ..ListenOptions::default()
+        };
+        let listener = listen(&loopback(), &options).unwrap();
+        let address = crate::socket::local_address(listener.as_fd())
+            .unwrap()
+            .inet()
+            .unwrap();
+        let mut client = TcpStream::connect(address).unwrap();
+        client.write_all(b"first").unwrap();
+        let (accepted, peer) = accept_soon(&listener);
+        assert_eq!(peer, Address::Inet(client.local_addr().unwrap()));
+        assert!(sockopt::tcp_nodelay(&accepted).unwrap());
+        assert_eq!(sockopt::tcp_user_timeout(&accepted).unwrap(), 30_000);
+        assert!(sockopt::socket_keepalive(&accepted).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&accepted).unwrap().as_secs(), 77);
+        let mut bytes = [0; 16];
+        assert_eq!(
+            crate::socket::receive(accepted.as_fd(), &mut bytes).unwrap(),
+            Some(5)
+        );
+    }
+
+    #[test]
+    fn several_sockets_share_a_port_only_when_asked_to() {
+        let first = listen(&loopback(), &ListenOptions::default()).unwrap();
+        let address = crate::socket::local_address(first.as_fd()).unwrap();
+        listen(&address, &ListenOptions::default()).unwrap();
+        let alone = ListenOptions {
+            reuse_port: false,
+            ..ListenOptions::default()
+        };
+        assert_eq!(
+            listen(&address, &alone).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
+    }
+
+    #[test]
+    fn a_unix_path_is_taken_over_but_other_files_are_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("front.sock");
+        let options = ListenOptions {
+            unix_mode: Some(0o600),
+            ..ListenOptions::default()
+        };
+        drop(listen(&Address::Unix(path.clone()), &options).unwrap());
+        let listener = listen(&Address::Unix(path.clone()), &options).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(
+            &std::fs::metadata(&path).unwrap().permissions(),
+        );
+        assert_eq!(mode & 0o777, 0o600);
+        let mut client = UnixStream::connect(&path).unwrap();
+        let (accepted, peer) = accept_soon(&listener);
+        assert_eq!(peer, Address::Unnamed);
+        crate::socket::send(accepted.as_fd(), b"welcome").unwrap();
+        drop(accepted);
+        let mut heard = String::new();
+        client.read_to_string(&mut heard).unwrap();
+        assert_eq!(heard, "welcome");
+        assert_eq!(
+            std::fs::read_dir(directory.path()).unwrap().count(),
+            1,
+            "nothing is left beside the socket"
+        );
+
+        let file = directory.path().join("file");
+        std::fs::write(&file, "precious").unwrap();
+        assert!(listen(&Address::Unix(file.clone()), &options).is_err());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
+    }
+
+    #[test]
+    fn only_listening_stream_sockets_are_adopted() {
+        let theirs = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (ours, address) = adopt(inherited(theirs.as_raw_fd()).unwrap()).unwrap();
+        assert_eq!(address, Address::Inet(theirs.local_addr().unwrap()));
+        assert!(accept(ours.as_fd()).unwrap().is_none(), "it does not block");
+        let datagram = UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert!(adopt(inherited(datagram.as_raw_fd()).unwrap()).is_err());
+        assert!(inherited(-1).is_err());
+        assert!(inherited(1_000_000).is_err());
+    }
 }
