@@ -259,14 +259,19 @@ impl Socket {
     // ---- Resting in a pool
 
     /// Nobody waits for this socket from now on. Anything that happens to it makes it stale, which is reported once by
-    /// [`Reactor::take_stale`] with `tag`. A socket that is stale already is reported as well.
-    pub fn park(&self, tag: u32) {
+    /// [`Reactor::take_stale`] with `tag`. `false`: it is stale already, will not be reported, and is of no more use.
+    #[must_use]
+    pub fn park(&self, tag: u32) -> bool {
         // A read that exactly filled its buffer leaves READ set though nothing may be there.
         if self.ready().intersects(Readiness::READ) && !self.hung_up() {
             let _ = self.try_peek(&mut [0]);
         }
+        if self.is_stale() {
+            return false;
+        }
         let first = self.core.sources.borrow_mut().park(self.id, tag);
         self.register_if(first);
+        true
     }
 
     /// Takes the socket out of its rest. `false`: it is stale and of no more use.

@@ -222,11 +222,7 @@ impl Sources {
         source.reader = None;
         source.writer = None;
         source.interest = Readiness::NONE;
-        if source.ready.intersects(READABLE_OR_OVER) {
-            self.stale.push(Stale { tag, socket: id });
-        } else {
-            source.parked = Some(tag);
-        }
+        source.parked = Some(tag);
         !std::mem::replace(&mut source.registered, true)
     }
 
