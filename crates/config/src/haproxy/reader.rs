@@ -281,7 +281,7 @@ impl<'a> Reader<'a> {
             _ if !self.blocks.active() => return Ok(()),
             _ => return self.message(directive, args),
         }
-        match args.first() {
+        match args.first().filter(|extra| !extra.text.is_empty()) {
             None => Ok(()),
             Some(extra) => {
                 let message = format_args!("nothing may follow '{}' on its line", directive.text);
@@ -311,7 +311,7 @@ impl<'a> Reader<'a> {
                 });
             }
         };
-        if let Some(extra) = args.get(1) {
+        if let Some(extra) = args.get(1).filter(|extra| !extra.text.is_empty()) {
             let message = format_args!("'{name}' takes one message");
             return Err(Diagnostic::error(Kind::Syntax, extra.span, message)
                 .help("put the message in quotes when it has several words"));
