@@ -3,12 +3,10 @@
 mod support;
 
 use plimsoll_config::args::Word;
-use plimsoll_config::braces::{self, Dialect};
 use plimsoll_config::condition;
-use plimsoll_config::diagnostic::{Diagnostic, FileId, Span};
+use plimsoll_config::diagnostic::{FileId, Span};
 use plimsoll_config::haproxy::{self, Parsed};
-use plimsoll_config::render;
-use plimsoll_config::source::{Environment, Sources};
+use plimsoll_config::source::Environment;
 use plimsoll_config::values::{self, AddressText, Network, TimeUnit};
 use proptest::prelude::*;
 
@@ -23,35 +21,6 @@ fn read(text: &[u8]) -> Parsed {
         &support::GRAMMAR,
         &support::Claims,
     )
-}
-
-fn within(span: Span, length: usize) {
-    assert!(span.start <= span.end, "{span:?}");
-    assert!(span.end as usize <= length, "{span:?} of {length}");
-}
-
-fn shown(diagnostics: &[Diagnostic], sources: &Sources, length: usize) {
-    for problem in diagnostics {
-        within(problem.span, length);
-        assert!(!render::one_line(problem, sources).is_empty());
-    }
-    let text = render::text(diagnostics, sources, render::Style::default());
-    assert_eq!(text.is_empty(), diagnostics.is_empty());
-    assert!(render::json(diagnostics, sources).ends_with("]\n"));
-}
-
-fn braces(statements: &[braces::Statement], length: usize) {
-    for statement in statements {
-        assert!(!statement.words.is_empty());
-        within(statement.span, length);
-        for word in &statement.words {
-            within(word.span, length);
-        }
-        if let Some(block) = &statement.block {
-            within(block.span, length);
-            braces(&block.statements, length);
-        }
-    }
 }
 
 /// Writes a word in one of the ways that read back as the same word.
@@ -73,26 +42,12 @@ fn write_word(word: &str, way: u8) -> String {
 proptest! {
     #[test]
     fn haproxy_reads_any_bytes(text in prop::collection::vec(any::<u8>(), 0..400)) {
-        let parsed = read(&text);
-        shown(&parsed.diagnostics, &parsed.sources, text.len());
+        support::read_haproxy(&text);
     }
 
     #[test]
     fn haproxy_reads_anything_that_looks_like_itself(text in r#"(global|frontend f|backend b| setenv A "\$A\$A"|unsetenv A|\.(if|elif|else|endif) ?[0-9!&|()]{0,4}|\.alert x|[a-c"'\\$#{}\[\]*\- \t\r.]{0,12}|\n){0,40}"#) {
-        let parsed = read(text.as_bytes());
-        shown(&parsed.diagnostics, &parsed.sources, text.len());
-        for section in &parsed.document.sections {
-            within(section.span, text.len());
-            for line in &section.lines {
-                within(line.span, text.len());
-                prop_assert!(!line.words.is_empty());
-                for word in &line.words {
-                    within(word.span, text.len());
-                    prop_assert!(!word.text.is_empty());
-                    prop_assert!(line.span.start <= word.span.start && word.span.end <= line.span.end);
-                }
-            }
-        }
+        support::read_haproxy(text.as_bytes());
     }
 
     #[test]
@@ -111,28 +66,19 @@ proptest! {
 
     #[test]
     fn braces_read_any_bytes(text in prop::collection::vec(any::<u8>(), 0..400)) {
-        for dialect in [Dialect::KEEPALIVED, Dialect::NGINX] {
-            let parsed = braces::parse(FileId(0), &text, &dialect);
-            braces(&parsed.statements, text.len());
-        }
+        support::read_braces(&text);
     }
 
     #[test]
     fn braces_read_anything_that_looks_like_themselves(text in r#"[ab{};"'\\#!$ \r\n]{0,80}"#) {
-        for dialect in [Dialect::KEEPALIVED, Dialect::NGINX] {
-            let parsed = braces::parse(FileId(0), text.as_bytes(), &dialect);
-            braces(&parsed.statements, text.len());
-            let mut sources = Sources::new();
-            sources.add("t.conf", text.clone().into_bytes());
-            shown(&parsed.diagnostics, &sources, text.len());
-        }
+        support::read_braces(text.as_bytes());
     }
 
     #[test]
     fn conditions_answer_or_explain(text in r#"([01]|!|&&|\|\||[()]| |,|"|'|\\|\$\{?A|streq|defined|feature|version_atleast|[a-z.\-]){0,20}"#) {
         let environment = Environment::new();
         if let Err(problem) = condition::evaluate(&text, &support::Claims, &environment) {
-            within(problem.span, text.len());
+            support::within(problem.span, text.len());
             prop_assert!(!problem.message.is_empty());
         }
     }
@@ -152,7 +98,7 @@ proptest! {
         let line = [word];
         let mut args = plimsoll_config::args::Args::new(&line, line[0].span);
         if let Err(problem) = args.addresses("address") {
-            within(problem.span, 5 + text.len());
+            support::within(problem.span, 5 + text.len());
         }
     }
 }

@@ -1,0 +1,29 @@
+//! Every input that the fuzzer was started from, or that once broke something, is read again.
+
+mod support;
+
+use std::path::Path;
+
+/// Reads every file of a corpus by the body of its fuzz target.
+fn replay(target: &str, body: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../fuzz/corpus")
+        .join(target);
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder).expect("the corpus is there") {
+        let path = entry.expect("the corpus can be listed").path();
+        body(&std::fs::read(&path).expect("the corpus can be read"));
+        files += 1;
+    }
+    assert!(files >= 5, "{target} has only {files} files");
+}
+
+#[test]
+fn config_haproxy() {
+    replay("config_haproxy", support::read_haproxy);
+}
+
+#[test]
+fn config_braces() {
+    replay("config_braces", support::read_braces);
+}

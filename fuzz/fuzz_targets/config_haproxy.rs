@@ -1,0 +1,7 @@
+//! The grammar of line sections, on any bytes.
+#![no_main]
+
+#[path = "../../crates/config/tests/support/mod.rs"]
+mod support;
+
+libfuzzer_sys::fuzz_target!(|text: &[u8]| support::read_haproxy(text));
