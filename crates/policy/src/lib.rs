@@ -7,3 +7,4 @@
 pub mod balance;
 pub mod live;
 pub mod model;
+pub mod queue;

@@ -1,22 +1,545 @@
 //! What changes while a plane lives: shared atomics that outlive it, found again by name.
+//!
+//! Every field may be read by any worker at any time; none is guarded by a lock. Numbers that decide
+//! something (slots) change by compare-and-swap; the others are read with relaxed ordering, because a choice
+//! made on a count that is a microsecond old is as good as any.
+//!
+//! What is absent: queues of waiting requests ([`crate::queue`]), traffic counters, health histories.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use crate::model;
+
+/// A server that is not being ramped up receives all of its weight: sixteen sixteenths.
+pub const RAMP_FULL: u32 = 16;
+
+/// Time after which an old response time has lost 63 % of its say, in nanoseconds.
+const RESPONSE_DECAY_NS: f32 = 10e9;
+
+/// What a server is taken to need while its first answers are still awaited, in nanoseconds.
+const RESPONSE_UNKNOWN_NS: f32 = 1e9;
+
+/// Run-time state of one backend, shared by all workers.
+#[derive(Debug, Default)]
+pub struct BackendLive {
+    /// Exchanges and tunnels in this backend, waiting ones included. Kept only while [`Self::counts`] is on.
+    current: AtomicU32,
+    /// Exchanges and tunnels now at a server. Kept only while [`Self::counts`] is on.
+    served: AtomicU32,
+    /// Requests in the backend's own queue, which wait for whichever server is free first.
+    pub queued: AtomicU32,
+    /// `fullconn`: at so many exchanges servers take their full `maxconn`; 0: `minconn` has no effect.
+    fullconn: AtomicU32,
+    counting: AtomicBool,
+    generation: AtomicU64,
+}
+
+/// A place in a backend, given back through [`BackendLive::leave`].
+#[derive(Debug)]
+#[must_use = "a visit that is not given back to BackendLive::leave is counted for ever"]
+pub struct Visit {
+    counted: bool,
+}
+
+impl BackendLive {
+    /// State for a backend that has just been configured.
+    pub fn new(backend: &model::Backend) -> Self {
+        let live = Self::default();
+        live.configure(backend);
+        live
+    }
+
+    /// Adopts what a new configuration says; counts go on.
+    pub fn configure(&self, backend: &model::Backend) {
+        let dynamic = backend
+            .servers
+            .iter()
+            .any(|server| server.minconn.is_some());
+        self.fullconn.store(backend.fullconn.unwrap_or(0), Relaxed);
+        self.counting
+            .store(dynamic || backend.hash_balance_factor > 0, Relaxed);
+        self.touch();
+    }
+
+    /// Whether anything in this backend looks at backend-wide counts: `minconn` or `hash-balance-factor`.
+    ///
+    /// Two more shared cache lines per request would be wasted on all others.
+    pub fn counts(&self) -> bool {
+        self.counting.load(Relaxed)
+    }
+
+    /// An exchange has been directed to this backend.
+    pub fn enter(&self) -> Visit {
+        let counted = self.counts();
+        if counted {
+            self.current.fetch_add(1, Relaxed);
+        }
+        Visit { counted }
+    }
+
+    /// It has ended, or gone to another backend.
+    pub fn leave(&self, visit: Visit) {
+        if visit.counted {
+            self.current.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// Exchanges in this backend while [`Self::counts`] is on, otherwise 0.
+    pub fn current(&self) -> u32 {
+        self.current.load(Relaxed)
+    }
+
+    /// Exchanges now at servers while [`Self::counts`] is on, otherwise 0.
+    pub fn served(&self) -> u32 {
+        self.served.load(Relaxed)
+    }
+
+    /// `fullconn`, 0 when there is none.
+    pub fn fullconn(&self) -> u32 {
+        self.fullconn.load(Relaxed)
+    }
+
+    pub fn set_fullconn(&self, fullconn: u32) {
+        self.fullconn.store(fullconn, Relaxed);
+    }
+
+    /// Rises with every change of a weight or a state: whoever holds an arrangement made at an older
+    /// generation should make a new one.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    fn touch(&self) {
+        self.generation
+            .fetch_add(1, std::sync::atomic::Ordering::Release);
+    }
+}
+
+/// Why a server takes no new requests; any combination may hold at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServerState(u32);
+
+impl ServerState {
+    pub const UP: Self = Self(0);
+    /// Health checks failed, or an operator said so.
+    pub const DOWN: Self = Self(1);
+    /// Finishes what it has; persistence may still bring it requests.
+    pub const DRAIN: Self = Self(1 << 1);
+    /// Out of service, by configuration or by an operator.
+    pub const MAINTENANCE: Self = Self(1 << 2);
+    /// Its name does not resolve.
+    pub const UNRESOLVED: Self = Self(1 << 3);
+    /// Its health checks ask for no new requests (`http-check disable-on-404`).
+    pub const STOPPING: Self = Self(1 << 4);
+
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether new requests that no persistence binds may go there.
+    pub fn is_usable(self) -> bool {
+        self == Self::UP
+    }
+}
 
 /// Run-time state of one server, shared by all workers.
-#[derive(Debug, Default)]
+///
+/// It has a cache line of its own, since every worker writes the counts for every request.
+#[derive(Debug)]
+#[repr(align(64))]
 pub struct ServerLive {
-    /// Exchanges or tunnels now served (`scur`).
+    /// Exchanges or tunnels now served (`scur`). Change it through [`Self::take`] and [`Self::release`].
     pub current: AtomicU32,
     /// Requests waiting for a slot of this server.
     pub queued: AtomicU32,
-    /// Peak-sensitive moving average of the response time, and when it was last touched; see `peak-ewma`.
-    pub response_ewma_ns: AtomicU64,
-    pub response_ewma_at_ns: AtomicU64,
+    maxconn: AtomicU32,
+    minconn: AtomicU32,
+    maxqueue: AtomicU32,
+    weight: AtomicU32,
+    ramp: AtomicU32,
+    state: AtomicU32,
+    /// A moving average: `f32` nanoseconds above, milliseconds of the last update below.
+    response: AtomicU64,
+    backend: Arc<BackendLive>,
+}
+
+/// A slot of a server, given back through [`ServerLive::release`].
+#[derive(Debug)]
+#[must_use = "a slot that is not given back to ServerLive::release stays taken for ever"]
+pub struct Slot {
+    counted: bool,
+}
+
+impl Default for ServerLive {
+    /// Up, weight 1, without limits, in a backend of its own.
+    fn default() -> Self {
+        Self {
+            current: AtomicU32::new(0),
+            queued: AtomicU32::new(0),
+            maxconn: AtomicU32::new(0),
+            minconn: AtomicU32::new(0),
+            maxqueue: AtomicU32::new(0),
+            weight: AtomicU32::new(1),
+            ramp: AtomicU32::new(RAMP_FULL),
+            state: AtomicU32::new(ServerState::UP.0),
+            response: AtomicU64::new(0),
+            backend: Arc::default(),
+        }
+    }
 }
 
 impl ServerLive {
+    /// State for a server that has just been configured.
+    pub fn new(server: &model::Server, backend: Arc<BackendLive>) -> Self {
+        let live = Self {
+            backend,
+            ..Self::default()
+        };
+        live.configure(server);
+        let disabled = if server.disabled {
+            ServerState::MAINTENANCE
+        } else {
+            ServerState::UP
+        };
+        live.state.store(disabled.0, Relaxed);
+        live
+    }
+
+    /// Adopts weight and limits of a new configuration; state and counts go on.
+    pub fn configure(&self, server: &model::Server) {
+        self.set_maxconn(server.maxconn.unwrap_or(0));
+        self.minconn.store(server.minconn.unwrap_or(0), Relaxed);
+        self.maxqueue.store(server.maxqueue.unwrap_or(0), Relaxed);
+        self.set_weight(u32::from(server.weight));
+    }
+
+    pub fn backend(&self) -> &Arc<BackendLive> {
+        &self.backend
+    }
+
+    // --- Load ---
+
     /// The load that `leastconn` and `random` compare: served plus waiting.
     pub fn load(&self) -> u32 {
-        self.current.load(Ordering::Relaxed).saturating_add(self.queued.load(Ordering::Relaxed))
+        self.current
+            .load(Relaxed)
+            .saturating_add(self.queued.load(Relaxed))
+    }
+
+    /// Most exchanges this server takes now, `minconn` considered; `None`: no limit.
+    pub fn limit(&self) -> Option<u32> {
+        let maxconn = self.maxconn.load(Relaxed);
+        if maxconn == 0 {
+            return None;
+        }
+        let minconn = self.minconn.load(Relaxed);
+        if minconn == 0 {
+            return Some(maxconn);
+        }
+        Some(crate::queue::dynamic_limit(
+            maxconn,
+            minconn,
+            self.backend.fullconn(),
+            self.backend.current(),
+        ))
+    }
+
+    /// Whether a request sent here now would be served at once: nobody waits and a slot is free.
+    pub fn has_room(&self) -> bool {
+        match self.limit() {
+            None => true,
+            Some(limit) => self.queued.load(Relaxed) == 0 && self.current.load(Relaxed) < limit,
+        }
+    }
+
+    /// Whether the server's own queue is at `maxqueue`; never without one.
+    pub fn queue_is_full(&self) -> bool {
+        let maxqueue = self.maxqueue.load(Relaxed);
+        maxqueue > 0 && self.queued.load(Relaxed) >= maxqueue
+    }
+
+    /// Takes a slot if one is free, without a look at who waits: for whoever is at the head of a queue.
+    ///
+    /// One atomic addition without a limit, one compare-and-swap loop with one.
+    pub fn take(&self) -> Option<Slot> {
+        match self.limit() {
+            None => {
+                self.current.fetch_add(1, Relaxed);
+            }
+            Some(limit) => {
+                self.current
+                    .fetch_update(Relaxed, Relaxed, |current| {
+                        (current < limit).then_some(current + 1)
+                    })
+                    .ok()?;
+            }
+        }
+        Some(self.counted())
+    }
+
+    /// Takes a slot even beyond the limit: for what must not wait, such as health checks over the data path.
+    pub fn take_beyond_limit(&self) -> Slot {
+        self.current.fetch_add(1, Relaxed);
+        self.counted()
+    }
+
+    fn counted(&self) -> Slot {
+        let counted = self.backend.counts();
+        if counted {
+            self.backend.served.fetch_add(1, Relaxed);
+        }
+        Slot { counted }
+    }
+
+    /// Gives a slot back. If anyone waits ([`Self::queued`], [`BackendLive::queued`]) it is their turn now.
+    pub fn release(&self, slot: Slot) {
+        self.current.fetch_sub(1, Relaxed);
+        if slot.counted {
+            self.backend.served.fetch_sub(1, Relaxed);
+        }
+    }
+
+    // --- Limits ---
+
+    /// `maxconn`, 0 for none.
+    pub fn maxconn(&self) -> u32 {
+        self.maxconn.load(Relaxed)
+    }
+
+    pub fn set_maxconn(&self, maxconn: u32) {
+        self.maxconn.store(maxconn, Relaxed);
+    }
+
+    /// `minconn`, 0 for none.
+    pub fn minconn(&self) -> u32 {
+        self.minconn.load(Relaxed)
+    }
+
+    /// `maxqueue`, 0 for none.
+    pub fn maxqueue(&self) -> u32 {
+        self.maxqueue.load(Relaxed)
+    }
+
+    // --- What an arrangement depends on ---
+
+    /// The weight an operator or the configuration gave, 0 to 256.
+    pub fn weight(&self) -> u32 {
+        self.weight.load(Relaxed)
+    }
+
+    /// Sets the weight; values above 256 count as 256.
+    pub fn set_weight(&self, weight: u32) {
+        let weight = weight.min(256);
+        if self.weight.swap(weight, Relaxed) != weight {
+            self.backend.touch();
+        }
+    }
+
+    /// How far a warming server (`slowstart`) is, in sixteenths of its weight.
+    pub fn ramp_sixteenths(&self) -> u32 {
+        self.ramp.load(Relaxed)
+    }
+
+    /// Sets the ramp, 1 to 16; other values count as the nearest of these.
+    pub fn set_ramp_sixteenths(&self, ramp: u32) {
+        let ramp = ramp.clamp(1, RAMP_FULL);
+        if self.ramp.swap(ramp, Relaxed) != ramp {
+            self.backend.touch();
+        }
+    }
+
+    pub fn state(&self) -> ServerState {
+        ServerState(self.state.load(Relaxed))
+    }
+
+    /// Adds a reason to stay away; whether that was news.
+    pub fn mark(&self, reason: ServerState) -> bool {
+        let before = ServerState(self.state.fetch_or(reason.0, Relaxed));
+        let news = !before.contains(reason);
+        if news {
+            self.backend.touch();
+        }
+        news
+    }
+
+    /// Removes a reason to stay away; whether that was news.
+    pub fn clear(&self, reason: ServerState) -> bool {
+        let before = self.state.fetch_and(!reason.0, Relaxed);
+        let news = before & reason.0 != 0;
+        if news {
+            self.backend.touch();
+        }
+        news
+    }
+
+    /// Whether a balancing algorithm may choose it: up, and a weight above 0.
+    pub fn is_usable(&self) -> bool {
+        self.state().is_usable() && self.weight() > 0
+    }
+
+    // --- Response times, for `peak-ewma` ---
+
+    /// Notes that a response took `response_ns`, at `now_ns` on the clock of [`crate::balance::Pick`].
+    ///
+    /// A slower answer than expected counts in full at once, a faster one bit by bit as time passes.
+    pub fn note_response(&self, response_ns: u64, now_ns: u64) {
+        let seen = (response_ns as f32).max(1.0);
+        // A lost race costs one sample of many; trying again would only add traffic on a hot cache line.
+        let before = self.response.load(Relaxed);
+        let (old, elapsed_ns) = unpack(before, now_ns);
+        let new = if seen >= old {
+            seen
+        } else {
+            let keep = (-elapsed_ns / RESPONSE_DECAY_NS).exp();
+            old * keep + seen * (1.0 - keep)
+        };
+        let _ = self
+            .response
+            .compare_exchange(before, pack(new, now_ns), Relaxed, Relaxed);
+    }
+
+    /// Notes an exchange that failed: a server that fails fast must not look like a fast server.
+    pub fn note_failure(&self, response_ns: u64, now_ns: u64) {
+        let (old, _) = unpack(self.response.load(Relaxed), now_ns);
+        let penalty = (old * 2.0).max(RESPONSE_UNKNOWN_NS) as u64;
+        self.note_response(response_ns.max(penalty), now_ns);
+    }
+
+    /// What one more request here is expected to cost: the decayed response time times all that is outstanding,
+    /// this one included. Comparable between servers of equal weight; divide by the weight for others.
+    pub fn expected_delay_ns(&self, now_ns: u64) -> f32 {
+        let outstanding = self.load() as f32;
+        let (response, elapsed_ns) = unpack(self.response.load(Relaxed), now_ns);
+        if response == 0.0 {
+            // Never heard of: worth one try, but not a crowd before the first answer.
+            return outstanding * RESPONSE_UNKNOWN_NS;
+        }
+        response * (-elapsed_ns / RESPONSE_DECAY_NS).exp() * (outstanding + 1.0)
+    }
+}
+
+fn pack(response_ns: f32, now_ns: u64) -> u64 {
+    u64::from(response_ns.to_bits()) << 32 | (now_ns / 1_000_000) & 0xffff_ffff
+}
+
+/// The stored average and its age in nanoseconds; ages beyond 24 days are clocks of other workers that run
+/// slightly behind, so they count as none.
+fn unpack(packed: u64, now_ns: u64) -> (f32, f32) {
+    let age_ms = ((now_ns / 1_000_000) as u32).wrapping_sub(packed as u32) as i32;
+    (
+        f32::from_bits((packed >> 32) as u32),
+        age_ms.max(0) as f32 * 1e6,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limited(maxconn: u32) -> ServerLive {
+        let live = ServerLive::default();
+        live.set_maxconn(maxconn);
+        live
+    }
+
+    #[test]
+    fn slots_end_at_the_limit_and_come_back() {
+        let live = limited(2);
+        let first = live.take().expect("the first of two");
+        let second = live.take().expect("the second of two");
+        assert!(live.take().is_none());
+        assert!(!live.has_room());
+        live.release(first);
+        assert!(live.has_room());
+        live.release(second);
+        assert_eq!(live.load(), 0);
+    }
+
+    #[test]
+    fn slots_are_exact_under_contention() {
+        let live = limited(7);
+        let most = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..20_000 {
+                        if let Some(slot) = live.take() {
+                            most.fetch_max(live.current.load(Relaxed), Relaxed);
+                            live.release(slot);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(live.current.load(Relaxed), 0);
+        assert!(most.load(Relaxed) <= 7);
+    }
+
+    #[test]
+    fn backend_counts_only_when_somebody_looks() {
+        let mut backend = model::Backend::default();
+        let live = Arc::new(BackendLive::new(&backend));
+        let server = ServerLive {
+            backend: Arc::clone(&live),
+            ..ServerLive::default()
+        };
+        let before = server.take().expect("no limit");
+        assert_eq!(live.served(), 0);
+
+        backend.hash_balance_factor = 150;
+        live.configure(&backend);
+        let after = server.take().expect("no limit");
+        assert_eq!(live.served(), 1);
+        // The slot taken before counting began must not be subtracted.
+        server.release(before);
+        assert_eq!(live.served(), 1);
+        server.release(after);
+        assert_eq!(live.served(), 0);
+    }
+
+    #[test]
+    fn generation_rises_with_changes_only() {
+        let live = ServerLive::default();
+        let start = live.backend().generation();
+        live.set_weight(1);
+        assert!(!live.clear(ServerState::DOWN));
+        assert_eq!(live.backend().generation(), start);
+        live.set_weight(2);
+        assert!(live.mark(ServerState::DOWN));
+        assert!(!live.mark(ServerState::DOWN));
+        assert!(live.clear(ServerState::DOWN));
+        assert_eq!(live.backend().generation(), start + 3);
+    }
+
+    #[test]
+    fn response_time_jumps_up_and_sinks_slowly() {
+        let second = 1_000_000_000;
+        let live = ServerLive::default();
+        assert_eq!(live.expected_delay_ns(0), 0.0);
+        live.note_response(1_000_000, second);
+        live.note_response(9_000_000, second);
+        assert_eq!(live.expected_delay_ns(second), 9e6);
+        live.note_response(1_000_000, 2 * second);
+        let soon = live.expected_delay_ns(2 * second);
+        assert!(soon < 9e6 && soon > 8e6, "{soon}");
+        live.note_response(1_000_000, 62 * second);
+        let later = live.expected_delay_ns(62 * second);
+        assert!(later < 1.1e6, "{later}");
+    }
+
+    #[test]
+    fn fast_failures_do_not_attract() {
+        let live = ServerLive::default();
+        live.note_response(1_000_000, 0);
+        live.note_failure(10_000, 1_000_000);
+        assert!(live.expected_delay_ns(1_000_000) >= 1e9);
+    }
+
+    #[test]
+    fn a_clock_slightly_behind_is_no_eternity() {
+        let live = ServerLive::default();
+        live.note_response(5_000_000, 10_000_000_000);
+        assert_eq!(live.expected_delay_ns(9_999_000_000), 5e6);
     }
 }
