@@ -213,14 +213,7 @@ impl Parser<'_> {
     }
 
     fn close(&mut self, at: Span) {
-        if !self.words.is_empty() && self.dialect.end == End::Semicolon {
-            let end = self.words[self.words.len() - 1].span;
-            let after = Span {
-                start: end.end,
-                ..end
-            };
-            self.error(after, "a ';' is missing here");
-        }
+        self.expect_end();
         self.flush(None);
         if self.beyond > 0 {
             self.beyond -= 1;
@@ -228,6 +221,18 @@ impl Parser<'_> {
             self.error(at, "this '}' closes nothing");
         } else {
             self.fold(at);
+        }
+    }
+
+    /// Reports a statement that should have been ended by a semicolon.
+    fn expect_end(&mut self) {
+        let last = self.words.last().map(|word| word.span);
+        if let Some(last) = last.filter(|_| self.dialect.end == End::Semicolon) {
+            let after = Span {
+                start: last.end,
+                ..last
+            };
+            self.error(after, "a ';' is missing here");
         }
     }
 
@@ -267,9 +272,7 @@ impl Parser<'_> {
     }
 
     fn finish(mut self, end: Span) -> Parsed {
-        if !self.words.is_empty() && self.dialect.end == End::Semicolon {
-            self.error(end, "a ';' is missing at the end of the file");
-        }
+        self.expect_end();
         self.flush(None);
         while self.levels.len() > 1 {
             let open = self.levels[self.levels.len() - 1].open;

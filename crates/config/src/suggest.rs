@@ -5,20 +5,20 @@ const WORD_BYTES_MAX: usize = 64;
 
 /// The candidate nearest to `word`, when it is near enough to be what was meant.
 ///
-/// Neighbouring letters swapped count as one slip. One slip is forgiven per three letters. A word that
+/// Neighbouring letters swapped count as one slip. One slip is forgiven, and one per three letters. A word that
 /// only differs in case, or in `-` and `_`, is always near. Among equals the first candidate wins.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.is_empty() || word.len() > WORD_BYTES_MAX {
         return None;
     }
     let folded = fold(word);
-    let allowed = folded.chars().count().div_ceil(3);
+    let allowed = (folded.chars().count() / 3).max(1);
     candidates
         .into_iter()
         .filter(|candidate| !candidate.is_empty() && candidate.len() <= WORD_BYTES_MAX)
         .map(|candidate| (strsim::osa_distance(&folded, &fold(candidate)), candidate))
         .filter(|(distance, candidate)| {
-            *distance <= allowed && *distance < candidate.chars().count()
+            *distance <= allowed && *distance < word.len().min(candidate.len())
         })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -42,6 +42,7 @@ mod tests {
             ("blance", Some("balance")),
             ("modes", Some("mode")),
             ("x", None),
+            ("ring", None),
             ("frobnicate", None),
             ("", None),
         ];

@@ -111,8 +111,11 @@ impl<'a> Reader<'a> {
     }
 
     fn lines(&mut self, file: FileId, text: &[u8]) {
-        let mut start = 0;
-        for (index, whole) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let mut start = self.byte_order_mark(file, text);
+        for (index, whole) in text[start..]
+            .split_inclusive(|byte| *byte == b'\n')
+            .enumerate()
+        {
             let (bytes, complete) = match whole.strip_suffix(b"\n") {
                 Some(bytes) => (bytes, true),
                 None => (whole, false),
@@ -135,6 +138,22 @@ impl<'a> Reader<'a> {
                 );
             }
         }
+    }
+
+    /// The length of a mark that some editors put before UTF-8 text, with a warning when it is there.
+    fn byte_order_mark(&mut self, file: FileId, text: &[u8]) -> usize {
+        const MARK: &[u8] = b"\xef\xbb\xbf";
+        if !text.starts_with(MARK) {
+            return 0;
+        }
+        let span = Span::new(file, 0, MARK.len());
+        let message = "this file begins with a byte order mark";
+        self.report(
+            Diagnostic::warning(Kind::Legacy, span, message)
+                .cause("HAProxy takes it for a part of the first word")
+                .help("save the file as UTF-8 without a byte order mark"),
+        );
+        MARK.len()
     }
 
     fn line(&mut self, line: LineText<'_>, number: u32) -> Result<(), Diagnostic> {
@@ -162,10 +181,7 @@ impl<'a> Reader<'a> {
         if let Some(hollow) = &words.hollow {
             return Err(words::hollow_error(hollow, self.environment));
         }
-        if line.bytes.ends_with(b"\\") && words.words.last().is_some_and(|w| w.text.ends_with('\\'))
-        {
-            self.no_continuation(line);
-        }
+        self.no_continuation(line, &words.words);
         self.statement(words.words)
     }
 
@@ -326,8 +342,14 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn no_continuation(&mut self, line: LineText<'_>) {
+    /// Says so when a line seems to go on behind a backslash.
+    fn no_continuation(&mut self, line: LineText<'_>, words: &[Word]) {
         let end = line.bytes.len();
+        let backslashes = line.bytes.iter().rev().take_while(|byte| **byte == b'\\');
+        let touches = |word: &Word| word.span.end == line.span(end, end).end;
+        if backslashes.count() % 2 == 0 || !words.last().is_some_and(touches) {
+            return;
+        }
         let span = line.span(end - 1, end);
         let message = "this backslash is taken as it is, and the line ends here";
         self.report(

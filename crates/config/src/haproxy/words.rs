@@ -52,7 +52,7 @@ impl LineText<'_> {
     }
 }
 
-/// A word that came out empty, and the unset variable that made it so.
+/// A word that came out empty, and the variable that made it so.
 #[derive(Clone, Debug)]
 pub(crate) struct Hollow {
     pub(crate) span: Span,
@@ -87,7 +87,7 @@ pub(crate) fn split(
         emptiable: false,
         word: None,
         opened: None,
-        unset: None,
+        blank: None,
         expanded: 0,
         out: Words::default(),
     };
@@ -114,7 +114,7 @@ struct Draft {
 
 /// The variable a reference names.
 enum Reference<'a> {
-    Known(Vec<u8>),
+    Known(&'a [u8], Vec<u8>),
     Unknown(&'a [u8]),
 }
 
@@ -129,8 +129,8 @@ struct Splitter<'a> {
     word: Option<Draft>,
     /// The first quote since the last word ended, while there is no word yet.
     opened: Option<usize>,
-    /// The first unset variable of the word.
-    unset: Option<String>,
+    /// The first variable in the word that had nothing to give.
+    blank: Option<String>,
     /// Bytes that came out of variables.
     expanded: usize,
     out: Words,
@@ -287,9 +287,9 @@ impl<'a> Splitter<'a> {
     fn resolve(&self, name: &'a [u8], start: usize) -> Result<Reference<'a>, Diagnostic> {
         let surroundings = self.surroundings;
         Ok(match name {
-            b".LINE" => Reference::Known(surroundings.line.to_string().into_bytes()),
-            b".FILE" => Reference::Known(surroundings.path.to_vec()),
-            b".SECTION" => Reference::Known(surroundings.section.to_vec()),
+            b".LINE" => Reference::Known(name, surroundings.line.to_string().into_bytes()),
+            b".FILE" => Reference::Known(name, surroundings.path.to_vec()),
+            b".SECTION" => Reference::Known(name, surroundings.section.to_vec()),
             [b'.', ..] => {
                 let span = self.line.span(start, start + name.len());
                 let text = String::from_utf8_lossy(name);
@@ -298,7 +298,7 @@ impl<'a> Splitter<'a> {
                     .help("the internal variables are .FILE, .LINE and .SECTION"));
             }
             _ => match surroundings.environment.get(name) {
-                Some(value) => Reference::Known(value.to_vec()),
+                Some(value) => Reference::Known(name, value.to_vec()),
                 None => Reference::Unknown(name),
             },
         })
@@ -314,14 +314,18 @@ impl<'a> Splitter<'a> {
     ) -> Result<(), Diagnostic> {
         self.emptiable &= !list;
         let value = match (reference, default) {
-            (Reference::Known(value), _) => value,
+            (Reference::Known(name, value), _) => {
+                if value.is_empty() && !list {
+                    self.note_blank(name);
+                }
+                value
+            }
             (Reference::Unknown(_), Some(default)) => default.to_vec(),
             (Reference::Unknown(_), None) if list => return Ok(()),
             (Reference::Unknown(name), None) => {
                 // It counts as a word, an empty one when nothing else is in it.
                 self.begin_word(start);
-                self.unset
-                    .get_or_insert_with(|| String::from_utf8_lossy(name).into_owned());
+                self.note_blank(name);
                 return Ok(());
             }
         };
@@ -340,6 +344,11 @@ impl<'a> Splitter<'a> {
             }
         }
         Ok(())
+    }
+
+    fn note_blank(&mut self, name: &[u8]) {
+        self.blank
+            .get_or_insert_with(|| String::from_utf8_lossy(name).into_owned());
     }
 
     fn push(&mut self, byte: u8, start: usize) -> &mut Draft {
@@ -363,7 +372,7 @@ impl<'a> Splitter<'a> {
 
     fn end_word(&mut self, end: usize) -> Result<(), Diagnostic> {
         self.opened = None;
-        let unset = self.unset.take();
+        let blank = self.blank.take();
         let Some(draft) = self.word.take() else {
             return Ok(());
         };
@@ -375,7 +384,7 @@ impl<'a> Splitter<'a> {
         if draft.bytes.is_empty() && self.out.hollow.is_none() {
             self.out.hollow = Some(Hollow {
                 span,
-                variable: unset,
+                variable: blank,
             });
         }
         let mut word = Word::from_bytes(draft.bytes, span);
@@ -403,15 +412,19 @@ pub(crate) fn hollow_error(hollow: &Hollow, environment: &Environment) -> Diagno
         return Diagnostic::error(Kind::Invalid, hollow.span, "this argument is empty")
             .cause("an empty argument would end the line and hide what follows it");
     };
-    let message = format_args!("variable '{name}' is not set, which leaves this argument empty");
+    let state = match environment.get(name) {
+        Some(_) => "empty",
+        None => "not set",
+    };
+    let message = format_args!("variable '{name}' is {state}, which leaves this argument empty");
     let known: Vec<_> = environment
         .iter()
         .filter_map(|(name, _)| std::str::from_utf8(name).ok())
         .collect();
-    let help = match suggest::nearest(name, known) {
+    let help = match suggest::nearest(name, known).filter(|near| near != name) {
         Some(near) => format!("did you mean '{near}'?"),
         None => format!(
-            "set '{name}' before the start, or give a default: \"${{{name}-value}}\"; \
+            "set '{name}' before the start; \"${{{name}-value}}\" has a default for when it is not set, and \
              \"${{{name}[*]}}\" drops an argument that is empty"
         ),
     };
@@ -584,6 +597,8 @@ mod tests {
         let hollow = |text: &str| words(text).unwrap().hollow;
         assert!(hollow("a b").is_none());
         assert!(hollow("a ''").unwrap().variable.is_none());
+        assert_eq!(hollow("a \"$EMPTY\"").unwrap().variable.unwrap(), "EMPTY");
+        assert!(hollow("a \"$EMPTY.\"").is_none());
         assert_eq!(hollow("a \"$NONE\" ''").unwrap().variable.unwrap(), "NONE");
         assert!(hollow("\"${NONE[*]}\"").is_none());
         let problem = hollow_error(&hollow("\"$EMPTI\"").unwrap(), &environment());
