@@ -16,7 +16,6 @@ use plimsoll_sys::pipe;
 #[derive(Debug)]
 pub(super) enum Handle {
     Kernel(OwnedFd),
-    #[expect(dead_code, reason = "the simulated driver makes them")]
     Virtual(u32),
 }
 
@@ -24,7 +23,6 @@ pub(super) enum Handle {
 #[derive(Debug)]
 pub(super) enum PipeHandle {
     Kernel(pipe::Pipe),
-    #[expect(dead_code, reason = "the simulated driver makes them")]
     Virtual(std::cell::RefCell<std::collections::VecDeque<u8>>),
 }
 
@@ -33,7 +31,6 @@ pub(super) enum PipeHandle {
 pub(super) enum Waited {
     /// Events were delivered, the time is up, or somebody sent mail.
     Done,
-    #[expect(dead_code, reason = "the simulated driver makes them")]
     /// Nothing can ever happen again. Only a simulated world knows that.
     Deadlocked,
 }

@@ -33,6 +33,11 @@ impl Mailbox {
     pub fn notify(&self) {
         self.shared.notify();
     }
+
+    /// Whether a notice is on its way.
+    pub(super) fn is_pending(&self) -> bool {
+        self.shared.pending.load(Ordering::Acquire)
+    }
 }
 
 impl Shared {

@@ -1,6 +1,6 @@
 //! The reactor: one thread's tasks, timers and sockets.
 //!
-//! Each worker thread owns one [`Reactor`]. It polls futures, waits for the kernel (or for a simulation)
+//! Each worker thread owns one [`Reactor`]. It polls futures, waits for the kernel (or for a [simulation](simulated))
 //! and wakes tasks by index. Nothing in here is shared with other threads except a [`Mailbox`]; nothing takes a lock
 //! on the way of a request. Unlike general executors it lacks work stealing, priorities and join handles.
 //!
@@ -32,6 +32,7 @@ mod listener;
 mod mailbox;
 mod pipe;
 mod scratch;
+pub mod simulated;
 mod socket;
 mod source;
 mod task;
@@ -247,6 +248,11 @@ impl Reactor {
     #[inline]
     pub fn wake(&self, task: TaskId) {
         self.core.tasks.borrow_mut().wake(task);
+    }
+
+    /// Has every task polled in the next turn: for news that concern all, such as the coming end.
+    pub fn wake_all(&self) {
+        self.core.tasks.borrow_mut().wake_all();
     }
 
     /// Drops a task, whatever it is doing. One that cancels itself ends when it next waits.

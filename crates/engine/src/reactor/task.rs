@@ -119,6 +119,13 @@ impl TaskTable {
         }
     }
 
+    /// Queues every task.
+    pub(super) fn wake_all(&mut self) {
+        for index in 0..self.slots.len() as u32 {
+            self.wake_index(index);
+        }
+    }
+
     pub(super) fn is_live(&self, id: TaskId) -> bool {
         self.slots
             .get(id.index as usize)
