@@ -1,13 +1,14 @@
 //! What changes while a plane lives: shared atomics that outlive it, found again by name.
 //!
-//! Every field may be read by any worker at any time; none is guarded by a lock. Numbers that decide
-//! something (slots) change by compare-and-swap; the others are read with relaxed ordering, because a choice
-//! made on a count that is a microsecond old is as good as any.
+//! Every field may be read by any worker at any time; none is guarded by a lock. Slots change by compare-and-swap
+//! in one total order with the counts of who waits; all else is relaxed, because a choice made on a count that is
+//! a microsecond old is as good as any.
 //!
 //! What is absent: queues of waiting requests ([`crate::queue`]), traffic counters, health histories.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 use crate::model;
 
@@ -107,12 +108,11 @@ impl BackendLive {
     /// Rises with every change of a weight or a state: whoever holds an arrangement made at an older
     /// generation should make a new one.
     pub fn generation(&self) -> u64 {
-        self.generation.load(std::sync::atomic::Ordering::Acquire)
+        self.generation.load(Acquire)
     }
 
     fn touch(&self) {
-        self.generation
-            .fetch_add(1, std::sync::atomic::Ordering::Release);
+        self.generation.fetch_add(1, Release);
     }
 }
 
@@ -269,7 +269,7 @@ impl ServerLive {
             }
             Some(limit) => {
                 self.current
-                    .fetch_update(Relaxed, Relaxed, |current| {
+                    .fetch_update(SeqCst, SeqCst, |current| {
                         (current < limit).then_some(current + 1)
                     })
                     .ok()?;
@@ -292,12 +292,19 @@ impl ServerLive {
         Slot { counted }
     }
 
-    /// Gives a slot back. If anyone waits ([`Self::queued`], [`BackendLive::queued`]) it is their turn now.
-    pub fn release(&self, slot: Slot) {
-        self.current.fetch_sub(1, Relaxed);
+    /// Gives a slot back; whether somebody waits for one, so that [`crate::queue::Waiting::grant`] is due.
+    pub fn release(&self, slot: Slot) -> bool {
         if slot.counted {
             self.backend.served.fetch_sub(1, Relaxed);
         }
+        // One total order with the announcement of whoever joins a queue and then tries for this slot.
+        self.current.fetch_sub(1, SeqCst);
+        self.somebody_waits()
+    }
+
+    /// Whether anyone waits for this server, or for any server of its backend.
+    pub fn somebody_waits(&self) -> bool {
+        self.queued.load(SeqCst) > 0 || self.backend.queued.load(SeqCst) > 0
     }
 
     // --- Limits ---
