@@ -546,6 +546,14 @@ mod tests {
     }
 
     #[test]
+    fn every_predicate_is_in_the_manual() {
+        let manual = include_str!("../../../docs/configuration-language.md");
+        for (name, _) in PREDICATES {
+            assert!(manual.contains(&format!("`{name}(")), "{name}");
+        }
+    }
+
+    #[test]
     fn nesting_is_bounded() {
         let nested = |depth: usize| format!("{}1{}", "(".repeat(depth), ")".repeat(depth));
         assert_eq!(ask(&nested(CONDITION_DEPTH_MAX)), Ok(true));

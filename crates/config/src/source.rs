@@ -13,12 +13,16 @@ use crate::diagnostic::{FileId, Span};
 /// Largest file that is read, in bytes; what lies beyond is refused with a diagnostic.
 pub const FILE_BYTES_MAX: usize = 16 << 20;
 
+/// Most bytes in one configuration, all files together.
+pub const TEXT_BYTES_MAX: usize = 128 << 20;
+
 /// Most files in one configuration.
 pub const FILES_MAX: usize = 4096;
 
 /// Fetches files for the parser.
 pub trait Loader {
-    /// The whole content of a file.
+    /// The whole content of a file. A loader of real files stops one byte behind [`FILE_BYTES_MAX`], so that a device
+    /// or a log given by mistake cannot fill the memory; the parser refuses what is longer.
     ///
     /// # Errors
     /// Whatever keeps it from being read; shown to the user as it is.

@@ -5,6 +5,8 @@
 
 mod blocks;
 mod reader;
+mod template;
+mod variables;
 pub(crate) mod words;
 
 use std::path::PathBuf;

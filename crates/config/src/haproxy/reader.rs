@@ -5,11 +5,11 @@ use std::path::Path;
 
 use super::blocks::Blocks;
 use super::words::{self, LineText, Surroundings, Words};
-use super::{Grammar, Line, Parsed, Section};
+use super::{Grammar, Line, Parsed, Section, template, variables};
 use crate::args::Word;
 use crate::condition::{self, Conditions};
 use crate::diagnostic::{Diagnostic, Diagnostics, FileId, Kind, Severity, Span};
-use crate::source::{Environment, FILE_BYTES_MAX, FILES_MAX, Loader};
+use crate::source::{Environment, FILE_BYTES_MAX, FILES_MAX, Loader, TEXT_BYTES_MAX};
 use crate::suggest;
 
 /// Most words in a configuration.
@@ -28,6 +28,9 @@ pub(crate) struct Reader<'a> {
     /// Whether a section of this file is open.
     in_section: bool,
     scope: Option<Word>,
+    /// Whether a placeholder of this file was reported.
+    template: bool,
+    text_bytes: usize,
     words: usize,
     expanded_bytes: usize,
     /// Whether a total cap was hit, which ends the reading.
@@ -49,6 +52,8 @@ impl<'a> Reader<'a> {
             blocks: Blocks::default(),
             in_section: false,
             scope: None,
+            template: false,
+            text_bytes: 0,
             words: 0,
             expanded_bytes: 0,
             full: false,
@@ -97,13 +102,19 @@ impl<'a> Reader<'a> {
                 return self.unreadable(path, Kind::Environment, &message);
             }
         };
-        if text.len() > FILE_BYTES_MAX {
-            let message = format!("this file is longer than {FILE_BYTES_MAX} bytes");
+        self.text_bytes += text.len();
+        if text.len() > FILE_BYTES_MAX || self.text_bytes > TEXT_BYTES_MAX {
+            self.full = true;
+            let message = format!(
+                "the configuration is too large: the limits are {FILE_BYTES_MAX} bytes in a file, and \
+                 {TEXT_BYTES_MAX} bytes in all"
+            );
             return self.unreadable(path, Kind::Syntax, &message);
         }
         let file = self.parsed.sources.add(path, text.clone());
         self.in_section = false;
         self.scope = None;
+        self.template = false;
         self.lines(file, &text);
         for problem in self.blocks.finish().collect::<Vec<_>>() {
             self.report(problem);
@@ -182,6 +193,7 @@ impl<'a> Reader<'a> {
             return Err(words::hollow_error(hollow, self.environment));
         }
         self.no_continuation(line, &words.words);
+        self.placeholder(line, &words.words)?;
         self.statement(words.words)
     }
 
@@ -237,7 +249,7 @@ impl<'a> Reader<'a> {
         let changes = section.keyword.text == self.grammar.environment_section;
         section.lines.push(Line { words, span });
         if changes && let Some(line) = section.lines.last() {
-            change_environment(self.environment, &line.words)?;
+            variables::change(self.environment, &line.words)?;
         }
         Ok(())
     }
@@ -342,6 +354,27 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// Refuses a line that is a statement of a template engine, and says once when one has a placeholder.
+    fn placeholder(&mut self, line: LineText<'_>, words: &[Word]) -> Result<(), Diagnostic> {
+        let end = words
+            .last()
+            .map_or(0, |word| word.span.end as usize - line.start);
+        let Some((part, statement)) = template::find(&line.bytes[..end]) else {
+            return Ok(());
+        };
+        let span = line.span(part.start, part.end);
+        if statement {
+            let message = "this line belongs to a template engine, not to a configuration";
+            return Err(Diagnostic::error(Kind::Syntax, span, message).help(template::HELP));
+        }
+        if !std::mem::replace(&mut self.template, true) {
+            let message = "this looks like a placeholder of a template engine";
+            let note = Diagnostic::note(Kind::Advice, span, message);
+            self.report(note.help(template::HELP));
+        }
+        Ok(())
+    }
+
     /// Says so when a line seems to go on behind a backslash.
     fn no_continuation(&mut self, line: LineText<'_>, words: &[Word]) {
         let end = line.bytes.len();
@@ -400,48 +433,6 @@ fn printable(line: LineText<'_>) -> Result<(), Diagnostic> {
     Err(Diagnostic::error(Kind::Syntax, span, message)
         .cause("HAProxy would take it for the end of the line and ignore what follows")
         .help("end every line with a line feed"))
-}
-
-/// Obeys `setenv`, `presetenv`, `unsetenv` and `resetenv`; other lines change nothing.
-fn change_environment(environment: &mut Environment, words: &[Word]) -> Result<(), Diagnostic> {
-    let (keyword, args) = (&words[0], &words[1..]);
-    match (keyword.text.as_str(), args) {
-        ("setenv", [name, value]) => environment.set(variable_name(name)?, value.bytes()),
-        ("presetenv", [name, value]) => {
-            let name = variable_name(name)?;
-            if environment.get(&name).is_none() {
-                environment.set(name, value.bytes());
-            }
-        }
-        ("setenv" | "presetenv", _) => {
-            let span = args.get(2).map_or(keyword.span, |extra| extra.span);
-            let message = format_args!("'{}' takes a name and a value", keyword.text);
-            return Err(Diagnostic::error(Kind::Invalid, span, message)
-                .help("put the value in quotes when it has several words"));
-        }
-        ("unsetenv", []) => {
-            let message = "'unsetenv' takes the names of variables";
-            return Err(Diagnostic::error(Kind::Invalid, keyword.span, message));
-        }
-        ("unsetenv", names) => {
-            for name in names {
-                environment.remove(variable_name(name)?);
-            }
-        }
-        ("resetenv", kept) => {
-            environment.retain(|name| kept.iter().any(|word| word.bytes() == name));
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-fn variable_name(word: &Word) -> Result<Vec<u8>, Diagnostic> {
-    if word.bytes().contains(&b'=') {
-        let message = "a variable's name cannot contain '='";
-        return Err(Diagnostic::error(Kind::Invalid, word.span, message));
-    }
-    Ok(word.bytes().to_vec())
 }
 
 #[cfg(test)]
@@ -550,5 +541,36 @@ mod tests {
         let parsed = read(&text);
         let last = parsed.diagnostics.last().expect("the cap is reported");
         assert!(last.message.contains("too large"), "{}", last.message);
+    }
+
+    #[test]
+    fn scopes_and_diagnosis_are_for_grammars_that_ask() {
+        let grammar = Grammar {
+            sections: &["agent"],
+            scopes: true,
+            diagnose: true,
+            ..GRAMMAR
+        };
+        let text = "agent a\n[first]\nagent b\n[second]\nagent c\n.diag \"seen\"\n";
+        let parsed = parse_text("t.cfg", text, &mut Environment::new(), &grammar, &Claims);
+        let scopes = parsed.document.sections.iter();
+        let scopes: Vec<_> = scopes
+            .map(|section| section.scope.as_ref().map(|scope| scope.text.as_str()))
+            .collect();
+        assert_eq!(scopes, [None, Some("first"), Some("second")]);
+        assert_eq!(parsed.diagnostics[0].message, "seen");
+    }
+
+    #[test]
+    fn files_are_bounded() {
+        let huge = vec![b'\n'; FILE_BYTES_MAX + 1];
+        let loader = MemoryLoader::new()
+            .file("huge.cfg", huge)
+            .file("next.cfg", "global\n");
+        let roots = ["huge.cfg", "next.cfg"].map(PathBuf::from);
+        let parsed = parse(&roots, &loader, &mut Environment::new(), &GRAMMAR, &Claims);
+        assert!(parsed.has_errors());
+        assert!(parsed.diagnostics[0].message.contains("too large"));
+        assert!(parsed.document.sections.is_empty());
     }
 }

@@ -501,6 +501,15 @@ mod tests {
     }
 
     #[test]
+    fn every_prefix_is_in_the_manual() {
+        let manual = include_str!("../../../../docs/configuration-language.md");
+        let names = PREFIXES.iter().map(|prefix| prefix.name);
+        for name in names.chain(MODIFIERS.map(|(name, _)| name)) {
+            assert!(manual.contains(&format!("`{name}")), "{name}");
+        }
+    }
+
+    #[test]
     fn errors_point_at_the_part_to_blame() {
         let cases = [
             ("", 0..0),
