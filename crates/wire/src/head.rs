@@ -21,10 +21,19 @@ pub struct Slice {
 }
 
 impl Slice {
+    pub(crate) fn new(start: usize, end: usize) -> Self {
+        Self {
+            start: start as u32,
+            end: end as u32,
+        }
+    }
+
+    /// As indices into the arena.
     pub fn range(self) -> Range<usize> {
         self.start as usize..self.end as usize
     }
 
+    /// Whether it spans nothing.
     pub fn is_empty(self) -> bool {
         self.start == self.end
     }
@@ -33,6 +42,7 @@ impl Slice {
 /// One header field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
+    /// In lower case, as HTTP/2 demands and HAProxy writes.
     pub name: Slice,
     /// Without surrounding white space.
     pub value: Slice,
@@ -57,6 +67,25 @@ pub enum FieldKind {
     Trailer,
     /// Removed by a rule or by the relay; encoders skip it.
     Removed,
+}
+
+impl FieldKind {
+    /// The kind of the field called `name`, which must be in lower case.
+    pub fn of(name: &[u8]) -> Self {
+        match name.len() {
+            2 if name == b"te" => Self::Te,
+            4 if name == b"host" => Self::Host,
+            6 if name == b"expect" => Self::Expect,
+            7 if name == b"upgrade" => Self::Upgrade,
+            7 if name == b"trailer" => Self::Trailer,
+            10 if name == b"connection" => Self::Connection,
+            10 if name == b"keep-alive" => Self::KeepAlive,
+            14 if name == b"content-length" => Self::ContentLength,
+            16 if name == b"proxy-connection" => Self::ProxyConnection,
+            17 if name == b"transfer-encoding" => Self::TransferEncoding,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// The version a peer spoke.
@@ -110,24 +139,35 @@ pub struct Head {
 impl Head {
     /// Forgets the message, keeps the memory.
     pub fn clear(&mut self) {
-        let (mut arena, mut fields) = (std::mem::take(&mut self.arena), std::mem::take(&mut self.fields));
+        let (mut arena, mut fields) = (
+            std::mem::take(&mut self.arena),
+            std::mem::take(&mut self.fields),
+        );
         arena.clear();
         fields.clear();
-        *self = Self { arena, fields, ..Self::default() };
+        *self = Self {
+            arena,
+            fields,
+            ..Self::default()
+        };
     }
 
+    /// What a slice of this head's arena spans.
     pub fn bytes(&self, slice: Slice) -> &[u8] {
         &self.arena[slice.range()]
     }
 
+    /// The request's method; empty in a response.
     pub fn method(&self) -> &[u8] {
         self.bytes(self.method)
     }
 
+    /// The request's target, in the form it was received; empty in a response.
     pub fn target(&self) -> &[u8] {
         self.bytes(self.target)
     }
 
+    /// The response's reason phrase; often empty.
     pub fn reason(&self) -> &[u8] {
         self.bytes(self.reason)
     }
@@ -142,29 +182,103 @@ impl Head {
 
     /// The values of all fields called `name` (compared without regard to case), in order.
     pub fn values<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        self.fields().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.fields()
+            .filter(move |(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 
-    /// Appends a field.
-    pub fn add(&mut self, name: &[u8], value: &[u8]) {
+    /// The value of the first field called `name`, compared without regard to case.
+    pub fn value<'a>(&'a self, name: &'a [u8]) -> Option<&'a [u8]> {
+        self.values(name).next()
+    }
+
+    /// The value of the first field of this kind: quicker than by name.
+    pub fn find(&self, kind: FieldKind) -> Option<&[u8]> {
+        let field = self.fields.iter().find(|field| field.kind == kind)?;
+        Some(self.bytes(field.value))
+    }
+
+    /// Whether an edit of this many bytes still fits ([`ARENA_BYTES_MAX`]).
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.arena.len().saturating_add(bytes) <= ARENA_BYTES_MAX
+    }
+
+    /// Appends a field, its name in lower case; CR, LF and NUL in the value become spaces (RFC 9110 section 5.5).
+    ///
+    /// Returns `false`, and changes nothing, when the arena is full.
+    pub fn add(&mut self, name: &[u8], value: &[u8]) -> bool {
+        if !self.has_room(name.len() + value.len() + 4) {
+            return false;
+        }
         let name = self.push(name);
-        let value = self.push(value);
-        self.fields.push(Field { name, value, kind: FieldKind::Other });
+        self.arena[name.range()].make_ascii_lowercase();
+        let kind = FieldKind::of(self.bytes(name));
+        // Laid out as on the wire, so that an encoder may copy it together with its neighbours.
+        self.arena.extend_from_slice(b": ");
+        let value = self.push_value(value);
+        self.arena.extend_from_slice(b"\r\n");
+        self.fields.push(Field { name, value, kind });
+        true
+    }
+
+    /// Replaces all fields called `name` by one, in the place of the first, or appends it.
+    ///
+    /// Returns `false`, and changes nothing, when the arena is full.
+    pub fn set(&mut self, name: &[u8], value: &[u8]) -> bool {
+        let present = |head: &Self, field: &Field| {
+            field.kind != FieldKind::Removed && head.bytes(field.name).eq_ignore_ascii_case(name)
+        };
+        let Some(first) = self.fields.iter().position(|field| present(self, field)) else {
+            return self.add(name, value);
+        };
+        if !self.has_room(value.len()) {
+            return false;
+        }
+        for index in first + 1..self.fields.len() {
+            if present(self, &self.fields[index]) {
+                self.fields[index].kind = FieldKind::Removed;
+            }
+        }
+        self.fields[first].value = self.push_value(value);
+        true
     }
 
     /// Removes every field called `name`.
     pub fn remove(&mut self, name: &[u8]) {
         for index in 0..self.fields.len() {
-            if self.bytes(self.fields[index].name).eq_ignore_ascii_case(name) {
+            if self
+                .bytes(self.fields[index].name)
+                .eq_ignore_ascii_case(name)
+            {
                 self.fields[index].kind = FieldKind::Removed;
+            }
+        }
+    }
+
+    /// Removes every field of this kind.
+    pub fn remove_kind(&mut self, kind: FieldKind) {
+        for field in &mut self.fields {
+            if field.kind == kind {
+                field.kind = FieldKind::Removed;
             }
         }
     }
 
     /// Copies bytes into the arena.
     pub fn push(&mut self, bytes: &[u8]) -> Slice {
-        let start = self.arena.len() as u32;
+        let start = self.arena.len();
         self.arena.extend_from_slice(bytes);
-        Slice { start, end: self.arena.len() as u32 }
+        Slice::new(start, self.arena.len())
+    }
+
+    /// Copies a field value into the arena, without the bytes that could end it on the wire.
+    fn push_value(&mut self, value: &[u8]) -> Slice {
+        let slice = self.push(value);
+        for byte in &mut self.arena[slice.range()] {
+            if matches!(*byte, b'\r' | b'\n' | 0) {
+                *byte = b' ';
+            }
+        }
+        slice
     }
 }

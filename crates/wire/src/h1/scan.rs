@@ -1,0 +1,510 @@
+//! The syntax of heads: lines, names, values. What fields mean is `framing`'s affair.
+//!
+//! The head is copied once into the arena and scanned there, so that names can be put into lower case in passing and
+//! spans need no translation. A scan that runs out of bytes is simply repeated when more have come.
+
+use std::fmt;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
+use super::{Limits, Parse};
+use crate::head::{ARENA_BYTES_MAX, Field, FieldKind, Head, Slice};
+
+/// Up to here input is copied without looking for the end of the head first.
+const BLIND_COPY_BYTES_MAX: usize = 1_024;
+/// Most bytes of blank lines skipped before a head (RFC 9112 section 2.2 asks for at least one line).
+const BLANK_BYTES_MAX: usize = 64;
+
+static HEAD_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
+
+/// Token bytes, with letters mapped to lower case; 0 for all others.
+pub(super) static NAME: [u8; 256] = name_table();
+/// Whether a byte may stand in a request target: visible ASCII except `#`, which starts a fragment.
+static TARGET: [bool; 256] = target_table();
+
+const fn name_table() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0_usize;
+    while byte < 256 {
+        let known = byte as u8;
+        if known.is_ascii_alphanumeric() || is_token_mark(known) {
+            table[byte] = known.to_ascii_lowercase();
+        }
+        byte += 1;
+    }
+    table
+}
+
+const fn is_token_mark(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'!' | b'#'
+            | b'$'
+            | b'%'
+            | b'&'
+            | b'\''
+            | b'*'
+            | b'+'
+            | b'-'
+            | b'.'
+            | b'^'
+            | b'_'
+            | b'`'
+            | b'|'
+            | b'~'
+    )
+}
+
+const fn target_table() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0x21;
+    while byte < 0x7f {
+        table[byte] = byte != b'#' as usize;
+        byte += 1;
+    }
+    table
+}
+
+/// A fault in a head that requests and responses have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HeadError {
+    /// A line feed without its carriage return (RFC 9112 section 2.2).
+    BareLineFeed,
+    /// A carriage return without its line feed (RFC 9112 section 2.2).
+    BareCarriageReturn,
+    /// A continuation line (RFC 9112 section 5.2).
+    FoldedLine,
+    NulByte,
+    /// A control byte other than tab.
+    ControlByte,
+    /// A line that starts with a colon.
+    EmptyName,
+    /// A byte in a name that is no token byte.
+    InvalidName,
+    /// White space between name and colon (RFC 9112 section 5.1).
+    SpaceBeforeColon,
+    /// A field line without a colon.
+    MissingColon,
+    /// More blank lines before the start line than anyone sends in good faith.
+    TooManyBlankLines,
+    TooManyFields,
+    /// The start line exceeds the limit.
+    StartLineTooLong,
+    /// Start line and fields exceed the limit.
+    TooLong,
+    /// Not a number, empty, or above 2^64 - 1 (RFC 9110 section 8.6).
+    InvalidContentLength,
+    /// Several lengths that differ.
+    ConflictingContentLengths,
+    /// Empty, or with empty members.
+    InvalidTransferEncoding,
+    /// `chunked` more than once (RFC 9112 section 7).
+    ChunkedTwice,
+    /// `chunked` followed by something else (RFC 9112 section 6.3).
+    ChunkedNotLast,
+    /// Codings without `chunked` at their end, so that nobody knows where the body ends.
+    ChunkedMissing,
+    /// A coding other than `chunked` before it, which a proxy cannot vouch for.
+    UnknownTransferEncoding,
+}
+
+impl HeadError {
+    /// A short stable name, for counters.
+    pub fn name(self) -> &'static str {
+        self.row().0
+    }
+
+    fn row(self) -> (&'static str, &'static str) {
+        match self {
+            Self::BareLineFeed => ("bare_line_feed", "a line ends without a carriage return"),
+            Self::BareCarriageReturn => (
+                "bare_carriage_return",
+                "a carriage return is not followed by a line feed",
+            ),
+            Self::FoldedLine => ("folded_line", "a field value continues on a second line"),
+            Self::NulByte => ("nul_byte", "a NUL byte stands in the head"),
+            Self::ControlByte => ("control_byte", "a control byte stands in the head"),
+            Self::EmptyName => ("empty_name", "a field has no name"),
+            Self::InvalidName => (
+                "invalid_name",
+                "a field name contains a byte that is not allowed there",
+            ),
+            Self::SpaceBeforeColon => (
+                "space_before_colon",
+                "white space stands before a field's colon",
+            ),
+            Self::MissingColon => ("missing_colon", "a field line has no colon"),
+            Self::TooManyBlankLines => (
+                "too_many_blank_lines",
+                "too many blank lines precede the head",
+            ),
+            Self::TooManyFields => ("too_many_fields", "the head has too many fields"),
+            Self::StartLineTooLong => ("start_line_too_long", "the start line is too long"),
+            Self::TooLong => ("head_too_long", "the head is too long"),
+            Self::InvalidContentLength => (
+                "invalid_content_length",
+                "Content-Length is not a number of bytes",
+            ),
+            Self::ConflictingContentLengths => (
+                "conflicting_content_lengths",
+                "several Content-Length values differ",
+            ),
+            Self::InvalidTransferEncoding => (
+                "invalid_transfer_encoding",
+                "Transfer-Encoding has an empty member",
+            ),
+            Self::ChunkedTwice => (
+                "chunked_twice",
+                "Transfer-Encoding names chunked more than once",
+            ),
+            Self::ChunkedNotLast => (
+                "chunked_not_last",
+                "chunked is not the last transfer coding",
+            ),
+            Self::ChunkedMissing => (
+                "chunked_missing",
+                "Transfer-Encoding does not end in chunked",
+            ),
+            Self::UnknownTransferEncoding => (
+                "unknown_transfer_encoding",
+                "Transfer-Encoding names a coding other than chunked",
+            ),
+        }
+    }
+}
+
+impl fmt::Display for HeadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.row().1)
+    }
+}
+
+impl std::error::Error for HeadError {}
+
+/// Why a scan stopped early: for want of bytes, or for good.
+#[derive(Debug)]
+pub(super) enum Stop<E> {
+    OutOfBytes,
+    Refused(E),
+}
+
+impl<E> From<E> for Stop<E> {
+    fn from(error: E) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// Reads a whole head: copies it into the arena, has `start_line` read the first line, then reads the fields.
+///
+/// `start_line` returns whether fields follow; they do not in HTTP/0.9.
+pub(super) fn head<E: From<HeadError>>(
+    input: &[u8],
+    head: &mut Head,
+    limits: &Limits,
+    start_line: impl FnOnce(&mut Scan<'_>, &mut Head) -> Result<bool, Stop<E>>,
+) -> Result<Parse, E> {
+    head.clear();
+    let blank = blank_bytes(input, limits)?;
+    let bytes_max = limits.bytes_max.min(ARENA_BYTES_MAX);
+    let window = &input[blank..];
+    let window = &window[..window.len().min(bytes_max)];
+    if window.is_empty() {
+        return Ok(Parse::Partial);
+    }
+    let mut arena = std::mem::take(&mut head.arena);
+    arena.extend_from_slice(until_end(window));
+    let mut scan = Scan {
+        bytes: &mut arena,
+        at: 0,
+        lenient: limits.lenient,
+    };
+    let outcome = match start_line(&mut scan, head) {
+        Ok(true) => scan
+            .fields(&mut head.fields, limits.fields_max)
+            .map_err(|stop| match stop {
+                Stop::OutOfBytes => Stop::OutOfBytes,
+                Stop::Refused(error) => Stop::Refused(E::from(error)),
+            }),
+        Ok(false) => Ok(()),
+        Err(stop) => Err(stop),
+    };
+    let end = scan.at;
+    arena.truncate(end);
+    head.arena = arena;
+    match outcome {
+        Ok(()) => Ok(Parse::Complete(blank + end)),
+        Err(Stop::Refused(error)) => Err(error),
+        Err(Stop::OutOfBytes) if window.len() < bytes_max => Ok(Parse::Partial),
+        Err(Stop::OutOfBytes) if memchr::memchr(b'\n', window).is_none() => {
+            Err(HeadError::StartLineTooLong.into())
+        }
+        Err(Stop::OutOfBytes) => Err(HeadError::TooLong.into()),
+    }
+}
+
+/// The part of `window` worth copying: up to the end of the head where that lies further down.
+fn until_end(window: &[u8]) -> &[u8] {
+    if window.len() <= BLIND_COPY_BYTES_MAX {
+        return window;
+    }
+    match HEAD_END.find(window) {
+        Some(end) => &window[..end + 4],
+        None => window,
+    }
+}
+
+/// How many bytes of blank lines precede the head (RFC 9112 section 2.2).
+fn blank_bytes(input: &[u8], limits: &Limits) -> Result<usize, HeadError> {
+    let mut at = 0;
+    loop {
+        match &input[at..] {
+            [b'\r', b'\n', ..] => at += 2,
+            [b'\n', ..] if limits.lenient => at += 1,
+            [b'\n', ..] => return Err(HeadError::BareLineFeed),
+            [b'\r'] => return Ok(input.len()),
+            [b'\r', ..] => return Err(HeadError::BareCarriageReturn),
+            _ => return Ok(at),
+        }
+        if at > BLANK_BYTES_MAX {
+            return Err(HeadError::TooManyBlankLines);
+        }
+    }
+}
+
+/// A cursor over the arena.
+pub(super) struct Scan<'a> {
+    pub(super) bytes: &'a mut [u8],
+    pub(super) at: usize,
+    pub(super) lenient: bool,
+}
+
+impl Scan<'_> {
+    /// The byte under the cursor.
+    pub(super) fn peek(&self) -> Result<u8, Stop<HeadError>> {
+        self.bytes.get(self.at).copied().ok_or(Stop::OutOfBytes)
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.at..]
+    }
+
+    /// Passes a run of token bytes, unchanged.
+    pub(super) fn token(&mut self) -> Slice {
+        let start = self.at;
+        let rest = self.rest();
+        self.at += rest
+            .iter()
+            .position(|&byte| NAME[byte as usize] == 0)
+            .unwrap_or(rest.len());
+        Slice::new(start, self.at)
+    }
+
+    /// Passes a run of bytes that may stand in a target; a lenient scan takes `#` and non-ASCII bytes too.
+    pub(super) fn target(&mut self) -> Slice {
+        let start = self.at;
+        let lenient = self.lenient;
+        let rest = self.rest();
+        let allowed = |byte: u8| TARGET[byte as usize] || lenient && (byte == b'#' || byte >= 0x80);
+        self.at += rest
+            .iter()
+            .position(|&byte| !allowed(byte))
+            .unwrap_or(rest.len());
+        Slice::new(start, self.at)
+    }
+
+    /// Passes spaces and tabs; says how many.
+    pub(super) fn blanks(&mut self) -> usize {
+        let rest = self.rest();
+        let count = rest
+            .iter()
+            .position(|&byte| byte != b' ' && byte != b'\t')
+            .unwrap_or(rest.len());
+        self.at += count;
+        count
+    }
+
+    /// Whether a line end lies under the cursor; passes it.
+    pub(super) fn line_end(&mut self) -> Result<bool, Stop<HeadError>> {
+        match self.rest() {
+            [b'\r', b'\n', ..] => self.at += 2,
+            [] | [b'\r'] => return Err(Stop::OutOfBytes),
+            [b'\r', ..] => return Err(HeadError::BareCarriageReturn.into()),
+            [b'\n', ..] if self.lenient => self.at += 1,
+            [b'\n', ..] => return Err(HeadError::BareLineFeed.into()),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Passes the fields and the empty line behind them.
+    pub(super) fn fields(
+        &mut self,
+        fields: &mut Vec<Field>,
+        fields_max: usize,
+    ) -> Result<(), Stop<HeadError>> {
+        while !self.line_end()? {
+            if fields.len() >= fields_max {
+                return Err(HeadError::TooManyFields.into());
+            }
+            if let Some(field) = self.field()? {
+                fields.push(field);
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes one field line. `None`: a lenient scan has dropped it.
+    fn field(&mut self) -> Result<Option<Field>, Stop<HeadError>> {
+        let name = self.name();
+        if self.peek()? != b':' || name.is_empty() {
+            self.odd_name(name)?;
+            self.value()?;
+            return Ok(None);
+        }
+        self.at += 1;
+        let value = self.value()?;
+        if value.start == name.end + 2 {
+            self.bytes[name.end as usize + 1] = b' '; // it may have been a tab
+        }
+        let kind = FieldKind::of(&self.bytes[name.range()]);
+        Ok(Some(Field { name, value, kind }))
+    }
+
+    /// Passes a run of token bytes and puts them into lower case.
+    fn name(&mut self) -> Slice {
+        let start = self.at;
+        let mut count = 0;
+        for byte in &mut self.bytes[start..] {
+            let lower = NAME[*byte as usize];
+            if lower == 0 {
+                break;
+            }
+            *byte = lower;
+            count += 1;
+        }
+        self.at += count;
+        Slice::new(start, self.at)
+    }
+
+    /// Judges a name that is not followed by a colon, or is empty; a lenient scan passes what it could drop.
+    #[cold]
+    fn odd_name(&mut self, name: Slice) -> Result<(), Stop<HeadError>> {
+        let error = match self.peek()? {
+            b' ' | b'\t' if name.is_empty() => HeadError::FoldedLine,
+            b' ' | b'\t' => HeadError::SpaceBeforeColon,
+            b'\r' | b'\n' => return Err(HeadError::MissingColon.into()),
+            b':' => return Err(HeadError::EmptyName.into()),
+            0 => HeadError::NulByte,
+            _ => HeadError::InvalidName,
+        };
+        let colon = memchr::memchr2(b':', b'\n', self.rest());
+        if !self.lenient {
+            return Err(error.into());
+        }
+        match colon {
+            Some(offset) if self.rest()[offset] == b':' => self.at += offset + 1,
+            Some(_) => return Err(HeadError::MissingColon.into()),
+            None => return Err(Stop::OutOfBytes),
+        }
+        Ok(())
+    }
+
+    /// Passes a field value and its line end; the blanks around it are left out of the span.
+    fn value(&mut self) -> Result<Slice, Stop<HeadError>> {
+        // Nearly always there is exactly one space.
+        match self.rest() {
+            [b' ', next, ..] if *next > b' ' => self.at += 1,
+            _ => {
+                self.blanks();
+            }
+        }
+        let mut start = self.at;
+        loop {
+            self.text()?;
+            let mut end = self.at;
+            if !self.line_end()? {
+                return Err(HeadError::ControlByte.into());
+            }
+            if matches!(self.peek()?, b' ' | b'\t') {
+                self.unfold(end)?;
+                continue;
+            }
+            while end > start && matches!(self.bytes[end - 1], b' ' | b'\t') {
+                end -= 1;
+            }
+            while start < end && matches!(self.bytes[start], b' ' | b'\t') {
+                start += 1; // the value began on a folded line
+            }
+            return Ok(self.spanned(start, end));
+        }
+    }
+
+    /// Passes what may stand in a value or a reason phrase: anything but control bytes.
+    pub(super) fn text(&mut self) -> Result<(), Stop<HeadError>> {
+        loop {
+            self.at += plain_prefix(self.rest());
+            match self.peek()? {
+                b'\r' | b'\n' => return Ok(()),
+                b'\t' => {}
+                0 if !self.lenient => return Err(HeadError::NulByte.into()),
+                _ if !self.lenient => return Err(HeadError::ControlByte.into()),
+                _ => {}
+            }
+            self.at += 1;
+        }
+    }
+
+    /// Replaces the line end at `from`, which the cursor has just passed, by spaces (RFC 9112 section 5.2).
+    #[cold]
+    fn unfold(&mut self, from: usize) -> Result<(), HeadError> {
+        if !self.lenient {
+            return Err(HeadError::FoldedLine);
+        }
+        self.bytes[from..self.at].fill(b' ');
+        Ok(())
+    }
+
+    /// The span of a value whose line the cursor has just passed.
+    fn spanned(&mut self, start: usize, end: usize) -> Slice {
+        // An encoder copies neighbours in one go where "\r\n" is all that lies between them; blanks before a bare
+        // line feed must not pass for that.
+        if self.lenient && self.at == end + 2 {
+            self.bytes[end..end + 2].copy_from_slice(b"\r\n");
+        }
+        Slice::new(start, end)
+    }
+}
+
+/// How many bytes at the start of `bytes` are neither control bytes nor DEL.
+fn plain_prefix(bytes: &[u8]) -> usize {
+    let mut words = bytes.chunks_exact(8);
+    let mut count = 0;
+    for word in &mut words {
+        let word = u64::from_le_bytes([
+            word[0], word[1], word[2], word[3], word[4], word[5], word[6], word[7],
+        ]);
+        let odd = control_marks(word);
+        if odd != 0 {
+            return count + (odd.trailing_zeros() / 8) as usize;
+        }
+        count += 8;
+    }
+    let tail = words.remainder();
+    count
+        + tail
+            .iter()
+            .position(|byte| byte.is_ascii_control())
+            .unwrap_or(tail.len())
+}
+
+/// Marks the highest bit of each byte that is below 0x20 or equal to 0x7f. The lowest mark is exact, which is all
+/// that is asked for.
+fn control_marks(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 0xff;
+    const TOPS: u64 = ONES * 0x80;
+    let below_space = word.wrapping_sub(ONES * 0x20) & !word;
+    let flipped = word ^ (ONES * 0x7f);
+    let delete = flipped.wrapping_sub(ONES) & !flipped;
+    (below_space | delete) & TOPS
+}
