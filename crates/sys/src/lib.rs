@@ -10,7 +10,7 @@
 //! | [`listen`], [`connect`] | making stream sockets, with their options |
 //! | [`socket`] | receiving, sending, closing, asking |
 //! | [`datagram`] | log lines to UDP and unix datagram sockets |
-//! | [`epoll`], [`event_fd`] | waiting, and waking a waiter from another thread |
+//! | [`epoll`], [`event_fd`], [`timer_fd`] | waiting, waking a waiter from another thread or at a moment |
 //! | [`pipe`] | moving bytes between sockets inside the kernel |
 //! | [`clock`], [`cpu`], [`limit`] | time, cores and processor time, descriptor limit |
 //! | [`signal`], [`process`], [`user`] | living as a service |
@@ -28,6 +28,7 @@ pub mod pipe;
 pub mod process;
 pub mod signal;
 pub mod socket;
+pub mod timer_fd;
 pub mod user;
 
 mod option;
