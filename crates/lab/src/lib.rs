@@ -1,6 +1,9 @@
 //! The laboratory: everything needed to see a load balancer work and to measure it.
 //!
 //! - [`backend`]: the demo service, with adjustable cost, metrics and an agent that advises weights;
+//! - [`load`]: the load generator, in closed and open loops;
+//! - [`origin`]: a server that costs next to nothing, for benchmarks;
+//! - [`statistics`]: counting and summing up;
 //! - [`duration`]: the one spelling of lengths of time on the laboratory's command lines;
 //! - [`interrupt`]: Ctrl-C as a flag that loops can look at.
 //!
@@ -10,3 +13,6 @@
 pub mod backend;
 pub mod duration;
 pub mod interrupt;
+pub mod load;
+pub mod origin;
+pub mod statistics;
