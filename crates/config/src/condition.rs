@@ -116,22 +116,40 @@ pub(crate) fn evaluate_words(
     })
 }
 
+#[derive(Clone, Copy, Debug)]
+enum Predicate {
+    AwsLcAtLeast,
+    AwsLcBefore,
+    Defined,
+    Enabled,
+    Feature,
+    FipsMode,
+    OpensslAtLeast,
+    OpensslBefore,
+    SslLibraryName,
+    Equal,
+    Unequal,
+    Contains,
+    VersionAtLeast,
+    VersionBefore,
+}
+
 /// Every predicate and how many arguments it takes.
-const PREDICATES: &[(&str, usize)] = &[
-    ("awslc_api_atleast", 1),
-    ("awslc_api_before", 1),
-    ("defined", 1),
-    ("enabled", 1),
-    ("feature", 1),
-    ("fips_mode", 0),
-    ("openssl_version_atleast", 1),
-    ("openssl_version_before", 1),
-    ("ssllib_name_startswith", 1),
-    ("streq", 2),
-    ("strneq", 2),
-    ("strstr", 2),
-    ("version_atleast", 1),
-    ("version_before", 1),
+const PREDICATES: &[(&str, usize, Predicate)] = &[
+    ("awslc_api_atleast", 1, Predicate::AwsLcAtLeast),
+    ("awslc_api_before", 1, Predicate::AwsLcBefore),
+    ("defined", 1, Predicate::Defined),
+    ("enabled", 1, Predicate::Enabled),
+    ("feature", 1, Predicate::Feature),
+    ("fips_mode", 0, Predicate::FipsMode),
+    ("openssl_version_atleast", 1, Predicate::OpensslAtLeast),
+    ("openssl_version_before", 1, Predicate::OpensslBefore),
+    ("ssllib_name_startswith", 1, Predicate::SslLibraryName),
+    ("streq", 2, Predicate::Equal),
+    ("strneq", 2, Predicate::Unequal),
+    ("strstr", 2, Predicate::Contains),
+    ("version_atleast", 1, Predicate::VersionAtLeast),
+    ("version_before", 1, Predicate::VersionBefore),
 ];
 
 /// What is wrong with a condition, and at which byte of the joined text.
@@ -278,10 +296,11 @@ impl Evaluator<'_> {
             return Err(Fault::new(start, Kind::Syntax, message)
                 .help("a condition is a number, a predicate such as defined(NAME), or text in parentheses"));
         }
-        let Some((name, wanted)) = PREDICATES.iter().find(|(known, _)| *known == name) else {
+        let Some((name, wanted, predicate)) = PREDICATES.iter().find(|(known, ..)| *known == name)
+        else {
             let fault = Fault::new(start, Kind::Unknown, format!("'{name}' is no predicate"));
             return Err(
-                match suggest::nearest(&name, PREDICATES.iter().map(|(name, _)| *name)) {
+                match suggest::nearest(&name, PREDICATES.iter().map(|(name, ..)| *name)) {
                     Some(near) => fault.help(format!("did you mean '{near}'?")),
                     None => {
                         fault.help("compare texts by streq(\"$A\",text); any number but 0 is true")
@@ -297,13 +316,13 @@ impl Evaluator<'_> {
             return Err(Fault::new(start, Kind::Invalid, message));
         }
         if matters {
-            self.ask(name, &args, start)
+            self.ask(*predicate, &args, start)
         } else {
             Ok(false)
         }
     }
 
-    fn ask(&self, name: &str, args: &[Vec<u8>], start: usize) -> Result<bool, Fault> {
+    fn ask(&self, predicate: Predicate, args: &[Vec<u8>], start: usize) -> Result<bool, Fault> {
         let conditions = self.conditions;
         let text = |index: usize| String::from_utf8_lossy(&args[index]);
         let version = || {
@@ -324,40 +343,39 @@ impl Evaluator<'_> {
                 Fault::new(start, Kind::Invalid, message)
             })
         };
-        Ok(match name {
-            "awslc_api_atleast" => {
+        Ok(match predicate {
+            Predicate::AwsLcAtLeast => {
                 let wanted = interface()?;
                 conditions.awslc_api().is_some_and(|api| api >= wanted)
             }
-            "awslc_api_before" => {
+            Predicate::AwsLcBefore => {
                 let wanted = interface()?;
                 conditions.awslc_api().is_some_and(|api| api < wanted)
             }
-            "defined" => self.environment.get(&args[0]).is_some(),
-            "enabled" => conditions.enabled(&text(0)),
-            "feature" => conditions.feature(&text(0)),
-            "fips_mode" => conditions.fips_mode(),
-            "openssl_version_atleast" => {
+            Predicate::Defined => self.environment.get(&args[0]).is_some(),
+            Predicate::Enabled => conditions.enabled(&text(0)),
+            Predicate::Feature => conditions.feature(&text(0)),
+            Predicate::FipsMode => conditions.fips_mode(),
+            Predicate::OpensslAtLeast => {
                 let wanted = library()?;
                 conditions
                     .openssl_version()
                     .is_some_and(|version| version >= wanted)
             }
-            "openssl_version_before" => {
+            Predicate::OpensslBefore => {
                 let wanted = library()?;
                 conditions
                     .openssl_version()
                     .is_some_and(|version| version < wanted)
             }
-            "ssllib_name_startswith" => conditions
+            Predicate::SslLibraryName => conditions
                 .ssl_library()
                 .is_some_and(|library| library.as_bytes().starts_with(&args[0])),
-            "streq" => args[0] == args[1],
-            "strneq" => args[0] != args[1],
-            "strstr" => contains(&args[0], &args[1]),
-            "version_atleast" => conditions.version() >= version()?,
-            "version_before" => conditions.version() < version()?,
-            _ => unreachable!("every name in PREDICATES has an answer above"),
+            Predicate::Equal => args[0] == args[1],
+            Predicate::Unequal => args[0] != args[1],
+            Predicate::Contains => contains(&args[0], &args[1]),
+            Predicate::VersionAtLeast => conditions.version() >= version()?,
+            Predicate::VersionBefore => conditions.version() < version()?,
         })
     }
 
@@ -539,7 +557,7 @@ mod tests {
 
     #[test]
     fn every_predicate_has_an_answer() {
-        for (name, wanted) in PREDICATES {
+        for (name, wanted, _) in PREDICATES {
             let args = vec!["1"; *wanted].join(",");
             assert!(ask(&format!("{name}({args})")).is_ok(), "{name}");
         }
@@ -548,7 +566,7 @@ mod tests {
     #[test]
     fn every_predicate_is_in_the_manual() {
         let manual = include_str!("../../../docs/configuration-language.md");
-        for (name, _) in PREDICATES {
+        for (name, ..) in PREDICATES {
             assert!(manual.contains(&format!("`{name}(")), "{name}");
         }
     }

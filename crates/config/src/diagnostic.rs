@@ -117,7 +117,7 @@ impl Diagnostic {
             severity: Severity::Error,
             kind,
             span,
-            message: message.to_string(),
+            message: shortened(message),
             cause: None,
             help: None,
         }
@@ -139,15 +139,28 @@ impl Diagnostic {
 
     #[must_use]
     pub fn cause(mut self, cause: impl fmt::Display) -> Self {
-        self.cause = Some(cause.to_string());
+        self.cause = Some(shortened(cause));
         self
     }
 
     #[must_use]
     pub fn help(mut self, help: impl fmt::Display) -> Self {
-        self.help = Some(help.to_string());
+        self.help = Some(shortened(help));
         self
     }
+}
+
+/// Longest message, cause or help, in bytes; they quote words, which may be long.
+pub const MESSAGE_BYTES_MAX: usize = 1024;
+
+/// The text, cut at [`MESSAGE_BYTES_MAX`].
+fn shortened(text: impl fmt::Display) -> String {
+    let mut text = text.to_string();
+    if text.len() > MESSAGE_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
+        text.push('\u{2026}');
+    }
+    text
 }
 
 /// Most diagnostics that [`Diagnostics`] keeps; one more counts the rest.
@@ -195,6 +208,17 @@ impl Diagnostics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_words_are_cut_in_messages() {
+        let word = "\u{e9}".repeat(MESSAGE_BYTES_MAX);
+        let problem = Diagnostic::note(Kind::Advice, Span::default(), format_args!("x{word}"));
+        assert_eq!(
+            problem.message.len(),
+            MESSAGE_BYTES_MAX - 1 + '\u{2026}'.len_utf8()
+        );
+        assert!(problem.message.ends_with("\u{e9}\u{2026}"));
+    }
 
     #[test]
     fn what_is_not_kept_is_counted_with_its_severity() {
