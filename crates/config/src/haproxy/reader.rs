@@ -117,7 +117,10 @@ impl<'a> Reader<'a> {
         self.template = false;
         self.lines(file, &text);
         for problem in self.blocks.finish().collect::<Vec<_>>() {
-            self.report(problem);
+            // Where reading stopped early, the end of a block may lie in what was not read.
+            if !self.full {
+                self.report(problem);
+            }
         }
     }
 
@@ -414,9 +417,10 @@ fn expanded_bytes(word: &Word) -> usize {
         + word.expanded.as_ref().map_or(0, |text| text.len())
 }
 
-/// Refuses the two bytes that would hide the rest of a line from HAProxy.
+/// Refuses the two bytes that would hide the rest of a line from HAProxy; in a comment, a carriage return hides nothing.
 fn printable(line: LineText<'_>) -> Result<(), Diagnostic> {
-    let hidden = |byte: &u8| matches!(byte, 0 | b'\r');
+    let comment = line.bytes.trim_ascii_start().starts_with(b"#");
+    let hidden = |byte: &u8| *byte == 0 || (*byte == b'\r' && !comment);
     let Some(at) = line.bytes.iter().position(hidden) else {
         return Ok(());
     };
