@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -19,6 +20,12 @@ impl fmt::Display for TimedOut {
 }
 
 impl std::error::Error for TimedOut {}
+
+impl From<TimedOut> for io::Error {
+    fn from(TimedOut: TimedOut) -> Self {
+        Self::new(io::ErrorKind::TimedOut, TimedOut)
+    }
+}
 
 impl Reactor {
     /// Polls `poll` whenever the task is woken, until it is ready or `deadline_ns` has passed.
