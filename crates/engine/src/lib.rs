@@ -1,3 +1,33 @@
+//! Where things happen: the reactor, workers, listeners, sessions, exchanges and tunnels.
+//!
+//! The way of a connection: [`listener`] accepts it, [`session`] serves it, [`exchange`] carries each request through
+//! [`dispatch`], [`pool`] and [`relay`], [`tunnel`] relays what has no messages, [`account`] counts and logs the end.
+//! [`Engine`] starts and stops the workers that do all this.
+//!
+//! What is absent: the parsing of bytes (`wire`), the choice of servers (`policy`), system calls (`sys`).
 #![forbid(unsafe_code)]
 
+mod account;
+mod dispatch;
+mod engine;
+mod exchange;
+mod fault;
+mod gate;
+mod h1;
+mod listener;
+mod orders;
+mod pool;
+mod queue;
 pub mod reactor;
+mod relay;
+mod reply;
+mod session;
+mod stream;
+mod tables;
+mod tcp;
+mod transport;
+mod tunnel;
+mod upgrade;
+mod worker;
+
+pub use engine::{Engine, Options, StartError};

@@ -168,6 +168,8 @@ pub struct Frontend {
     /// `option tcp-smart-accept`, `option nolinger`, `option http-no-delay`.
     pub linger_zero: bool,
     pub low_latency: bool,
+    /// `option http-buffer-request`: wait for the body before choosing a server.
+    pub buffer_request: bool,
     /// `option http-use-proxy-header`.
     pub use_proxy_connection_header: bool,
     pub error_files: Vec<ErrorFile>,

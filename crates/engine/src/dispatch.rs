@@ -1,0 +1,147 @@
+//! From a backend to a server with a free slot, and from one attempt to the next.
+//!
+//! Shared by HTTP exchanges and TCP sessions: pick, queue when everything is full, decide about retries.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use plimsoll_policy::balance::Pick;
+use plimsoll_policy::model::{BackendId, ServerId};
+
+use crate::fault::Fault;
+use crate::queue::{self, Slot};
+use crate::tables::Tables;
+use crate::worker::Worker;
+
+/// Longest pause before the same server is tried again.
+const RETRY_PAUSE_MS: u64 = 1_000;
+
+/// Where one request or session stands with its backend.
+#[derive(Debug)]
+pub(crate) struct Dispatch {
+    pub(crate) backend: BackendId,
+    /// A retry goes to this server again.
+    pinned: Option<ServerId>,
+    /// A redispatched retry goes anywhere but here, where there is a choice.
+    avoid: Option<ServerId>,
+    pub(crate) retries: u32,
+    pub(crate) redispatched: bool,
+    /// Requests that were before this one in the server's and in the backend's queue.
+    pub(crate) queue_position: (u32, u32),
+}
+
+/// What a request is hashed and counted by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Affinity<'a> {
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) source: Option<IpAddr>,
+}
+
+impl Dispatch {
+    pub(crate) fn new(backend: BackendId) -> Self {
+        Self {
+            backend,
+            pinned: None,
+            avoid: None,
+            retries: 0,
+            redispatched: false,
+            queue_position: (0, 0),
+        }
+    }
+
+    /// Picks a server and waits, if need be, until it may take one more; `gone` gives up the wait.
+    pub(crate) async fn acquire(
+        &mut self,
+        worker: &Rc<Worker>,
+        tables: &Rc<Tables>,
+        affinity: Affinity<'_>,
+        gone: impl FnMut() -> bool,
+    ) -> Result<Slot, Fault> {
+        let pick = Pick {
+            key: affinity.key,
+            source: affinity.source,
+            random: worker.random(),
+            now_ns: worker.reactor.now_ns(),
+            avoid: self.avoid,
+        };
+        let acquired = queue::acquire(worker, tables, self.backend, self.pinned, &pick, gone).await;
+        let (slot, position) = acquired?;
+        self.queue_position = position;
+        Ok(slot)
+    }
+
+    /// Decides whether another attempt follows `fault`, and where; pauses where that gives a server time to return.
+    ///
+    /// `replayable`: the request can be sent again although part of it may have been sent.
+    pub(crate) async fn retry(
+        &mut self,
+        worker: &Worker,
+        tables: &Tables,
+        failed: ServerId,
+        fault: Fault,
+        replayable: bool,
+    ) -> Result<(), Fault> {
+        let model = tables.backend(self.backend);
+        let unsent = matches!(fault, Fault::ConnectRefused | Fault::ConnectTimeout);
+        if !model.retry_on.covers(fault.retry_cause())
+            || !(unsent || replayable)
+            || self.retries >= model.retries
+        {
+            return Err(fault);
+        }
+        self.retries += 1;
+        if model.redispatch != 0 && self.moves_freely(tables)
+            || redispatches(model.redispatch, self.retries, model.retries)
+        {
+            self.redispatched = true;
+            self.pinned = None;
+            self.avoid = Some(failed);
+            return Ok(());
+        }
+        self.pinned = Some(failed);
+        if fault == Fault::ConnectRefused {
+            let pause_ms = model
+                .timeouts
+                .connect_ms
+                .map_or(RETRY_PAUSE_MS, |ms| ms.min(RETRY_PAUSE_MS));
+            worker
+                .reactor
+                .sleep_until(worker.deadline(Some(pause_ms)))
+                .await;
+        }
+        Ok(())
+    }
+    /// Which server serves a request does not matter to it, and there are several: there is nothing to wait for.
+    fn moves_freely(&self, tables: &Tables) -> bool {
+        !queue::binds(&tables.backend(self.backend).balance)
+            && tables.arrangement(self.backend).usable > 1
+    }
+}
+
+/// `option redispatch <interval>`: whether retry number `retry` of `retries` may go to another server.
+fn redispatches(interval: i32, retry: u32, retries: u32) -> bool {
+    match interval {
+        0 => false,
+        1.. => retry.is_multiple_of(interval.unsigned_abs()),
+        ..0 => retry == (retries + 1).saturating_sub(interval.unsigned_abs()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::redispatches;
+
+    #[test]
+    fn redispatch_intervals() {
+        let retries_that_move = |interval| {
+            (1..=3)
+                .filter(|&retry| redispatches(interval, retry, 3))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(retries_that_move(0), []);
+        assert_eq!(retries_that_move(1), [1, 2, 3]);
+        assert_eq!(retries_that_move(2), [2]);
+        assert_eq!(retries_that_move(-1), [3]);
+        assert_eq!(retries_that_move(-2), [2]);
+    }
+}

@@ -1,0 +1,386 @@
+//! Starting and stopping: sockets are opened first, then one thread per worker serves them.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+
+use plimsoll_policy::model::{Bind, BindAddress, Frontend, FrontendId, Model};
+use plimsoll_policy::plane::Plane;
+use plimsoll_sys::address::Address;
+use plimsoll_sys::listen::{self, ListenOptions};
+
+use crate::gate::Gate;
+use crate::listener::{self, Entrance};
+use crate::orders::{Order, Orders};
+use crate::queue::Queues;
+use crate::reactor::{self, Listener, Reactor};
+use crate::tables::Tables;
+use crate::worker::Worker;
+
+/// How often pools are looked through for connections that nobody needs.
+const HOUSEKEEPING_NS: u64 = 1_000_000_000;
+
+/// Descriptors kept for listeners, logs, checks and the like.
+const DESCRIPTORS_RESERVED: u64 = 100;
+
+/// What the engine must be told beside its model.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The name in log lines, where no `log-tag` is set.
+    pub name: String,
+}
+
+/// Why the engine did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// A listening socket could not be opened.
+    Listen {
+        proxy: String,
+        address: String,
+        error: io::Error,
+    },
+    /// A thread or its reactor could not be made.
+    Worker(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen {
+                proxy,
+                address,
+                error,
+            } => write!(f, "{proxy}: cannot listen on {address}: {error}"),
+            Self::Worker(error) => write!(f, "cannot start a worker: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A running balancer.
+pub struct Engine {
+    workers: Vec<(Orders, JoinHandle<()>)>,
+    stopping: Arc<AtomicBool>,
+}
+
+/// A listening socket with what it leads to.
+struct Opening {
+    socket: OwnedFd,
+    eager: bool,
+    entrance: Entrance,
+}
+
+impl Engine {
+    /// Opens every listening socket, then starts the workers. Nothing runs when this fails.
+    pub fn start(model: Model, options: Options) -> Result<Self, StartError> {
+        let count = worker_count(&model);
+        let mut openings = open_all(&model, count)?;
+        let plane = Arc::new(Plane::build(model, None));
+        let queues = Arc::new(Queues::new(&plane));
+        let stopping = Arc::new(AtomicBool::new(false));
+        let mut workers = Vec::with_capacity(count);
+        for (index, openings) in openings.drain(..).enumerate() {
+            let started = start_worker(index, openings, (&plane, &queues), &stopping, &options);
+            match started {
+                Ok(worker) => workers.push(worker),
+                Err(error) => {
+                    Self { workers, stopping }.stop_now();
+                    return Err(StartError::Worker(error));
+                }
+            }
+        }
+        Ok(Self { workers, stopping })
+    }
+
+    /// Accepts nothing more; what runs may end. [`wait`](Self::wait) returns when it has.
+    pub fn stop_gracefully(&self) {
+        self.order(&Order::StopGracefully);
+    }
+
+    /// Ends everything at once.
+    pub fn stop_now(&self) {
+        self.order(&Order::StopNow);
+    }
+
+    /// Serves new requests by `model`; running ones end as they began.
+    fn order(&self, order: &Order) {
+        self.stopping.store(true, Ordering::SeqCst);
+        for (orders, _) in &self.workers {
+            orders.send(order.clone());
+        }
+    }
+
+    /// Returns when every worker has stopped.
+    pub fn wait(self) {
+        for (_, thread) in self.workers {
+            // A worker that panicked has already said so.
+            let _ = thread.join();
+        }
+    }
+
+    /// Whether every worker has stopped.
+    pub fn is_finished(&self) -> bool {
+        self.workers.iter().all(|(_, thread)| thread.is_finished())
+    }
+}
+
+fn worker_count(model: &Model) -> usize {
+    match model.global.worker_count {
+        Some(count) => count.max(1) as usize,
+        None => plimsoll_sys::cpu::usable_core_count(),
+    }
+}
+
+/// The process's `maxconn` when nothing limits it: the descriptor limit allows two per connection.
+fn connection_limit(model: &Model) -> u32 {
+    model.global.maxconn.unwrap_or_else(|| {
+        let descriptors = plimsoll_sys::limit::descriptor_limit().now;
+        u32::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED) / 2)
+            .unwrap_or(u32::MAX)
+            .max(1)
+    })
+}
+
+/// The sockets of each worker.
+fn open_all(model: &Model, workers: usize) -> Result<Vec<Vec<Opening>>, StartError> {
+    let mut openings: Vec<Vec<Opening>> = (0..workers).map(|_| Vec::new()).collect();
+    let process = Arc::new(Gate::new(connection_limit(model)));
+    for (index, frontend) in model
+        .frontends
+        .iter()
+        .enumerate()
+        .filter(|(_, frontend)| !frontend.disabled)
+    {
+        let gate = Arc::new(Gate::new(frontend.maxconn.unwrap_or(u32::MAX)));
+        for (bind_index, bind) in frontend.binds.iter().enumerate() {
+            let sockets =
+                open(model, frontend, bind, workers).map_err(|error| StartError::Listen {
+                    proxy: frontend.name.clone(),
+                    address: display(&bind.address),
+                    error,
+                })?;
+            for (socket, openings) in sockets.into_iter().zip(&mut openings) {
+                openings.push(Opening {
+                    socket,
+                    eager: bind.defer_accept,
+                    entrance: Entrance {
+                        frontend: FrontendId(index as u32),
+                        bind: bind_index,
+                        gates: [Arc::clone(&process), Arc::clone(&gate)],
+                    },
+                });
+            }
+        }
+    }
+    Ok(openings)
+}
+
+/// One socket per worker: of their own where the kernel can spread connections over them, else shared.
+fn open(
+    model: &Model,
+    frontend: &Frontend,
+    bind: &Bind,
+    workers: usize,
+) -> io::Result<Vec<OwnedFd>> {
+    let options = listen_options(model, frontend, bind);
+    let address = match &bind.address {
+        BindAddress::Inet(address) => Address::Inet(*address),
+        BindAddress::Unix(path) => Address::Unix(path.clone()),
+        BindAddress::Abstract(name) => Address::Abstract(name.as_bytes().into()),
+        BindAddress::Inherited(descriptor) => {
+            return share(listen::inherited(*descriptor)?, workers);
+        }
+    };
+    let first = listen::listen(&address, &options)?;
+    if address.is_unix() {
+        return share(first, workers);
+    }
+    // Port 0 is chosen once, for all of them.
+    let address = plimsoll_sys::socket::local_address(first.as_fd())?;
+    let mut sockets = vec![first];
+    while sockets.len() < workers {
+        sockets.push(listen::listen(&address, &options)?);
+    }
+    Ok(sockets)
+}
+
+fn share(socket: OwnedFd, workers: usize) -> io::Result<Vec<OwnedFd>> {
+    let mut sockets = (1..workers)
+        .map(|_| socket.try_clone())
+        .collect::<io::Result<Vec<_>>>()?;
+    sockets.push(socket);
+    Ok(sockets)
+}
+
+fn listen_options(model: &Model, frontend: &Frontend, bind: &Bind) -> ListenOptions {
+    let tune = &model.global.tune;
+    ListenOptions {
+        backlog: bind
+            .backlog
+            .or(frontend.backlog)
+            .unwrap_or(listen::BACKLOG_DEFAULT),
+        defer_accept_seconds: u32::from(bind.defer_accept),
+        fast_open_queue: if bind.fast_open {
+            listen::BACKLOG_DEFAULT
+        } else {
+            0
+        },
+        interface: bind.interface.clone(),
+        segment_bytes: bind
+            .segment_bytes
+            .and_then(|bytes| u32::try_from(bytes).ok()),
+        user_timeout_ms: bind
+            .user_timeout_ms
+            .map(|ms| u32::try_from(ms).unwrap_or(u32::MAX)),
+        v6_only: bind.only_v6,
+        transparent: bind.transparent,
+        receive_buffer_bytes: tune.receive_buffer_client_bytes,
+        send_buffer_bytes: tune.send_buffer_client_bytes,
+        unix_mode: bind.unix.mode,
+        unix_uid: bind.unix.user,
+        unix_gid: bind.unix.group,
+        ..ListenOptions::default()
+    }
+}
+
+fn display(address: &BindAddress) -> String {
+    match address {
+        BindAddress::Inet(address) => address.to_string(),
+        BindAddress::Unix(path) => path.display().to_string(),
+        BindAddress::Abstract(name) => format!("abns@{name}"),
+        BindAddress::Inherited(descriptor) => format!("fd@{descriptor}"),
+    }
+}
+
+/// Starts a worker's thread and waits until it is ready to serve.
+fn start_worker(
+    index: usize,
+    openings: Vec<Opening>,
+    (plane, queues): (&Arc<Plane>, &Arc<Queues>),
+    stopping: &Arc<AtomicBool>,
+    _options: &Options,
+) -> io::Result<(Orders, JoinHandle<()>)> {
+    let (plane, queues, stopping) = (Arc::clone(plane), Arc::clone(queues), Arc::clone(stopping));
+    let (ready, started) = mpsc::channel();
+    let thread = thread::Builder::new()
+        .name(format!("worker-{index}"))
+        .spawn(
+            move || match prepare(index, openings, (plane, queues), stopping) {
+                Ok((worker, orders)) => {
+                    let _ = ready.send(Ok(orders));
+                    serve(&worker);
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                }
+            },
+        )?;
+    let orders = started
+        .recv()
+        .map_err(|_| io::Error::other("the worker died at once"))??;
+    Ok((orders, thread))
+}
+
+fn prepare(
+    index: usize,
+    openings: Vec<Opening>,
+    (plane, queues): (Arc<Plane>, Arc<Queues>),
+    stopping: Arc<AtomicBool>,
+) -> io::Result<(Rc<Worker>, Orders)> {
+    let tune = &plane.model.global.tune;
+    let reactor = Reactor::new(reactor::Options {
+        events_per_turn: tune.max_events as usize,
+        accepts_per_turn: tune.max_accept,
+        ..reactor::Options::default()
+    })?;
+    let orders = Orders::new(reactor.mailbox());
+    let seed = plimsoll_sys::clock::wall_ns() ^ (index as u64) << 56;
+    let worker = Worker::new(
+        reactor,
+        index,
+        Rc::new(Tables::new(plane, queues)),
+        seed,
+        stopping,
+    );
+    let mut listeners = Vec::new();
+    for Opening {
+        socket,
+        eager,
+        entrance,
+    } in openings
+    {
+        let listener = Listener::adopt(&worker.reactor, socket, eager)?;
+        let task = worker
+            .reactor
+            .spawn(listener::run(Rc::clone(&worker), listener, entrance));
+        listeners.push(task.map_err(|_| io::Error::other("no room for another listener"))?);
+    }
+    // No reference back from the hooks to the worker: it would keep itself alive.
+    let weak = Rc::downgrade(&worker);
+    let stale = weak.clone();
+    worker.reactor.on_turn_end(move || {
+        let Some(worker) = stale.upgrade() else {
+            return;
+        };
+        while let Some(stale) = worker.reactor.take_stale() {
+            if let Some(pool) = worker.tables().pool_of_tag(stale.tag) {
+                pool.drop_socket(stale.socket);
+            }
+        }
+    });
+    let obeyed = orders.clone();
+    worker.reactor.on_mail(move || {
+        let Some(worker) = weak.upgrade() else { return };
+        while let Some(order) = obeyed.next() {
+            obey(&worker, order, &mut listeners);
+        }
+    });
+    let task = worker
+        .reactor
+        .spawn(keep_house(Rc::downgrade(&worker), worker.reactor.clone()));
+    task.map_err(|_| io::Error::other("no room for the housekeeper"))?;
+    Ok((worker, orders))
+}
+
+fn obey(worker: &Rc<Worker>, order: Order, listeners: &mut Vec<reactor::TaskId>) {
+    match order {
+        Order::Adopt(plane, queues) => worker.adopt(Rc::new(Tables::new(plane, queues))),
+        Order::StopGracefully => {
+            listeners
+                .drain(..)
+                .for_each(|task| worker.reactor.cancel(task));
+            worker.reactor.wake_all();
+            worker.drain();
+        }
+        Order::StopNow => worker.reactor.stop(),
+    }
+}
+
+/// Serves until an order ends it.
+fn serve(worker: &Rc<Worker>) {
+    // The driver cannot wait any more: nothing can be served, and nothing can be said without it either.
+    let _ = worker.reactor.run();
+    worker.tables().pools().for_each(|(_, pool)| pool.clear());
+    worker.reactor.cancel_all();
+}
+
+/// Once a second: drops idle server connections that nobody needs.
+async fn keep_house(worker: std::rc::Weak<Worker>, reactor: Reactor) {
+    loop {
+        reactor
+            .sleep_until(reactor.now_ns() + HOUSEKEEPING_NS)
+            .await;
+        let Some(worker) = worker.upgrade() else {
+            return;
+        };
+        let now_ns = reactor.now_ns();
+        for (server, pool) in worker.tables().pools() {
+            pool.purge(now_ns, server.pool_purge_delay_ms);
+        }
+    }
+}

@@ -1,0 +1,599 @@
+//! One request and its response: choose, queue, connect, send, receive, relay, account.
+//!
+//! Read [`run`] first, then [`Exchange::carry`]; each step is one function below. What is absent: HTTP/1, HTTP/2 and
+//! TLS (they are behind [`crate::stream`]), sockets (behind [`crate::pool`]), and decisions (they are `policy`'s).
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+use plimsoll_policy::balance::key;
+use plimsoll_policy::model::{BackendId, ConnectionMode, RetryOn, Reuse, ServerId};
+use plimsoll_wire::head::{Framing, Head};
+
+use crate::account;
+use crate::dispatch::{Affinity, Dispatch};
+use crate::fault::{Fault, Phase};
+use crate::pool::Connection;
+use crate::queue::Slot;
+use crate::reactor::Scratch;
+use crate::relay::{Patience, Relay};
+use crate::reply;
+use crate::session::Session;
+use crate::stream::{ClientStream, End, Piece, ServerStream};
+use crate::tables::Tables;
+use crate::transport::Transport;
+use crate::worker::Worker;
+
+/// A request taken from a client.
+#[derive(Default)]
+pub(crate) struct Request {
+    pub(crate) head: Head,
+    /// The part of the body that came along with the head.
+    pub(crate) early: Vec<u8>,
+    /// `early` is the whole body.
+    pub(crate) complete: bool,
+}
+
+/// How the client's connection goes on.
+pub(crate) enum Outcome {
+    /// Another request may follow.
+    Next,
+    Close,
+    /// The protocol was changed: bytes flow freely between the client and this server connection.
+    Tunnel(Box<Upgrade>),
+}
+
+/// The server's side of an upgraded connection, with what it had already said.
+pub(crate) struct Upgrade {
+    pub(crate) transport: Transport,
+    pub(crate) carry: Vec<u8>,
+    pub(crate) backend: BackendId,
+    pub(crate) slot: Slot,
+    pub(crate) record: Record,
+}
+
+/// When things happened, in the reactor's nanoseconds; 0: they did not.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Times {
+    /// The connection was accepted, or the response before this request ended.
+    pub(crate) idle_ns: u64,
+    /// The first byte of the request arrived.
+    pub(crate) started_ns: u64,
+    /// The head was complete.
+    pub(crate) received_ns: u64,
+    /// A server had a free slot.
+    pub(crate) admitted_ns: u64,
+    pub(crate) connected_ns: u64,
+    /// The response's head was complete.
+    pub(crate) answered_ns: u64,
+}
+
+/// What an exchange leaves for counters and logs.
+#[derive(Default)]
+pub(crate) struct Record {
+    pub(crate) request: Request,
+    pub(crate) times: Times,
+    pub(crate) phase: Phase,
+    pub(crate) dispatch: Option<Dispatch>,
+    pub(crate) server: Option<ServerId>,
+    /// The status the client saw; 0: none.
+    pub(crate) status: u16,
+    pub(crate) uploaded_bytes: u64,
+    pub(crate) downloaded_bytes: u64,
+    pub(crate) fault: Option<Fault>,
+}
+
+struct Exchange<'a> {
+    session: &'a mut Session,
+    worker: Rc<Worker>,
+    tables: Rc<Tables>,
+    record: Record,
+    response: Head,
+    /// Part of the request's body has been taken from the client beyond `early`, so it cannot be sent again.
+    upload_begun: bool,
+    /// Part of the response has reached the client.
+    responding: bool,
+}
+
+/// A server's answer as far as it is there: the connection, its slot, and the first bytes of the body.
+struct Answer {
+    connection: Box<Connection>,
+    slot: Slot,
+    scratch: Scratch,
+    piece: Piece,
+}
+
+/// Carries one request to a server and its response back, and accounts for both.
+pub(crate) async fn run<C: ClientStream>(
+    session: &mut Session,
+    client: &mut C,
+    request: Request,
+    times: Times,
+) -> Outcome {
+    let worker = Rc::clone(&session.worker);
+    let mut exchange = Exchange {
+        tables: Rc::clone(&session.tables),
+        response: worker.take_head(),
+        record: Record {
+            request,
+            times,
+            ..Record::default()
+        },
+        upload_begun: false,
+        responding: false,
+        worker,
+        session,
+    };
+    let ended = exchange.carry(client).await;
+    exchange.finish(client, ended).await
+}
+
+impl Exchange<'_> {
+    /// The whole way; a fault is answered, counted and logged by [`Exchange::finish`].
+    async fn carry<C: ClientStream>(&mut self, client: &mut C) -> Result<Outcome, Fault> {
+        let backend = self.choose_backend()?;
+        if self.tables.backend(backend).buffer_request
+            || self.tables.frontend(self.session.frontend).buffer_request
+        {
+            self.buffer_request(client).await?;
+        }
+        self.prepare_request(backend);
+        let answer = self.obtain_answer(client, backend).await?;
+        self.record.status = self.response.status;
+        if self.response.status == 101 || self.is_connect_granted() {
+            return self.upgrade(client, answer, backend).await;
+        }
+        let Answer {
+            mut connection,
+            slot,
+            scratch,
+            piece,
+        } = answer;
+        self.relay_response(client, &mut connection, scratch, piece)
+            .await?;
+        if connection.stream.reusable() {
+            self.keep_connection(backend, connection);
+        }
+        drop(slot);
+        Ok(Outcome::Next)
+    }
+
+    /// The backend that the frontend's rules name.
+    fn choose_backend(&mut self) -> Result<BackendId, Fault> {
+        let backend = self
+            .tables
+            .frontend(self.session.frontend)
+            .default_backend
+            .ok_or(Fault::NoServer)?;
+        self.record.dispatch = Some(Dispatch::new(backend));
+        Ok(backend)
+    }
+
+    /// `option http-buffer-request`: waits for the body, as far as a buffer reaches.
+    async fn buffer_request<C: ClientStream>(&mut self, client: &mut C) -> Result<(), Fault> {
+        let limit = self.tables.buffer_bytes();
+        let timeouts = self.tables.frontend(self.session.frontend).timeouts;
+        let deadline_ns = self
+            .worker
+            .deadline(timeouts.http_request_ms.or(timeouts.client_ms));
+        let (worker, request) = (&self.worker, &mut self.record.request);
+        if request.head.expect_continue && !request.complete {
+            client.invite().map_err(|error| Fault::of_client(&error))?;
+        }
+        let whole = poll_fn(|_| {
+            while !request.complete && request.early.len() < limit {
+                let mut scratch = worker.reactor.scratch();
+                let room = (limit - request.early.len()).min(scratch.len());
+                let Poll::Ready(read) = client.poll_body(&mut scratch[..room]) else {
+                    return worker
+                        .reactor
+                        .poll_deadline(deadline_ns)
+                        .map(|_| Err(Fault::ClientTimeout));
+                };
+                let piece = read.map_err(|error| Fault::of_client(&error))?;
+                request.early.extend_from_slice(&scratch[piece.range]);
+                request.complete = piece.last;
+            }
+            Poll::Ready(Ok(()))
+        });
+        whole.await
+    }
+
+    /// What the configuration adds to every request.
+    fn prepare_request(&mut self, backend: BackendId) {
+        let (front, back) = (
+            self.tables.frontend(self.session.frontend),
+            self.tables.backend(backend),
+        );
+        let Some(client) = self.session.client_ip() else {
+            return;
+        };
+        // The backend's rule is the one nearer to the server: its header wins where both are set.
+        let Some(rule) = back.forward_for.as_ref().or(front.forward_for.as_ref()) else {
+            return;
+        };
+        let head = &mut self.record.request.head;
+        let spared = rule.except.is_some_and(|network| network.contains(client))
+            || (rule.if_none && head.values(rule.header.as_bytes()).next().is_some());
+        if !spared {
+            self.session
+                .write_client_ip(|text| head.add(rule.header.as_bytes(), text));
+        }
+    }
+
+    /// Attempts until a server has begun to answer.
+    async fn obtain_answer<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+        backend: BackendId,
+    ) -> Result<Answer, Fault> {
+        loop {
+            let slot = self.acquire_slot(client, backend).await?;
+            let fault = match self.attempt(client, backend, &slot).await {
+                Ok((connection, scratch, piece)) => match self.wants_retry(backend) {
+                    None => {
+                        return Ok(Answer {
+                            connection,
+                            slot,
+                            scratch,
+                            piece,
+                        });
+                    }
+                    Some(fault) => fault,
+                },
+                Err(fault) => fault,
+            };
+            let failed = slot.server;
+            account::attempt_failed(&self.tables, backend, failed, fault);
+            drop(slot);
+            let replayable = self.replayable();
+            let Some(dispatch) = &mut self.record.dispatch else {
+                return Err(fault);
+            };
+            dispatch
+                .retry(&self.worker, &self.tables, failed, fault, replayable)
+                .await?;
+        }
+    }
+
+    /// Picks a server and waits until it may take one more request.
+    async fn acquire_slot<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+        backend: BackendId,
+    ) -> Result<Slot, Fault> {
+        self.record.phase = Phase::Queue;
+        let (model, request) = (self.tables.backend(backend), &self.record.request);
+        let key = key::find(&model.balance, &Keys(request));
+        let affinity = Affinity {
+            key,
+            source: self.session.client_ip(),
+        };
+        let watch = model.abort_on_close;
+        let gone = || watch && client.poll_gone().is_ready();
+        let Some(dispatch) = &mut self.record.dispatch else {
+            return Err(Fault::NoServer);
+        };
+        let slot = dispatch
+            .acquire(&self.worker, &self.tables, affinity, gone)
+            .await?;
+        self.record.server = Some(slot.server);
+        self.record.times.admitted_ns = self.worker.reactor.now_ns();
+        Ok(slot)
+    }
+
+    /// One attempt with one server, up to the head of its response.
+    async fn attempt<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+        backend: BackendId,
+        slot: &Slot,
+    ) -> Result<(Box<Connection>, Scratch, Piece), Fault> {
+        self.record.phase = Phase::Connect;
+        let mut connection = match self.reuse_connection(backend, slot.server) {
+            Some(connection) => connection,
+            None => self.open_connection(backend, slot.server).await?,
+        };
+        match self.converse(client, &mut connection, backend).await {
+            Ok((scratch, piece)) => Ok((connection, scratch, piece)),
+            // A connection that lay idle may have been closed under us, which says nothing about the server: the same
+            // request may go out once more (RFC 9112 section 9.3.1), and no retry is counted.
+            Err(Fault::EmptyResponse)
+                if connection.reused && self.replayable() && self.is_idempotent() =>
+            {
+                let mut connection = self.open_connection(backend, slot.server).await?;
+                let (scratch, piece) = self.converse(client, &mut connection, backend).await?;
+                Ok((connection, scratch, piece))
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// An idle connection to the server, where the configuration allows one.
+    fn reuse_connection(
+        &mut self,
+        backend: BackendId,
+        server: ServerId,
+    ) -> Option<Box<Connection>> {
+        if let Some(own) = self.session.take_own(backend, server) {
+            return Some(own);
+        }
+        let first = self.session.requests <= 1;
+        let proven = match self.tables.backend(backend).reuse {
+            Reuse::Never => return None,
+            Reuse::Safe if first => return None,
+            Reuse::Aggressive => first,
+            Reuse::Safe | Reuse::Always => false,
+        };
+        self.tables.pool(backend, server).take(proven)
+    }
+
+    async fn open_connection(
+        &mut self,
+        backend: BackendId,
+        server: ServerId,
+    ) -> Result<Box<Connection>, Fault> {
+        let port = self.session.local_port();
+        Connection::open(&self.worker, &self.tables, (backend, server), port).await
+    }
+
+    /// Sends the request and waits for the head of the final response; interim ones are passed on.
+    async fn converse<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+        connection: &mut Connection,
+        backend: BackendId,
+    ) -> Result<(Scratch, Piece), Fault> {
+        connection.uses += 1;
+        connection.stream.persistent = self.persistence(backend) == ConnectionMode::KeepAlive
+            && self
+                .tables
+                .may_reuse(backend, connection.server, connection.uses);
+        self.record.times.connected_ns = self.worker.reactor.now_ns();
+        self.record.phase = Phase::Headers;
+        let request = &self.record.request;
+        let (end, trailers) = match request.complete {
+            true => (End::Done, client.request_trailers()),
+            false => (End::More, None),
+        };
+        connection
+            .stream
+            .request(&request.head, &request.early, end, trailers)
+            .map_err(|error| Fault::of_server(&error, false))?;
+        let mut relay = Relay::new(
+            &self.worker,
+            client,
+            &mut connection.stream,
+            request.complete,
+            patience(&self.tables, self.session, backend),
+        );
+        let answered = loop {
+            match poll_fn(|_| relay.poll_head(&mut self.response)).await {
+                Ok(_) if self.response.status < 200 && self.response.status != 101 => {
+                    if let Err(error) = relay.inform(&self.response) {
+                        break Err(Fault::of_client(&error));
+                    }
+                }
+                answered => break answered,
+            }
+        };
+        self.record.uploaded_bytes += relay.uploaded_bytes;
+        self.upload_begun |= relay.upload_begun;
+        self.record.times.answered_ns = self.worker.reactor.now_ns();
+        answered
+    }
+
+    /// `retry-on <status>`: the fault that a response stands for, when another attempt could follow.
+    fn wants_retry(&self, backend: BackendId) -> Option<Fault> {
+        let model = self.tables.backend(backend);
+        let retries = self
+            .record
+            .dispatch
+            .as_ref()
+            .map_or(0, |dispatch| dispatch.retries);
+        let wanted = model.retry_on.covers(RetryOn::status(self.response.status));
+        (wanted && retries < model.retries && self.replayable())
+            .then_some(Fault::RetryStatus(self.response.status))
+    }
+
+    /// Passes the response on, while what is left of the request goes the other way.
+    async fn relay_response<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+        connection: &mut Connection,
+        scratch: Scratch,
+        piece: Piece,
+    ) -> Result<(), Fault> {
+        self.record.phase = Phase::Data;
+        self.responding = true;
+        let mut done = piece.last;
+        if self.persistence(connection.backend) == ConnectionMode::Close {
+            client.close_after();
+        }
+        self.record.downloaded_bytes += piece.range.len() as u64;
+        let end = End::of(&piece);
+        client
+            .respond(
+                &self.response,
+                &scratch[piece.range],
+                end,
+                connection.stream.response_trailers(),
+            )
+            .map_err(|error| Fault::of_client(&error))?;
+        drop(scratch);
+        if done && !client.is_backlogged() {
+            return Ok(());
+        }
+        let upload_done = self.record.request.complete || connection.stream.is_request_done();
+        let patience = patience(&self.tables, self.session, connection.backend);
+        let mut relay = Relay::new(
+            &self.worker,
+            client,
+            &mut connection.stream,
+            upload_done,
+            patience,
+        );
+        let relayed = poll_fn(|_| relay.poll_bodies(&mut done)).await;
+        self.record.uploaded_bytes += relay.uploaded_bytes;
+        self.record.downloaded_bytes += relay.downloaded_bytes;
+        relayed
+    }
+
+    /// RFC 9110 section 9.3.6: a successful answer to CONNECT turns the connection into a tunnel.
+    fn is_connect_granted(&self) -> bool {
+        self.record.request.head.method() == b"CONNECT"
+            && (200..300).contains(&self.response.status)
+    }
+
+    /// Passes on the head that changes the protocol; what follows it belongs to the tunnel.
+    async fn upgrade<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+        answer: Answer,
+        backend: BackendId,
+    ) -> Result<Outcome, Fault> {
+        self.record.phase = Phase::Data;
+        self.responding = true;
+        self.response.framing = Framing::None;
+        client
+            .respond(&self.response, &[], End::Done, None)
+            .map_err(|error| Fault::of_client(&error))?;
+        let deadline_ns = self.worker.deadline(
+            self.tables
+                .frontend(self.session.frontend)
+                .timeouts
+                .client_ms,
+        );
+        match self
+            .worker
+            .reactor
+            .until(deadline_ns, || client.poll_flush())
+            .await
+        {
+            Ok(flushed) => flushed.map_err(|error| Fault::of_client(&error))?,
+            Err(_) => return Err(Fault::ClientTimeout),
+        }
+        let (transport, mut carry) = answer.connection.stream.into_parts();
+        carry.extend_from_slice(&answer.scratch[answer.piece.range]);
+        let (slot, record) = (answer.slot, std::mem::take(&mut self.record));
+        Ok(Outcome::Tunnel(Box::new(Upgrade {
+            transport,
+            carry,
+            backend,
+            slot,
+            record,
+        })))
+    }
+
+    /// Keeps an idle connection for this session or for all, as `http-reuse` says.
+    fn keep_connection(&mut self, backend: BackendId, connection: Box<Connection>) {
+        if self.tables.backend(backend).reuse == Reuse::Never {
+            self.session.own = Some(connection);
+            return;
+        }
+        let (server, max) = (
+            connection.server,
+            self.tables.pool_max(backend, connection.server),
+        );
+        self.tables.pool(backend, server).put(
+            connection,
+            self.tables.pool_tag(backend, server),
+            max,
+        );
+    }
+
+    /// Whether the request can be sent once more: all of its body is still here, and the client has seen nothing.
+    fn replayable(&self) -> bool {
+        !self.upload_begun && !self.responding
+    }
+
+    /// RFC 9110 section 9.2.2: methods whose repetition does no harm.
+    fn is_idempotent(&self) -> bool {
+        matches!(
+            self.record.request.head.method(),
+            b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE" | b"TRACE"
+        )
+    }
+
+    fn persistence(&self, backend: BackendId) -> ConnectionMode {
+        let frontend = self.tables.frontend(self.session.frontend);
+        frontend
+            .persistence
+            .max(self.tables.backend(backend).persistence)
+    }
+
+    /// Answers a fault where that is still possible, then counts and logs.
+    async fn finish<C: ClientStream>(
+        mut self,
+        client: &mut C,
+        ended: Result<Outcome, Fault>,
+    ) -> Outcome {
+        let outcome = match ended {
+            Ok(Outcome::Tunnel(upgrade)) => {
+                self.worker.give_head(self.response);
+                return Outcome::Tunnel(upgrade);
+            }
+            Ok(outcome) => outcome,
+            Err(fault) => {
+                self.record.fault = Some(fault);
+                self.answer_fault(client, fault).await
+            }
+        };
+        account::exchange(self.session, &self.record);
+        let Request { head, early, .. } = self.record.request;
+        self.worker.give_head(head);
+        self.worker.give_buffer(early);
+        self.worker.give_head(self.response);
+        outcome
+    }
+
+    async fn answer_fault<C: ClientStream>(&mut self, client: &mut C, fault: Fault) -> Outcome {
+        if self.responding || fault.status() == 0 {
+            return Outcome::Close;
+        }
+        self.record.status = fault.status();
+        let files = self.tables.error_files(
+            self.session.frontend,
+            self.record.dispatch.as_ref().map(|d| d.backend),
+        );
+        // The rest of a body that nobody waits for must not be taken for the next request.
+        let close = !self.record.request.complete
+            || matches!(fault, Fault::Refused(_) | Fault::ClientTimeout);
+        let mut out = Vec::new();
+        let close = reply::error(fault.status(), files, close, &mut out);
+        self.record.downloaded_bytes += out.len() as u64;
+        if client.reply(&out).is_err() || close {
+            Outcome::Close
+        } else {
+            Outcome::Next
+        }
+    }
+}
+
+/// A request as the balancing algorithms look at it.
+struct Keys<'a>(&'a Request);
+
+impl<'a> key::Request<'a> for Keys<'a> {
+    fn target(&self) -> Option<&'a [u8]> {
+        Some(self.0.head.target())
+    }
+
+    fn header(&self, name: &str) -> Option<&'a [u8]> {
+        let mut fields = self.0.head.fields();
+        fields
+            .find(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| value)
+    }
+
+    fn post_body(&self) -> Option<&'a [u8]> {
+        (self.0.head.method() == b"POST").then_some(self.0.early.as_slice())
+    }
+}
+
+fn patience(tables: &Tables, session: &Session, backend: BackendId) -> Patience {
+    Patience {
+        client_ms: tables.frontend(session.frontend).timeouts.client_ms,
+        server_ms: tables.backend(backend).timeouts.server_ms,
+    }
+}

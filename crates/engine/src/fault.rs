@@ -1,0 +1,168 @@
+//! What can go wrong with an exchange, and what follows: the answer a client sees, whether another attempt may be
+//! made, and HAProxy's two letters of termination state. This is the only place where these three meet.
+
+use plimsoll_policy::model::RetryOn;
+
+use crate::stream::StreamError;
+
+/// Why an exchange or a tunnel did not end well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    // -- the client's
+    /// The request is not acceptable; the status says how.
+    Refused(u16),
+    /// The client left before its request or the response was complete.
+    ClientClosed,
+    /// The client was silent for too long.
+    ClientTimeout,
+    // -- ours, or the configuration's
+    /// No backend, or none that has a usable server.
+    NoServer,
+    QueueFull,
+    QueueTimeout,
+    /// A cap or a descriptor limit was hit.
+    Exhausted,
+    // -- the server's
+    ConnectRefused,
+    ConnectTimeout,
+    /// The connection ended before anything of the response had arrived.
+    EmptyResponse,
+    /// The connection ended in the middle of the response.
+    ServerClosed,
+    ServerTimeout,
+    /// What arrived is not an acceptable response.
+    JunkResponse,
+    /// A response arrived whose status asks for another attempt (`retry-on`).
+    RetryStatus(u16),
+}
+
+/// How far the exchange had come when it ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// Waiting for the request.
+    #[default]
+    Request,
+    /// Waiting for a server's free slot.
+    Queue,
+    Connect,
+    /// Waiting for the response's head.
+    Headers,
+    /// Relaying bodies.
+    Data,
+}
+
+impl Fault {
+    /// A failure of the client's stream.
+    pub(crate) fn of_client(error: &StreamError) -> Self {
+        match error {
+            StreamError::Body(_) => Self::Refused(400),
+            StreamError::Closed
+            | StreamError::Reset
+            | StreamError::Response(_)
+            | StreamError::TooLarge => Self::ClientClosed,
+        }
+    }
+
+    /// A failure of the server's stream; `answered`: some of the response had arrived.
+    pub(crate) fn of_server(error: &StreamError, answered: bool) -> Self {
+        match error {
+            StreamError::Body(_) | StreamError::Response(_) | StreamError::TooLarge => {
+                Self::JunkResponse
+            }
+            StreamError::Closed | StreamError::Reset if answered => Self::ServerClosed,
+            StreamError::Closed | StreamError::Reset => Self::EmptyResponse,
+        }
+    }
+
+    /// The status to answer with, while an answer is still possible; 0: just close.
+    pub(crate) fn status(self) -> u16 {
+        match self {
+            Self::Refused(status) => status,
+            Self::ClientClosed => 0,
+            Self::ClientTimeout => 408,
+            Self::NoServer | Self::QueueFull | Self::QueueTimeout | Self::Exhausted => 503,
+            Self::ConnectRefused | Self::ConnectTimeout => 503,
+            Self::EmptyResponse | Self::ServerClosed | Self::JunkResponse => 502,
+            Self::ServerTimeout => 504,
+            Self::RetryStatus(status) => status,
+        }
+    }
+
+    /// What `retry-on` calls it.
+    pub(crate) fn retry_cause(self) -> RetryOn {
+        match self {
+            Self::ConnectRefused | Self::ConnectTimeout => RetryOn::CONN_FAILURE,
+            Self::EmptyResponse => RetryOn::EMPTY_RESPONSE,
+            Self::JunkResponse | Self::ServerClosed => RetryOn::JUNK_RESPONSE,
+            Self::ServerTimeout => RetryOn::RESPONSE_TIMEOUT,
+            Self::RetryStatus(status) => RetryOn::status(status),
+            _ => RetryOn::NONE,
+        }
+    }
+
+    /// The two letters of the log's termination state (HAProxy's manual, section 8.5).
+    pub(crate) fn termination(self, phase: Phase) -> [u8; 2] {
+        let cause = match self {
+            Self::Refused(400..=499) if phase == Phase::Request => b'C',
+            Self::Refused(_) => b'P',
+            Self::ClientClosed => b'C',
+            Self::ClientTimeout => b'c',
+            Self::NoServer | Self::QueueFull => b'S',
+            Self::QueueTimeout | Self::ConnectTimeout | Self::ServerTimeout => b's',
+            Self::Exhausted => b'R',
+            Self::ConnectRefused | Self::EmptyResponse | Self::ServerClosed => b'S',
+            Self::JunkResponse => b'P',
+            Self::RetryStatus(_) => b'-',
+        };
+        let phase = match (self, phase) {
+            // Finding no server is seen while connecting, whenever it is found out.
+            (Self::NoServer | Self::QueueFull, _) | (_, Phase::Connect) => b'C',
+            (_, Phase::Request) => b'R',
+            (_, Phase::Queue) => b'Q',
+            (_, Phase::Headers) => b'H',
+            (_, Phase::Data) => b'D',
+        };
+        [cause, phase]
+    }
+
+    /// Whether the fault lies with the server, for its counters and health.
+    pub(crate) fn is_servers(self) -> bool {
+        matches!(
+            self,
+            Self::ConnectRefused
+                | Self::ConnectTimeout
+                | Self::EmptyResponse
+                | Self::ServerClosed
+                | Self::ServerTimeout
+                | Self::JunkResponse
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_are_haproxys() {
+        for (fault, phase, letters, status) in [
+            (Fault::NoServer, Phase::Request, b"SC", 503),
+            (Fault::ConnectRefused, Phase::Connect, b"SC", 503),
+            (Fault::ConnectTimeout, Phase::Connect, b"sC", 503),
+            (Fault::QueueTimeout, Phase::Queue, b"sQ", 503),
+            (Fault::EmptyResponse, Phase::Headers, b"SH", 502),
+            (Fault::ServerTimeout, Phase::Headers, b"sH", 504),
+            (Fault::JunkResponse, Phase::Headers, b"PH", 502),
+            (Fault::ServerClosed, Phase::Data, b"SD", 502),
+            (Fault::ClientClosed, Phase::Data, b"CD", 0),
+            (Fault::ClientTimeout, Phase::Request, b"cR", 408),
+            (Fault::Refused(400), Phase::Request, b"CR", 400),
+        ] {
+            assert_eq!(
+                (fault.termination(phase), fault.status()),
+                (*letters, status),
+                "{fault:?} {phase:?}"
+            );
+        }
+    }
+}

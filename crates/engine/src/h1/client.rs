@@ -1,0 +1,308 @@
+//! The client's side of an exchange, spoken as HTTP/1.
+//!
+//! Between requests the connection owns no buffer: a head is parsed straight out of the worker's scratch buffer, and
+//! only what arrived too early (a partial head, a pipelined request) is kept in `carry`.
+
+use std::rc::Rc;
+use std::task::{Poll, ready};
+
+use plimsoll_wire::h1::body::Decoder;
+use plimsoll_wire::h1::request::{self, Parse, RequestError};
+use plimsoll_wire::h1::{Limits, encode};
+use plimsoll_wire::head::{Framing, Head, Version};
+
+use super::writer::BodyWriter;
+use crate::stream::{ClientStream, End, Piece, StreamError};
+use crate::transport::{Outbox, Transport};
+use crate::worker::Worker;
+
+/// A client connection that speaks HTTP/1.
+pub(crate) struct Client {
+    worker: Rc<Worker>,
+    pub(crate) transport: Transport,
+    outbox: Outbox,
+    /// Bytes read beyond the message in hand: at most one buffer.
+    carry: Vec<u8>,
+    /// How far `carry` has been searched for the end of a head.
+    scanned: usize,
+    decoder: Decoder,
+    writer: BodyWriter,
+    /// What this client's request said about the connection.
+    pub(crate) keep_alive: bool,
+    version: Version,
+    /// `100 Continue` was asked for and not sent yet.
+    pub(crate) expects_continue: bool,
+    /// Requests taken from this connection.
+    requests: u32,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+}
+
+/// Why there is no (further) request.
+#[derive(Debug)]
+pub(crate) enum NoRequest {
+    /// Closed between requests; `partial`: in the middle of a head.
+    Closed {
+        partial: bool,
+    },
+    Reset,
+    Refused(RequestError),
+}
+
+impl Client {
+    pub(crate) fn new(worker: Rc<Worker>, transport: Transport) -> Self {
+        Self {
+            worker,
+            transport,
+            outbox: Outbox::default(),
+            carry: Vec::new(),
+            scanned: 0,
+            decoder: Decoder::default(),
+            writer: BodyWriter::default(),
+            keep_alive: true,
+            version: Version::H11,
+            expects_continue: false,
+            requests: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+        }
+    }
+
+    /// Whether part of a request has already arrived.
+    pub(crate) fn has_started(&self) -> bool {
+        !self.carry.is_empty()
+    }
+
+    /// The next request: its head in `head`, the part of its body that came along in `early`.
+    ///
+    /// The returned flag says whether the body is complete.
+    pub(crate) fn poll_request(
+        &mut self,
+        limits: &Limits,
+        head: &mut Head,
+        early: &mut Vec<u8>,
+    ) -> Poll<Result<bool, NoRequest>> {
+        let mut scratch = self.worker.reactor.scratch();
+        let mut fresh = self.carry.len() > self.scanned;
+        let window = limits.bytes_max.min(scratch.len());
+        loop {
+            let kept = self.carry.len().min(window);
+            scratch[..kept].copy_from_slice(&self.carry[..kept]);
+            let mut filled = kept;
+            if !fresh {
+                match ready!(self.transport.poll_read(&mut scratch[kept..window])) {
+                    Ok(0) => return Poll::Ready(Err(NoRequest::Closed { partial: kept > 0 })),
+                    Ok(count) => filled += count,
+                    Err(_) => return Poll::Ready(Err(NoRequest::Reset)),
+                }
+                self.bytes_in += (filled - kept) as u64;
+            }
+            fresh = false;
+            match request::parse(&scratch[..filled], head, limits) {
+                Ok(Parse::Complete(length)) => {
+                    return Poll::Ready(self.accept(head, &mut scratch[length..filled], early));
+                }
+                Ok(Parse::Partial) => self.keep(&scratch[..filled]),
+                Err(error) => return Poll::Ready(Err(NoRequest::Refused(error))),
+            }
+        }
+    }
+
+    /// Takes over the framing of a parsed head and what follows it in the buffer.
+    fn accept(
+        &mut self,
+        head: &Head,
+        rest: &mut [u8],
+        early: &mut Vec<u8>,
+    ) -> Result<bool, NoRequest> {
+        self.requests += 1;
+        self.keep_alive = head.keep_alive;
+        self.version = head.version;
+        self.expects_continue = head.expect_continue;
+        self.decoder = Decoder::new(head.framing);
+        let decoded = self
+            .decoder
+            .decode(rest)
+            .map_err(|error| NoRequest::Refused(error.into()))?;
+        early.extend_from_slice(&rest[decoded.payload.clone()]);
+        self.carry.clear();
+        self.scanned = 0;
+        if decoded.consumed < rest.len() {
+            self.carry.extend_from_slice(&rest[decoded.consumed..]);
+        } else {
+            self.carry = Vec::new();
+        }
+        Ok(decoded.done)
+    }
+
+    #[cold]
+    fn keep(&mut self, bytes: &[u8]) {
+        self.carry.clear();
+        self.carry.extend_from_slice(bytes);
+        self.scanned = bytes.len();
+    }
+
+    /// Whether the connection may carry another request once the present response has ended.
+    pub(crate) fn may_continue(&self) -> bool {
+        self.keep_alive && self.decoder.is_done() && self.outbox.is_empty()
+    }
+
+    /// Everything that arrived belonged to requests that were read to their end.
+    pub(crate) fn is_between_messages(&self) -> bool {
+        self.decoder.is_done() && self.carry.is_empty() && self.requests > 0
+    }
+
+    /// Whether a part of a request waits to be parsed without anything new having to arrive.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.carry.len() > self.scanned
+    }
+
+    /// The transport and what was read from it but not used: an upgraded connection goes on as a tunnel.
+    pub(crate) fn into_parts(self) -> (Transport, Vec<u8>) {
+        (self.transport, self.carry)
+    }
+
+    /// The framing that this response's body gets towards this client.
+    fn response_framing(&mut self, head: &Head) -> Framing {
+        match head.framing {
+            // HTTP/1.0 knows no chunks, and a server that ends its body by closing says nothing of its length:
+            // in both cases the end of the client's connection ends the body.
+            Framing::Chunked if self.version < Version::H11 => {
+                self.keep_alive = false;
+                Framing::UntilClose
+            }
+            Framing::UntilClose => {
+                self.keep_alive = false;
+                Framing::UntilClose
+            }
+            framing => framing,
+        }
+    }
+}
+
+impl ClientStream for Client {
+    fn poll_body(&mut self, scratch: &mut [u8]) -> Poll<Result<Piece, StreamError>> {
+        loop {
+            if self.decoder.is_done() {
+                return Poll::Ready(Ok(Piece {
+                    range: 0..0,
+                    last: true,
+                }));
+            }
+            let filled = if self.carry.is_empty() {
+                match ready!(self.transport.poll_read(scratch))? {
+                    0 => return Poll::Ready(Err(StreamError::Closed)),
+                    count => count,
+                }
+            } else {
+                let count = self.carry.len().min(scratch.len());
+                scratch[..count].copy_from_slice(&self.carry[..count]);
+                self.carry.drain(..count);
+                count
+            };
+            self.bytes_in += filled as u64;
+            let decoded = self.decoder.decode(&mut scratch[..filled])?;
+            if decoded.consumed < filled {
+                let rest = scratch[decoded.consumed..filled].to_vec();
+                self.carry.splice(..0, rest);
+            }
+            if decoded.done || !decoded.payload.is_empty() {
+                return Poll::Ready(Ok(Piece {
+                    range: decoded.payload,
+                    last: decoded.done,
+                }));
+            }
+        }
+    }
+
+    fn request_trailers(&self) -> Option<&Head> {
+        self.decoder.trailers()
+    }
+
+    fn invite(&mut self) -> Result<(), StreamError> {
+        if !std::mem::take(&mut self.expects_continue) {
+            return Ok(());
+        }
+        self.reply(b"HTTP/1.1 100 Continue\r\n\r\n")
+    }
+
+    fn inform(&mut self, head: &Head) -> Result<(), StreamError> {
+        if self.version < Version::H11 {
+            return Ok(()); // RFC 9110 section 15.2: an HTTP/1.0 client is not sent 1xx
+        }
+        self.expects_continue = false;
+        let mut out = self.worker.out_buffer();
+        encode::response(head, encode::Connection::Unchanged, Framing::None, &mut out);
+        self.bytes_out += out.len() as u64;
+        Ok(self.outbox.write_one(&mut self.transport, &out)?)
+    }
+
+    fn respond(
+        &mut self,
+        head: &Head,
+        payload: &[u8],
+        end: End,
+        trailers: Option<&Head>,
+    ) -> Result<(), StreamError> {
+        let framing = self.response_framing(head);
+        // A request body that was never asked for leaves the connection in doubt.
+        self.keep_alive &= !self.expects_continue || self.decoder.is_done();
+        let connection = match (head.upgrade, self.keep_alive, self.version) {
+            (true, ..) => encode::Connection::Upgrade,
+            (_, false, _) => encode::Connection::Close,
+            (_, true, Version::H10) => encode::Connection::KeepAlive,
+            (_, true, _) => encode::Connection::Implied,
+        };
+        self.writer = BodyWriter::new(framing);
+        let mut out = self.worker.out_buffer();
+        encode::response(head, connection, framing, &mut out);
+        self.bytes_out += (out.len() + payload.len()) as u64;
+        Ok(self.writer.send(
+            (&mut self.transport, &mut self.outbox),
+            &mut out,
+            payload,
+            end,
+            trailers,
+        )?)
+    }
+
+    fn send(
+        &mut self,
+        payload: &[u8],
+        end: End,
+        trailers: Option<&Head>,
+    ) -> Result<(), StreamError> {
+        self.bytes_out += payload.len() as u64;
+        let mut out = self.worker.out_buffer();
+        Ok(self.writer.send(
+            (&mut self.transport, &mut self.outbox),
+            &mut out,
+            payload,
+            end,
+            trailers,
+        )?)
+    }
+
+    fn poll_flush(&mut self) -> Poll<Result<(), StreamError>> {
+        self.outbox
+            .poll_flush(&mut self.transport)
+            .map_err(StreamError::from)
+    }
+
+    fn is_backlogged(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    fn poll_gone(&mut self) -> Poll<()> {
+        self.transport.poll_hangup()
+    }
+
+    fn reply(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
+        self.bytes_out += bytes.len() as u64;
+        Ok(self.outbox.write_one(&mut self.transport, bytes)?)
+    }
+
+    fn close_after(&mut self) {
+        self.keep_alive = false;
+    }
+}

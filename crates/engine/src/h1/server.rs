@@ -1,0 +1,245 @@
+//! The server's side of an exchange, spoken as HTTP/1.
+
+use std::rc::Rc;
+use std::task::{Poll, ready};
+
+use plimsoll_wire::h1::body::Decoder;
+use plimsoll_wire::h1::response::{self, Asked, Parse};
+use plimsoll_wire::h1::{Limits, encode};
+use plimsoll_wire::head::{Framing, Head};
+
+use super::writer::BodyWriter;
+use crate::stream::{End, Piece, ServerStream, StreamError};
+use crate::transport::{Outbox, Transport};
+use crate::worker::Worker;
+
+/// A server connection that speaks HTTP/1, for the time of one exchange after another.
+pub(crate) struct Server {
+    worker: Rc<Worker>,
+    pub(crate) transport: Transport,
+    outbox: Outbox,
+    /// Bytes read that did not make up a whole response head, or that followed an interim one.
+    carry: Vec<u8>,
+    scanned: usize,
+    decoder: Decoder,
+    writer: BodyWriter,
+    asked: Asked,
+    limits: Limits,
+    keep_alive: bool,
+    /// The request has been sent whole.
+    request_done: bool,
+    /// The server said something that belongs to no request.
+    spoiled: bool,
+    /// Something of the present response has arrived.
+    answered: bool,
+    /// Whether the connection is asked to stay open.
+    pub(crate) persistent: bool,
+}
+
+impl Server {
+    pub(crate) fn new(worker: Rc<Worker>, transport: Transport, limits: Limits) -> Self {
+        Self {
+            worker,
+            transport,
+            outbox: Outbox::default(),
+            carry: Vec::new(),
+            scanned: 0,
+            decoder: Decoder::default(),
+            writer: BodyWriter::default(),
+            asked: Asked::default(),
+            limits,
+            keep_alive: true,
+            request_done: true,
+            spoiled: false,
+            answered: false,
+            persistent: true,
+        }
+    }
+
+    /// Whether the connection may carry another exchange.
+    pub(crate) fn reusable(&self) -> bool {
+        self.keep_alive
+            && self.persistent
+            && self.request_done
+            && self.decoder.is_done()
+            && !self.spoiled
+            && self.outbox.is_empty()
+    }
+
+    /// Whether the request has been handed over whole.
+    pub(crate) fn is_request_done(&self) -> bool {
+        self.request_done
+    }
+
+    /// The transport and what was read from it but not used: an upgraded connection goes on as a tunnel.
+    pub(crate) fn into_parts(self) -> (Transport, Vec<u8>) {
+        (self.transport, self.carry)
+    }
+
+    /// Takes over the framing of a parsed head and what follows it in the buffer.
+    fn accept(
+        &mut self,
+        head: &Head,
+        start: usize,
+        scratch: &mut [u8],
+    ) -> Result<Piece, StreamError> {
+        self.carry = Vec::new();
+        self.scanned = 0;
+        if head.status < 200 && head.status != 101 {
+            self.carry.extend_from_slice(&scratch[start..]);
+            return Ok(Piece {
+                range: 0..0,
+                last: true,
+            });
+        }
+        self.keep_alive = head.keep_alive;
+        self.decoder = Decoder::new(head.framing);
+        if head.status == 101 {
+            self.carry.extend_from_slice(&scratch[start..]);
+            return Ok(Piece {
+                range: 0..0,
+                last: true,
+            });
+        }
+        self.decode(start, scratch)
+    }
+
+    /// Decodes what lies in `scratch` from `start` on; anything behind the body's end spoils the connection.
+    fn decode(&mut self, start: usize, scratch: &mut [u8]) -> Result<Piece, StreamError> {
+        let decoded = self.decoder.decode(&mut scratch[start..])?;
+        self.spoiled |= decoded.consumed < scratch.len() - start;
+        Ok(Piece {
+            range: start + decoded.payload.start..start + decoded.payload.end,
+            last: decoded.done,
+        })
+    }
+}
+
+impl ServerStream for Server {
+    fn request(
+        &mut self,
+        head: &Head,
+        payload: &[u8],
+        end: End,
+        trailers: Option<&Head>,
+    ) -> Result<(), StreamError> {
+        self.asked = Asked::by(head);
+        self.answered = false;
+        self.request_done = end.is_done();
+        self.decoder = Decoder::default();
+        self.writer = BodyWriter::new(head.framing);
+        let connection = match (head.upgrade, self.persistent) {
+            (true, _) => encode::Connection::Upgrade,
+            (_, true) => encode::Connection::Implied,
+            (_, false) => encode::Connection::Close,
+        };
+        let mut out = self.worker.out_buffer();
+        encode::request(head, connection, head.framing, &mut out);
+        Ok(self.writer.send(
+            (&mut self.transport, &mut self.outbox),
+            &mut out,
+            payload,
+            end,
+            trailers,
+        )?)
+    }
+
+    fn send(
+        &mut self,
+        payload: &[u8],
+        end: End,
+        trailers: Option<&Head>,
+    ) -> Result<(), StreamError> {
+        self.request_done |= end.is_done();
+        let mut out = self.worker.out_buffer();
+        Ok(self.writer.send(
+            (&mut self.transport, &mut self.outbox),
+            &mut out,
+            payload,
+            end,
+            trailers,
+        )?)
+    }
+
+    fn poll_flush(&mut self) -> Poll<Result<(), StreamError>> {
+        self.outbox
+            .poll_flush(&mut self.transport)
+            .map_err(StreamError::from)
+    }
+
+    fn poll_response(
+        &mut self,
+        head: &mut Head,
+        scratch: &mut [u8],
+    ) -> Poll<Result<Piece, StreamError>> {
+        let mut fresh = self.carry.len() > self.scanned;
+        loop {
+            let kept = self.carry.len();
+            if kept >= scratch.len() {
+                return Poll::Ready(Err(StreamError::TooLarge));
+            }
+            scratch[..kept].copy_from_slice(&self.carry);
+            let mut filled = kept;
+            if !fresh {
+                match ready!(self.transport.poll_read(&mut scratch[kept..]))? {
+                    0 => return Poll::Ready(Err(StreamError::Closed)),
+                    count => filled += count,
+                }
+                self.answered = true;
+            }
+            fresh = false;
+            match response::parse(&scratch[..filled], head, &self.limits, self.asked)
+                .map_err(StreamError::Response)?
+            {
+                Parse::Complete(length) => {
+                    return Poll::Ready(self.accept(head, length, &mut scratch[..filled]));
+                }
+                Parse::Partial => {
+                    self.carry.clear();
+                    self.carry.extend_from_slice(&scratch[..filled]);
+                    self.scanned = filled;
+                }
+            }
+        }
+    }
+
+    fn poll_body(&mut self, scratch: &mut [u8]) -> Poll<Result<Piece, StreamError>> {
+        loop {
+            if self.decoder.is_done() {
+                return Poll::Ready(Ok(Piece {
+                    range: 0..0,
+                    last: true,
+                }));
+            }
+            let filled = match ready!(self.transport.poll_read(scratch)) {
+                Ok(0) if self.decoder.ends_with_connection() => {
+                    self.keep_alive = false;
+                    self.decoder = Decoder::new(Framing::None);
+                    return Poll::Ready(Ok(Piece {
+                        range: 0..0,
+                        last: true,
+                    }));
+                }
+                Ok(0) => return Poll::Ready(Err(StreamError::Closed)),
+                Ok(count) => count,
+                Err(error) => return Poll::Ready(Err(error.into())),
+            };
+            let piece = self.decode(0, &mut scratch[..filled])?;
+            if piece.last || !piece.range.is_empty() {
+                return Poll::Ready(Ok(piece));
+            }
+        }
+    }
+
+    fn response_trailers(&self) -> Option<&Head> {
+        self.decoder.trailers()
+    }
+
+    fn is_backlogged(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    fn answered(&self) -> bool {
+        self.answered
+    }
+}

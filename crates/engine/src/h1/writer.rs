@@ -1,0 +1,64 @@
+//! The body of an outgoing message: what framing the peer was promised, and how much of it is owed.
+
+use std::io;
+
+use plimsoll_wire::h1::body;
+use plimsoll_wire::head::{Framing, Head};
+
+use crate::stream::End;
+use crate::transport::{Outbox, Transport};
+
+/// Payloads up to this size are copied behind the head so that one `send` carries all; above, `writev` is cheaper.
+const COPY_BYTES_MAX: usize = 4_096;
+
+/// Frames a body towards one peer.
+#[derive(Debug, Default)]
+pub(crate) struct BodyWriter {
+    framing: Framing,
+}
+
+impl BodyWriter {
+    pub(crate) fn new(framing: Framing) -> Self {
+        Self { framing }
+    }
+
+    /// Appends what must precede `payload` to `out`.
+    fn open(&self, out: &mut Vec<u8>, payload: &[u8]) {
+        if self.framing == Framing::Chunked && !payload.is_empty() {
+            body::chunk_head(payload.len(), out);
+        }
+    }
+
+    /// Appends what must follow `payload` to `out`.
+    fn close(&self, out: &mut Vec<u8>, payload: &[u8], end: End, trailers: Option<&Head>) {
+        if self.framing != Framing::Chunked {
+            return;
+        }
+        if !payload.is_empty() {
+            out.extend_from_slice(b"\r\n");
+        }
+        if end.is_done() {
+            body::last_chunk(trailers, out);
+        }
+    }
+
+    /// Sends `payload` behind what `out` already holds (a head, or nothing).
+    pub(crate) fn send(
+        &self,
+        (transport, outbox): (&mut Transport, &mut Outbox),
+        out: &mut Vec<u8>,
+        payload: &[u8],
+        end: End,
+        trailers: Option<&Head>,
+    ) -> io::Result<()> {
+        self.open(out, payload);
+        if payload.len() <= COPY_BYTES_MAX {
+            out.extend_from_slice(payload);
+            self.close(out, payload, end, trailers);
+            return outbox.write_one(transport, out);
+        }
+        let split = out.len();
+        self.close(out, payload, end, trailers);
+        outbox.write_parts(transport, [&out[..split], payload, &out[split..]])
+    }
+}

@@ -1,0 +1,248 @@
+//! Slots of servers, and waiting for one.
+//!
+//! Without limits a slot is one atomic addition. Under `maxconn` it is a compare-and-swap; only when that fails does
+//! a request enter its backend's queue, which is shared by all workers and guarded by a lock.
+
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use plimsoll_policy::balance::{BalanceSpec, Pick};
+use plimsoll_policy::live::{self, ServerLive};
+use plimsoll_policy::model::{BackendId, ServerId};
+use plimsoll_policy::plane::Plane;
+use plimsoll_policy::queue::{self, Admit, Place, Ticket, Waiting};
+
+use crate::fault::Fault;
+use crate::tables::Tables;
+use crate::worker::Worker;
+
+/// Choices made again when the chosen server's last slot was taken by another worker meanwhile.
+const PICKS_MAX: u32 = 3;
+
+/// The queues of all backends, in the order of the plane's backends.
+#[derive(Default)]
+pub(crate) struct Queues(Vec<Arc<Mutex<Waiting<Arc<Seat>>>>>);
+
+impl Queues {
+    pub(crate) fn new(plane: &Plane) -> Self {
+        let backends = 0..plane.model.backends.len() as u32;
+        let queue = |id| {
+            Arc::new(Mutex::new(Waiting::new(Arc::clone(
+                &plane.backend(BackendId(id)).live,
+            ))))
+        };
+        Self(backends.map(queue).collect())
+    }
+
+    fn lock(&self, backend: BackendId) -> MutexGuard<'_, Waiting<Arc<Seat>>> {
+        self.0[backend.0 as usize]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a waiting request finds what it was given, and how it is woken.
+pub(crate) struct Seat {
+    given: Mutex<Option<(ServerId, live::Slot)>>,
+    waker: Waker,
+}
+
+impl Seat {
+    fn take(&self) -> Option<(ServerId, live::Slot)> {
+        self.given
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+/// A server's promise to take one exchange; given back when dropped.
+pub(crate) struct Slot {
+    tables: Rc<Tables>,
+    pub(crate) backend: BackendId,
+    pub(crate) server: ServerId,
+    slot: Option<live::Slot>,
+}
+
+impl Slot {
+    pub(crate) fn live(&self) -> &Arc<ServerLive> {
+        self.tables.plane.backend(self.backend).server(self.server)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let slot = self.slot.take();
+        let live = self.live();
+        if let Some(slot) = slot {
+            live.release(slot);
+        }
+        if live.somebody_waits() {
+            serve_waiting(&self.tables, self.backend, self.server);
+        }
+    }
+}
+
+/// Picks a server, `pinned` if that is set, and takes a slot of it, waiting if need be; `gone` gives up the wait.
+///
+/// Also returns how many were before this request in the server's and in the backend's queue.
+pub(crate) async fn acquire(
+    worker: &Rc<Worker>,
+    tables: &Rc<Tables>,
+    backend: BackendId,
+    pinned: Option<ServerId>,
+    pick: &Pick<'_>,
+    gone: impl FnMut() -> bool,
+) -> Result<(Slot, (u32, u32)), Fault> {
+    let plane = tables.plane.backend(backend);
+    let mut chosen = None;
+    for _ in 0..PICKS_MAX {
+        chosen = pinned.or_else(|| tables.pick(backend, pick));
+        let Some(server) = chosen else { break };
+        if let Some(slot) = queue::take_now(plane.server(server)) {
+            return Ok((
+                Slot {
+                    tables: Rc::clone(tables),
+                    backend,
+                    server,
+                    slot: Some(slot),
+                },
+                (0, 0),
+            ));
+        }
+    }
+    if chosen.is_none() && tables.arrangement(backend).usable == 0 {
+        return Err(Fault::NoServer);
+    }
+    let bound = pinned.is_some() || binds(&tables.backend(backend).balance);
+    let place = match chosen.filter(|_| bound) {
+        Some(server) => Place::Server(Arc::clone(plane.server(server))),
+        None => Place::Backend,
+    };
+    wait(worker, tables, backend, (place, chosen), gone).await
+}
+
+/// Whether the algorithm binds a request to one server, so that it waits for that one alone.
+pub(crate) fn binds(spec: &BalanceSpec) -> bool {
+    match spec {
+        BalanceSpec::Source
+        | BalanceSpec::Uri { .. }
+        | BalanceSpec::UrlParam { .. }
+        | BalanceSpec::Header { .. }
+        | BalanceSpec::Hash { .. }
+        | BalanceSpec::RdpCookie { .. } => true,
+        BalanceSpec::RoundRobin
+        | BalanceSpec::StaticRoundRobin
+        | BalanceSpec::LeastConnections
+        | BalanceSpec::First
+        | BalanceSpec::Random { .. }
+        | BalanceSpec::PeakEwma => false,
+    }
+}
+
+async fn wait(
+    worker: &Rc<Worker>,
+    tables: &Rc<Tables>,
+    backend: BackendId,
+    (place, chosen): (Place, Option<ServerId>),
+    mut gone: impl FnMut() -> bool,
+) -> Result<(Slot, (u32, u32)), Fault> {
+    let seat = Arc::new(Seat {
+        given: Mutex::default(),
+        waker: worker.reactor.waker(),
+    });
+    let of_server = matches!(place, Place::Server(_));
+    let admitted = tables
+        .queues
+        .lock(backend)
+        .join(place, Arc::clone(&seat), None);
+    let Admit::Queued { ticket, ahead } = admitted else {
+        return Err(Fault::QueueFull);
+    };
+    let queued = Queued {
+        tables: Rc::clone(tables),
+        backend,
+        ticket,
+        seat,
+    };
+    // A slot may have come free between the look and the note that somebody waits.
+    match chosen.filter(|_| of_server) {
+        Some(server) => serve_waiting(tables, backend, server),
+        None => (0..tables.backend(backend).servers.len() as u32)
+            .map(ServerId)
+            .for_each(|server| serve_waiting(tables, backend, server)),
+    }
+    let timeouts = tables.backend(backend).timeouts;
+    let deadline_ns = worker.deadline(timeouts.queue_ms.or(timeouts.connect_ms));
+    let given = worker
+        .reactor
+        .until(deadline_ns, || match queued.seat.take() {
+            Some(given) => Poll::Ready(Some(given)),
+            None if gone() => Poll::Ready(None),
+            None => Poll::Pending,
+        });
+    let (server, slot) = match given.await {
+        Ok(Some(given)) => given,
+        Ok(None) => return Err(Fault::ClientClosed),
+        Err(_) => return Err(Fault::QueueTimeout),
+    };
+    let before = if of_server {
+        (ahead + 1, 0)
+    } else {
+        (0, ahead + 1)
+    };
+    Ok((
+        Slot {
+            tables: Rc::clone(tables),
+            backend,
+            server,
+            slot: Some(slot),
+        },
+        before,
+    ))
+}
+
+/// A request's place in a queue; leaves it when dropped, and passes on a slot that came too late.
+struct Queued {
+    tables: Rc<Tables>,
+    backend: BackendId,
+    ticket: Ticket,
+    seat: Arc<Seat>,
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        let waited = self
+            .tables
+            .queues
+            .lock(self.backend)
+            .leave(self.ticket)
+            .is_some();
+        if !waited && let Some((server, slot)) = self.seat.take() {
+            drop(Slot {
+                tables: Rc::clone(&self.tables),
+                backend: self.backend,
+                server,
+                slot: Some(slot),
+            });
+        }
+    }
+}
+
+/// Hands free slots of `server` to those who wait for them.
+fn serve_waiting(tables: &Tables, backend: BackendId, server: ServerId) {
+    let live = tables.plane.backend(backend).server(server);
+    let for_backend = tables.takes_part(backend, server);
+    loop {
+        let Some(grant) = tables.queues.lock(backend).grant(live, for_backend) else {
+            return;
+        };
+        *grant
+            .token
+            .given
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some((server, grant.slot));
+        grant.token.waker.wake_by_ref();
+    }
+}

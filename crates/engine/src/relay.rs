@@ -1,0 +1,173 @@
+//! Bodies in both directions at once, between a client's stream and a server's.
+//!
+//! A relay never waits on one side in a way that starves the other: every poll looks at both. It holds no data of its
+//! own between polls; what a slow peer has not taken waits in that peer's stream, and nothing more is read for it.
+
+use std::rc::Rc;
+use std::task::{Poll, ready};
+
+use plimsoll_wire::head::Head;
+
+use crate::fault::Fault;
+use crate::reactor::Scratch;
+use crate::stream::{ClientStream, End, Piece, ServerStream, StreamError};
+use crate::worker::Worker;
+
+/// Pieces moved in one direction before other tasks get their turn.
+const PIECES_PER_TURN: u32 = 16;
+
+/// The two inactivity time-outs of an exchange; `None` never expires.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    pub(crate) client_ms: Option<u64>,
+    pub(crate) server_ms: Option<u64>,
+}
+
+pub(crate) struct Relay<'a, C, S> {
+    worker: &'a Rc<Worker>,
+    client: &'a mut C,
+    server: &'a mut S,
+    patience: Patience,
+    client_deadline_ns: u64,
+    server_deadline_ns: u64,
+    /// The request's body has been handed to the server's stream, or given up.
+    pub(crate) upload_done: bool,
+    /// Part of the body has been taken from the client here.
+    pub(crate) upload_begun: bool,
+    pub(crate) uploaded_bytes: u64,
+    pub(crate) downloaded_bytes: u64,
+}
+
+impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
+    pub(crate) fn new(
+        worker: &'a Rc<Worker>,
+        client: &'a mut C,
+        server: &'a mut S,
+        upload_done: bool,
+        patience: Patience,
+    ) -> Self {
+        Self {
+            client_deadline_ns: worker.deadline(patience.client_ms),
+            server_deadline_ns: worker.deadline(patience.server_ms),
+            worker,
+            client,
+            server,
+            patience,
+            upload_done,
+            upload_begun: false,
+            uploaded_bytes: 0,
+            downloaded_bytes: 0,
+        }
+    }
+
+    /// Uploads until the next response head is there; its first body bytes lie in the returned buffer.
+    pub(crate) fn poll_head(&mut self, head: &mut Head) -> Poll<Result<(Scratch, Piece), Fault>> {
+        let upload = self.poll_upload();
+        let mut scratch = self.worker.reactor.scratch();
+        // Even when sending failed: a server may answer and close before it has read everything.
+        match self.server.poll_response(head, &mut scratch) {
+            Poll::Ready(Ok(piece)) => return Poll::Ready(Ok((scratch, piece))),
+            Poll::Ready(Err(error)) => {
+                return Poll::Ready(Err(Fault::of_server(&error, self.server.answered())));
+            }
+            Poll::Pending => {}
+        }
+        match upload {
+            Poll::Ready(Err(fault)) => Poll::Ready(Err(fault)),
+            Poll::Ready(Ok(())) => self.wait(self.server_deadline_ns, Fault::ServerTimeout),
+            Poll::Pending => self.wait_for_upload(),
+        }
+    }
+
+    /// Downloads the rest of the response, `done` when the head brought all of it, and finishes the upload.
+    pub(crate) fn poll_bodies(&mut self, done: &mut bool) -> Poll<Result<(), Fault>> {
+        let upload = self.poll_upload();
+        match self.poll_download(done) {
+            // A response that is complete before the request makes the rest of the request pointless.
+            Poll::Ready(result) => return Poll::Ready(result),
+            Poll::Pending => {}
+        }
+        if let Poll::Ready(Err(fault)) = upload
+            && !fault.is_servers()
+        {
+            return Poll::Ready(Err(fault));
+        }
+        if self.client_is_slow() {
+            return self.wait(self.client_deadline_ns, Fault::ClientTimeout);
+        }
+        self.wait(self.server_deadline_ns, Fault::ServerTimeout)
+    }
+
+    /// Passes an interim response on.
+    pub(crate) fn inform(&mut self, head: &Head) -> Result<(), StreamError> {
+        self.client.inform(head)
+    }
+
+    fn poll_upload(&mut self) -> Poll<Result<(), Fault>> {
+        for _ in 0..PIECES_PER_TURN {
+            ready!(self.server.poll_flush())
+                .map_err(|error| Fault::of_server(&error, self.server.answered()))?;
+            if self.upload_done {
+                return Poll::Ready(Ok(()));
+            }
+            let mut scratch = self.worker.reactor.scratch();
+            let piece = ready!(self.client.poll_body(&mut scratch))
+                .map_err(|error| Fault::of_client(&error))?;
+            self.upload_begun = true;
+            self.upload_done = piece.last;
+            self.uploaded_bytes += piece.range.len() as u64;
+            self.client_deadline_ns = self.worker.deadline(self.patience.client_ms);
+            self.server_deadline_ns = self.worker.deadline(self.patience.server_ms);
+            let end = End::of(&piece);
+            self.server
+                .send(&scratch[piece.range], end, self.client.request_trailers())
+                .map_err(|error| Fault::of_server(&error, self.server.answered()))?;
+        }
+        self.worker.reactor.wake(self.worker.reactor.current());
+        Poll::Pending
+    }
+
+    fn poll_download(&mut self, done: &mut bool) -> Poll<Result<(), Fault>> {
+        for _ in 0..PIECES_PER_TURN {
+            ready!(self.client.poll_flush()).map_err(|error| Fault::of_client(&error))?;
+            if *done {
+                return Poll::Ready(Ok(()));
+            }
+            let mut scratch = self.worker.reactor.scratch();
+            let piece = ready!(self.server.poll_body(&mut scratch))
+                .map_err(|error| Fault::of_server(&error, true))?;
+            *done = piece.last;
+            self.downloaded_bytes += piece.range.len() as u64;
+            self.client_deadline_ns = self.worker.deadline(self.patience.client_ms);
+            self.server_deadline_ns = self.worker.deadline(self.patience.server_ms);
+            let end = End::of(&piece);
+            self.client
+                .send(&scratch[piece.range], end, self.server.response_trailers())
+                .map_err(|error| Fault::of_client(&error))?;
+        }
+        self.worker.reactor.wake(self.worker.reactor.current());
+        Poll::Pending
+    }
+
+    /// Bytes for the client are waiting: it is the client that we wait for, not the server.
+    fn client_is_slow(&self) -> bool {
+        self.client.is_backlogged()
+    }
+
+    /// The upload stands still: because of the server when it does not take what it is given, else of the client.
+    fn wait_for_upload<T>(&mut self) -> Poll<Result<T, Fault>> {
+        if self.server.is_backlogged() {
+            self.wait(self.server_deadline_ns, Fault::ServerTimeout)
+        } else {
+            self.wait(self.client_deadline_ns, Fault::ClientTimeout)
+        }
+    }
+
+    fn wait<T>(&self, deadline_ns: u64, fault: Fault) -> Poll<Result<T, Fault>> {
+        if self.worker.reactor.now_ns() >= deadline_ns {
+            return Poll::Ready(Err(fault));
+        }
+        self.worker.reactor.wake_at(deadline_ns);
+        Poll::Pending
+    }
+}

@@ -1,0 +1,264 @@
+//! The life of a client connection, top to bottom.
+
+use std::future::poll_fn;
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::task::{Poll, ready};
+
+use plimsoll_policy::model::{BackendId, FrontendId, Mode, ServerId};
+
+use crate::exchange::{self, Outcome, Request, Times};
+use crate::fault::Fault;
+use crate::h1;
+use crate::h1::client::NoRequest;
+use crate::listener::Admission;
+use crate::pool::Connection;
+use crate::stream::ClientStream as _;
+use crate::tables::Tables;
+use crate::transport::Transport;
+use crate::worker::Worker;
+use crate::{account, reply, tcp, upgrade};
+
+/// Longest text of an IP address: an IPv4-mapped one in full.
+const IP_TEXT_MAX: usize = 45;
+
+/// How long, and for how many bytes, a closing connection is listened to.
+const LINGER_MS: u64 = 2_000;
+const LINGER_BYTES_MAX: usize = 1 << 20;
+
+/// What is known of a client connection for as long as it lasts.
+pub(crate) struct Session {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) tables: Rc<Tables>,
+    pub(crate) frontend: FrontendId,
+    /// Index of the bind within the frontend.
+    pub(crate) bind: usize,
+    pub(crate) client: Option<SocketAddr>,
+    /// The address the client connected to.
+    pub(crate) local: Option<SocketAddr>,
+    pub(crate) accepted_ns: u64,
+    pub(crate) accepted_wall_us: u64,
+    /// Requests begun so far, the present one included.
+    pub(crate) requests: u32,
+    /// A server connection that belongs to this session alone (`http-reuse never`, authenticated connections).
+    pub(crate) own: Option<Box<Connection>>,
+    /// Holds the connection's place under `maxconn`; gives it back when the session ends.
+    pub(crate) _admission: Admission,
+}
+
+impl Session {
+    /// The port the client connected to, for servers that have none of their own; 0 when nobody asks for it.
+    pub(crate) fn local_port(&self) -> u16 {
+        self.local.map_or(0, |address| address.port())
+    }
+
+    /// The server connection that only this session may use, if it leads to the right server and still lives.
+    pub(crate) fn take_own(
+        &mut self,
+        backend: BackendId,
+        server: ServerId,
+    ) -> Option<Box<Connection>> {
+        let mut own = self.own.take()?;
+        let fits = own.backend == backend
+            && own.server == server
+            && !own.stream.transport.socket().is_stale();
+        own.reused = true;
+        fits.then_some(own)
+    }
+
+    /// Hands the client's address, as text, to `write`.
+    pub(crate) fn write_client_ip<T>(&self, write: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        let mut text = [0; IP_TEXT_MAX];
+        let mut rest = &mut text[..];
+        write!(rest, "{}", self.client_ip()?).ok()?;
+        let length = IP_TEXT_MAX - rest.len();
+        Some(write(&text[..length]))
+    }
+
+    pub(crate) fn client_ip(&self) -> Option<IpAddr> {
+        self.client.map(|address| address.ip())
+    }
+}
+
+/// Serves one client connection to its end.
+pub(crate) async fn serve(mut session: Session, transport: Transport) {
+    let mode = session.tables.frontend(session.frontend).mode;
+    account::session_begins(&session);
+    match mode {
+        Mode::Http => serve_h1(&mut session, transport).await,
+        Mode::Tcp => tcp::serve(&mut session, transport).await,
+    }
+    account::session_ends(&session);
+}
+
+/// All requests of one HTTP/1 connection, one after the other.
+async fn serve_h1(session: &mut Session, transport: Transport) {
+    let mut client = h1::client::Client::new(session.worker.clone(), transport);
+    loop {
+        let mut times = Times {
+            idle_ns: session.worker.reactor.now_ns(),
+            ..Times::default()
+        };
+        let request = match next_request(session, &mut client, &mut times).await {
+            Ok(request) => request,
+            Err(end) => return refuse(session, client, end, times).await,
+        };
+        session.requests += 1;
+        // The exchange's state is large and short-lived: an idle connection must not carry it.
+        match Box::pin(exchange::run(session, &mut client, request, times)).await {
+            Outcome::Next if client.may_continue() && !session.worker.is_stopping() => {}
+            Outcome::Next | Outcome::Close => return close(session, client).await,
+            Outcome::Tunnel(server) => return upgrade::run(session, client, *server).await,
+        }
+        session.tables = session.worker.tables();
+    }
+}
+
+/// Why a connection ends before another request.
+enum NoMore {
+    /// Between requests, and nobody's fault.
+    Quietly,
+    Client(NoRequest),
+    Timeout,
+}
+
+/// Waits for the next request. No buffer is held while nothing arrives.
+async fn next_request(
+    session: &Session,
+    client: &mut h1::client::Client,
+    times: &mut Times,
+) -> Result<Request, NoMore> {
+    let worker = &session.worker;
+    let timeouts = session.tables.frontend(session.frontend).timeouts;
+    let first = session.requests == 0;
+    let idle_ms = if first {
+        None
+    } else {
+        timeouts.http_keep_alive_ms
+    };
+    let head_ms = timeouts.http_request_ms.or(timeouts.client_ms);
+    let mut deadline_ns = worker.deadline(idle_ms.or(head_ms));
+    let limits = session.tables.request_limits(session.frontend);
+    poll_fn(|_| {
+        if let Poll::Ready(result) = poll_request(worker, client, &limits, times) {
+            return Poll::Ready(result.map_err(|end| match end {
+                NoRequest::Closed { partial: false } if !first => NoMore::Quietly,
+                end => NoMore::Client(end),
+            }));
+        }
+        let now_ns = worker.reactor.now_ns();
+        if client.has_started() && times.started_ns == 0 {
+            times.started_ns = now_ns;
+            if !first {
+                deadline_ns = worker.deadline(head_ms);
+            }
+        }
+        if now_ns >= deadline_ns || (worker.is_stopping() && !first && !client.has_started()) {
+            let idle = !first && !client.has_started();
+            return Poll::Ready(Err(if idle {
+                NoMore::Quietly
+            } else {
+                NoMore::Timeout
+            }));
+        }
+        worker.reactor.wake_at(deadline_ns);
+        Poll::Pending
+    })
+    .await
+}
+
+fn poll_request(
+    worker: &Rc<Worker>,
+    client: &mut h1::client::Client,
+    limits: &plimsoll_wire::h1::Limits,
+    times: &mut Times,
+) -> Poll<Result<Request, NoRequest>> {
+    if !client.has_unread() {
+        ready!(client.transport.poll_readable());
+    }
+    let (mut head, mut early) = (worker.take_head(), worker.take_buffer());
+    let polled = client.poll_request(limits, &mut head, &mut early);
+    match polled {
+        Poll::Ready(Ok(complete)) => {
+            times.received_ns = worker.reactor.now_ns();
+            if times.started_ns == 0 {
+                times.started_ns = times.received_ns;
+            }
+            Poll::Ready(Ok(Request {
+                head,
+                early,
+                complete,
+            }))
+        }
+        other => {
+            worker.give_head(head);
+            worker.give_buffer(early);
+            other.map_ok(|_| unreachable!("handled above"))
+        }
+    }
+}
+
+/// Answers and logs the end of a connection that brought no further request.
+async fn refuse(session: &mut Session, mut client: h1::client::Client, end: NoMore, times: Times) {
+    let silent = session.requests == 0 && client.bytes_in == 0;
+    let fault = match end {
+        NoMore::Quietly => return,
+        NoMore::Client(NoRequest::Refused(error)) => Fault::Refused(error.status()),
+        NoMore::Client(NoRequest::Closed { .. } | NoRequest::Reset) => Fault::ClientClosed,
+        NoMore::Timeout => Fault::ClientTimeout,
+    };
+    if silent
+        && session
+            .tables
+            .frontend(session.frontend)
+            .ignore_empty_connections
+    {
+        return;
+    }
+    account::bad_request(session, &client, fault, times);
+    if fault.status() != 0 {
+        let mut out = Vec::new();
+        let files = session.tables.error_files(session.frontend, None);
+        reply::error(fault.status(), files, true, &mut out);
+        if client.reply(&out).is_ok() {
+            close(session, client).await;
+        }
+    }
+}
+
+/// Closes in a way that lets the client read everything.
+///
+/// What has not left is sent. When the client may still be sending, the end is announced, and what arrives is thrown
+/// away for a moment, because closing with unread bytes would reset the connection (RFC 9112 section 9.6).
+async fn close(session: &Session, mut client: h1::client::Client) {
+    let worker = &session.worker;
+    let client_ms = session.tables.frontend(session.frontend).timeouts.client_ms;
+    let deadline_ns = worker.deadline(client_ms);
+    if !matches!(
+        worker
+            .reactor
+            .until(deadline_ns, || client.poll_flush())
+            .await,
+        Ok(Ok(()))
+    ) {
+        return;
+    }
+    if client.is_between_messages() {
+        return;
+    }
+    let _ = client.transport.shutdown_write();
+    let deadline_ns = worker.deadline(Some(LINGER_MS));
+    let mut left = LINGER_BYTES_MAX;
+    let drained = worker.reactor.until(deadline_ns, || {
+        let mut scratch = worker.reactor.scratch();
+        while left > 0 {
+            match ready!(client.transport.poll_read(&mut scratch)) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => left = left.saturating_sub(count),
+            }
+        }
+        Poll::Ready(())
+    });
+    let _ = drained.await;
+}

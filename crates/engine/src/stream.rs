@@ -1,0 +1,158 @@
+//! The seam between an exchange and the connections on its two sides.
+//!
+//! An exchange sees one request coming in and one response going out. Whether the client's side is an HTTP/1
+//! connection, one stream of a multiplexed one, or a test's double, and whether TLS lies below, is not visible here.
+//! All methods are poll-style in the reactor's sense: whoever returns `Pending` has registered the current task.
+//!
+//! Writers never lose bytes: what the kernel does not take at once is kept by the stream (one piece at most),
+//! and the exchange offers more only after [`ClientStream::poll_flush`] says that it has left.
+
+use std::ops::Range;
+use std::task::Poll;
+
+use plimsoll_wire::h1::body::BodyError;
+use plimsoll_wire::h1::response::ResponseError;
+use plimsoll_wire::head::Head;
+
+/// Part of a body, lying in the buffer it was read into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    pub(crate) range: Range<usize>,
+    /// The body ends behind this piece.
+    pub(crate) last: bool,
+}
+
+/// What can go wrong on one side of an exchange. Whose fault it is follows from the side.
+#[derive(Debug)]
+pub(crate) enum StreamError {
+    /// The peer closed before its message was complete.
+    Closed,
+    /// The peer reset the connection, or the kernel gave up on it.
+    Reset,
+    /// The body's framing is broken.
+    Body(BodyError),
+    /// The response head is not acceptable.
+    Response(ResponseError),
+    /// The response head is larger than a buffer.
+    TooLarge,
+}
+
+impl From<std::io::Error> for StreamError {
+    fn from(_: std::io::Error) -> Self {
+        Self::Reset
+    }
+}
+
+impl From<BodyError> for StreamError {
+    fn from(error: BodyError) -> Self {
+        Self::Body(error)
+    }
+}
+
+/// The end of a message, as a writer must mark it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End {
+    /// More follows.
+    More,
+    /// The body ends here.
+    Done,
+}
+
+impl End {
+    pub(crate) fn of(piece: &Piece) -> Self {
+        if piece.last { Self::Done } else { Self::More }
+    }
+
+    pub(crate) fn is_done(self) -> bool {
+        matches!(self, Self::Done)
+    }
+}
+
+/// The client's side of one exchange: its request body comes in, a response goes out.
+pub(crate) trait ClientStream {
+    /// More of the request's body, read into `scratch`.
+    fn poll_body(&mut self, scratch: &mut [u8]) -> Poll<Result<Piece, StreamError>>;
+
+    /// The trailer fields that ended the request's body, if any.
+    fn request_trailers(&self) -> Option<&Head>;
+
+    /// Sends `100 Continue` on our own account: the body is wanted before a server is asked.
+    fn invite(&mut self) -> Result<(), StreamError>;
+
+    /// Sends an interim response (1xx).
+    fn inform(&mut self, head: &Head) -> Result<(), StreamError>;
+
+    /// Starts the response: its head and the part of its body that is already there.
+    fn respond(
+        &mut self,
+        head: &Head,
+        payload: &[u8],
+        end: End,
+        trailers: Option<&Head>,
+    ) -> Result<(), StreamError>;
+
+    /// Sends more of the response's body.
+    fn send(
+        &mut self,
+        payload: &[u8],
+        end: End,
+        trailers: Option<&Head>,
+    ) -> Result<(), StreamError>;
+
+    /// Ready when everything handed over has left.
+    fn poll_flush(&mut self) -> Poll<Result<(), StreamError>>;
+
+    /// Whether something handed over has not left yet: it is the client that is waited for.
+    fn is_backlogged(&self) -> bool;
+
+    /// Ready when the client has gone away. Reads nothing.
+    fn poll_gone(&mut self) -> Poll<()>;
+
+    /// Answers with a ready-made HTTP/1 response of our own, whole.
+    fn reply(&mut self, response: &[u8]) -> Result<(), StreamError>;
+
+    /// Says so in the coming response when the client's connection is not to be used again.
+    fn close_after(&mut self);
+}
+
+/// The server's side of one exchange.
+pub(crate) trait ServerStream {
+    /// Sends the request's head and the part of its body that is already there.
+    fn request(
+        &mut self,
+        head: &Head,
+        payload: &[u8],
+        end: End,
+        trailers: Option<&Head>,
+    ) -> Result<(), StreamError>;
+
+    /// Sends more of the request's body.
+    fn send(
+        &mut self,
+        payload: &[u8],
+        end: End,
+        trailers: Option<&Head>,
+    ) -> Result<(), StreamError>;
+
+    /// Ready when everything handed over has left.
+    fn poll_flush(&mut self) -> Poll<Result<(), StreamError>>;
+
+    /// The next response head, into `head`, and the start of its body, in `scratch`.
+    fn poll_response(
+        &mut self,
+        head: &mut Head,
+        scratch: &mut [u8],
+    ) -> Poll<Result<Piece, StreamError>>;
+
+    /// More of the response's body, read into `scratch`.
+    fn poll_body(&mut self, scratch: &mut [u8]) -> Poll<Result<Piece, StreamError>>;
+
+    /// The trailer fields that ended the response's body, if any.
+    fn response_trailers(&self) -> Option<&Head>;
+
+    /// Whether something handed over has not left yet: it is the server that is waited for.
+    fn is_backlogged(&self) -> bool;
+
+    /// Whether something of the response has arrived.
+    fn answered(&self) -> bool;
+}

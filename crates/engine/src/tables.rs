@@ -1,0 +1,210 @@
+//! One worker's view of a plane: the shared tables, and beside them what belongs to this worker alone.
+
+use std::cell::{Ref, RefCell};
+use std::sync::Arc;
+
+use plimsoll_policy::balance::Pick;
+use plimsoll_policy::model::{
+    Backend, BackendId, ErrorFile, Frontend, FrontendId, Server, ServerAddress, ServerId,
+    ServerPort,
+};
+use plimsoll_policy::plane::{Arrangement, Plane};
+use plimsoll_sys::ConnectOptions;
+use plimsoll_wire::h1::Limits;
+
+use crate::pool::{IDLE_PER_SERVER_MAX, Pool};
+use crate::queue::Queues;
+
+pub(crate) struct Tables {
+    pub(crate) plane: Arc<Plane>,
+    pub(crate) queues: Arc<Queues>,
+    backends: Vec<BackendTable>,
+    wants_local_address: bool,
+}
+
+/// What a worker keeps for one backend.
+struct BackendTable {
+    arrangement: RefCell<Arrangement>,
+    pools: Vec<Pool>,
+    /// The tag of the first server's pool; the others follow.
+    first_tag: u32,
+}
+
+impl Tables {
+    pub(crate) fn new(plane: Arc<Plane>, queues: Arc<Queues>) -> Self {
+        let mut next_tag = 0;
+        let backends = plane
+            .model
+            .backends
+            .iter()
+            .enumerate()
+            .map(|(index, backend)| {
+                let first_tag = next_tag;
+                next_tag += backend.servers.len() as u32;
+                BackendTable {
+                    arrangement: RefCell::new(
+                        plane.backend(BackendId(index as u32)).arrangement(backend),
+                    ),
+                    pools: backend.servers.iter().map(|_| Pool::default()).collect(),
+                    first_tag,
+                }
+            })
+            .collect();
+        let wants_local_address = plane
+            .model
+            .backends
+            .iter()
+            .flat_map(|backend| &backend.servers)
+            .any(|server| {
+                matches!(
+                    server.address,
+                    ServerAddress::Inet {
+                        port: ServerPort::Offset(_),
+                        ..
+                    }
+                )
+            });
+        Self {
+            plane,
+            queues,
+            backends,
+            wants_local_address,
+        }
+    }
+
+    pub(crate) fn frontend(&self, id: FrontendId) -> &Frontend {
+        &self.plane.model.frontends[id.0 as usize]
+    }
+
+    pub(crate) fn backend(&self, id: BackendId) -> &Backend {
+        &self.plane.model.backends[id.0 as usize]
+    }
+
+    pub(crate) fn server(&self, backend: BackendId, server: ServerId) -> &Server {
+        &self.backend(backend).servers[server.0 as usize]
+    }
+
+    pub(crate) fn pool(&self, backend: BackendId, server: ServerId) -> &Pool {
+        &self.backends[backend.0 as usize].pools[server.0 as usize]
+    }
+
+    /// The tag under which connections to this server are parked.
+    pub(crate) fn pool_tag(&self, backend: BackendId, server: ServerId) -> u32 {
+        self.backends[backend.0 as usize].first_tag + server.0
+    }
+
+    /// The pool of a tag, if the tag is of this plane.
+    pub(crate) fn pool_of_tag(&self, tag: u32) -> Option<&Pool> {
+        let index = self
+            .backends
+            .partition_point(|backend| backend.first_tag <= tag)
+            .checked_sub(1)?;
+        let backend = &self.backends[index];
+        backend.pools.get((tag - backend.first_tag) as usize)
+    }
+
+    pub(crate) fn pools(&self) -> impl Iterator<Item = (&Server, &Pool)> {
+        let servers = self
+            .plane
+            .model
+            .backends
+            .iter()
+            .map(|backend| &backend.servers);
+        servers
+            .zip(&self.backends)
+            .flat_map(|(servers, table)| servers.iter().zip(&table.pools))
+    }
+
+    /// Most idle connections this worker keeps to a server.
+    pub(crate) fn pool_max(&self, backend: BackendId, server: ServerId) -> usize {
+        self.server(backend, server)
+            .pool_max
+            .map_or(IDLE_PER_SERVER_MAX, |max| max as usize)
+    }
+
+    /// The arrangement for the present weights and states.
+    pub(crate) fn arrangement(&self, backend: BackendId) -> Ref<'_, Arrangement> {
+        let (plane, table) = (
+            self.plane.backend(backend),
+            &self.backends[backend.0 as usize],
+        );
+        if table.arrangement.borrow().generation != plane.live.generation() {
+            *table.arrangement.borrow_mut() = plane.arrangement(self.backend(backend));
+        }
+        table.arrangement.borrow()
+    }
+
+    /// The server that the backend's algorithm chooses; `None` when none may be chosen.
+    pub(crate) fn pick(&self, backend: BackendId, pick: &Pick<'_>) -> Option<ServerId> {
+        self.arrangement(backend).picker.pick(pick)
+    }
+
+    /// Whether balancing may send a server requests now: it is usable, and as a backup its turn has come.
+    pub(crate) fn takes_part(&self, backend: BackendId, server: ServerId) -> bool {
+        let (model, plane) = (self.backend(backend), self.plane.backend(backend));
+        let active = |(index, server): (usize, &Server)| {
+            !server.backup && plane.server(ServerId(index as u32)).is_usable()
+        };
+        plane.server(server).is_usable()
+            && (!self.server(backend, server).backup
+                || !model.servers.iter().enumerate().any(active))
+    }
+
+    /// Whether any server's port depends on the port the client connected to.
+    pub(crate) fn wants_local_address(&self) -> bool {
+        self.wants_local_address
+    }
+
+    /// Whether a connection that has begun `uses` exchanges may be kept for another (`max-reuse`).
+    pub(crate) fn may_reuse(&self, backend: BackendId, server: ServerId, uses: u32) -> bool {
+        self.server(backend, server)
+            .max_reuse
+            .is_none_or(|max| uses <= max)
+    }
+
+    /// Bytes that `option http-buffer-request` waits for at most.
+    pub(crate) fn buffer_bytes(&self) -> usize {
+        let tune = &self.plane.model.global.tune;
+        tune.buffer_bytes.saturating_sub(tune.rewrite_bytes).max(1) as usize
+    }
+
+    /// The configured error responses that apply: the backend's, or the frontend's before there is a backend.
+    pub(crate) fn error_files(
+        &self,
+        frontend: FrontendId,
+        backend: Option<BackendId>,
+    ) -> &[ErrorFile] {
+        let backend = backend.map(|id| self.backend(id).error_files.as_slice());
+        backend
+            .filter(|files| !files.is_empty())
+            .unwrap_or(&self.frontend(frontend).error_files)
+    }
+
+    /// What all server connections have in common.
+    pub(crate) fn connect_options(&self) -> ConnectOptions {
+        let tune = &self.plane.model.global.tune;
+        ConnectOptions {
+            receive_buffer_bytes: tune.receive_buffer_server_bytes,
+            send_buffer_bytes: tune.send_buffer_server_bytes,
+            ..ConnectOptions::default()
+        }
+    }
+
+    pub(crate) fn request_limits(&self, frontend: FrontendId) -> Limits {
+        let tune = &self.plane.model.global.tune;
+        Limits {
+            bytes_max: tune.buffer_bytes as usize,
+            fields_max: tune.max_fields as usize,
+            lenient: self.frontend(frontend).lenient_request,
+        }
+    }
+
+    pub(crate) fn response_limits(&self, backend: BackendId) -> Limits {
+        let tune = &self.plane.model.global.tune;
+        Limits {
+            bytes_max: tune.buffer_bytes as usize,
+            fields_max: tune.max_fields as usize,
+            lenient: self.backend(backend).lenient_response,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! A session in TCP mode: choose a server, connect, relay.
+
+use std::rc::Rc;
+
+use plimsoll_policy::model::BackendId;
+
+use crate::account;
+use crate::dispatch::{Affinity, Dispatch};
+use crate::fault::{Fault, Phase};
+use crate::pool;
+use crate::queue::Slot;
+use crate::session::Session;
+use crate::transport::Transport;
+use crate::tunnel::{self, Ended, Patience, Side};
+
+/// What a finished TCP session leaves for its log line.
+#[derive(Default)]
+pub(crate) struct Report {
+    pub(crate) phase: Phase,
+    pub(crate) admitted_ns: u64,
+    pub(crate) connected_ns: u64,
+    pub(crate) uploaded_bytes: u64,
+    pub(crate) downloaded_bytes: u64,
+    pub(crate) fault: Option<Fault>,
+}
+
+/// Serves one client connection as a stream of bytes.
+pub(crate) async fn serve(session: &mut Session, client: Transport) {
+    let mut report = Report::default();
+    let Some(backend) = session.tables.frontend(session.frontend).default_backend else {
+        report.fault = Some(Fault::NoServer);
+        return account::tcp(session, None, None, &report);
+    };
+    let mut dispatch = Dispatch::new(backend);
+    let mut client = Side::new(client);
+    match reach_server(session, &mut dispatch, &mut client, &mut report).await {
+        Ok((server, slot)) => {
+            relay(session, backend, &mut client, server, &mut report).await;
+            account::tcp(session, Some(&dispatch), Some(&slot), &report);
+        }
+        Err(fault) => {
+            report.fault = Some(fault);
+            account::tcp(session, Some(&dispatch), None, &report);
+        }
+    }
+}
+
+/// Attempts until a server is connected.
+async fn reach_server(
+    session: &Session,
+    dispatch: &mut Dispatch,
+    client: &mut Side,
+    report: &mut Report,
+) -> Result<(Transport, Slot), Fault> {
+    let (worker, tables) = (Rc::clone(&session.worker), Rc::clone(&session.tables));
+    let affinity = Affinity {
+        key: None,
+        source: session.client_ip(),
+    };
+    loop {
+        report.phase = Phase::Queue;
+        let slot = dispatch
+            .acquire(&worker, &tables, affinity, || {
+                client.transport.socket().is_broken()
+            })
+            .await?;
+        report.admitted_ns = worker.reactor.now_ns();
+        report.phase = Phase::Connect;
+        let ids = (dispatch.backend, slot.server);
+        match pool::open(&worker, &tables, ids, session.local_port()).await {
+            Ok(transport) => {
+                report.connected_ns = worker.reactor.now_ns();
+                return Ok((transport, slot));
+            }
+            Err(fault) => {
+                let failed = slot.server;
+                drop(slot);
+                dispatch
+                    .retry(&worker, &tables, failed, fault, true)
+                    .await?;
+            }
+        }
+    }
+}
+
+async fn relay(
+    session: &Session,
+    backend: BackendId,
+    client: &mut Side,
+    server: Transport,
+    report: &mut Report,
+) {
+    report.phase = Phase::Data;
+    let mut server = Side::new(server);
+    let patience = patience(session, backend);
+    let ended = tunnel::run(&session.worker, client, &mut server, [&[], &[]], patience).await;
+    report.uploaded_bytes = client.received_bytes;
+    report.downloaded_bytes = server.received_bytes;
+    report.fault = fault(ended);
+}
+
+/// The time-outs of a tunnel between this session's frontend and `backend`.
+pub(crate) fn patience(session: &Session, backend: BackendId) -> Patience {
+    let (front, back) = (
+        session.tables.frontend(session.frontend).timeouts,
+        session.tables.backend(backend).timeouts,
+    );
+    Patience {
+        client_ms: front.client_ms,
+        server_ms: back.server_ms,
+        tunnel_ms: back.tunnel_ms,
+        client_fin_ms: front.client_fin_ms,
+        server_fin_ms: back.server_fin_ms,
+    }
+}
+
+/// What the log calls the end of a tunnel.
+pub(crate) fn fault(ended: Ended) -> Option<Fault> {
+    match ended {
+        Ended::Both => None,
+        Ended::ClientBroke => Some(Fault::ClientClosed),
+        Ended::ServerBroke => Some(Fault::ServerClosed),
+        Ended::ClientTimeout => Some(Fault::ClientTimeout),
+        Ended::ServerTimeout => Some(Fault::ServerTimeout),
+    }
+}

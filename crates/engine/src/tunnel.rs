@@ -1,0 +1,235 @@
+//! Bytes relayed both ways between two transports: TCP mode, and what an HTTP upgrade leaves behind.
+//!
+//! Each direction runs on its own: an end of input on one side becomes a half-close on the other, and the tunnel
+//! ends when both directions have ended, when either side breaks, or when nothing moved for too long.
+//!
+//! Small messages are copied through the worker's scratch buffer. A direction that keeps filling it is moved to
+//! splice(2), which never copies the bytes into this process.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+
+use crate::reactor::Pipe;
+use crate::transport::{Outbox, Transport};
+use crate::worker::Worker;
+
+/// Buffers moved in one direction before other tasks get their turn.
+const MOVES_PER_TURN: u32 = 16;
+
+/// Full buffers in a row after which a direction is spliced.
+const FULL_READS_BEFORE_SPLICE: u32 = 4;
+
+/// Inactivity limits; `None` never expires.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Patience {
+    pub(crate) client_ms: Option<u64>,
+    pub(crate) server_ms: Option<u64>,
+    /// Replaces both when set.
+    pub(crate) tunnel_ms: Option<u64>,
+    /// Replace their side's once that side is half-closed.
+    pub(crate) client_fin_ms: Option<u64>,
+    pub(crate) server_fin_ms: Option<u64>,
+}
+
+/// Which side ended a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Both sides closed in an orderly way.
+    Both,
+    ClientBroke,
+    ServerBroke,
+    ClientTimeout,
+    ServerTimeout,
+}
+
+/// One end of a tunnel: the transport and what is known but not yet delivered to it.
+pub(crate) struct Side {
+    pub(crate) transport: Transport,
+    outbox: Outbox,
+    /// Its input has ended.
+    finished: bool,
+    /// Its output has been shut down.
+    shut: bool,
+    /// The way from this side to the other, once it is spliced.
+    pipe: Option<Pipe>,
+    full_reads: u32,
+    /// Bytes received from this side.
+    pub(crate) received_bytes: u64,
+}
+
+impl Side {
+    pub(crate) fn new(transport: Transport) -> Self {
+        Self {
+            transport,
+            outbox: Outbox::default(),
+            finished: false,
+            shut: false,
+            pipe: None,
+            full_reads: 0,
+            received_bytes: 0,
+        }
+    }
+
+    fn half_closed(&self) -> bool {
+        self.finished || self.shut
+    }
+}
+
+/// Relays until the tunnel ends. `carry` holds what was read from each side before it became a tunnel.
+pub(crate) async fn run(
+    worker: &Rc<Worker>,
+    client: &mut Side,
+    server: &mut Side,
+    carry: [&[u8]; 2],
+    patience: Patience,
+) -> Ended {
+    let [from_client, from_server] = carry;
+    client.received_bytes += from_client.len() as u64;
+    server.received_bytes += from_server.len() as u64;
+    if server
+        .outbox
+        .write_one(&mut server.transport, from_client)
+        .is_err()
+    {
+        return Ended::ServerBroke;
+    }
+    if client
+        .outbox
+        .write_one(&mut client.transport, from_server)
+        .is_err()
+    {
+        return Ended::ClientBroke;
+    }
+    let mut deadlines = Deadlines::new(worker, client, server, &patience);
+    poll_fn(|_| {
+        let before = (
+            client.received_bytes,
+            server.received_bytes,
+            client.half_closed(),
+            server.half_closed(),
+        );
+        let up = poll_direction(worker, client, server);
+        let down = poll_direction(worker, server, client);
+        match (up, down) {
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ended::Both),
+            (Poll::Ready(Err(Broke::Source)), _) | (_, Poll::Ready(Err(Broke::Sink))) => {
+                return Poll::Ready(Ended::ClientBroke);
+            }
+            (Poll::Ready(Err(Broke::Sink)), _) | (_, Poll::Ready(Err(Broke::Source))) => {
+                return Poll::Ready(Ended::ServerBroke);
+            }
+            _ => {}
+        }
+        let after = (
+            client.received_bytes,
+            server.received_bytes,
+            client.half_closed(),
+            server.half_closed(),
+        );
+        if after != before {
+            deadlines = Deadlines::new(worker, client, server, &patience);
+        }
+        deadlines.poll(worker)
+    })
+    .await
+}
+
+/// When each side's patience ends.
+struct Deadlines {
+    client_ns: u64,
+    server_ns: u64,
+}
+
+impl Deadlines {
+    fn new(worker: &Worker, client: &Side, server: &Side, patience: &Patience) -> Self {
+        let limit = |side: &Side, usual: Option<u64>, fin: Option<u64>| {
+            let fin = fin.filter(|_| side.half_closed());
+            worker.deadline(fin.or(patience.tunnel_ms).or(usual))
+        };
+        Self {
+            client_ns: limit(client, patience.client_ms, patience.client_fin_ms),
+            server_ns: limit(server, patience.server_ms, patience.server_fin_ms),
+        }
+    }
+
+    fn poll(&self, worker: &Worker) -> Poll<Ended> {
+        let now_ns = worker.reactor.now_ns();
+        if now_ns >= self.client_ns {
+            return Poll::Ready(Ended::ClientTimeout);
+        }
+        if now_ns >= self.server_ns {
+            return Poll::Ready(Ended::ServerTimeout);
+        }
+        worker.reactor.wake_at(self.client_ns.min(self.server_ns));
+        Poll::Pending
+    }
+}
+
+/// Which end of a direction failed.
+enum Broke {
+    Source,
+    Sink,
+}
+
+/// Moves bytes one way; ready when the source has ended and everything, its end included, has been passed on.
+fn poll_direction(
+    worker: &Rc<Worker>,
+    source: &mut Side,
+    sink: &mut Side,
+) -> Poll<Result<(), Broke>> {
+    for _ in 0..MOVES_PER_TURN {
+        ready!(poll_drain(source, sink)).map_err(|_| Broke::Sink)?;
+        if source.finished {
+            if !sink.shut {
+                sink.shut = true;
+                // A peer that is gone already cannot be told; its own direction reports that.
+                let _ = sink.transport.shutdown_write();
+            }
+            return Poll::Ready(Ok(()));
+        }
+        if ready!(poll_fill(worker, source, sink)).map_err(|broke| broke)? == 0 {
+            source.finished = true;
+        }
+    }
+    worker.reactor.wake(worker.reactor.current());
+    Poll::Pending
+}
+
+/// Everything that was taken from `source` has reached `sink`'s kernel buffers.
+fn poll_drain(source: &mut Side, sink: &mut Side) -> Poll<io::Result<()>> {
+    ready!(sink.outbox.poll_flush(&mut sink.transport))?;
+    match &mut source.pipe {
+        Some(pipe) => pipe.poll_drain(sink.transport.socket()),
+        None => Poll::Ready(Ok(())),
+    }
+}
+
+/// Takes bytes from `source`: into the pipe when spliced, else through the scratch buffer to `sink`.
+fn poll_fill(
+    worker: &Rc<Worker>,
+    source: &mut Side,
+    sink: &mut Side,
+) -> Poll<Result<usize, Broke>> {
+    if let Some(pipe) = &mut source.pipe {
+        let count = ready!(pipe.poll_fill(source.transport.socket())).map_err(|_| Broke::Source)?;
+        source.received_bytes += count as u64;
+        return Poll::Ready(Ok(count));
+    }
+    let mut scratch = worker.reactor.scratch();
+    let count = ready!(source.transport.poll_read(&mut scratch)).map_err(|_| Broke::Source)?;
+    source.received_bytes += count as u64;
+    sink.outbox
+        .write_one(&mut sink.transport, &scratch[..count])
+        .map_err(|_| Broke::Sink)?;
+    source.full_reads = if count == scratch.len() {
+        source.full_reads + 1
+    } else {
+        0
+    };
+    if source.full_reads >= FULL_READS_BEFORE_SPLICE && worker.may_splice() {
+        source.pipe = worker.reactor.pipe();
+    }
+    Poll::Ready(Ok(count))
+}

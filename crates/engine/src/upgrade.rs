@@ -1,0 +1,23 @@
+//! An HTTP connection that has become a tunnel: after `101 Switching Protocols`, or after `CONNECT`.
+
+use crate::account;
+use crate::exchange::Upgrade;
+use crate::h1::client::Client;
+use crate::session::Session;
+use crate::tcp;
+use crate::tunnel::{self, Side};
+
+/// Relays until the tunnel ends, then logs the exchange that opened it.
+pub(crate) async fn run(session: &mut Session, client: Client, upgrade: Upgrade) {
+    let (client, from_client) = client.into_parts();
+    let (mut client, mut server) = (Side::new(client), Side::new(upgrade.transport));
+    let patience = tcp::patience(session, upgrade.backend);
+    let carry = [from_client.as_slice(), upgrade.carry.as_slice()];
+    let ended = tunnel::run(&session.worker, &mut client, &mut server, carry, patience).await;
+    let mut record = upgrade.record;
+    record.uploaded_bytes += client.received_bytes;
+    record.downloaded_bytes += server.received_bytes;
+    record.fault = tcp::fault(ended);
+    account::exchange(session, &record);
+    drop(upgrade.slot);
+}

@@ -1,0 +1,185 @@
+//! One core's share of the work: a reactor, the tables of the present plane, and memory that is used again.
+
+use std::cell::{Cell, RefCell};
+use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use plimsoll_wire::head::Head;
+
+use crate::reactor::Reactor;
+use crate::tables::Tables;
+
+/// Heads, and buffers of each kind, kept for the next request.
+const SPARE_MAX: usize = 1_024;
+
+/// Larger buffers are not kept.
+const SPARE_BYTES_MAX: usize = 16_384;
+
+const NS_PER_MS: u64 = 1_000_000;
+
+/// A deadline that never comes.
+pub(crate) const NEVER_NS: u64 = u64::MAX;
+
+pub(crate) struct Worker {
+    pub(crate) reactor: Reactor,
+    pub(crate) index: usize,
+    tables: RefCell<Rc<Tables>>,
+    heads: RefCell<Vec<Head>>,
+    buffers: RefCell<Vec<Vec<u8>>>,
+    outs: RefCell<Vec<Vec<u8>>>,
+    random: Cell<u64>,
+    stopping: Arc<AtomicBool>,
+    /// Client connections now open.
+    sessions: Cell<usize>,
+    /// Stop the reactor when the last of them ends.
+    draining: Cell<bool>,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        reactor: Reactor,
+        index: usize,
+        tables: Rc<Tables>,
+        seed: u64,
+        stopping: Arc<AtomicBool>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            reactor,
+            index,
+            tables: RefCell::new(tables),
+            heads: RefCell::default(),
+            buffers: RefCell::default(),
+            outs: RefCell::default(),
+            random: Cell::new(seed | 1),
+            stopping,
+            sessions: Cell::new(0),
+            draining: Cell::new(false),
+        })
+    }
+
+    /// The tables of this moment; whoever takes them works with them to its end.
+    pub(crate) fn tables(&self) -> Rc<Tables> {
+        self.tables.borrow().clone()
+    }
+
+    /// Everything that begins from now on uses `tables`.
+    pub(crate) fn adopt(&self, tables: Rc<Tables>) {
+        *self.tables.borrow_mut() = tables;
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn session_begins(&self) {
+        self.sessions.set(self.sessions.get() + 1);
+    }
+
+    pub(crate) fn session_ends(&self) {
+        self.sessions.set(self.sessions.get() - 1);
+        self.stop_if_drained();
+    }
+
+    /// Ends the worker when its last client connection has ended.
+    pub(crate) fn drain(&self) {
+        self.draining.set(true);
+        self.stop_if_drained();
+    }
+
+    fn stop_if_drained(&self) {
+        if self.draining.get() && self.sessions.get() == 0 {
+            self.reactor.stop();
+        }
+    }
+
+    /// Whether tunnels may be moved into the kernel.
+    pub(crate) fn may_splice(&self) -> bool {
+        self.tables.borrow().plane.model.global.tune.splice
+    }
+
+    /// The moment `after_ms` from now; `None` never comes.
+    pub(crate) fn deadline(&self, after_ms: Option<u64>) -> u64 {
+        match after_ms {
+            Some(ms) => self
+                .reactor
+                .now_ns()
+                .saturating_add(ms.saturating_mul(NS_PER_MS)),
+            None => NEVER_NS,
+        }
+    }
+
+    /// The next number of a xorshift generator: for spreading load, not for secrets.
+    pub(crate) fn random(&self) -> u64 {
+        let mut x = self.random.get();
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        self.random.set(x);
+        x.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub(crate) fn take_head(&self) -> Head {
+        self.heads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give_head(&self, mut head: Head) {
+        let mut heads = self.heads.borrow_mut();
+        if heads.len() < SPARE_MAX && (1..=SPARE_BYTES_MAX).contains(&head.arena.capacity()) {
+            head.clear();
+            heads.push(head);
+        }
+    }
+
+    /// An empty buffer for what must outlive this turn.
+    pub(crate) fn take_buffer(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give_buffer(&self, buffer: Vec<u8>) {
+        give(&self.buffers, buffer);
+    }
+
+    /// An empty buffer for putting a message together; it comes back by itself.
+    pub(crate) fn out_buffer(&self) -> OutBuffer<'_> {
+        OutBuffer {
+            worker: self,
+            buffer: self.outs.borrow_mut().pop().unwrap_or_default(),
+        }
+    }
+}
+
+fn give(spare: &RefCell<Vec<Vec<u8>>>, mut buffer: Vec<u8>) {
+    let mut spare = spare.borrow_mut();
+    if spare.len() < SPARE_MAX && (1..=SPARE_BYTES_MAX).contains(&buffer.capacity()) {
+        buffer.clear();
+        spare.push(buffer);
+    }
+}
+
+/// A borrowed buffer, hot in the cache.
+pub(crate) struct OutBuffer<'a> {
+    worker: &'a Worker,
+    buffer: Vec<u8>,
+}
+
+impl Deref for OutBuffer<'_> {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        &self.buffer
+    }
+}
+
+impl DerefMut for OutBuffer<'_> {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+}
+
+impl Drop for OutBuffer<'_> {
+    fn drop(&mut self) {
+        give(&self.worker.outs, std::mem::take(&mut self.buffer));
+    }
+}

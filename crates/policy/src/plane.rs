@@ -1,0 +1,174 @@
+//! The immutable run-time tables built from one model, shared by all workers.
+//!
+//! A plane never changes; what changes ([`crate::live`]) hangs off it and is carried over to the next plane by name,
+//! so that a reload loses neither counts nor states.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::balance::{self, Arranged, Balance};
+use crate::live::{BackendLive, ServerLive};
+use crate::model::{Backend, BackendId, FrontendId, Model, ServerId};
+
+/// Shared state of one frontend.
+#[derive(Debug, Default)]
+pub struct FrontendLive {
+    /// Client connections now open.
+    pub current: AtomicU32,
+}
+
+/// Everything that workers look up while they serve.
+#[derive(Debug)]
+pub struct Plane {
+    pub model: Model,
+    frontends: Vec<Arc<FrontendLive>>,
+    backends: Vec<BackendPlane>,
+}
+
+impl Plane {
+    /// Builds the tables of `model`; what `previous` knows of frontends, backends and servers of the same names
+    /// goes on.
+    pub fn build(model: Model, previous: Option<&Self>) -> Self {
+        let known: HashMap<&str, usize> = previous
+            .iter()
+            .flat_map(|plane| plane.model.frontends.iter().enumerate())
+            .map(|(index, frontend)| (frontend.name.as_str(), index))
+            .collect();
+        let frontends = model
+            .frontends
+            .iter()
+            .map(
+                |frontend| match (previous, known.get(frontend.name.as_str())) {
+                    (Some(plane), Some(&index)) => Arc::clone(&plane.frontends[index]),
+                    _ => Arc::default(),
+                },
+            )
+            .collect();
+        let known: HashMap<&str, BackendId> = previous
+            .iter()
+            .flat_map(|plane| plane.model.backends.iter().enumerate())
+            .map(|(index, backend)| (backend.name.as_str(), BackendId(index as u32)))
+            .collect();
+        let backends = model
+            .backends
+            .iter()
+            .map(|backend| {
+                let before = previous.zip(known.get(backend.name.as_str()));
+                BackendPlane::build(
+                    backend,
+                    before.map(|(plane, &id)| (plane.backend_model(id), plane.backend(id))),
+                )
+            })
+            .collect();
+        Self {
+            model,
+            frontends,
+            backends,
+        }
+    }
+
+    pub fn frontend(&self, id: FrontendId) -> &Arc<FrontendLive> {
+        &self.frontends[id.0 as usize]
+    }
+
+    pub fn backend(&self, id: BackendId) -> &BackendPlane {
+        &self.backends[id.0 as usize]
+    }
+
+    fn backend_model(&self, id: BackendId) -> &Backend {
+        &self.model.backends[id.0 as usize]
+    }
+}
+
+/// One backend at run time.
+pub struct BackendPlane {
+    pub live: Arc<BackendLive>,
+    servers: Vec<Arc<ServerLive>>,
+    balance: Box<dyn Balance>,
+    /// The newest arrangement, with the generation of the live state it was made from.
+    arranged: Mutex<Arrangement>,
+}
+
+/// An arrangement and the generation of the live state it reflects.
+#[derive(Clone, Debug)]
+pub struct Arrangement {
+    pub generation: u64,
+    /// Servers that may be chosen; 0 when nobody may.
+    pub usable: usize,
+    pub picker: Arc<dyn Arranged>,
+}
+
+impl BackendPlane {
+    fn build(backend: &Backend, previous: Option<(&Backend, &Self)>) -> Self {
+        let live = match previous {
+            Some((_, before)) => Arc::clone(&before.live),
+            None => Arc::new(BackendLive::new(backend)),
+        };
+        let known: HashMap<&str, &Arc<ServerLive>> = previous
+            .iter()
+            .flat_map(|(model, before)| model.servers.iter().zip(&before.servers))
+            .map(|(server, live)| (server.name.as_str(), live))
+            .collect();
+        let servers: Vec<_> = backend
+            .servers
+            .iter()
+            .map(|server| match known.get(server.name.as_str()) {
+                Some(&before) => Arc::clone(before),
+                None => Arc::new(ServerLive::new(server, Arc::clone(&live))),
+            })
+            .collect();
+        let balance = balance::build(
+            &backend.balance,
+            backend.hash,
+            backend.hash_balance_factor,
+            backend.hash_preserve_affinity,
+        );
+        let arranged = Mutex::new(arrange(backend, &servers, &*balance, live.generation()));
+        Self {
+            live,
+            servers,
+            balance,
+            arranged,
+        }
+    }
+
+    pub fn server(&self, id: ServerId) -> &Arc<ServerLive> {
+        &self.servers[id.0 as usize]
+    }
+
+    /// The arrangement for the present weights and states. Takes a lock: workers keep what they got until
+    /// [`BackendLive::generation`] moves on.
+    pub fn arrangement(&self, backend: &Backend) -> Arrangement {
+        let generation = self.live.generation();
+        let mut arranged = self.arranged.lock().unwrap_or_else(PoisonError::into_inner);
+        if arranged.generation != generation {
+            *arranged = arrange(backend, &self.servers, &*self.balance, generation);
+        }
+        arranged.clone()
+    }
+}
+
+fn arrange(
+    backend: &Backend,
+    servers: &[Arc<ServerLive>],
+    balance: &dyn Balance,
+    generation: u64,
+) -> Arrangement {
+    let usable = balance::usable(backend.servers.iter().zip(servers), backend.all_backups);
+    Arrangement {
+        generation,
+        usable: usable.len(),
+        picker: Arc::from(balance.arrange(&usable)),
+    }
+}
+
+impl fmt::Debug for BackendPlane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BackendPlane")
+            .field("live", &self.live)
+            .field("servers", &self.servers)
+            .finish_non_exhaustive()
+    }
+}
