@@ -7,5 +7,6 @@
 pub mod balance;
 pub mod counters;
 pub mod live;
+pub mod log;
 pub mod model;
 pub mod queue;

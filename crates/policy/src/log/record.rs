@@ -1,0 +1,130 @@
+//! What is known of a session or an exchange when its line is written: plain data, borrowed where it is text.
+
+use std::net::SocketAddr;
+
+use crate::model::Mode;
+
+use super::{Level, Termination, WallTime};
+
+/// Everything a line may say about a session (TCP) or an exchange (HTTP).
+///
+/// Times: a connection is accepted, shakes hands (PROXY header, TLS), lies idle until the first byte of a request, and
+/// is then active. `accepted` is the beginning of this count: for the second and later exchanges of a connection it
+/// is the moment the one before ended, and there is no handshake.
+#[derive(Clone, Debug)]
+pub struct Record<'a> {
+    pub mode: Mode,
+    pub client: Endpoint,
+    /// Where the client connected to.
+    pub local: Endpoint,
+    pub frontend: &'a str,
+    /// The bind's name, or its number when it has none; only error lines show it.
+    pub bind: &'a str,
+    /// The bind speaks TLS: the frontend's name is followed by `~`.
+    pub secure: bool,
+    /// The frontend's name when no backend has been chosen.
+    pub backend: &'a str,
+    /// `None` is written as `<NOSRV>`.
+    pub server: Option<&'a str>,
+    pub accepted: WallTime,
+    pub timers: Timers,
+    /// The status sent to the client; `None` (written -1) when none was.
+    pub status: Option<u16>,
+    /// Bytes sent to the client, heads included.
+    pub bytes_sent: u64,
+    /// Bytes received from the client, heads included.
+    pub bytes_received: u64,
+    /// `None` is written as `<BADREQ>`.
+    pub request: Option<RequestLine<'a>>,
+    /// `name=value`, when `capture cookie` found one.
+    pub request_cookie: Option<&'a [u8]>,
+    pub response_cookie: Option<&'a [u8]>,
+    /// One for each `capture request header`, empty where the field was missing.
+    pub request_captures: &'a [&'a [u8]],
+    pub response_captures: &'a [&'a [u8]],
+    pub termination: Termination,
+    pub load: Load,
+    pub retries: u32,
+    /// Another server than the one first chosen was tried.
+    pub redispatched: bool,
+    pub queued: Queued,
+    /// `option logasap`: the line is written before the end, so times and sizes are lower bounds (`+`).
+    pub partial: bool,
+}
+
+/// One end of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Endpoint {
+    Inet(SocketAddr),
+    /// A unix socket, shown with the number of the bind.
+    Unix {
+        bind: u32,
+    },
+    #[default]
+    Unknown,
+}
+
+/// Durations in milliseconds; `None` (written -1) for what did not take place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timers {
+    /// From accept to the end of handshakes (`Th`).
+    pub handshake_ms: u32,
+    /// From there to the first byte of the request (`Ti`); 0 in TCP mode.
+    pub idle_ms: u32,
+    /// From the first byte to the end of the request's head (`TR`).
+    pub request_ms: Option<u32>,
+    /// In queues (`Tw`).
+    pub queue_ms: Option<u32>,
+    /// Until a server accepted the connection, attempts that failed included (`Tc`).
+    pub connect_ms: Option<u32>,
+    /// Until the head of the response was complete (`Tr`).
+    pub response_ms: Option<u32>,
+    /// From the first byte of the request to the end (`Ta`).
+    pub active_ms: u32,
+}
+
+impl Timers {
+    /// From accept to the end (`Tt`).
+    pub fn total_ms(&self) -> u64 {
+        self.before_ms() + u64::from(self.active_ms)
+    }
+
+    /// From accept to the first byte of the request.
+    pub(super) fn before_ms(&self) -> u64 {
+        u64::from(self.handshake_ms) + u64::from(self.idle_ms)
+    }
+}
+
+/// The first line of a request, as it was received.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLine<'a> {
+    pub method: &'a [u8],
+    pub target: &'a [u8],
+    /// Such as `HTTP/1.1`.
+    pub version: &'a [u8],
+    /// No more bytes of the line than this are logged (`tune.http.logurilen`).
+    pub bytes_max: usize,
+}
+
+/// Concurrent connections when the line is written, this one included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    pub process: u32,
+    pub frontend: u32,
+    pub backend: u32,
+    pub server: u32,
+}
+
+/// How many requests stood before this one when it entered a queue, all queues it went through added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queued {
+    pub server: u32,
+    pub backend: u32,
+}
+
+/// A message that is not about traffic: a server went down, a proxy started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event<'a> {
+    pub level: Level,
+    pub text: &'a str,
+}

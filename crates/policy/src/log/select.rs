@@ -1,0 +1,75 @@
+//! Whether a line is written, when, at which level, and which targets take it.
+
+use crate::model::{LogFormat, LogSample, LogSettings, LogTarget, Mode};
+
+use super::{Cause, Level, Record};
+
+/// When a session or an exchange is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// When it begins; nothing but its addresses is known.
+    Accept,
+    /// As soon as the server is connected (TCP) or has answered (HTTP): `option logasap`.
+    Answer,
+    End,
+}
+
+/// When lines of these settings are written.
+pub fn moment(settings: &LogSettings) -> Moment {
+    match settings.format {
+        LogFormat::Connect => Moment::Accept,
+        _ if settings.as_soon_as_possible => Moment::Answer,
+        _ => Moment::End,
+    }
+}
+
+/// Whether `record` is what `option dontlog-normal` keeps and `option log-separate-errors` raises: an error, a retry,
+/// a redispatch or a 5xx status.
+pub fn is_abnormal(record: &Record<'_>) -> bool {
+    record.redispatched
+        || record.termination.is_error()
+        || (record.termination.cause == Cause::Normal && record.retries > 0)
+        || (record.mode == Mode::Http && record.status.is_some_and(|status| status >= 500))
+}
+
+/// The level at which `record` is logged; `None`: not at all.
+///
+/// `ignore_empty` is the frontend's `option dontlognull`.
+pub fn traffic_level(
+    settings: &LogSettings,
+    ignore_empty: bool,
+    record: &Record<'_>,
+) -> Option<Level> {
+    if settings.targets.is_empty() {
+        return None;
+    }
+    // At accept nothing can be known of what is normal or empty.
+    if moment(settings) == Moment::Accept {
+        return Some(Level::Info);
+    }
+    if ignore_empty && record.bytes_received == 0 {
+        return None;
+    }
+    match is_abnormal(record) {
+        true if settings.separate_errors => Some(Level::Error),
+        false if settings.skip_normal => None,
+        _ => Some(Level::Info),
+    }
+}
+
+/// The level under which `target` takes a message of `level`; `None`: it takes no message so unimportant.
+///
+/// Sampling is not asked: whoever counts messages asks [`sample_takes`] next.
+pub fn admit(target: &LogTarget, level: Level) -> Option<Level> {
+    let number = level.number();
+    (number <= target.level_max).then(|| Level::from_number(number.max(target.level_min)))
+}
+
+/// Whether a sample takes the message at `position`, counted from 0 over all messages the target admitted.
+pub fn sample_takes(sample: &LogSample, position: u64) -> bool {
+    let index = position % u64::from(sample.period.max(1)) + 1;
+    sample
+        .ranges
+        .iter()
+        .any(|&(low, high)| (u64::from(low)..=u64::from(high)).contains(&index))
+}
