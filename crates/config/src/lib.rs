@@ -27,4 +27,5 @@ pub mod haproxy;
 pub mod render;
 pub mod source;
 pub mod suggest;
+mod template;
 pub mod values;

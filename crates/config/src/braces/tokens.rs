@@ -3,6 +3,7 @@
 use super::{Dialect, End, WORD_BYTES_MAX};
 use crate::args::Word;
 use crate::diagnostic::{Diagnostic, FileId, Kind, Span};
+use crate::template;
 
 #[derive(Debug)]
 pub(super) enum Token {
@@ -20,6 +21,8 @@ pub(super) struct Tokens<'a> {
     dialect: &'a Dialect,
     /// Whether the word that comes now touches a closing quote.
     touching: bool,
+    /// Whether a placeholder of a template engine was reported.
+    template: bool,
 }
 
 impl<'a> Tokens<'a> {
@@ -30,6 +33,7 @@ impl<'a> Tokens<'a> {
             at: 0,
             dialect,
             touching: false,
+            template: false,
         }
     }
 
@@ -49,6 +53,9 @@ impl<'a> Tokens<'a> {
         let Some(&byte) = self.text.get(start) else {
             return Ok(None);
         };
+        if let Some(length) = template::leading(&self.text[start..]) {
+            return self.placeholder(length).map(Some);
+        }
         match byte {
             b'{' | b'}' => {
                 self.at += 1;
@@ -75,6 +82,18 @@ impl<'a> Tokens<'a> {
             b'"' | b'\'' => self.quoted(byte).map(Some),
             _ => self.bare().map(Some),
         }
+    }
+
+    /// `{{ … }}`, which no dialect has: a word, and an error for the first in a file.
+    fn placeholder(&mut self, length: usize) -> Result<Token, Diagnostic> {
+        let start = self.at;
+        if std::mem::replace(&mut self.template, true) {
+            self.at += length;
+            return self.word(start, self.text[start..self.at].to_vec(), false);
+        }
+        // Nothing is consumed, so that it is a word the next time.
+        let span = Span::new(self.file, start, start + length);
+        Err(Diagnostic::error(Kind::Syntax, span, template::MESSAGE).help(template::HELP))
     }
 
     /// Whether what begins here directly follows a quote, where the language forbids that; a closing parenthesis may.

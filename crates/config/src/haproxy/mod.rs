@@ -5,7 +5,6 @@
 
 mod blocks;
 mod reader;
-mod template;
 mod variables;
 pub(crate) mod words;
 

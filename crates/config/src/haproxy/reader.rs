@@ -5,12 +5,12 @@ use std::path::Path;
 
 use super::blocks::Blocks;
 use super::words::{self, LineText, Surroundings, Words};
-use super::{Grammar, Line, Parsed, Section, template, variables};
+use super::{Grammar, Line, Parsed, Section, variables};
 use crate::args::Word;
 use crate::condition::{self, Conditions};
 use crate::diagnostic::{Diagnostic, Diagnostics, FileId, Kind, Severity, Span};
 use crate::source::{Environment, FILE_BYTES_MAX, FILES_MAX, Loader, TEXT_BYTES_MAX};
-use crate::suggest;
+use crate::{suggest, template};
 
 /// Most words in a configuration.
 pub const WORDS_MAX: usize = 4 << 20;
@@ -371,8 +371,7 @@ impl<'a> Reader<'a> {
             return Err(Diagnostic::error(Kind::Syntax, span, message).help(template::HELP));
         }
         if !std::mem::replace(&mut self.template, true) {
-            let message = "this looks like a placeholder of a template engine";
-            let note = Diagnostic::note(Kind::Advice, span, message);
+            let note = Diagnostic::note(Kind::Advice, span, template::MESSAGE);
             self.report(note.help(template::HELP));
         }
         Ok(())

@@ -5,10 +5,16 @@
 
 use std::ops::Range;
 
-use super::words::is_space;
+use crate::haproxy::words::is_space;
 
 /// What to do about it.
 pub(crate) const HELP: &str = "give the file that the template engine writes";
+
+/// The message for a placeholder.
+pub(crate) const MESSAGE: &str = "this looks like a placeholder of a template engine";
+
+/// Longest placeholder that [`leading`] looks for, in bytes: it is asked at every brace.
+const LEADING_BYTES_MAX: usize = 256;
 
 /// The marks of the engines in use, and whether what stands between them is a statement.
 const MARKS: [(&[u8], &[u8], bool); 3] = [
@@ -29,6 +35,14 @@ pub(crate) fn find(line: &[u8]) -> Option<(Range<usize>, bool)> {
     })
 }
 
+/// The length of a `{{ … }}` that the text begins with, on one line and of at most [`LEADING_BYTES_MAX`].
+pub(crate) fn leading(text: &[u8]) -> Option<usize> {
+    let inner = text.strip_prefix(b"{{")?;
+    let inner = &inner[..inner.len().min(LEADING_BYTES_MAX)];
+    let length = position(inner, b"}}")?;
+    (!inner[..length].contains(&b'\n')).then_some(length + 4)
+}
+
 /// Whether this could be an expression of a template engine, rather than of JSON or of a regular expression.
 fn plausible(inner: &[u8]) -> bool {
     inner.iter().any(u8::is_ascii_alphabetic)
@@ -44,6 +58,18 @@ fn position(text: &[u8], part: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn leading_placeholders_end_on_their_line() {
+        assert_eq!(leading(b"{{ a }}/24"), Some(7));
+        assert_eq!(leading(b"{{ a\n }}"), None);
+        assert_eq!(leading(b"{ {a}}"), None);
+        assert_eq!(leading(b"{{"), None);
+        assert_eq!(
+            leading(format!("{{{{{}}}}}", "a".repeat(LEADING_BYTES_MAX)).as_bytes()),
+            None
+        );
+    }
 
     #[test]
     fn placeholders_and_what_only_looks_like_them() {
