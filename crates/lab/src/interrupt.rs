@@ -4,13 +4,15 @@
 //! signal ends the process at once, for a person who does not want to wait.
 
 use std::io;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Wakes those who wait for the flag; the lock guards nothing but the wait itself.
+static WAITING: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
 static WATCHER: OnceLock<Result<(), String>> = OnceLock::new();
 
 /// The exit status of a process that was interrupted twice: 128 and SIGINT's number.
@@ -26,6 +28,20 @@ pub fn watch() -> io::Result<&'static AtomicBool> {
         .clone()
         .map_err(io::Error::other)?;
     Ok(&INTERRUPTED)
+}
+
+/// Returns when the process has been interrupted.
+///
+/// # Errors
+/// As [`watch`].
+pub fn wait() -> io::Result<()> {
+    let interrupted = watch()?;
+    let (lock, news) = &WAITING;
+    let mut guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
+    while !interrupted.load(Ordering::Relaxed) {
+        guard = news.wait(guard).unwrap_or_else(PoisonError::into_inner);
+    }
+    Ok(())
 }
 
 fn start() -> io::Result<()> {
@@ -52,6 +68,9 @@ fn start() -> io::Result<()> {
                     if INTERRUPTED.swap(true, Ordering::Relaxed) {
                         std::process::exit(EXIT_IMPATIENT);
                     }
+                    let (lock, news) = &WAITING;
+                    drop(lock.lock());
+                    news.notify_all();
                 }
             });
         })?;

@@ -3,6 +3,7 @@
 //! - [`backend`]: the demo service, with adjustable cost, metrics and an agent that advises weights;
 //! - [`load`]: the load generator, in closed and open loops;
 //! - [`origin`]: a server that costs next to nothing, for benchmarks;
+//! - [`demo`]: three servers and the table that shows what each of them gets;
 //! - [`statistics`]: counting and summing up;
 //! - [`duration`]: the one spelling of lengths of time on the laboratory's command lines;
 //! - [`interrupt`]: Ctrl-C as a flag that loops can look at.
@@ -11,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+pub mod demo;
 pub mod duration;
 pub mod interrupt;
 pub mod load;
