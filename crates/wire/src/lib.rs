@@ -1,7 +1,7 @@
 //! Bytes to values and back, without I/O.
 //!
 //! [`head`] is the protocol-neutral message head; [`h1`] reads and writes HTTP/1 messages and bodies; [`uri`] splits
-//! request targets; [`decimal`] reads and writes numbers.
+//! request targets; [`proxy_protocol`] tells who a relayed client is; [`decimal`] reads and writes numbers.
 //! What is absent: sockets, clocks, configuration words, policy. Every parser here is resumable or restartable,
 //! bounded, and safe on hostile input.
 #![forbid(unsafe_code)]
@@ -9,4 +9,5 @@
 pub mod decimal;
 pub mod h1;
 pub mod head;
+pub mod proxy_protocol;
 pub mod uri;
