@@ -16,7 +16,7 @@ use super::{Algorithm, Arranged, Balance, BalanceSpec, Call, Candidate, Dialect,
 use crate::model::ServerId;
 
 /// Most servers among which the choice is exact.
-pub const EXACT_MAX: usize = 64;
+pub const EXACT_MAX: usize = 128;
 
 /// Servers drawn at random for each choice among more than [`EXACT_MAX`].
 const DRAWS: usize = 4;

@@ -9,6 +9,8 @@
 //!
 //! What is absent: slots and queues (`crate::queue`), persistence, retries, the evaluation of expressions.
 
+#[cfg(test)]
+mod conformance;
 mod draw;
 mod first;
 mod hash;
