@@ -6,7 +6,11 @@
 
 pub mod balance;
 pub mod counters;
+mod draft;
+pub mod keyword;
 pub mod live;
 pub mod log;
 pub mod model;
+pub mod plane;
 pub mod queue;
+mod resolve;

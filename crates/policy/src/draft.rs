@@ -1,0 +1,357 @@
+//! What a configuration says, before it is known what it means.
+//!
+//! Keyword rows fill a [`Draft`] line by line; names stand here as they were written, with their spans, and each
+//! proxy already carries what its `defaults` section gave it. What is absent: ids, addresses of named hosts, the
+//! content of files. `resolve` adds them and makes the model.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plimsoll_config::diagnostic::{Diagnostic, Span};
+
+use crate::keyword::Sections;
+use crate::model::{
+    Backend, Bind, ForwardFor, Frontend, Global, LogAddress, LogTarget, Mode, Server,
+};
+
+/// Something written, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Spanned<T> {
+    pub(crate) value: T,
+    pub(crate) span: Span,
+}
+
+impl<T> Spanned<T> {
+    pub(crate) fn new(value: T, span: Span) -> Self {
+        Self { value, span }
+    }
+}
+
+/// Whether a line stood alone or behind `no` or `default`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Polarity {
+    #[default]
+    Plain,
+    No,
+    Default,
+}
+
+impl Polarity {
+    /// The value an on/off option gets.
+    pub(crate) fn switch(self) -> bool {
+        self == Self::Plain
+    }
+}
+
+/// A whole configuration as written.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    pub(crate) global: GlobalDraft,
+    pub(crate) proxies: Vec<ProxyDraft>,
+    pub(crate) defaults: Vec<ProxyDraft>,
+    /// The section being read, or nothing.
+    pub(crate) section: Option<Sections>,
+    pub(crate) polarity: Polarity,
+    /// Where the keyword of the line being read stands.
+    pub(crate) keyword: Span,
+    /// The keyword itself.
+    pub(crate) name: &'static str,
+    /// The whole line being read.
+    pub(crate) line: Span,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Lines of the section being read that set something once.
+    pub(crate) seen: BTreeMap<&'static str, Span>,
+    /// What was said of dormant words on server lines, to be said once.
+    pub(crate) told: BTreeSet<String>,
+}
+
+impl Draft {
+    /// Says something about the configuration.
+    pub(crate) fn report(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// The proxy or `defaults` section being read. Lines of proxies are only read inside one.
+    pub(crate) fn proxy(&mut self) -> &mut ProxyDraft {
+        let list = match self.section {
+            Some(section) if section.meets(Sections::DEFAULTS) => &mut self.defaults,
+            _ => &mut self.proxies,
+        };
+        if list.is_empty() {
+            list.push(ProxyDraft::default());
+        }
+        let last = list.len() - 1;
+        &mut list[last]
+    }
+
+    /// The inheritable settings of [`Draft::proxy`].
+    pub(crate) fn settings(&mut self) -> &mut Settings {
+        &mut self.proxy().settings
+    }
+
+    /// Whether the section being read has a front half; `defaults` has both.
+    pub(crate) fn has_front(&self) -> bool {
+        self.section
+            .is_some_and(|section| section.meets(Sections::FRONT))
+    }
+
+    /// Notes that `name` is set on this line, and returns the line of this section that set it before.
+    pub(crate) fn again(&mut self, name: &'static str) -> Option<Span> {
+        self.seen.insert(name, self.line)
+    }
+}
+
+/// `global` sections; those of several files add up.
+#[derive(Debug, Default)]
+pub(crate) struct GlobalDraft {
+    /// What needs no further resolution.
+    pub(crate) model: Global,
+    pub(crate) user: Option<Spanned<String>>,
+    pub(crate) group: Option<Spanned<String>>,
+    pub(crate) logs: Vec<LogDraft>,
+    pub(crate) stats_sockets: Vec<BindDraft>,
+    pub(crate) unix_bind: UnixDraft,
+    /// `zero-warning`: a warning keeps the configuration from being loaded.
+    pub(crate) zero_warning: bool,
+}
+
+/// Owner and permissions of a unix socket, as written.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct UnixDraft {
+    pub(crate) mode: Option<u32>,
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: Option<u32>,
+    pub(crate) user: Option<Spanned<String>>,
+    pub(crate) group: Option<Spanned<String>>,
+}
+
+/// A proxy or a `defaults` section.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ProxyDraft {
+    /// Which halves it has; nothing but [`Sections::DEFAULTS`] for `defaults`.
+    pub(crate) kind: Option<Sections>,
+    /// Empty for anonymous `defaults`.
+    pub(crate) name: String,
+    /// The section's name, or its keyword where it has none.
+    pub(crate) span: Span,
+    pub(crate) id: Option<Spanned<u32>>,
+    pub(crate) description: Option<String>,
+    pub(crate) settings: Settings,
+    pub(crate) binds: Vec<BindDraft>,
+    pub(crate) servers: Vec<ServerDraft>,
+    /// `use_backend NAME` without a condition.
+    pub(crate) use_backend: Option<Spanned<String>>,
+    /// Lines about stick tables, which depend on the mode.
+    pub(crate) stick: Vec<Spanned<&'static str>>,
+    /// Names of the conditions defined so far.
+    pub(crate) acls: BTreeSet<String>,
+    /// For `defaults`: a section has named it in `from`; one has taken it for being the latest.
+    pub(crate) referenced: bool,
+    pub(crate) inherited: bool,
+}
+
+impl ProxyDraft {
+    pub(crate) fn has_front(&self) -> bool {
+        self.kind
+            .is_some_and(|kind| kind.meets(Sections::OWN_FRONT))
+    }
+
+    pub(crate) fn has_back(&self) -> bool {
+        self.kind.is_some_and(|kind| kind.meets(Sections::OWN_BACK))
+    }
+
+    /// `frontend` and so on, for messages.
+    pub(crate) fn noun(&self) -> &'static str {
+        self.kind
+            .and_then(|kind| kind.names().into_iter().next())
+            .unwrap_or("proxy")
+    }
+}
+
+/// What a proxy inherits from `defaults`. The two halves are templates: what a line sets is set there, and
+/// resolution fills in names, ids, members and logs.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) mode: Mode,
+    pub(crate) disabled: bool,
+    pub(crate) front: Frontend,
+    pub(crate) back: Backend,
+    pub(crate) default_backend: Option<Spanned<String>>,
+    pub(crate) default_server: ServerDraft,
+    /// `None`: `no log`, or never spoken of.
+    pub(crate) logs: Vec<LogDraft>,
+    pub(crate) log_format: Option<Spanned<LogFormatDraft>>,
+    pub(crate) log_tag: Option<String>,
+    pub(crate) error_files: Vec<ErrorFileDraft>,
+    pub(crate) forward_for: Option<ForwardFor>,
+    pub(crate) source: Option<AddressDraft>,
+    /// Where `balance` stands, for warnings about its mode.
+    pub(crate) balance: Option<Span>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Tcp,
+            disabled: false,
+            front: Frontend::default(),
+            back: Backend {
+                retries: 3,
+                ..Backend::default()
+            },
+            default_backend: None,
+            default_server: ServerDraft::default(),
+            logs: Vec::new(),
+            log_format: None,
+            log_tag: None,
+            error_files: Vec::new(),
+            forward_for: None,
+            source: None,
+            balance: None,
+        }
+    }
+}
+
+/// The option that chose the log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormatDraft {
+    Tcp,
+    Http { clf: bool },
+}
+
+/// A `log` line.
+#[derive(Clone, Debug)]
+pub(crate) enum LogDraft {
+    /// `log global`.
+    Global,
+    /// A target whose address is complete.
+    Target(LogTarget),
+    /// A target at a named host; the address of `target` is a placeholder.
+    Host {
+        host: AddressDraft,
+        target: LogTarget,
+    },
+}
+
+impl LogDraft {
+    /// A target whose address waits for resolution.
+    pub(crate) fn placeholder() -> LogAddress {
+        LogAddress::Descriptor(-1)
+    }
+}
+
+/// An `errorfile` line.
+#[derive(Clone, Debug)]
+pub(crate) struct ErrorFileDraft {
+    pub(crate) status: u16,
+    pub(crate) path: Spanned<String>,
+}
+
+/// An address whose host may still be a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AddressDraft {
+    pub(crate) host: HostDraft,
+    pub(crate) port: u16,
+    pub(crate) span: Span,
+}
+
+/// The host part of an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HostDraft {
+    Ip(std::net::IpAddr),
+    /// A name, and the family it must resolve to.
+    Name(String, Family),
+}
+
+/// Which addresses of a named host are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Family {
+    #[default]
+    Any,
+    V4,
+    V6,
+}
+
+/// A listening address as written.
+#[derive(Clone, Debug)]
+pub(crate) enum ListenDraft {
+    /// Ports from the address's own to `last_port`.
+    Inet {
+        address: AddressDraft,
+        last_port: u16,
+    },
+    Other(crate::model::BindAddress),
+}
+
+/// A `bind` or `stats socket` line.
+#[derive(Clone, Debug)]
+pub(crate) struct BindDraft {
+    pub(crate) addresses: Vec<ListenDraft>,
+    /// Options; the address is a placeholder.
+    pub(crate) model: Bind,
+    pub(crate) unix: UnixDraft,
+    pub(crate) id: Option<Spanned<u32>>,
+    /// What the options had to say.
+    pub(crate) remarks: Vec<Diagnostic>,
+}
+
+/// A `server`, `server-template` or `default-server` line.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerDraft {
+    /// Options; name, number and address are filled in by resolution.
+    pub(crate) model: Server,
+    pub(crate) id: Option<Spanned<u32>>,
+    pub(crate) address: ServerAddressDraft,
+    pub(crate) source: Option<AddressDraft>,
+    /// `init-addr`: how a named host gets its first address; empty: as by default, the last one, then the resolver.
+    pub(crate) init_addr: Vec<InitAddr>,
+    /// `resolve-prefer`.
+    pub(crate) prefer: Family,
+    pub(crate) span: Span,
+    /// `minconn` and `maxconn` as written are checked together.
+    pub(crate) name_span: Span,
+    /// `server-template`: first and last number of the servers it stands for.
+    pub(crate) template: Option<(u32, u32)>,
+}
+
+impl Default for ServerDraft {
+    fn default() -> Self {
+        let nowhere = crate::model::ServerAddress::Abstract(String::new());
+        Self {
+            model: Server::new("", nowhere),
+            id: None,
+            address: ServerAddressDraft::None,
+            source: None,
+            init_addr: Vec::new(),
+            prefer: Family::Any,
+            span: Span::default(),
+            name_span: Span::default(),
+            template: None,
+        }
+    }
+}
+
+/// Where a server listens, as written.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum ServerAddressDraft {
+    /// `default-server` has none.
+    #[default]
+    None,
+    Inet {
+        host: HostDraft,
+        port: crate::model::ServerPort,
+        span: Span,
+    },
+    Other(crate::model::ServerAddress),
+}
+
+/// One way of finding the first address of a named server (`init-addr`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InitAddr {
+    /// From a state file, which there is none of.
+    Last,
+    /// From the system's resolver.
+    Libc,
+    /// Start without one.
+    None,
+    Ip(std::net::IpAddr),
+}

@@ -1,0 +1,364 @@
+//! What an address means where it stands: on a `bind`, `server`, `source` or `log` line.
+//!
+//! The reading of the text is `config`'s; names stay names until resolution.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use plimsoll_config::args::Args;
+use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
+use plimsoll_config::values::{AddressText, Family, Host, Port, Transport};
+
+use crate::draft::{AddressDraft, HostDraft, ListenDraft, ServerAddressDraft};
+use crate::model::{BindAddress, LogAddress, ServerAddress, ServerPort};
+
+/// Most ports one `bind` address may stand for.
+const PORT_RANGE_MAX: u16 = 4096;
+
+/// Where syslog listens.
+const SYSLOG_PORT: u16 = 514;
+
+fn not_yet(span: Span, what: &str) -> Diagnostic {
+    Diagnostic::error(
+        Kind::NotImplemented,
+        span,
+        format_args!("{what} is not implemented yet"),
+    )
+}
+
+fn invalid(span: Span, message: &str) -> Diagnostic {
+    Diagnostic::error(Kind::Invalid, span, message)
+}
+
+/// Reads an address; when it is malformed and variables stand in it, their values are to blame.
+fn blame_variables<T>(
+    args: &mut Args<'_>,
+    read: fn(&mut Args<'_>) -> Result<T, Diagnostic>,
+) -> Result<T, Diagnostic> {
+    let variables = args.peek().is_some_and(|word| word.expanded.is_some());
+    read(args).map_err(|error| match error.kind {
+        Kind::Invalid if variables => Diagnostic {
+            kind: Kind::Environment,
+            ..error
+        }
+        .help("set the variables that the address is made of"),
+        _ => error,
+    })
+}
+
+/// Lets only streams pass.
+fn stream(address: &AddressText) -> Result<(), Diagnostic> {
+    match address.transport {
+        None | Some(Transport::Stream) => Ok(()),
+        Some(Transport::Quic) => Err(not_yet(address.span, "QUIC")),
+        Some(Transport::Multipath) => Err(not_yet(address.span, "multipath TCP")),
+        Some(Transport::Datagram) => Err(invalid(
+            address.span,
+            "a datagram address cannot be used here",
+        )),
+    }
+}
+
+/// An IP address or a name; every other kind of host is an error.
+fn inet(address: &AddressText) -> Result<HostDraft, Diagnostic> {
+    match &address.host {
+        Host::Any if address.family == Family::V6 => {
+            Ok(HostDraft::Ip(IpAddr::V6(Ipv6Addr::UNSPECIFIED)))
+        }
+        Host::Any => Ok(HostDraft::Ip(IpAddr::V4(Ipv4Addr::UNSPECIFIED))),
+        Host::Ip(ip) => Ok(HostDraft::Ip(*ip)),
+        Host::Name(name) => {
+            let family = match address.family {
+                Family::V4 => crate::draft::Family::V4,
+                Family::V6 => crate::draft::Family::V6,
+                _ => crate::draft::Family::Any,
+            };
+            Ok(HostDraft::Name(name.clone(), family))
+        }
+        Host::SocketPair(_) => Err(not_yet(address.span, "a socket pair")),
+        Host::ReverseHttp(_) => Err(not_yet(address.span, "reverse HTTP")),
+        Host::Path(_) | Host::Abstract { .. } | Host::Descriptor(_) => Err(invalid(
+            address.span,
+            "only an IP address or a name can stand here",
+        )),
+    }
+}
+
+fn descriptor(number: u32, span: Span) -> Result<i32, Diagnostic> {
+    i32::try_from(number).map_err(|_| invalid(span, "no descriptor has so high a number"))
+}
+
+/// The addresses of a `bind` or `stats socket` line.
+pub(super) fn listen(args: &mut Args<'_>) -> Result<Vec<ListenDraft>, Diagnostic> {
+    blame_variables(args, listen_all)
+}
+
+fn listen_all(args: &mut Args<'_>) -> Result<Vec<ListenDraft>, Diagnostic> {
+    args.addresses("an address")?
+        .iter()
+        .map(listen_one)
+        .collect()
+}
+
+fn listen_one(address: &AddressText) -> Result<ListenDraft, Diagnostic> {
+    stream(address)?;
+    let span = address.span;
+    match &address.host {
+        Host::Path(path) => return Ok(ListenDraft::Other(BindAddress::Unix(path.into()))),
+        Host::Abstract { name, .. } => {
+            return Ok(ListenDraft::Other(BindAddress::Abstract(name.clone())));
+        }
+        Host::Descriptor(number) => {
+            return Ok(ListenDraft::Other(BindAddress::Inherited(descriptor(
+                *number, span,
+            )?)));
+        }
+        _ => {}
+    }
+    let host = inet(address)?;
+    let (first, last) = match address.port {
+        Port::Fixed(port) => (port, port),
+        Port::Range(first, last) => (first, last),
+        Port::None => {
+            return Err(invalid(span, "the address has no port")
+                .help("write ':80' or '10.0.0.1:80' for port 80"));
+        }
+        Port::Offset(_) => return Err(invalid(span, "a listening port cannot be relative")),
+    };
+    if first == 0 || last - first >= PORT_RANGE_MAX {
+        let help = format_args!("write ports from 1 to 65535, at most {PORT_RANGE_MAX} at once");
+        return Err(invalid(span, "these ports cannot be listened on").help(help));
+    }
+    Ok(ListenDraft::Inet {
+        address: AddressDraft {
+            host,
+            port: first,
+            span,
+        },
+        last_port: last,
+    })
+}
+
+/// The address of a server.
+pub(super) fn server(args: &mut Args<'_>) -> Result<ServerAddressDraft, Diagnostic> {
+    blame_variables(args, server_one)
+}
+
+fn server_one(args: &mut Args<'_>) -> Result<ServerAddressDraft, Diagnostic> {
+    let address = args.address("the server's address")?;
+    stream(&address)?;
+    let span = address.span;
+    match &address.host {
+        Host::Path(path) => return Ok(ServerAddressDraft::Other(ServerAddress::Unix(path.into()))),
+        Host::Abstract { name, .. } => {
+            return Ok(ServerAddressDraft::Other(ServerAddress::Abstract(
+                name.clone(),
+            )));
+        }
+        Host::Descriptor(_) => {
+            return Err(invalid(span, "a file descriptor is no address of a server"));
+        }
+        Host::Name(name) if name.starts_with('_') => {
+            return Err(not_yet(span, "finding servers through SRV records"));
+        }
+        _ => {}
+    }
+    let port = match address.port {
+        Port::None => ServerPort::Offset(0),
+        Port::Offset(offset) => ServerPort::Offset(offset),
+        Port::Fixed(0) => ServerPort::Offset(0),
+        Port::Fixed(port) => ServerPort::Fixed(port),
+        Port::Range(..) => return Err(invalid(span, "a server has one port, not a range")),
+    };
+    Ok(ServerAddressDraft::Inet {
+        host: inet(&address)?,
+        port,
+        span,
+    })
+}
+
+/// Where connections are made from.
+pub(super) fn source(args: &mut Args<'_>) -> Result<AddressDraft, Diagnostic> {
+    let address = args.address("a source address")?;
+    stream(&address)?;
+    let span = address.span;
+    let port = match address.port {
+        Port::None => 0,
+        Port::Fixed(port) => port,
+        Port::Range(..) | Port::Offset(_) => return Err(not_yet(span, "a range of source ports")),
+    };
+    Ok(AddressDraft {
+        host: inet(&address)?,
+        port,
+        span,
+    })
+}
+
+/// Where logs go: an address, or a host with a port.
+#[derive(Debug)]
+pub(super) enum LogPlace {
+    Known(LogAddress),
+    Host(AddressDraft),
+}
+
+/// The address of a `log` line.
+pub(super) fn log(args: &mut Args<'_>) -> Result<LogPlace, Diagnostic> {
+    blame_variables(args, log_one)
+}
+
+fn log_one(args: &mut Args<'_>) -> Result<LogPlace, Diagnostic> {
+    let place = args.peek();
+    let named = place.and_then(|word| match word.text.as_str() {
+        "stdout" => Some(LogAddress::Descriptor(1)),
+        "stderr" => Some(LogAddress::Descriptor(2)),
+        _ => None,
+    });
+    if let Some(known) = named {
+        args.next();
+        return Ok(LogPlace::Known(known));
+    }
+    if let Some(word) = place
+        && let Some((kind @ ("ring" | "backend"), _)) = word.text.split_once('@')
+    {
+        return Err(not_yet(word.span, &format!("logging to '{kind}@'")));
+    }
+    let address = args.address("an address")?;
+    let span = address.span;
+    if !matches!(address.transport, None | Some(Transport::Datagram)) {
+        return Err(not_yet(span, "logging over streams"));
+    }
+    match &address.host {
+        Host::Path(path) => return Ok(LogPlace::Known(LogAddress::Unix(path.into()))),
+        Host::Abstract { name, .. } => {
+            return Ok(LogPlace::Known(LogAddress::Abstract(name.clone())));
+        }
+        Host::Descriptor(number) => {
+            return Ok(LogPlace::Known(LogAddress::Descriptor(descriptor(
+                *number, span,
+            )?)));
+        }
+        _ => {}
+    }
+    let port = match address.port {
+        Port::None => SYSLOG_PORT,
+        Port::Fixed(port) => port,
+        Port::Range(..) | Port::Offset(_) => return Err(invalid(span, "logs go to one port")),
+    };
+    Ok(LogPlace::Host(AddressDraft {
+        host: inet(&address)?,
+        port,
+        span,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plimsoll_config::args::Word;
+
+    fn read<T>(
+        text: &str,
+        read: fn(&mut Args<'_>) -> Result<T, Diagnostic>,
+    ) -> Result<T, Diagnostic> {
+        let words = [Word::new(text, Span::default())];
+        read(&mut Args::new(&words, Span::default()))
+    }
+
+    fn shown(address: ListenDraft) -> String {
+        match address {
+            ListenDraft::Inet {
+                address:
+                    AddressDraft {
+                        host: HostDraft::Ip(ip),
+                        port,
+                        ..
+                    },
+                last_port,
+            } => {
+                format!("{ip} {port}-{last_port}")
+            }
+            ListenDraft::Inet {
+                address:
+                    AddressDraft {
+                        host: HostDraft::Name(name, family),
+                        port,
+                        ..
+                    },
+                ..
+            } => {
+                format!("{name} {family:?} {port}")
+            }
+            ListenDraft::Other(other) => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn listening_addresses() {
+        let cases = [
+            (":80", "0.0.0.0 80-80"),
+            ("*:80", "0.0.0.0 80-80"),
+            ("127.0.0.1:8000-8003", "127.0.0.1 8000-8003"),
+            ("[::1]:80", "::1 80-80"),
+            (":::443", ":: 443-443"),
+            ("ipv6@:80", ":: 80-80"),
+            ("ipv4@localhost:80", "localhost V4 80"),
+            ("fd@7", "Inherited(7)"),
+            ("/run/x.sock", "Unix(\"/run/x.sock\")"),
+            ("abns@x", "Abstract(\"x\")"),
+        ];
+        for (text, expected) in cases {
+            let address = read(text, listen).unwrap().pop().unwrap();
+            assert_eq!(shown(address), expected, "{text}");
+        }
+        assert_eq!(read("127.0.0.1:80,:443", listen).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn addresses_that_cannot_be_listened_on() {
+        for text in [
+            "localhost",
+            ":0",
+            ":70000",
+            ":90-80",
+            ":1-65535",
+            "fd@x",
+            "udp@:53",
+            ":+5",
+            "quic4@:443",
+        ] {
+            assert!(read(text, listen).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn servers_may_lack_a_port() {
+        let port = |text: &str| match read(text, server) {
+            Ok(ServerAddressDraft::Inet { port, .. }) => Some(port),
+            _ => None,
+        };
+        assert_eq!(port("10.0.0.1:80"), Some(ServerPort::Fixed(80)));
+        assert_eq!(port("10.0.0.1"), Some(ServerPort::Offset(0)));
+        assert_eq!(port("app:+1000"), Some(ServerPort::Offset(1000)));
+        assert_eq!(port("app:-1"), Some(ServerPort::Offset(-1)));
+        assert_eq!(port("app:80-81"), None);
+        assert_eq!(port("_http._tcp.example:80"), None);
+    }
+
+    #[test]
+    fn logs_default_to_the_syslog_port() {
+        let Ok(LogPlace::Host(address)) = read("10.0.0.1", log) else {
+            panic!("no host")
+        };
+        assert_eq!(address.port, SYSLOG_PORT);
+        assert!(matches!(
+            read("stdout", log),
+            Ok(LogPlace::Known(LogAddress::Descriptor(1)))
+        ));
+        for text in ["tcp@10.0.0.1:514", "ring@myring"] {
+            assert_eq!(
+                read(text, log).unwrap_err().kind,
+                Kind::NotImplemented,
+                "{text}"
+            );
+        }
+    }
+}

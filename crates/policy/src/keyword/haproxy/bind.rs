@@ -1,0 +1,494 @@
+//! `bind` and `stats socket` lines, and the words behind their addresses.
+
+use plimsoll_config::args::Args;
+use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
+
+use super::{HTTP2, address, value};
+use crate::draft::{BindDraft, Draft, Spanned, UnixDraft};
+use crate::keyword::{Keyword, Sections, Status, read_words};
+use crate::model::{AccessLevel, Bind, BindAddress};
+
+pub(super) const KEYWORDS: &[Keyword<Draft>] = &[Keyword::new(
+    "bind",
+    Sections::OWN_FRONT,
+    "ADDRESS[,ADDRESS...] [OPTION...]",
+    "Where clients come in.",
+    |args, draft| {
+        let bind = read(args, draft, AccessLevel::Operator, 0)?;
+        draft.proxy().binds.push(bind);
+        Ok(())
+    },
+)];
+
+const SHARDS: &str = "every worker has a listening socket of its own";
+const ONE_POOL: &str = "connections are spread over all workers";
+
+/// The words of a `bind` line, sorted.
+pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
+    later(
+        "accept-netscaler-cip",
+        "NUMBER",
+        "Reads NetScaler's header with the client's address.",
+        "its reader",
+    ),
+    later(
+        "accept-proxy",
+        "",
+        "Reads the PROXY protocol header of clients.",
+        "the PROXY protocol",
+    ),
+    tls("allow-0rtt", ""),
+    tls("alpn", "PROTOCOLS"),
+    Keyword::new(
+        "backlog",
+        NOWHERE,
+        "NUMBER",
+        "Connections that may wait in the kernel.",
+        |args, bind| {
+            bind.model.backlog = value::limit(args, "a number of connections")?;
+            Ok(())
+        },
+    ),
+    tls("ca-file", "FILE"),
+    tls("ca-ignore-err", "LIST"),
+    tls("ca-sign-file", "FILE"),
+    tls("ca-sign-pass", "PHRASE"),
+    tls("ca-verify-file", "FILE"),
+    noop(
+        "cc",
+        "NAME",
+        "Congestion control.",
+        "the system's default applies",
+    ),
+    tls("ciphers", "LIST"),
+    tls("ciphersuites", "LIST"),
+    tls("client-sigalgs", "LIST"),
+    tls("crl-file", "FILE"),
+    tls("crt", "FILE"),
+    tls("crt-ignore-err", "LIST"),
+    tls("crt-list", "FILE"),
+    tls("curves", "LIST"),
+    tls("default-crt", "FILE"),
+    Keyword::switch(
+        "defer-accept",
+        NOWHERE,
+        "Accepts when the first bytes have come.",
+        |bind, on| bind.model.defer_accept = on,
+    ),
+    tls("ech", "DIRECTORY"),
+    tls("ecdhe", "NAME"),
+    noop(
+        "expose-fd",
+        "listeners",
+        "Hands listeners to a successor.",
+        "listeners are kept across reloads",
+    ),
+    tls("force-sslv3", ""),
+    tls("force-tlsv10", ""),
+    tls("force-tlsv11", ""),
+    tls("force-tlsv12", ""),
+    tls("force-tlsv13", ""),
+    tls("generate-certificates", ""),
+    Keyword::new(
+        "gid",
+        NOWHERE,
+        "NUMBER",
+        "Group of a unix socket.",
+        |args, bind| {
+            bind.unix.gid = Some(value::number(args, "a group id", 0..=u32::MAX)?);
+            Ok(())
+        },
+    ),
+    Keyword::new(
+        "group",
+        NOWHERE,
+        "NAME",
+        "Group of a unix socket.",
+        |args, bind| {
+            let word = args.word("a group name")?;
+            bind.unix.group = Some(Spanned::new(word.text.clone(), word.span));
+            Ok(())
+        },
+    ),
+    noop(
+        "guid-prefix",
+        "NAME",
+        "Name of the listener for statistics.",
+        "statistics go by other names",
+    ),
+    Keyword::new(
+        "id",
+        NOWHERE,
+        "NUMBER",
+        "Number of the listener.",
+        |args, bind| {
+            let span = value::place(args);
+            bind.id = Some(Spanned::new(
+                value::number(args, "a number", 1..=u32::MAX)?,
+                span,
+            ));
+            Ok(())
+        },
+    ),
+    noop("idle-ping", "TIME", "Pings idle HTTP/2 clients.", HTTP2),
+    Keyword::new(
+        "interface",
+        NOWHERE,
+        "NAME",
+        "Only clients that come through this interface.",
+        |args, bind| {
+            bind.model.interface = Some(value::text(args, "the name of an interface")?);
+            Ok(())
+        },
+    ),
+    tls("ktls", "on|off"),
+    noop(
+        "label",
+        "NAME",
+        "Name of the listener.",
+        "nothing asks for it in this version",
+    ),
+    Keyword::new(
+        "level",
+        NOWHERE,
+        "user|operator|admin",
+        "What a command socket allows.",
+        |args, bind| {
+            let known = [
+                ("user", AccessLevel::User),
+                ("operator", AccessLevel::Operator),
+                ("admin", AccessLevel::Admin),
+            ];
+            bind.model.level = value::choice(args, "an access level", &known)?;
+            Ok(())
+        },
+    ),
+    Keyword::new(
+        "maxconn",
+        NOWHERE,
+        "NUMBER",
+        "Most concurrent connections.",
+        |args, bind| {
+            bind.model.maxconn = value::limit(args, "a number of connections")?;
+            Ok(())
+        },
+    ),
+    Keyword::new(
+        "mode",
+        NOWHERE,
+        "BITS",
+        "Permissions of a unix socket, in octal.",
+        |args, bind| {
+            bind.unix.mode = Some(permissions(args)?);
+            Ok(())
+        },
+    ),
+    Keyword::new(
+        "mss",
+        NOWHERE,
+        "NUMBER",
+        "Longest TCP segment.",
+        |args, bind| {
+            bind.model.segment_bytes =
+                Some(value::signed(args, "a segment size", -65_535..=65_535)?);
+            Ok(())
+        },
+    ),
+    Keyword::new(
+        "name",
+        NOWHERE,
+        "NAME",
+        "Name in statistics.",
+        |args, bind| {
+            bind.model.name = Some(value::text(args, "a name")?);
+            Ok(())
+        },
+    ),
+    later(
+        "namespace",
+        "NAME",
+        "Network namespace to listen in.",
+        "network namespaces",
+    ),
+    later(
+        "nbconn",
+        "NUMBER",
+        "Connections of reverse HTTP.",
+        "reverse HTTP",
+    ),
+    Keyword::new(
+        "nice",
+        NOWHERE,
+        "NUMBER",
+        "Priority of the listener's tasks.",
+        |args, bind| {
+            bind.model.nice = value::signed(args, "a priority", -1024..=1024)?;
+            Ok(())
+        },
+    ),
+    tls("no-alpn", ""),
+    tls("no-ca-names", ""),
+    tls("no-sslv3", ""),
+    tls("no-strict-sni", ""),
+    tls("no-tls-tickets", ""),
+    tls("no-tlsv10", ""),
+    tls("no-tlsv11", ""),
+    tls("no-tlsv12", ""),
+    tls("no-tlsv13", ""),
+    tls("npn", "PROTOCOLS"),
+    tls("prefer-client-ciphers", ""),
+    Keyword::legacy("process", NOWHERE, "SET", "thread SET", |args, bind| {
+        let span = args.end();
+        let set = value::text(args, "a set of processes")?;
+        let message = format_args!("'process {set}' has no effect");
+        let warning = Diagnostic::warning(Kind::Legacy, span, message);
+        bind.remarks.push(
+            warning
+                .cause("there is one process; its workers share every listener")
+                .help("remove it"),
+        );
+        Ok(())
+    }),
+    Keyword::new(
+        "proto",
+        NOWHERE,
+        "h1|h2|none",
+        "Forces a protocol.",
+        protocol,
+    ),
+    noop(
+        "quic-cc-algo",
+        "NAME",
+        "Congestion control of QUIC.",
+        "QUIC is not offered",
+    ),
+    noop(
+        "quic-force-retry",
+        "",
+        "Proof of address in QUIC.",
+        "QUIC is not offered",
+    ),
+    noop(
+        "quic-socket",
+        "connection|listener",
+        "Sockets of QUIC.",
+        "QUIC is not offered",
+    ),
+    noop(
+        "severity-output",
+        "none|number|string",
+        "Severities on a command socket.",
+        "they are not printed",
+    ),
+    noop(
+        "shards",
+        "NUMBER|by-thread|by-group",
+        "Sockets per address.",
+        SHARDS,
+    ),
+    tls("sigalgs", "LIST"),
+    tls("ssl", ""),
+    tls("ssl-max-ver", "VERSION"),
+    tls("ssl-min-ver", "VERSION"),
+    tls("strict-sni", ""),
+    later(
+        "tcp-md5sig",
+        "PASSWORD",
+        "Signs TCP segments.",
+        "a socket option of its own",
+    ),
+    noop(
+        "tcp-ss",
+        "NUMBER",
+        "Saves SYN packets for fingerprints.",
+        "nothing reads them in this version",
+    ),
+    Keyword::new(
+        "tcp-ut",
+        NOWHERE,
+        "TIME",
+        "How long sent data may stay unacknowledged.",
+        |args, bind| {
+            bind.model.user_timeout_ms = Some(value::duration_ms(args, "a time")?);
+            Ok(())
+        },
+    ),
+    Keyword::switch("tfo", NOWHERE, "TCP fast open.", |bind, on| {
+        bind.model.fast_open = on
+    }),
+    noop(
+        "thread",
+        "SET",
+        "Threads that serve the listener.",
+        ONE_POOL,
+    ),
+    tls("tls-ticket-keys", "FILE"),
+    tls("tls-tickets", ""),
+    Keyword::switch(
+        "transparent",
+        NOWHERE,
+        "Accepts connections to foreign addresses.",
+        |bind, on| bind.model.transparent = on,
+    ),
+    Keyword::new(
+        "uid",
+        NOWHERE,
+        "NUMBER",
+        "User of a unix socket.",
+        |args, bind| {
+            bind.unix.uid = Some(value::number(args, "a user id", 0..=u32::MAX)?);
+            Ok(())
+        },
+    ),
+    Keyword::new(
+        "user",
+        NOWHERE,
+        "NAME",
+        "User of a unix socket.",
+        |args, bind| {
+            let word = args.word("a user name")?;
+            bind.unix.user = Some(Spanned::new(word.text.clone(), word.span));
+            Ok(())
+        },
+    ),
+    Keyword::switch(
+        "v4v6",
+        NOWHERE,
+        "An IPv6 socket accepts IPv4 too.",
+        |bind, on| {
+            bind.model.only_v6 = Some(!on);
+        },
+    ),
+    Keyword::switch(
+        "v6only",
+        NOWHERE,
+        "An IPv6 socket accepts IPv6 only.",
+        |bind, on| {
+            bind.model.only_v6 = Some(on);
+        },
+    ),
+    tls("verify", "none|optional|required"),
+];
+
+const NOWHERE: Sections = Sections::NONE;
+
+const fn noop(
+    name: &'static str,
+    usage: &'static str,
+    doc: &'static str,
+    why: &'static str,
+) -> Keyword<BindDraft> {
+    Keyword::inert(name, NOWHERE, usage, doc, Status::NoOp(why))
+}
+
+const fn later(
+    name: &'static str,
+    usage: &'static str,
+    doc: &'static str,
+    waits: &'static str,
+) -> Keyword<BindDraft> {
+    Keyword::inert(name, NOWHERE, usage, doc, Status::NotYet(waits))
+}
+
+const fn tls(name: &'static str, usage: &'static str) -> Keyword<BindDraft> {
+    later(name, usage, "TLS towards clients.", "TLS")
+}
+
+/// Reads an address and the options behind it.
+fn read(
+    args: &mut Args<'_>,
+    draft: &mut Draft,
+    level: AccessLevel,
+    nice: i32,
+) -> Result<BindDraft, Diagnostic> {
+    let addresses = address::listen(args)?;
+    let mut model = Bind::new(BindAddress::Abstract(String::new()));
+    (model.level, model.nice) = (level, nice);
+    let unix = draft.global.unix_bind.clone();
+    let mut bind = BindDraft {
+        addresses,
+        model,
+        unix,
+        id: None,
+        remarks: Vec::new(),
+    };
+    let mut found = read_words(args, OPTIONS, &mut bind, "an option of a bind line");
+    found.append(&mut bind.remarks);
+    draft.diagnostics.append(&mut found);
+    Ok(bind)
+}
+
+/// `stats socket ADDRESS …`.
+pub(super) fn read_stats_socket(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    let bind = read(args, draft, AccessLevel::Operator, 0)?;
+    draft.global.stats_sockets.push(bind);
+    Ok(())
+}
+
+/// `unix-bind OPTION VALUE …`.
+pub(super) fn read_unix_bind(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    let unix: &mut UnixDraft = &mut draft.global.unix_bind;
+    while let Some(word) = args.next() {
+        match word.text.as_str() {
+            "mode" => unix.mode = Some(permissions(args)?),
+            "uid" => unix.uid = Some(value::number(args, "a user id", 0..=u32::MAX)?),
+            "gid" => unix.gid = Some(value::number(args, "a group id", 0..=u32::MAX)?),
+            "user" => unix.user = Some(spanned(args, "a user name")?),
+            "group" => unix.group = Some(spanned(args, "a group name")?),
+            "prefix" => {
+                args.word("a prefix")?;
+                let message = "a prefix of unix sockets is not implemented yet";
+                let error = Diagnostic::error(Kind::NotImplemented, word.span, message);
+                return Err(error.help("write the whole path on each line"));
+            }
+            _ => {
+                let known = ["gid", "group", "mode", "prefix", "uid", "user"];
+                return Err(value::unknown(
+                    word,
+                    "an option of 'unix-bind'",
+                    known.into_iter(),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn spanned(args: &mut Args<'_>, what: &str) -> Result<Spanned<String>, Diagnostic> {
+    let word = args.word(what)?;
+    Ok(Spanned::new(word.text.clone(), word.span))
+}
+
+fn permissions(args: &mut Args<'_>) -> Result<u32, Diagnostic> {
+    let word = args.word("permissions")?;
+    match u32::from_str_radix(&word.text, 8) {
+        Ok(bits) if bits <= 0o7777 => Ok(bits),
+        _ => {
+            let message = format_args!("'{}' are no permissions", word.text);
+            Err(Diagnostic::error(Kind::Invalid, word.span, message)
+                .help("write them in octal, such as 660"))
+        }
+    }
+}
+
+fn protocol(args: &mut Args<'_>, _: &mut BindDraft) -> Result<(), Diagnostic> {
+    let word = args.word("a protocol")?;
+    http1_only(&word.text, word.span)
+}
+
+/// Whether a forced protocol is one that is spoken here.
+pub(super) fn http1_only(name: &str, span: Span) -> Result<(), Diagnostic> {
+    match name {
+        "h1" | "none" => Ok(()),
+        "h2" | "fcgi" | "spop" | "quic" => {
+            let message = format_args!("the protocol '{name}' is not implemented yet");
+            Err(Diagnostic::error(Kind::NotImplemented, span, message))
+        }
+        _ => Err(Diagnostic::error(
+            Kind::Invalid,
+            span,
+            format_args!("'{name}' is not a protocol"),
+        )
+        .help("write h1, h2 or none")),
+    }
+}

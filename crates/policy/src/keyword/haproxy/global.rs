@@ -1,0 +1,973 @@
+//! `global` sections: the process, its limits, its identity, its command sockets.
+
+use plimsoll_config::args::Args;
+use plimsoll_config::diagnostic::{Diagnostic, Kind};
+
+use super::value;
+use super::{TLS, bind, log};
+use crate::draft::{Draft, Spanned};
+use crate::keyword::{Keyword, Sections, Status};
+
+const GLOBAL: Sections = Sections::GLOBAL;
+
+const ENVIRONMENT: &str =
+    "Changes the variables that later lines see; the grammar does this while it reads.";
+const ONE_PROCESS: &str = "there is one process with a worker thread per core";
+const POLLER: &str = "there is one poller, epoll";
+const DEBUGGING: &str = "it only serves to debug HAProxy itself";
+const NO_COMPRESSION: &str = "nothing is compressed in this version";
+const STATE_FILE: &str = "no state file is read without 'load-server-state-from-file'";
+
+/// Words of `global`, but for `tune.*`.
+pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
+    noop(
+        "busy-polling",
+        "",
+        "Spins instead of sleeping.",
+        "workers sleep when there is nothing to do",
+    )
+    .negatable(),
+    noop(
+        "ca-base",
+        "DIRECTORY",
+        "Where relative names of CA files begin.",
+        TLS,
+    ),
+    Keyword::new(
+        "chroot",
+        GLOBAL,
+        "DIRECTORY",
+        "Confines the process to a directory.",
+        |args, draft| {
+            draft.global.model.chroot = Some(value::text(args, "a directory")?.into());
+            Ok(())
+        },
+    ),
+    noop(
+        "close-spread-time",
+        "TIME",
+        "Spreads the closing of idle connections.",
+        "idle connections close at once",
+    ),
+    later(
+        "cluster-secret",
+        "SECRET",
+        "Secret shared by a cluster.",
+        "QUIC and its tokens",
+    ),
+    noop(
+        "cpu-affinity",
+        "WORD...",
+        "Binds threads to processors.",
+        "the system's scheduler places the workers",
+    ),
+    noop(
+        "cpu-map",
+        "SET SET...",
+        "Binds threads to processors.",
+        "the system's scheduler places the workers",
+    ),
+    noop(
+        "cpu-policy",
+        "WORD...",
+        "Chooses processors.",
+        "the system's scheduler places the workers",
+    ),
+    noop(
+        "cpu-set",
+        "WORD WORD...",
+        "Chooses processors.",
+        "the system's scheduler places the workers",
+    ),
+    noop(
+        "crt-base",
+        "DIRECTORY",
+        "Where relative names of certificates begin.",
+        TLS,
+    ),
+    Keyword::switch(
+        "daemon",
+        GLOBAL,
+        "Detaches from the terminal.",
+        |draft, on| draft.global.model.daemon = on,
+    ),
+    Keyword::new(
+        "default-path",
+        GLOBAL,
+        "current",
+        "What relative paths are relative to.",
+        default_path,
+    ),
+    Keyword::new(
+        "description",
+        GLOBAL,
+        "TEXT...",
+        "Text for the statistics.",
+        |args, draft| {
+            draft.global.model.description = Some(value::sentence(args, "a description")?);
+            Ok(())
+        },
+    ),
+    noop(
+        "dns-accept-family",
+        "WORD",
+        "Families accepted from resolvers.",
+        "names are resolved by the system",
+    ),
+    noop(
+        "expose-deprecated-directives",
+        "",
+        "Silences warnings about old words.",
+        "only warnings depend on it",
+    ),
+    noop(
+        "expose-experimental-directives",
+        "",
+        "Allows unstable words.",
+        "nothing here is hidden behind it",
+    ),
+    dormant(
+        "external-check",
+        "[preserve-env]",
+        "Allows checks that run programs.",
+        super::CHECKS,
+    ),
+    noop(
+        "fd-hard-limit",
+        "NUMBER",
+        "Highest number of descriptors.",
+        "'maxconn' and 'ulimit-n' bound them",
+    ),
+    noop(
+        "force-cfg-parser-pause",
+        "TIME",
+        "Sleeps while parsing.",
+        DEBUGGING,
+    ),
+    Keyword::new(
+        "gid",
+        GLOBAL,
+        "NUMBER",
+        "Group to run as.",
+        |args, draft| {
+            let span = args.end();
+            let number = value::number(args, "a group id", 0..=u32::MAX)?;
+            draft.global.group = Some(Spanned::new(number.to_string(), span));
+            Ok(())
+        },
+    ),
+    Keyword::new(
+        "grace",
+        GLOBAL,
+        "TIME",
+        "Wait before a soft stop begins.",
+        |args, draft| {
+            draft.global.model.grace_ms = value::duration_ms(args, "a grace time")?;
+            Ok(())
+        },
+    ),
+    Keyword::new(
+        "group",
+        GLOBAL,
+        "NAME",
+        "Group to run as.",
+        |args, draft| {
+            let word = args.word("a group name")?;
+            draft.global.group = Some(Spanned::new(word.text.clone(), word.span));
+            Ok(())
+        },
+    ),
+    later(
+        "h1-accept-payload-with-any-method",
+        "",
+        "Accepts bodies in GET and HEAD requests.",
+        "the HTTP rules",
+    ),
+    later(
+        "h1-case-adjust",
+        "NAME NAME",
+        "Spells a header field in its own way.",
+        "the HTTP rules",
+    ),
+    later(
+        "h1-case-adjust-file",
+        "FILE",
+        "Spells header fields in their own way.",
+        "the HTTP rules",
+    ),
+    later(
+        "h1-do-not-close-on-insecure-transfer-encoding",
+        "",
+        "Keeps suspicious connections.",
+        "the HTTP rules",
+    ),
+    noop(
+        "h2-workaround-bogus-websocket-clients",
+        "",
+        "Hides WebSocket over HTTP/2.",
+        "HTTP/2 is not offered",
+    )
+    .negatable(),
+    Keyword::new(
+        "hard-stop-after",
+        GLOBAL,
+        "TIME",
+        "Longest soft stop.",
+        |args, draft| {
+            let time = value::duration_ms(args, "a time")?;
+            draft.global.model.hard_stop_after_ms = Some(time);
+            Ok(())
+        },
+    ),
+    noop(
+        "harden.reject-privileged-ports.quic",
+        "on|off",
+        "Refuses clients on low ports.",
+        "QUIC is not offered",
+    ),
+    later(
+        "harden.reject-privileged-ports.tcp",
+        "on|off",
+        "Refuses clients on low ports.",
+        "the connection rules",
+    ),
+    later(
+        "http-err-codes",
+        "RANGE...",
+        "Which statuses count as errors.",
+        "stick tables",
+    ),
+    later(
+        "http-fail-codes",
+        "RANGE...",
+        "Which statuses count as failures.",
+        "stick tables",
+    ),
+    noop(
+        "httpclient.resolvers.disabled",
+        "on|off",
+        HTTP_CLIENT_DOC,
+        HTTP_CLIENT,
+    ),
+    noop(
+        "httpclient.resolvers.id",
+        "NAME",
+        HTTP_CLIENT_DOC,
+        HTTP_CLIENT,
+    ),
+    noop(
+        "httpclient.resolvers.prefer",
+        "ipv4|ipv6",
+        HTTP_CLIENT_DOC,
+        HTTP_CLIENT,
+    ),
+    noop("httpclient.retries", "NUMBER", HTTP_CLIENT_DOC, HTTP_CLIENT),
+    noop(
+        "httpclient.ssl.ca-file",
+        "FILE",
+        HTTP_CLIENT_DOC,
+        HTTP_CLIENT,
+    ),
+    noop(
+        "httpclient.ssl.verify",
+        "none|required",
+        HTTP_CLIENT_DOC,
+        HTTP_CLIENT,
+    ),
+    noop(
+        "httpclient.timeout.connect",
+        "TIME",
+        HTTP_CLIENT_DOC,
+        HTTP_CLIENT,
+    ),
+    noop(
+        "insecure-fork-wanted",
+        "",
+        "Allows new processes.",
+        "nothing here starts programs",
+    )
+    .negatable(),
+    noop(
+        "insecure-setuid-wanted",
+        "",
+        "Keeps setuid programs working.",
+        "nothing here starts programs",
+    )
+    .negatable(),
+    noop(
+        "issuers-chain-path",
+        "DIRECTORY",
+        "Certificates that complete chains.",
+        TLS,
+    ),
+    later(
+        "jwt.decrypt_alg_list",
+        "LIST",
+        "Algorithms for encrypted tokens.",
+        "the rule language",
+    ),
+    later(
+        "jwt.decrypt_enc_list",
+        "LIST",
+        "Algorithms for encrypted tokens.",
+        "the rule language",
+    ),
+    noop(
+        "key-base",
+        "DIRECTORY",
+        "Where relative names of keys begin.",
+        TLS,
+    ),
+    noop(
+        "limited-quic",
+        "",
+        "Allows QUIC with an incomplete library.",
+        "QUIC is not offered",
+    ),
+    noop(
+        "localpeer",
+        "NAME",
+        "Name of this machine among peers.",
+        "a 'peers' section is refused",
+    ),
+    Keyword::new(
+        "log",
+        GLOBAL,
+        "ADDRESS [OPTIONS...] FACILITY [LEVEL [LEVEL]]",
+        "Where logs go.",
+        log::read_global,
+    )
+    .negatable(),
+    Keyword::new(
+        "log-send-hostname",
+        GLOBAL,
+        "[NAME]",
+        "Puts a host name into logs.",
+        |args, draft| {
+            let name = args.next().map(|word| word.text.clone());
+            draft.global.model.log_hostname = Some(name.unwrap_or_default());
+            Ok(())
+        },
+    ),
+    Keyword::new(
+        "log-tag",
+        GLOBAL,
+        "TAG",
+        "Name of the program in logs.",
+        |args, draft| {
+            draft.global.model.log_tag = Some(value::text(args, "a tag")?);
+            Ok(())
+        },
+    ),
+    later("lua-load", "FILE...", "Runs a Lua program.", "Lua"),
+    later(
+        "lua-load-per-thread",
+        "FILE...",
+        "Runs a Lua program.",
+        "Lua",
+    ),
+    later(
+        "lua-prepend-path",
+        "PATH [WORD]",
+        "Where Lua looks for modules.",
+        "Lua",
+    ),
+    Keyword::legacy(
+        "master-worker",
+        GLOBAL,
+        "[no-exit-on-failure]",
+        "plimsoll run -W",
+        master_worker,
+    )
+    .negatable(),
+    noop(
+        "max-spread-checks",
+        "TIME",
+        "Spreads the first checks.",
+        "health checks are not active in this version",
+    ),
+    noop(
+        "max-threads-per-group",
+        "NUMBER",
+        "Size of thread groups.",
+        "there are no thread groups",
+    ),
+    noop(
+        "maxcompcpuusage",
+        "NUMBER",
+        "Processor use beyond which compression ends.",
+        NO_COMPRESSION,
+    ),
+    noop(
+        "maxcomprate",
+        "NUMBER",
+        "Highest rate of compression.",
+        NO_COMPRESSION,
+    ),
+    Keyword::new(
+        "maxconn",
+        GLOBAL,
+        "NUMBER",
+        "Most concurrent client connections.",
+        |args, draft| {
+            draft.global.model.maxconn = value::limit(args, "a limit")?;
+            Ok(())
+        },
+    ),
+    later(
+        "maxconnrate",
+        "NUMBER",
+        "Most new connections per second.",
+        "rate limits",
+    ),
+    noop(
+        "maxpipes",
+        "NUMBER",
+        "Most pipes for splicing.",
+        "pipes are bounded per worker",
+    ),
+    later(
+        "maxsessrate",
+        "NUMBER",
+        "Most new sessions per second.",
+        "rate limits",
+    ),
+    noop(
+        "maxsslconn",
+        "NUMBER",
+        "Most concurrent TLS connections.",
+        TLS,
+    ),
+    noop(
+        "maxsslrate",
+        "NUMBER",
+        "Most TLS handshakes per second.",
+        TLS,
+    ),
+    noop(
+        "maxzlibmem",
+        "NUMBER",
+        "Memory for compression.",
+        NO_COMPRESSION,
+    ),
+    noop(
+        "mworker-max-reloads",
+        "NUMBER",
+        "Reloads an old worker survives.",
+        "a reload replaces no process",
+    ),
+    Keyword::legacy("nbproc", GLOBAL, "NUMBER", "nbthread NUMBER", nbproc),
+    Keyword::new(
+        "nbthread",
+        GLOBAL,
+        "NUMBER",
+        "Number of worker threads.",
+        |args, draft| {
+            draft.global.model.worker_count =
+                Some(value::number(args, "a number of threads", 1..=1024)?);
+            Ok(())
+        },
+    ),
+    noop(
+        "no-memory-trimming",
+        "",
+        "Keeps memory after a reload.",
+        "memory is not trimmed",
+    ),
+    Keyword::new(
+        "node",
+        GLOBAL,
+        "NAME",
+        "Name of this machine in statistics.",
+        |args, draft| {
+            draft.global.model.node = Some(value::text(args, "a name")?);
+            Ok(())
+        },
+    ),
+    noop("noepoll", "", "Does without epoll.", POLLER),
+    noop("noevports", "", "Does without event ports.", POLLER),
+    noop(
+        "nogetaddrinfo",
+        "",
+        "Resolves names by an older call.",
+        "the result is the same",
+    ),
+    noop("nokqueue", "", "Does without kqueue.", POLLER),
+    noop(
+        "noktls",
+        "",
+        "Does without TLS in the kernel.",
+        "TLS is not offered",
+    ),
+    noop("nopoll", "", "Does without poll.", POLLER),
+    noop(
+        "noreuseport",
+        "",
+        "Does without SO_REUSEPORT.",
+        "workers share ports so that reloads lose no connection",
+    ),
+    Keyword::switch(
+        "nosplice",
+        GLOBAL,
+        "Relays without splice(2).",
+        |draft, on| {
+            draft.global.model.tune.splice = !on;
+        },
+    ),
+    noop(
+        "numa-cpu-mapping",
+        "",
+        "Stays on one NUMA node.",
+        "the system's scheduler places the workers",
+    )
+    .negatable(),
+    noop(
+        "ocsp-update.disable",
+        "on|off",
+        "Fetches no OCSP responses.",
+        TLS,
+    ),
+    noop("ocsp-update.httpproxy", "ADDRESS", "Proxy for OCSP.", TLS),
+    noop(
+        "ocsp-update.maxdelay",
+        "NUMBER",
+        "Longest wait between OCSP responses.",
+        TLS,
+    ),
+    noop(
+        "ocsp-update.mindelay",
+        "NUMBER",
+        "Shortest wait between OCSP responses.",
+        TLS,
+    ),
+    noop("ocsp-update.mode", "on|off", "Fetches OCSP responses.", TLS),
+    Keyword::new(
+        "pidfile",
+        GLOBAL,
+        "FILE",
+        "Where the process id is written.",
+        |args, draft| {
+            draft.global.model.pidfile = Some(value::text(args, "a file")?.into());
+            Ok(())
+        },
+    ),
+    noop(
+        "pp2-never-send-local",
+        "",
+        "Sends PROXY headers as if for clients.",
+        "no health check is sent",
+    ),
+    noop(
+        "prealloc-fd",
+        "",
+        "Grows the descriptor table at once.",
+        "the table grows when it must",
+    )
+    .negatable(),
+    Keyword::new("presetenv", GLOBAL, "NAME VALUE", ENVIRONMENT, environment),
+    noop(
+        "profiling.memory",
+        "on|off",
+        "Counts allocations.",
+        DEBUGGING,
+    ),
+    noop(
+        "profiling.tasks",
+        "on|off|auto",
+        "Measures tasks.",
+        DEBUGGING,
+    ),
+    Keyword::switch("quiet", GLOBAL, "Prints nothing at start.", |draft, on| {
+        draft.global.model.quiet = on
+    }),
+    Keyword::new("resetenv", GLOBAL, "[NAME...]", ENVIRONMENT, environment),
+    noop(
+        "server-state-base",
+        "DIRECTORY",
+        "Where state files are.",
+        STATE_FILE,
+    ),
+    noop(
+        "server-state-file",
+        "FILE",
+        "Server states to begin with.",
+        STATE_FILE,
+    ),
+    noop(
+        "set-dumpable",
+        "[on|off|libs]",
+        "Allows core dumps.",
+        "the system decides",
+    )
+    .negatable(),
+    later(
+        "set-var",
+        "NAME EXPRESSION...",
+        "Sets a variable of the process.",
+        "the rule language",
+    ),
+    later(
+        "set-var-fmt",
+        "NAME FORMAT",
+        "Sets a variable of the process.",
+        "the rule language",
+    ),
+    noop(
+        "setcap",
+        "LIST",
+        "Capabilities to keep.",
+        "those that are needed are kept",
+    ),
+    Keyword::new("setenv", GLOBAL, "NAME VALUE", ENVIRONMENT, environment),
+    noop(
+        "shm-stats-file",
+        "FILE",
+        "Shares counters between processes.",
+        ONE_PROCESS,
+    ),
+    noop(
+        "shm-stats-file-max-objects",
+        "NUMBER",
+        "Shares counters between processes.",
+        ONE_PROCESS,
+    ),
+    noop(
+        "spread-checks",
+        "NUMBER",
+        "Spreads checks over time.",
+        "health checks are not active in this version",
+    ),
+    noop(
+        "ssl-default-bind-ciphers",
+        "LIST",
+        "Ciphers of TLS 1.2 for clients.",
+        TLS,
+    ),
+    noop(
+        "ssl-default-bind-ciphersuites",
+        "LIST",
+        "Ciphers of TLS 1.3 for clients.",
+        TLS,
+    ),
+    noop(
+        "ssl-default-bind-client-sigalgs",
+        "LIST",
+        "Signatures of client certificates.",
+        TLS,
+    ),
+    noop(
+        "ssl-default-bind-curves",
+        "LIST",
+        "Key exchanges for clients.",
+        TLS,
+    ),
+    noop(
+        "ssl-default-bind-options",
+        "OPTION...",
+        "TLS versions for clients.",
+        TLS,
+    ),
+    noop(
+        "ssl-default-bind-sigalgs",
+        "LIST",
+        "Signatures for clients.",
+        TLS,
+    ),
+    noop(
+        "ssl-default-server-ciphers",
+        "LIST",
+        "Ciphers of TLS 1.2 for servers.",
+        TLS,
+    ),
+    noop(
+        "ssl-default-server-ciphersuites",
+        "LIST",
+        "Ciphers of TLS 1.3 for servers.",
+        TLS,
+    ),
+    noop(
+        "ssl-default-server-client-sigalgs",
+        "LIST",
+        "Signatures of our certificate.",
+        TLS,
+    ),
+    noop(
+        "ssl-default-server-curves",
+        "LIST",
+        "Key exchanges for servers.",
+        TLS,
+    ),
+    noop(
+        "ssl-default-server-options",
+        "OPTION...",
+        "TLS versions for servers.",
+        TLS,
+    ),
+    noop(
+        "ssl-default-server-sigalgs",
+        "LIST",
+        "Signatures for servers.",
+        TLS,
+    ),
+    noop(
+        "ssl-dh-param-file",
+        "FILE",
+        "Parameters of finite-field key exchange.",
+        TLS,
+    ),
+    noop("ssl-engine", "NAME [WORD...]", "OpenSSL engine.", TLS),
+    noop(
+        "ssl-load-extra-del-ext",
+        "",
+        "How names of extra files are formed.",
+        TLS,
+    ),
+    noop(
+        "ssl-load-extra-files",
+        "KIND...",
+        "Which extra files are loaded.",
+        TLS,
+    ),
+    noop("ssl-mode-async", "", "Asynchronous TLS.", TLS),
+    noop(
+        "ssl-passphrase-cmd",
+        "COMMAND...",
+        "Program that knows pass phrases.",
+        TLS,
+    ),
+    noop(
+        "ssl-propquery",
+        "QUERY",
+        "Choice among OpenSSL providers.",
+        TLS,
+    ),
+    noop("ssl-provider", "NAME", "OpenSSL provider.", TLS),
+    noop(
+        "ssl-provider-path",
+        "DIRECTORY",
+        "Where OpenSSL providers are.",
+        TLS,
+    ),
+    noop(
+        "ssl-security-level",
+        "NUMBER",
+        "OpenSSL security level.",
+        TLS,
+    ),
+    noop(
+        "ssl-server-verify",
+        "none|required",
+        "Whether certificates of servers are verified.",
+        TLS,
+    ),
+    noop(
+        "ssl-skip-self-issued-ca",
+        "",
+        "Leaves out self-issued CA certificates.",
+        TLS,
+    ),
+    Keyword::legacy(
+        "stats bind-process",
+        GLOBAL,
+        "SET...",
+        "nbthread NUMBER",
+        |args, draft| {
+            while args.next().is_some() {}
+            let warning = Diagnostic::warning(
+                Kind::Legacy,
+                draft.line,
+                "'stats bind-process' has no effect",
+            );
+            draft.report(warning.cause(ONE_PROCESS).help("remove the line"));
+            Ok(())
+        },
+    ),
+    noop(
+        "stats calculate-max-counters",
+        "on|off",
+        "Keeps maxima.",
+        "maxima cost nothing here",
+    ),
+    noop(
+        "stats maxconn",
+        "NUMBER",
+        "Most connections to command sockets.",
+        "command sockets have a cap of their own",
+    ),
+    Keyword::new(
+        "stats socket",
+        GLOBAL,
+        "ADDRESS [OPTION...]",
+        "A command socket.",
+        bind::read_stats_socket,
+    ),
+    Keyword::new(
+        "stats timeout",
+        GLOBAL,
+        "TIME",
+        "Longest silence on a command socket.",
+        |args, draft| {
+            draft.global.model.stats_timeout_ms = value::duration_ms(args, "a time")?;
+            Ok(())
+        },
+    ),
+    noop(
+        "stats-file",
+        "FILE",
+        "Counters to begin with.",
+        "counters begin at zero and outlive reloads",
+    ),
+    noop("stress-level", "NUMBER", "Provokes rare paths.", DEBUGGING),
+    noop(
+        "strict-limits",
+        "",
+        "Fails when limits cannot be raised.",
+        "limits that cannot be raised are reported",
+    )
+    .negatable(),
+    noop(
+        "thread-group",
+        "NUMBER SET...",
+        "Groups of threads.",
+        "there are no thread groups",
+    ),
+    noop(
+        "thread-groups",
+        "NUMBER",
+        "Groups of threads.",
+        "there are no thread groups",
+    ),
+    noop(
+        "thread-hard-limit",
+        "NUMBER",
+        "Most threads.",
+        "'nbthread' is the only limit",
+    ),
+    Keyword::new("uid", GLOBAL, "NUMBER", "User to run as.", |args, draft| {
+        let span = args.end();
+        let number = value::number(args, "a user id", 0..=u32::MAX)?;
+        draft.global.user = Some(Spanned::new(number.to_string(), span));
+        Ok(())
+    }),
+    Keyword::new(
+        "ulimit-n",
+        GLOBAL,
+        "NUMBER",
+        "Limit of file descriptors.",
+        |args, draft| {
+            draft.global.model.descriptor_limit = value::limit(args, "a limit")?;
+            Ok(())
+        },
+    ),
+    Keyword::new(
+        "unix-bind",
+        GLOBAL,
+        "OPTION...",
+        "Owner and permissions of unix sockets.",
+        bind::read_unix_bind,
+    ),
+    Keyword::new("unsetenv", GLOBAL, "NAME...", ENVIRONMENT, environment),
+    Keyword::new("user", GLOBAL, "NAME", "User to run as.", |args, draft| {
+        let word = args.word("a user name")?;
+        draft.global.user = Some(Spanned::new(word.text.clone(), word.span));
+        Ok(())
+    }),
+    noop(
+        "warn-blocked-traffic-after",
+        "TIME",
+        "Reports blocked tasks.",
+        DEBUGGING,
+    ),
+    Keyword::switch(
+        "zero-warning",
+        GLOBAL,
+        "Treats warnings as errors.",
+        |draft, on| draft.global.zero_warning = on,
+    ),
+];
+
+const HTTP_CLIENT_DOC: &str = "HTTP client of HAProxy's own.";
+const HTTP_CLIENT: &str = "nothing here makes requests of its own";
+
+const fn noop(
+    name: &'static str,
+    usage: &'static str,
+    doc: &'static str,
+    why: &'static str,
+) -> Keyword<Draft> {
+    Keyword::inert(name, GLOBAL, usage, doc, Status::NoOp(why))
+}
+
+const fn dormant(
+    name: &'static str,
+    usage: &'static str,
+    doc: &'static str,
+    what: &'static str,
+) -> Keyword<Draft> {
+    Keyword::inert(name, GLOBAL, usage, doc, Status::Dormant(what))
+}
+
+const fn later(
+    name: &'static str,
+    usage: &'static str,
+    doc: &'static str,
+    waits: &'static str,
+) -> Keyword<Draft> {
+    Keyword::inert(name, GLOBAL, usage, doc, Status::NotYet(waits))
+}
+
+/// The grammar has already obeyed the line.
+fn environment(args: &mut Args<'_>, _: &mut Draft) -> Result<(), Diagnostic> {
+    while args.next().is_some() {}
+    Ok(())
+}
+
+fn default_path(args: &mut Args<'_>, _: &mut Draft) -> Result<(), Diagnostic> {
+    let word = args.word("a place")?;
+    match word.text.as_str() {
+        "current" => Ok(()),
+        "config" | "parent" | "origin" => {
+            if word.text == "origin" {
+                args.word("a directory")?;
+            }
+            let message = format_args!("'default-path {}' is not implemented yet", word.text);
+            let error = Diagnostic::error(Kind::NotImplemented, word.span, message);
+            Err(error.help("write absolute paths, or 'default-path current'"))
+        }
+        _ => {
+            let known = ["current", "config", "parent", "origin"];
+            Err(value::unknown(
+                word,
+                "a place that paths can be relative to",
+                known.into_iter(),
+            ))
+        }
+    }
+}
+
+fn master_worker(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    args.take("no-exit-on-failure");
+    let warning = Diagnostic::warning(
+        Kind::Legacy,
+        draft.line,
+        "'master-worker' has no effect in a configuration",
+    );
+    draft.report(
+        warning
+            .cause(ONE_PROCESS)
+            .help("remove the line, or start the program with -W"),
+    );
+    Ok(())
+}
+
+fn nbproc(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    let count = value::number(args, "a number of processes", 1..=1024)?;
+    let message = format_args!("'nbproc {count}' has no effect");
+    let warning = Diagnostic::warning(Kind::Legacy, draft.line, message).cause(ONE_PROCESS);
+    draft.report(if count == 1 {
+        warning.help("remove the line")
+    } else {
+        warning.help(format_args!("write 'nbthread {count}'"))
+    });
+    Ok(())
+}

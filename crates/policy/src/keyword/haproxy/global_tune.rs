@@ -1,0 +1,352 @@
+//! `tune.*`: sizes and caps.
+//!
+//! Most of HAProxy's tuning describes machinery that does not exist here; such words are checked and have no effect.
+
+use plimsoll_config::diagnostic::{Diagnostic, Kind};
+
+use super::{CHECKS, TLS, value};
+use crate::draft::Draft;
+use crate::keyword::{Keyword, Sections, Status};
+
+const GLOBAL: Sections = Sections::GLOBAL;
+
+/// Shortest and longest message head that can be asked for, in bytes.
+const BUFFER_BYTES_MIN: u32 = 1_024;
+const BUFFER_BYTES_MAX: u32 = 16 << 20;
+
+const HTTP2: &str = "HTTP/2 is not offered in this version";
+const QUIC: &str = "QUIC is not offered in this version";
+const MEMORY: &str = "memory is bounded by other caps";
+const SCHEDULER: &str = "workers schedule their tasks in another way";
+const ZERO_COPY: &str = "data is relayed in place or by splice(2) wherever that pays";
+const VARIABLES: &str = "there are no variables in this version";
+const GLITCHES: &str = "protocol glitches are not counted in this version";
+const DATAGRAMS: &str = "no proxy relays datagrams in this version";
+const STATISTICS: &str = "statistics are kept in another way";
+
+/// The `tune.*` words of `global`.
+pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
+    noop("tune.applet.zero-copy-forwarding", "on|off", ZERO_COPY),
+    noop("tune.buffers.limit", "NUMBER", MEMORY),
+    noop("tune.buffers.reserve", "NUMBER", MEMORY),
+    Keyword::new(
+        "tune.bufsize",
+        GLOBAL,
+        "SIZE",
+        "Longest message head.",
+        |args, draft| {
+            let bytes = value::size_bytes(args, "a size")?;
+            if !(BUFFER_BYTES_MIN..=BUFFER_BYTES_MAX).contains(&bytes) {
+                let message = format_args!("buffers of {bytes} bytes are not possible");
+                let error = Diagnostic::error(Kind::Invalid, args.line(), message);
+                return Err(error.help(format_args!(
+                    "write a size from {BUFFER_BYTES_MIN} to {BUFFER_BYTES_MAX}"
+                )));
+            }
+            draft.global.model.tune.buffer_bytes = bytes;
+            Ok(())
+        },
+    ),
+    noop("tune.bufsize.large", "SIZE", MEMORY),
+    noop("tune.bufsize.small", "SIZE", MEMORY),
+    Keyword::inert("tune.chksize", GLOBAL, "SIZE", DOC, Status::Dormant(CHECKS)),
+    noop(
+        "tune.cli.max-payload-size",
+        "SIZE",
+        "command sockets have a cap of their own",
+    ),
+    noop(
+        "tune.comp.maxlevel",
+        "NUMBER",
+        "nothing is compressed in this version",
+    ),
+    noop("tune.defaults.purge", "", MEMORY),
+    noop("tune.disable-fast-forward", "", ZERO_COPY),
+    noop("tune.disable-zero-copy-forwarding", "", ZERO_COPY),
+    noop("tune.epoll.mask-events", "LIST", SCHEDULER),
+    noop("tune.events.max-events-at-once", "NUMBER", SCHEDULER),
+    noop(
+        "tune.fail-alloc",
+        "NUMBER",
+        "it only serves to debug HAProxy itself",
+    ),
+    noop(
+        "tune.fd.edge-triggered",
+        "on|off",
+        "events are always edge-triggered",
+    ),
+    noop("tune.fd.tables", "WORD", MEMORY),
+    noop("tune.glitches.kill.cpu-usage", "NUMBER", GLITCHES),
+    noop("tune.h1.be.glitches-threshold", "NUMBER", GLITCHES),
+    noop("tune.h1.fe.glitches-threshold", "NUMBER", GLITCHES),
+    noop("tune.h1.zero-copy-fwd-recv", "on|off", ZERO_COPY),
+    noop("tune.h1.zero-copy-fwd-send", "on|off", ZERO_COPY),
+    noop("tune.h2.be.glitches-threshold", "NUMBER", HTTP2),
+    noop("tune.h2.be.initial-window-size", "SIZE", HTTP2),
+    noop("tune.h2.be.max-concurrent-streams", "NUMBER", HTTP2),
+    noop("tune.h2.be.max-frames-at-once", "NUMBER", HTTP2),
+    noop("tune.h2.be.rxbuf", "SIZE", HTTP2),
+    noop("tune.h2.fe.glitches-threshold", "NUMBER", HTTP2),
+    noop("tune.h2.fe.initial-window-size", "SIZE", HTTP2),
+    noop("tune.h2.fe.max-concurrent-streams", "NUMBER", HTTP2),
+    noop("tune.h2.fe.max-frames-at-once", "NUMBER", HTTP2),
+    noop("tune.h2.fe.max-rst-at-once", "NUMBER", HTTP2),
+    noop("tune.h2.fe.max-total-streams", "NUMBER", HTTP2),
+    noop("tune.h2.fe.rxbuf", "SIZE", HTTP2),
+    noop("tune.h2.header-table-size", "SIZE", HTTP2),
+    noop("tune.h2.initial-window-size", "SIZE", HTTP2),
+    noop("tune.h2.log-errors", "WORD", HTTP2),
+    noop("tune.h2.max-concurrent-streams", "NUMBER", HTTP2),
+    noop("tune.h2.max-frame-size", "SIZE", HTTP2),
+    noop("tune.h2.zero-copy-fwd-send", "on|off", HTTP2),
+    noop(
+        "tune.http.cookielen",
+        "NUMBER",
+        "no cookies are captured in this version",
+    ),
+    Keyword::new(
+        "tune.http.logurilen",
+        GLOBAL,
+        "NUMBER",
+        "Longest logged request line.",
+        |args, draft| {
+            draft.global.model.tune.log_uri_bytes = value::number(args, "a length", 1..=65_535)?;
+            Ok(())
+        },
+    ),
+    Keyword::new(
+        "tune.http.maxhdr",
+        GLOBAL,
+        "NUMBER",
+        "Most header fields in a message.",
+        |args, draft| {
+            draft.global.model.tune.max_fields =
+                value::number(args, "a number of fields", 1..=32_767)?;
+            Ok(())
+        },
+    ),
+    noop(
+        "tune.idle-pool.shared",
+        "[on|off|auto|full]",
+        "idle connections stay with their worker",
+    ),
+    noop("tune.idletimer", "TIME", SCHEDULER),
+    noop(
+        "tune.listener.default-shards",
+        "WORD",
+        "every worker has a listening socket of its own",
+    ),
+    noop(
+        "tune.listener.multi-queue",
+        "WORD",
+        "every worker has a listening socket of its own",
+    ),
+    noop("tune.lua.bool-sample-conversion", "WORD", LUA),
+    noop("tune.lua.burst-timeout", "TIME", LUA),
+    noop("tune.lua.forced-yield", "NUMBER", LUA),
+    noop("tune.lua.log.loggers", "on|off", LUA),
+    noop("tune.lua.log.stderr", "on|off|auto", LUA),
+    noop("tune.lua.maxmem", "NUMBER", LUA),
+    noop("tune.lua.openlibs", "LIST", LUA),
+    noop("tune.lua.service-timeout", "TIME", LUA),
+    noop("tune.lua.session-timeout", "TIME", LUA),
+    noop("tune.lua.task-timeout", "TIME", LUA),
+    noop(
+        "tune.max-checks-per-thread",
+        "NUMBER",
+        "health checks are not active in this version",
+    ),
+    noop("tune.max-rules-at-once", "NUMBER", SCHEDULER),
+    Keyword::new(
+        "tune.maxaccept",
+        GLOBAL,
+        "NUMBER",
+        "Most connections accepted at once.",
+        |args, draft| {
+            let number = value::signed(args, "a number of connections", -1..=65_535)?;
+            draft.global.model.tune.max_accept = u32::try_from(number).unwrap_or(u32::MAX).max(1);
+            Ok(())
+        },
+    ),
+    Keyword::new(
+        "tune.maxpollevents",
+        GLOBAL,
+        "NUMBER",
+        "Most events taken at once.",
+        |args, draft| {
+            draft.global.model.tune.max_events =
+                value::number(args, "a number of events", 1..=65_535)?;
+            Ok(())
+        },
+    ),
+    Keyword::new(
+        "tune.maxrewrite",
+        GLOBAL,
+        "SIZE",
+        "Room kept for added headers.",
+        |args, draft| {
+            draft.global.model.tune.rewrite_bytes = value::size_bytes(args, "a size")?;
+            Ok(())
+        },
+    ),
+    noop("tune.memory.hot-size", "SIZE", MEMORY),
+    noop("tune.notsent-lowat.client", "SIZE", SCHEDULER),
+    noop("tune.notsent-lowat.server", "SIZE", SCHEDULER),
+    noop(
+        "tune.pattern.cache-size",
+        "NUMBER",
+        "there are no patterns in this version",
+    ),
+    noop(
+        "tune.peers.max-updates-at-once",
+        "NUMBER",
+        "there are no peers in this version",
+    ),
+    Keyword::new(
+        "tune.pipesize",
+        GLOBAL,
+        "SIZE",
+        "Capacity of pipes for splicing.",
+        |args, draft| {
+            let bytes = value::size_bytes(args, "a size")?;
+            draft.global.model.tune.pipe_bytes = (bytes != 0).then_some(bytes);
+            Ok(())
+        },
+    ),
+    noop(
+        "tune.pool-high-fd-ratio",
+        "NUMBER",
+        "idle connections are bounded per server",
+    ),
+    noop(
+        "tune.pool-low-fd-ratio",
+        "NUMBER",
+        "idle connections are bounded per server",
+    ),
+    noop("tune.pt.zero-copy-forwarding", "on|off", ZERO_COPY),
+    noop("tune.quic.be.cc.cubic-min-losses", "NUMBER", QUIC),
+    noop("tune.quic.cc-hystart", "on|off", QUIC),
+    noop("tune.quic.frontend.conn-tx-buffers.limit", "NUMBER", QUIC),
+    noop("tune.quic.frontend.max-idle-timeout", "TIME", QUIC),
+    noop("tune.quic.frontend.max-streams-bidi", "NUMBER", QUIC),
+    noop("tune.quic.listen", "on|off", QUIC),
+    noop("tune.quic.max-frame-loss", "NUMBER", QUIC),
+    noop("tune.quic.retry-threshold", "NUMBER", QUIC),
+    noop("tune.quic.socket-owner", "WORD", QUIC),
+    noop("tune.quic.zero-copy-fwd-send", "on|off", QUIC),
+    noop("tune.rcvbuf.backend", "SIZE", DATAGRAMS),
+    Keyword::new(
+        "tune.rcvbuf.client",
+        GLOBAL,
+        "SIZE",
+        "Receive buffer of client sockets.",
+        |args, draft| {
+            draft.global.model.tune.receive_buffer_client_bytes =
+                Some(value::size_bytes(args, "a size")?);
+            Ok(())
+        },
+    ),
+    noop("tune.rcvbuf.frontend", "SIZE", DATAGRAMS),
+    Keyword::new(
+        "tune.rcvbuf.server",
+        GLOBAL,
+        "SIZE",
+        "Receive buffer of server sockets.",
+        |args, draft| {
+            draft.global.model.tune.receive_buffer_server_bytes =
+                Some(value::size_bytes(args, "a size")?);
+            Ok(())
+        },
+    ),
+    noop("tune.recv_enough", "SIZE", SCHEDULER),
+    noop(
+        "tune.renice.runtime",
+        "NUMBER",
+        "the system's scheduler decides",
+    ),
+    noop(
+        "tune.renice.startup",
+        "NUMBER",
+        "the system's scheduler decides",
+    ),
+    noop("tune.ring.queues", "NUMBER", STATISTICS),
+    noop("tune.runqueue-depth", "NUMBER", SCHEDULER),
+    noop("tune.sched.low-latency", "on|off", SCHEDULER),
+    noop("tune.sndbuf.backend", "SIZE", DATAGRAMS),
+    Keyword::new(
+        "tune.sndbuf.client",
+        GLOBAL,
+        "SIZE",
+        "Send buffer of client sockets.",
+        |args, draft| {
+            draft.global.model.tune.send_buffer_client_bytes =
+                Some(value::size_bytes(args, "a size")?);
+            Ok(())
+        },
+    ),
+    noop("tune.sndbuf.frontend", "SIZE", DATAGRAMS),
+    Keyword::new(
+        "tune.sndbuf.server",
+        GLOBAL,
+        "SIZE",
+        "Send buffer of server sockets.",
+        |args, draft| {
+            draft.global.model.tune.send_buffer_server_bytes =
+                Some(value::size_bytes(args, "a size")?);
+            Ok(())
+        },
+    ),
+    tls("tune.ssl.cachesize", "NUMBER"),
+    tls("tune.ssl.capture-buffer-size", "NUMBER"),
+    tls("tune.ssl.capture-cipherlist-size", "NUMBER"),
+    tls("tune.ssl.certificate-compression", "WORD"),
+    tls("tune.ssl.default-dh-param", "NUMBER"),
+    tls("tune.ssl.force-private-cache", ""),
+    tls("tune.ssl.hard-maxrecord", "NUMBER"),
+    tls("tune.ssl.keylog", "on|off"),
+    tls("tune.ssl.keyupdate-rate-limit", "NUMBER"),
+    tls("tune.ssl.lifetime", "TIME"),
+    tls("tune.ssl.maxrecord", "NUMBER"),
+    tls("tune.ssl.ocsp-update.maxdelay", "NUMBER"),
+    tls("tune.ssl.ocsp-update.mindelay", "NUMBER"),
+    tls("tune.ssl.ssl-ctx-cache-size", "NUMBER"),
+    noop(
+        "tune.stick-counters",
+        "NUMBER",
+        "there are no stick counters in this version",
+    ),
+    noop("tune.streams-elasticity", "NUMBER", HTTP2),
+    noop(
+        "tune.takeover-other-tg-connections",
+        "WORD",
+        "there are no thread groups",
+    ),
+    noop("tune.vars.check-max-size", "SIZE", VARIABLES),
+    noop("tune.vars.global-max-size", "SIZE", VARIABLES),
+    noop("tune.vars.proc-max-size", "SIZE", VARIABLES),
+    noop("tune.vars.reqres-max-size", "SIZE", VARIABLES),
+    noop("tune.vars.sess-max-size", "SIZE", VARIABLES),
+    noop("tune.vars.txn-max-size", "SIZE", VARIABLES),
+    noop(
+        "tune.zlib.memlevel",
+        "NUMBER",
+        "nothing is compressed in this version",
+    ),
+    noop(
+        "tune.zlib.windowsize",
+        "NUMBER",
+        "nothing is compressed in this version",
+    ),
+];
+
+const DOC: &str = "Tuning.";
+const LUA: &str = "Lua programs are refused";
+
+const fn noop(name: &'static str, usage: &'static str, why: &'static str) -> Keyword<Draft> {
+    Keyword::inert(name, GLOBAL, usage, DOC, Status::NoOp(why))
+}
+
+/// Tuning of TLS says nothing about who may connect, so that it can wait silently for TLS itself.
+const fn tls(name: &'static str, usage: &'static str) -> Keyword<Draft> {
+    Keyword::inert(name, GLOBAL, usage, DOC, Status::NoOp(TLS))
+}

@@ -1,0 +1,316 @@
+//! The words of `haproxy.cfg`, and the way from a document of them to a model.
+//!
+//! Each topic file has a sorted list of rows; [`keywords`] joins them. [`load`] hands every line to its row, which
+//! writes into a draft, and resolves the draft. Nothing is ever ignored in silence: a word is obeyed, or it has no
+//! effect and the reason is told, or it is refused with the line and a way out.
+
+mod address;
+mod balance;
+mod bind;
+mod checks;
+mod global;
+mod global_tune;
+mod legacy;
+mod log;
+mod names;
+mod options;
+mod persistence;
+mod proxy;
+mod reference;
+mod rules;
+mod section;
+mod server;
+mod stats;
+mod timeouts;
+pub(crate) mod value;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::OnceLock;
+
+use plimsoll_config::args::Args;
+use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity, Span};
+use plimsoll_config::haproxy::{Document, Grammar, Line};
+use plimsoll_config::source::Loader;
+use plimsoll_config::suggest::nearest;
+
+use crate::draft::{Draft, Polarity};
+use crate::keyword::{Keyword, Reading, Sections, Status, usage};
+use crate::model::Model;
+
+pub(crate) use persistence::STICK_HTTP;
+pub use reference::reference;
+
+/// What the parser must know of the language.
+pub const GRAMMAR: Grammar = Grammar {
+    sections: section::NAMES,
+    environment_section: "global",
+    scopes: false,
+    diagnose: false,
+};
+
+/// Why words of health checks are dormant.
+const CHECKS: &str = "no health check is sent: every server counts as up";
+/// Why words about TLS have no effect.
+const TLS: &str =
+    "no connection uses TLS in this version: 'ssl' on a bind or server line is refused";
+/// Why words about HTTP/2 have no effect.
+const HTTP2: &str = "HTTP/2 is not offered in this version";
+
+/// What the machine knows, asked while names become addresses and numbers.
+pub trait Machine {
+    /// The addresses of a host, in the order of preference.
+    ///
+    /// # Errors
+    /// Whatever keeps the name from being resolved; shown to the user as it is.
+    fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>>;
+
+    /// The number of a user, or `None` when there is no such user.
+    fn user_id(&self, name: &str) -> Option<u32>;
+
+    /// The number of a group, or `None` when there is no such group.
+    fn group_id(&self, name: &str) -> Option<u32>;
+}
+
+/// What a configuration depends on besides its text.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// Reads the files that the text names.
+    pub files: &'a dyn Loader,
+    pub machine: &'a dyn Machine,
+}
+
+/// The outcome of loading; everything that is wrong is found in one pass.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// What the configuration means, unless something of [`Severity::Error`] is wrong with it.
+    pub model: Option<Model>,
+    /// In the order of the lines; what only resolution finds comes last.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Finds out what a document means.
+pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
+    let mut draft = Draft::default();
+    for section in &document.sections {
+        section::read(&mut draft, section);
+    }
+    let (model, mut diagnostics) = crate::resolve::resolve(draft, context);
+    diagnostics.sort_by_key(|problem| (problem.span.file, problem.span.start));
+    let failed = diagnostics
+        .iter()
+        .any(|problem| problem.severity == Severity::Error);
+    Loaded {
+        model: (!failed).then_some(model),
+        diagnostics,
+    }
+}
+
+/// The model of `--listen ADDRESS --to ADDRESS,ADDRESS…`: one HTTP proxy, round robin, bounded timeouts.
+///
+/// # Errors
+/// Addresses that cannot be listened on or connected to; spans count bytes of the argument at fault.
+pub fn listen_to(
+    listen: &str,
+    servers: &[&str],
+    context: &Context<'_>,
+) -> Result<Model, Vec<Diagnostic>> {
+    section::listen_to(listen, servers, context)
+}
+
+/// The rows of all lines, topic by topic.
+fn topics() -> [&'static [Keyword<Draft>]; 13] {
+    [
+        balance::KEYWORDS,
+        bind::KEYWORDS,
+        checks::KEYWORDS,
+        global::KEYWORDS,
+        global_tune::KEYWORDS,
+        legacy::KEYWORDS,
+        log::KEYWORDS,
+        options::KEYWORDS,
+        persistence::KEYWORDS,
+        proxy::KEYWORDS,
+        rules::KEYWORDS,
+        server::KEYWORDS,
+        stats::KEYWORDS,
+    ]
+}
+
+/// Every row of every topic.
+fn keywords() -> impl Iterator<Item = &'static Keyword<Draft>> {
+    topics().into_iter().flatten().chain(timeouts::KEYWORDS)
+}
+
+/// Rows by name; a name can stand for one thing in `global` and another in proxies.
+fn index() -> &'static HashMap<&'static str, Vec<&'static Keyword<Draft>>> {
+    static INDEX: OnceLock<HashMap<&'static str, Vec<&'static Keyword<Draft>>>> = OnceLock::new();
+    INDEX.get_or_init(|| {
+        let mut index: HashMap<_, Vec<_>> = HashMap::new();
+        for row in keywords() {
+            index.entry(row.name).or_default().push(row);
+        }
+        index
+    })
+}
+
+/// Reads one line of the section that `draft` is in.
+fn read_line(draft: &mut Draft, line: &Line) {
+    let mut args = line.args();
+    draft.line = line.span;
+    draft.polarity = match line.words.first().map(|word| word.text.as_str()) {
+        Some("no") => Polarity::No,
+        Some("default") => Polarity::Default,
+        _ => Polarity::Plain,
+    };
+    if draft.polarity != Polarity::Plain {
+        args.next();
+    }
+    match find(draft, &mut args) {
+        Ok(Some(row)) => obey(draft, row, &mut args),
+        Ok(None) => {}
+        Err(error) => draft.report(error),
+    }
+    draft.diagnostics.append(&mut args.warnings());
+}
+
+/// The row of the words at the cursor, which moves behind them; nothing when the line has been dealt with.
+fn find(
+    draft: &mut Draft,
+    args: &mut Args<'_>,
+) -> Result<Option<&'static Keyword<Draft>>, Diagnostic> {
+    let here = draft.section.unwrap_or(Sections::NONE);
+    let first = args.word("a keyword")?;
+    draft.keyword = first.span;
+    let family = args.peek().and_then(|second| {
+        Some((
+            second,
+            index().get(
+                format!("{first} {second}", first = first.text, second = second.text).as_str(),
+            )?,
+        ))
+    });
+    let rows = match family {
+        Some((second, rows))
+            if rows.iter().any(|row| row.sections.meets(here))
+                || !index().contains_key(first.text.as_str()) =>
+        {
+            args.next();
+            draft.keyword = first.span.to(second.span);
+            rows
+        }
+        _ => match index().get(first.text.as_str()) {
+            Some(rows) => rows,
+            None => return Err(unknown(here, first, args)),
+        },
+    };
+    match rows.iter().find(|row| row.sections.meets(here)) {
+        Some(row) => Ok(Some(row)),
+        None => {
+            let misplaced = misplaced(draft, rows[0], here);
+            draft.report(misplaced);
+            Ok(None)
+        }
+    }
+}
+
+/// A word that nothing knows, with the nearest that could stand here.
+fn unknown(here: Sections, first: &plimsoll_config::args::Word, args: &Args<'_>) -> Diagnostic {
+    let family: Vec<_> = keywords()
+        .filter(|row| row.sections.meets(here))
+        .filter_map(|row| {
+            row.name
+                .split_once(' ')
+                .filter(|(head, _)| *head == first.text)
+        })
+        .map(|(_, second)| second)
+        .collect();
+    if family.is_empty() {
+        let names = keywords()
+            .filter(|row| row.sections.meets(here))
+            .map(|row| row.name.split(' ').next().unwrap_or_default());
+        let message = format_args!("'{}' is not a keyword", first.text);
+        let error = Diagnostic::error(Kind::Unknown, first.span, message);
+        return match nearest(&first.text, names) {
+            Some(near) => error.help(format_args!("did you mean '{near}'?")),
+            None => error,
+        };
+    }
+    let Some(second) = args.peek() else {
+        let message = format_args!("a word is missing behind '{}'", first.text);
+        return Diagnostic::error(Kind::Invalid, args.end(), message)
+            .help(format_args!("write one of {}", family.join(", ")));
+    };
+    let message = format_args!("'{}' is not known behind '{}'", second.text, first.text);
+    let error = Diagnostic::error(Kind::Unknown, second.span, message);
+    match nearest(&second.text, family.iter().copied()) {
+        Some(near) => error.help(format_args!("did you mean '{} {near}'?", first.text)),
+        None => error,
+    }
+}
+
+/// Words whose misplacement would lose traffic, so that a warning is not enough.
+const MISPLACED_IS_ERROR: &[&str] = &["server", "server-template"];
+
+/// A known word in a section where it cannot stand. A proxy that lacks the half it is about only makes it useless.
+fn misplaced(draft: &Draft, row: &Keyword<Draft>, here: Sections) -> Diagnostic {
+    let name = row.name;
+    let section = here.names().first().copied().unwrap_or("this section");
+    let places = row.sections.names().join(", ");
+    let useless = row.sections.meets(Sections::OWN) && here.meets(Sections::OWN);
+    if useless && !MISPLACED_IS_ERROR.contains(&name) {
+        let message = format_args!("'{name}' has no effect in a {section} section");
+        let warning = Diagnostic::warning(Kind::NoEffect, draft.keyword, message);
+        return warning.help(format_args!("it belongs in {places}"));
+    }
+    let message = format_args!("'{name}' cannot stand in a {section} section");
+    Diagnostic::error(Kind::Invalid, draft.keyword, message)
+        .help(format_args!("it belongs in {places}"))
+}
+
+/// Reads the arguments of a row and says what its status wants said.
+fn obey(draft: &mut Draft, row: &'static Keyword<Draft>, args: &mut Args<'_>) {
+    if draft.polarity != Polarity::Plain && !row.negatable {
+        let word = if draft.polarity == Polarity::No {
+            "no"
+        } else {
+            "default"
+        };
+        let message = format_args!("'{word}' cannot stand before '{}'", row.name);
+        draft.report(
+            Diagnostic::error(Kind::Invalid, draft.line, message)
+                .help(format_args!("remove '{word}'")),
+        );
+        return;
+    }
+    draft.name = row.name;
+    let read = match row.read {
+        Reading::Full(read) => read(args, draft),
+        Reading::Form => usage(args, row.name, row.usage),
+        Reading::Switch(set) => {
+            set(draft, draft.polarity.switch());
+            Ok(())
+        }
+    };
+    let off = draft.polarity != Polarity::Plain;
+    let idle = off && matches!(row.status, Status::NotYet(_) | Status::Dormant(_));
+    let read = read.and_then(|()| args.finish());
+    // What a reader says about its arguments is more precise than what the row says about the word.
+    let precise = read
+        .as_ref()
+        .is_err_and(|error| error.kind == Kind::NotImplemented);
+    if !idle && !precise {
+        draft
+            .diagnostics
+            .extend(row.status.diagnostic(row.name, draft.keyword));
+    }
+    draft.diagnostics.extend(read.err());
+}
+
+/// The empty place that problems of a whole configuration are told at.
+pub(crate) const NOWHERE: Span = Span {
+    file: plimsoll_config::diagnostic::FileId(0),
+    start: 0,
+    end: 0,
+};

@@ -1,0 +1,17 @@
+//! Names of filters and services.
+
+/// Sorted.
+pub(crate) const FILTERS: &[&str] = &[
+    "bwlim-in",
+    "bwlim-out",
+    "cache",
+    "comp-req",
+    "comp-res",
+    "compression",
+    "fcgi-app",
+    "spoe",
+    "trace",
+];
+
+/// Sorted.
+pub(crate) const SERVICES: &[&str] = &["prometheus-exporter"];

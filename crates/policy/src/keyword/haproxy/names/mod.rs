@@ -1,0 +1,197 @@
+//! Names of the rule language: samples, converters, criteria, actions, filters, services.
+//!
+//! Nothing here can be evaluated yet; the names are known so that a line which needs them is told apart from one that
+//! is misspelt.
+
+pub(crate) mod acls;
+pub(crate) mod actions;
+pub(crate) mod converters;
+pub(crate) mod filters;
+pub(crate) mod samples;
+
+use plimsoll_config::args::{Args, Word};
+use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
+use plimsoll_config::suggest::nearest;
+
+/// Conditions that need no definition.
+const PREDEFINED: &[&str] = &[
+    "FALSE",
+    "HTTP",
+    "HTTP_1.0",
+    "HTTP_1.1",
+    "HTTP_2.0",
+    "HTTP_3.0",
+    "HTTP_CONTENT",
+    "HTTP_URL_ABS",
+    "HTTP_URL_SLASH",
+    "HTTP_URL_STAR",
+    "LOCALHOST",
+    "METH_CONNECT",
+    "METH_DELETE",
+    "METH_GET",
+    "METH_HEAD",
+    "METH_OPTIONS",
+    "METH_POST",
+    "METH_PUT",
+    "METH_TRACE",
+    "RDP_COOKIE",
+    "REQ_CONTENT",
+    "TRUE",
+    "WAIT_END",
+];
+
+/// Whether every name in an expression such as `hdr(host),lower` is known.
+///
+/// # Errors
+/// The first unknown name, with the nearest known one.
+pub(crate) fn check_expression(text: &str, span: Span) -> Result<(), Diagnostic> {
+    let mut parts = split(text);
+    let first = parts.next().unwrap_or_default();
+    if !first.starts_with("lua.") {
+        let known = [samples::SAMPLES, acls::ACLS];
+        check(name_of(first), span, "a sample or a criterion", &known)?;
+    }
+    for part in parts {
+        let name = name_of(part);
+        if !name.starts_with("lua.") && !name.is_empty() {
+            check(name, span, "a converter", &[converters::CONVERTERS])?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether `name` is among sorted names.
+pub(crate) fn check(
+    name: &str,
+    span: Span,
+    what: &str,
+    known: &[&[&'static str]],
+) -> Result<(), Diagnostic> {
+    if known.iter().any(|names| names.binary_search(&name).is_ok()) {
+        return Ok(());
+    }
+    let message = format_args!("'{name}' is not {what}");
+    let error = Diagnostic::error(Kind::Unknown, span, message);
+    Err(
+        match nearest(name, known.iter().copied().flatten().copied()) {
+            Some(near) => error.help(format_args!("did you mean '{near}'?")),
+            None => error,
+        },
+    )
+}
+
+/// Splits at commas outside of parentheses and quotes.
+fn split(text: &str) -> impl Iterator<Item = &str> {
+    let (mut depth, mut quote) = (0_u32, None);
+    text.split(move |character| {
+        match (quote, character) {
+            (Some(open), _) if open == character => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(character),
+            (None, '(') => depth += 1,
+            (None, ')') => depth = depth.saturating_sub(1),
+            (None, ',') => return depth == 0,
+            _ => {}
+        }
+        false
+    })
+}
+
+fn name_of(part: &str) -> &str {
+    part.split('(').next().unwrap_or_default()
+}
+
+/// Whether the names in the condition behind `if` or `unless` are known; `defined` are the ACLs of the section.
+///
+/// # Errors
+/// Unknown names, unbalanced braces, and an empty condition.
+pub(crate) fn check_condition(
+    args: &mut Args<'_>,
+    defined: impl Fn(&str) -> bool,
+) -> Result<(), Diagnostic> {
+    if args.is_empty() {
+        return Err(Diagnostic::error(
+            Kind::Invalid,
+            args.end(),
+            "the condition is missing here",
+        ));
+    }
+    while let Some(word) = args.next() {
+        let name = word.text.trim_start_matches('!');
+        match name {
+            "" | "or" | "OR" | "||" => {}
+            "{" => {
+                let criterion = args.word("a criterion")?;
+                check_expression(&criterion.text, criterion.span)?;
+                close_brace(args, word)?;
+            }
+            _ if defined(name) || PREDEFINED.binary_search(&name).is_ok() => {}
+            _ => {
+                let message = format_args!("no acl is called '{name}' here");
+                let error = Diagnostic::error(Kind::Reference, word.span, message);
+                return Err(error.help(format_args!("define it above with 'acl {name} …'")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn close_brace(args: &mut Args<'_>, open: &Word) -> Result<(), Diagnostic> {
+    while let Some(word) = args.next() {
+        if word.text == "}" && !word.quoted {
+            return Ok(());
+        }
+    }
+    Err(
+        Diagnostic::error(Kind::Invalid, open.span, "this '{' is never closed")
+            .help("put ' }' behind the condition"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_sorted_and_unique() {
+        let lists = [
+            samples::SAMPLES,
+            converters::CONVERTERS,
+            acls::ACLS,
+            actions::HTTP_REQUEST,
+            actions::HTTP_RESPONSE,
+            actions::HTTP_AFTER_RESPONSE,
+            actions::TCP_REQUEST_CONNECTION,
+            actions::TCP_REQUEST_SESSION,
+            actions::TCP_REQUEST_CONTENT,
+            actions::TCP_RESPONSE_CONTENT,
+            filters::FILTERS,
+            filters::SERVICES,
+            PREDEFINED,
+        ];
+        for list in lists {
+            assert!(list.windows(2).all(|pair| pair[0] < pair[1]), "{list:?}");
+        }
+    }
+
+    #[test]
+    fn expressions_are_checked_name_by_name() {
+        let cases = [
+            ("path_beg", None),
+            ("hdr(host),lower", None),
+            ("src,ipmask(24,64),map_ip(/a,b.map)", None),
+            ("req.hdr(a),regsub(\"x,y(\",z),upper", None),
+            ("lua.mine", None),
+            ("pth_beg", Some("did you mean 'path_beg'?")),
+            ("hdr(host),lowr", Some("did you mean 'lower'?")),
+        ];
+        for (text, help) in cases {
+            let error = check_expression(text, Span::default()).err();
+            assert_eq!(
+                error.and_then(|error| error.help).as_deref(),
+                help,
+                "{text}"
+            );
+        }
+    }
+}

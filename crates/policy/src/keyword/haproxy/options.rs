@@ -1,0 +1,600 @@
+//! `option …`: what a proxy does or does not do.
+
+use plimsoll_config::args::Args;
+use plimsoll_config::diagnostic::{Diagnostic, Kind};
+
+use super::{CHECKS, HTTP2, value};
+use crate::draft::{Draft, LogFormatDraft, Polarity, Spanned};
+use crate::keyword::{Keyword, Reading, Sections, Status};
+use crate::model::{ConnectionMode, ForwardFor, Network};
+
+const FRONT: Sections = Sections::FRONT;
+const BACK: Sections = Sections::BACK;
+const PROXY: Sections = Sections::PROXY;
+
+const HTTP_RULES: &str = "the HTTP rules";
+const SPLICE: &str = "splice(2) is used wherever it pays";
+const PERSISTENCE: &str = "cookies and stick tables";
+
+/// The options, sorted.
+pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
+    Keyword::switch(
+        "option abortonclose",
+        PROXY,
+        "Drops waiting requests of clients that left.",
+        |draft, on| {
+            draft.settings().back.abort_on_close = on;
+        },
+    ),
+    Keyword::legacy(
+        "option accept-invalid-http-request",
+        FRONT,
+        "",
+        LENIENT_REQUEST,
+        old_lenient_request,
+    )
+    .negatable(),
+    Keyword::legacy(
+        "option accept-invalid-http-response",
+        BACK,
+        "",
+        LENIENT_RESPONSE,
+        old_lenient_response,
+    )
+    .negatable(),
+    Keyword::switch(
+        LENIENT_REQUEST,
+        FRONT,
+        "Forgives some malformed requests.",
+        |draft, on| {
+            draft.settings().front.lenient_request = on;
+        },
+    ),
+    Keyword::switch(
+        LENIENT_RESPONSE,
+        BACK,
+        "Forgives some malformed responses.",
+        |draft, on| {
+            draft.settings().back.lenient_response = on;
+        },
+    ),
+    Keyword::switch(
+        "option allbackups",
+        BACK,
+        "Uses all backup servers at once.",
+        |draft, on| {
+            draft.settings().back.all_backups = on;
+        },
+    ),
+    later(
+        "option assume-rfc6587-ntf",
+        FRONT,
+        "Framing of syslog over TCP.",
+        "log forwarding",
+    ),
+    later(
+        "option checkcache",
+        BACK,
+        "Blocks responses that could be cached with a cookie.",
+        HTTP_RULES,
+    ),
+    Keyword::switch(
+        "option clitcpka",
+        FRONT,
+        "TCP keep-alive towards clients.",
+        |draft, on| {
+            draft.settings().front.keepalive_probes = on;
+        },
+    ),
+    noop(
+        "option contstats",
+        FRONT,
+        "Counts bytes as they pass.",
+        "bytes are always counted as they pass",
+    ),
+    noop(
+        "option disable-h2-upgrade",
+        FRONT,
+        "Refuses HTTP/2 in clear text.",
+        HTTP2,
+    ),
+    later(
+        "option dont-parse-log",
+        FRONT,
+        "Relays syslog as it is.",
+        "log forwarding",
+    ),
+    Keyword::switch(
+        "option dontlog-normal",
+        FRONT,
+        "Logs only what went wrong.",
+        |draft, on| {
+            draft.settings().front.log.skip_normal = on;
+        },
+    ),
+    Keyword::switch(
+        "option dontlognull",
+        FRONT,
+        "Ignores connections without data.",
+        |draft, on| {
+            draft.settings().front.ignore_empty_connections = on;
+        },
+    ),
+    check("option external-check", ""),
+    Keyword::legacy(
+        "option forceclose",
+        PROXY,
+        "",
+        "option httpclose",
+        forceclose,
+    )
+    .negatable(),
+    Keyword::inert(
+        "option forwarded",
+        PROXY,
+        "[WORD...]",
+        "Adds a Forwarded header.",
+        Status::NotYet(HTTP_RULES),
+    )
+    .negatable(),
+    Keyword::new(
+        "option forwardfor",
+        PROXY,
+        "[except NETWORK] [header NAME] [if-none]",
+        "Tells servers the client's address.",
+        forward_for,
+    ),
+    later(
+        "option h1-case-adjust-bogus-client",
+        FRONT,
+        "Spells headers for old clients.",
+        HTTP_RULES,
+    ),
+    later(
+        "option h1-case-adjust-bogus-server",
+        BACK,
+        "Spells headers for old servers.",
+        HTTP_RULES,
+    ),
+    Keyword::switch(
+        "option http-buffer-request",
+        PROXY,
+        "Waits for the body before choosing a server.",
+        |draft, on| {
+            draft.settings().back.buffer_request = on;
+        },
+    ),
+    later(
+        "option http-drop-request-trailers",
+        BACK,
+        "Drops trailers of requests.",
+        HTTP_RULES,
+    ),
+    later(
+        "option http-drop-response-trailers",
+        FRONT,
+        "Drops trailers of responses.",
+        HTTP_RULES,
+    ),
+    later(
+        "option http-ignore-probes",
+        FRONT,
+        "Says nothing to clients that send nothing.",
+        HTTP_RULES,
+    ),
+    Keyword::switch(
+        "option http-keep-alive",
+        PROXY,
+        "Keeps both connections.",
+        |draft, on| {
+            connection_mode(draft, ConnectionMode::KeepAlive, on);
+        },
+    ),
+    Keyword::switch(
+        "option http-no-delay",
+        PROXY,
+        "Sends every piece at once.",
+        |draft, on| {
+            draft.settings().front.low_latency = on;
+            draft.settings().back.low_latency = on;
+        },
+    ),
+    later(
+        "option http-pretend-keepalive",
+        BACK,
+        "Asks servers to keep connections.",
+        HTTP_RULES,
+    ),
+    Keyword::new(
+        "option http-restrict-req-hdr-names",
+        PROXY,
+        "preserve|delete|reject",
+        "What to do with unusual header names.",
+        restrict_names,
+    ),
+    Keyword::switch(
+        "option http-server-close",
+        PROXY,
+        "Closes server connections after each response.",
+        |draft, on| {
+            connection_mode(draft, ConnectionMode::ServerClose, on);
+        },
+    ),
+    Keyword::inert(
+        "option http-tunnel",
+        PROXY,
+        "",
+        "Tunnels after the first response.",
+        Status::Refused {
+            reason: "it hid all but the first request",
+            instead: "remove the line; upgraded connections become tunnels by themselves",
+        },
+    )
+    .negatable(),
+    Keyword::switch(
+        "option http-use-proxy-header",
+        FRONT,
+        "Obeys Proxy-Connection.",
+        |draft, on| {
+            draft.settings().front.use_proxy_connection_header = on;
+        },
+    ),
+    Keyword::inert(
+        "option http_proxy",
+        PROXY,
+        "",
+        "Connects where the request says.",
+        Status::Refused {
+            reason: "it makes an open proxy of every client's choice",
+            instead: "use a forward proxy, or name the servers",
+        },
+    )
+    .negatable(),
+    Keyword {
+        read: Reading::Full(super::legacy::http_check),
+        ..check("option httpchk", "[METHOD] [URI] [VERSION...]")
+    },
+    Keyword::switch(
+        "option httpclose",
+        PROXY,
+        "Closes both connections after each exchange.",
+        |draft, on| {
+            connection_mode(draft, ConnectionMode::Close, on);
+        },
+    ),
+    Keyword::new(
+        "option httplog",
+        PROXY,
+        "[clf]",
+        "A line per request.",
+        |args, draft| {
+            let clf = args.take("clf");
+            log_format(draft, LogFormatDraft::Http { clf });
+            Ok(())
+        },
+    ),
+    later(
+        "option httpslog",
+        PROXY,
+        "A line per request, with TLS.",
+        "TLS",
+    ),
+    later(
+        "option idle-close-on-response",
+        FRONT,
+        "Keeps idle clients through a soft stop.",
+        "the soft stop",
+    ),
+    later(
+        "option independent-streams",
+        PROXY,
+        "Lets each direction have its own silence.",
+        "separate timers",
+    ),
+    check("option ldap-check", ""),
+    check("option log-health-checks", ""),
+    Keyword::switch(
+        "option log-separate-errors",
+        FRONT,
+        "Logs errors one level higher.",
+        |draft, on| {
+            draft.settings().front.log.separate_errors = on;
+        },
+    ),
+    Keyword::switch(
+        "option logasap",
+        FRONT,
+        "Logs before the end.",
+        |draft, on| {
+            draft.settings().front.log.as_soon_as_possible = on;
+        },
+    ),
+    check("option mysql-check", "[WORD...]"),
+    Keyword::switch(
+        "option nolinger",
+        PROXY,
+        "Resets connections instead of closing them.",
+        |draft, on| {
+            draft.settings().front.linger_zero = on;
+            draft.settings().back.linger_zero = on;
+        },
+    ),
+    Keyword::inert(
+        "option originalto",
+        PROXY,
+        "[WORD...]",
+        "Tells servers the address the client came to.",
+        Status::NotYet(HTTP_RULES),
+    ),
+    later(
+        "option persist",
+        BACK,
+        "Follows cookies to servers that are down.",
+        PERSISTENCE,
+    ),
+    check("option pgsql-check", "[WORD...]"),
+    Keyword::switch(
+        "option prefer-last-server",
+        BACK,
+        "Stays with a server while its connection lasts.",
+        |draft, on| {
+            draft.settings().back.prefer_last_server = on;
+        },
+    ),
+    Keyword::new(
+        "option redispatch",
+        BACK,
+        "[NUMBER]",
+        "Tries another server.",
+        redispatch,
+    )
+    .negatable(),
+    check("option redis-check", ""),
+    check("option smtpchk", "[WORD...]"),
+    noop(
+        "option socket-stats",
+        FRONT,
+        "Statistics of each listener.",
+        "it only adds lines to statistics",
+    ),
+    noop(
+        "option splice-auto",
+        PROXY,
+        "Relays within the kernel.",
+        SPLICE,
+    ),
+    noop(
+        "option splice-request",
+        PROXY,
+        "Relays within the kernel.",
+        SPLICE,
+    ),
+    noop(
+        "option splice-response",
+        PROXY,
+        "Relays within the kernel.",
+        SPLICE,
+    ),
+    check("option spop-check", ""),
+    Keyword::switch(
+        "option srvtcpka",
+        BACK,
+        "TCP keep-alive towards servers.",
+        |draft, on| {
+            draft.settings().back.keepalive_probes = on;
+        },
+    ),
+    check("option ssl-hello-chk", ""),
+    noop(
+        "option tcp-smart-accept",
+        FRONT,
+        "Saves a packet per accepted connection.",
+        "it changes packets, not data",
+    ),
+    noop(
+        "option tcp-smart-connect",
+        BACK,
+        "Saves a packet per connection.",
+        "it changes packets, not data",
+    ),
+    check("option tcp-check", ""),
+    Keyword::new(
+        "option tcpka",
+        PROXY,
+        "",
+        "TCP keep-alive on both sides.",
+        |_, draft| {
+            let settings = draft.settings();
+            settings.front.keepalive_probes = true;
+            settings.back.keepalive_probes = true;
+            Ok(())
+        },
+    ),
+    Keyword::new(
+        "option tcplog",
+        PROXY,
+        "[clf]",
+        "A line per connection.",
+        |args, draft| {
+            if let Some(word) = args.peek()
+                && word.text == "clf"
+            {
+                let message = "'option tcplog clf' is not implemented yet";
+                return Err(Diagnostic::error(Kind::NotImplemented, word.span, message));
+            }
+            log_format(draft, LogFormatDraft::Tcp);
+            Ok(())
+        },
+    ),
+    Keyword::inert(
+        "option transparent",
+        PROXY,
+        "",
+        "Connects where the client wanted to.",
+        Status::Refused {
+            reason: "today's HAProxy has dropped it",
+            instead: "write a server with the address 0.0.0.0",
+        },
+    )
+    .negatable(),
+    Keyword::inert(
+        "option use-small-buffers",
+        BACK,
+        "[WORD...]",
+        "Saves memory while requests wait.",
+        Status::NoOp("waiting requests hold no more than their bytes"),
+    )
+    .negatable(),
+];
+
+const LENIENT_REQUEST: &str = "option accept-unsafe-violations-in-http-request";
+const LENIENT_RESPONSE: &str = "option accept-unsafe-violations-in-http-response";
+
+/// Most bytes of a header's name in `option forwardfor header`.
+const HEADER_NAME_BYTES_MAX: usize = 128;
+
+const fn noop(
+    name: &'static str,
+    sections: Sections,
+    doc: &'static str,
+    why: &'static str,
+) -> Keyword<Draft> {
+    Keyword::inert(name, sections, "", doc, Status::NoOp(why)).negatable()
+}
+
+const fn later(
+    name: &'static str,
+    sections: Sections,
+    doc: &'static str,
+    waits: &'static str,
+) -> Keyword<Draft> {
+    Keyword::inert(name, sections, "", doc, Status::NotYet(waits)).negatable()
+}
+
+const fn check(name: &'static str, usage: &'static str) -> Keyword<Draft> {
+    Keyword::inert(name, BACK, usage, "Health check.", Status::Dormant(CHECKS)).negatable()
+}
+
+/// Says how an old option is written today.
+fn legacy(draft: &mut Draft, name: &str, modern: &str) {
+    let message = format_args!("'{name}' is an old spelling of '{modern}'");
+    let warning = Diagnostic::warning(Kind::Legacy, draft.line, message);
+    draft.report(warning.help(format_args!("write '{modern}'")));
+}
+
+/// The three modes exclude each other, and `no` only undoes the one it names.
+fn connection_mode(draft: &mut Draft, mode: ConnectionMode, on: bool) {
+    let settings = draft.settings();
+    for current in [
+        &mut settings.front.persistence,
+        &mut settings.back.persistence,
+    ] {
+        if on {
+            *current = mode;
+        } else if *current == mode {
+            *current = ConnectionMode::KeepAlive;
+        }
+    }
+}
+
+/// Without a number only the last retry goes to another server.
+fn redispatch(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    let every = match draft.polarity {
+        Polarity::Plain if args.is_empty() => -1,
+        Polarity::Plain => value::signed(args, "a number of retries", i32::MIN..=i32::MAX)?,
+        Polarity::No | Polarity::Default => 0,
+    };
+    draft.settings().back.redispatch = every;
+    Ok(())
+}
+
+/// Chooses the log line; logs belong to frontends.
+fn log_format(draft: &mut Draft, format: LogFormatDraft) {
+    if !draft.has_front() {
+        let warning = Diagnostic::warning(
+            Kind::NoEffect,
+            draft.line,
+            "a backend has no log line of its own",
+        );
+        draft.report(warning.help("write the option in the frontend or in 'defaults'"));
+        return;
+    }
+    let line = draft.line;
+    draft.settings().log_format = Some(Spanned::new(format, line));
+}
+
+fn forward_for(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    let mut option = ForwardFor {
+        except: None,
+        header: "X-Forwarded-For".to_owned(),
+        if_none: false,
+    };
+    while let Some(word) = args.next() {
+        match word.text.as_str() {
+            "except" => {
+                let network = args.network("a network")?;
+                option.except = Some(Network {
+                    address: network.address,
+                    prefix: network.prefix_bits,
+                });
+            }
+            "header" => option.header = header_name(args)?,
+            "if-none" => option.if_none = true,
+            _ => {
+                let known = ["except", "header", "if-none"];
+                return Err(value::unknown(
+                    word,
+                    "a parameter of 'option forwardfor'",
+                    known.into_iter(),
+                ));
+            }
+        }
+    }
+    draft.settings().forward_for = Some(option);
+    Ok(())
+}
+
+/// A name that can stand in a message (RFC 9110, section 5.1).
+fn header_name(args: &mut Args<'_>) -> Result<String, Diagnostic> {
+    let word = args.word("the name of a header")?;
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if word.text.len() > HEADER_NAME_BYTES_MAX || !word.text.bytes().all(token) {
+        let message = format_args!("'{}' cannot be the name of a header", word.text);
+        return Err(Diagnostic::error(Kind::Invalid, word.span, message));
+    }
+    Ok(word.text.clone())
+}
+
+fn restrict_names(args: &mut Args<'_>, _: &mut Draft) -> Result<(), Diagnostic> {
+    let span = value::place(args);
+    let known = [("preserve", true), ("delete", false), ("reject", false)];
+    if value::choice(args, "a way of treating header names", &known)? {
+        return Ok(());
+    }
+    let message = "only 'preserve' is implemented for unusual header names";
+    Err(Diagnostic::error(Kind::NotImplemented, span, message))
+}
+
+fn old_lenient_request(_: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    legacy(draft, "option accept-invalid-http-request", LENIENT_REQUEST);
+    let on = draft.polarity.switch();
+    draft.settings().front.lenient_request = on;
+    Ok(())
+}
+
+fn old_lenient_response(_: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    legacy(
+        draft,
+        "option accept-invalid-http-response",
+        LENIENT_RESPONSE,
+    );
+    let on = draft.polarity.switch();
+    draft.settings().back.lenient_response = on;
+    Ok(())
+}
+
+fn forceclose(_: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    legacy(draft, "option forceclose", "option httpclose");
+    connection_mode(draft, ConnectionMode::Close, draft.polarity.switch());
+    Ok(())
+}

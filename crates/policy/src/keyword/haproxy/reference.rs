@@ -1,0 +1,183 @@
+//! `docs/keywords.md`, made from the rows.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::{bind, keywords, names, section, server};
+use crate::keyword::{Keyword, Status};
+
+/// The statuses in the order of the tables.
+const LABELS: [&str; 6] = [
+    "implemented",
+    "legacy",
+    "no effect",
+    "dormant",
+    "not yet",
+    "refused",
+];
+
+/// One line of a table.
+struct Entry {
+    name: &'static str,
+    usage: &'static str,
+    places: String,
+    doc: &'static str,
+    status: Status,
+}
+
+/// The reference of all keywords as a Markdown page.
+pub fn reference() -> String {
+    let tables = [
+        ("Lines", lines()),
+        ("Words of `bind`", words(bind::OPTIONS)),
+        ("Words of `server`", words(server::OPTIONS)),
+        ("Sections", sections()),
+    ];
+    let mut page = String::from(
+        "# HAProxy's words, and what Plimsoll makes of them\n\n\
+         Made from the rows in `crates/policy/src/keyword/haproxy`; do not edit. `UPDATE_DOCS=1 cargo test -p \
+         plimsoll-policy --test keyword` writes it again.\n\n\
+         - **implemented**: does what HAProxy's manual says.\n\
+         - **legacy**: an old spelling; a warning shows the modern line.\n\
+         - **no effect**: accepted, because ignoring it is safe for the reason given; a note says so.\n\
+         - **dormant**: accepted and checked, but not active in this version; a warning says so.\n\
+         - **not yet**: known, and refused until what it waits for is there.\n\
+         - **refused**: refused on purpose, with an alternative.\n\n\
+         | kind | ",
+    );
+    let _ = writeln!(page, "{} | total |", LABELS.join(" | "));
+    let _ = writeln!(page, "|---|{}", "--:|".repeat(LABELS.len() + 1));
+    for (title, entries) in &tables {
+        let mut counts = BTreeMap::new();
+        for entry in entries {
+            *counts.entry(entry.status.label()).or_insert(0_usize) += 1;
+        }
+        let counts: Vec<_> = LABELS
+            .iter()
+            .map(|label| counts.get(label).copied().unwrap_or(0).to_string())
+            .collect();
+        let _ = writeln!(
+            page,
+            "| {title} | {} | {} |",
+            counts.join(" | "),
+            entries.len()
+        );
+    }
+    rule_language(&mut page);
+    for (title, entries) in &tables {
+        let _ = writeln!(
+            page,
+            "\n## {title}\n\n| word | arguments | where | status | |\n|---|---|---|---|---|"
+        );
+        for entry in entries {
+            let _ = writeln!(
+                page,
+                "| `{}` | {} | {} | {} | {}{} |",
+                escape(entry.name),
+                code(entry.usage),
+                entry.places,
+                entry.status.label(),
+                escape(entry.doc),
+                remark(entry.status),
+            );
+        }
+    }
+    page
+}
+
+/// Counts the names that are known but cannot be used yet.
+fn rule_language(page: &mut String) {
+    let lists: [(&str, &[&str]); 11] = [
+        ("samples", names::samples::SAMPLES),
+        ("criteria of conditions", names::acls::ACLS),
+        ("converters", names::converters::CONVERTERS),
+        ("actions of `http-request`", names::actions::HTTP_REQUEST),
+        ("actions of `http-response`", names::actions::HTTP_RESPONSE),
+        (
+            "actions of `http-after-response`",
+            names::actions::HTTP_AFTER_RESPONSE,
+        ),
+        (
+            "actions of `tcp-request connection`",
+            names::actions::TCP_REQUEST_CONNECTION,
+        ),
+        (
+            "actions of `tcp-request session`",
+            names::actions::TCP_REQUEST_SESSION,
+        ),
+        (
+            "actions of `tcp-request content`",
+            names::actions::TCP_REQUEST_CONTENT,
+        ),
+        (
+            "actions of `tcp-response content`",
+            names::actions::TCP_RESPONSE_CONTENT,
+        ),
+        ("filters and services", &[]),
+    ];
+    page.push_str("\nThe names of the rule language are known and none can be used yet:\n\n| names | |\n|---|--:|\n");
+    for (title, list) in lists {
+        let count = match list.len() {
+            0 => names::filters::FILTERS.len() + names::filters::SERVICES.len(),
+            count => count,
+        };
+        let _ = writeln!(page, "| {title} | {count} |");
+    }
+}
+
+fn lines() -> Vec<Entry> {
+    let mut entries: Vec<_> = keywords()
+        .map(|row| entry(row, row.sections.names().join(", ")))
+        .collect();
+    entries.sort_by_key(|entry| (entry.name, entry.places.clone()));
+    entries
+}
+
+fn words<Target>(rows: &'static [Keyword<Target>]) -> Vec<Entry> {
+    rows.iter().map(|row| entry(row, String::new())).collect()
+}
+
+fn sections() -> Vec<Entry> {
+    let entry = |known: &'static section::Section| Entry {
+        name: known.name,
+        usage: "",
+        places: String::new(),
+        doc: known.doc,
+        status: known.status,
+    };
+    section::SECTIONS.iter().map(entry).collect()
+}
+
+fn entry<Target>(row: &'static Keyword<Target>, places: String) -> Entry {
+    Entry {
+        name: row.name,
+        usage: row.usage,
+        places,
+        doc: row.doc,
+        status: row.status,
+    }
+}
+
+fn remark(status: Status) -> String {
+    match status {
+        Status::Implemented => String::new(),
+        Status::Legacy(modern) => format!(" Write {}.", code(modern)),
+        Status::NoOp(why) | Status::Dormant(why) => format!(" *{}*", escape(why)),
+        Status::NotYet(waits) => format!(" *Waits for {}.*", escape(waits)),
+        Status::Refused { reason, instead } => {
+            format!(" *{}; {}.*", escape(reason), escape(instead))
+        }
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+fn code(text: &str) -> String {
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!("`{}`", escape(text))
+    }
+}

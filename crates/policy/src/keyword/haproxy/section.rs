@@ -1,0 +1,339 @@
+//! Sections: which there are, what their first lines say, and which lines they take.
+
+use plimsoll_config::args::{Args, Word};
+use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity, Span};
+use plimsoll_config::haproxy;
+
+use super::{Context, address, read_line, server, value};
+use crate::draft::{BindDraft, Draft, ProxyDraft, ServerDraft, Settings, UnixDraft};
+use crate::keyword::{Sections, Status};
+use crate::model::{Bind, BindAddress, Mode, Model};
+
+/// A kind of section.
+#[derive(Debug)]
+pub(super) struct Section {
+    pub(super) name: &'static str,
+    /// One sentence.
+    pub(super) doc: &'static str,
+    pub(super) status: Status,
+}
+
+const fn later(name: &'static str, doc: &'static str, waits: &'static str) -> Section {
+    Section {
+        name,
+        doc,
+        status: Status::NotYet(waits),
+    }
+}
+
+const fn works(name: &'static str, doc: &'static str) -> Section {
+    Section {
+        name,
+        doc,
+        status: Status::Implemented,
+    }
+}
+
+/// Every kind of section, sorted.
+pub(super) const SECTIONS: &[Section] = &[
+    later("acme", "Fetches certificates.", "TLS"),
+    works("backend", "Servers to which requests go."),
+    later("cache", "Keeps responses.", "the cache"),
+    later("crt-store", "Certificates.", "TLS"),
+    works("defaults", "Settings of the proxies below."),
+    later("fcgi-app", "A FastCGI application.", "FastCGI"),
+    works("frontend", "Where clients come in."),
+    works("global", "The process."),
+    later("healthcheck", "A health check.", "health checks"),
+    later("http-errors", "Pages for errors.", "the HTTP rules"),
+    works("listen", "A frontend and a backend in one."),
+    later("log-forward", "Relays logs.", "log forwarding"),
+    later(
+        "log-profile",
+        "Log lines for several steps.",
+        "custom log lines",
+    ),
+    later("mailers", "Mail servers for alerts.", "mail"),
+    later(
+        "namespace_list",
+        "Network namespaces.",
+        "network namespaces",
+    ),
+    later("peers", "Shares stick tables.", "peers"),
+    Section {
+        name: "program",
+        doc: "Starts a program.",
+        status: Status::Refused {
+            reason: "Plimsoll supervises nothing but itself",
+            instead: "start the program by the service manager",
+        },
+    },
+    later(
+        "resolvers",
+        "Name servers.",
+        "names that are resolved again at run time",
+    ),
+    later("ring", "Keeps logs in memory.", "rings"),
+    Section {
+        name: "traces",
+        doc: "Traces of the program.",
+        status: Status::NoOp("it only serves to debug HAProxy itself"),
+    },
+    later("userlist", "Users and passwords.", "the HTTP rules"),
+];
+
+/// The names of [`SECTIONS`], for the grammar.
+pub(super) const NAMES: &[&str] = &{
+    let mut names = [""; SECTIONS.len()];
+    let mut at = 0;
+    while at < SECTIONS.len() {
+        names[at] = SECTIONS[at].name;
+        at += 1;
+    }
+    names
+};
+
+/// Reads a section and its lines into the draft.
+pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
+    draft.seen.clear();
+    draft.line = section.span;
+    draft.keyword = section.keyword.span;
+    let name = section.keyword.text.as_str();
+    let kind = match name {
+        "global" => Sections::GLOBAL,
+        "defaults" => Sections::DEFAULTS,
+        "frontend" => Sections::FRONTEND,
+        "listen" => Sections::LISTEN,
+        "backend" => Sections::BACKEND,
+        _ => {
+            let known = SECTIONS.iter().find(|known| known.name == name);
+            let status =
+                known.and_then(|known| known.status.diagnostic(name, section.keyword.span));
+            draft.diagnostics.extend(status);
+            draft.section = None;
+            return;
+        }
+    };
+    draft.section = Some(kind);
+    let mut args = section.args();
+    let opened = match kind {
+        Sections::GLOBAL => args.finish(),
+        Sections::DEFAULTS => defaults(draft, &mut args),
+        _ => proxy(draft, &mut args, kind),
+    };
+    if let Err(error) = opened {
+        draft.report(error);
+    }
+    for line in &section.lines {
+        read_line(draft, line);
+    }
+}
+
+/// `defaults [NAME] [from NAME]`.
+fn defaults(draft: &mut Draft, args: &mut Args<'_>) -> Result<(), Diagnostic> {
+    let mut section = ProxyDraft {
+        kind: Some(Sections::DEFAULTS),
+        span: draft.keyword,
+        ..ProxyDraft::default()
+    };
+    let named = match (args.peek(), args.rest().len()) {
+        (Some(word), 2) if word.text == "from" => None,
+        (word, _) => word,
+    };
+    if let Some(word) = named {
+        args.next();
+        (section.name, section.span) = (word.text.clone(), word.span);
+    }
+    let from = inherited(draft, args);
+    let checked = named.map_or(Ok(()), |word| defaults_name(draft, word));
+    let read = from.and_then(|from| {
+        if let Some(from) = from {
+            let base = &draft.defaults[from];
+            (section.settings, section.acls) = (base.settings.clone(), base.acls.clone());
+        }
+        checked
+    });
+    draft.defaults.push(section);
+    read.and_then(|()| args.finish())
+}
+
+/// A name may be given again, as long as nobody has named the section that had it.
+fn defaults_name(draft: &Draft, word: &Word) -> Result<(), Diagnostic> {
+    let earlier = draft
+        .defaults
+        .iter()
+        .rev()
+        .find(|earlier| earlier.name == word.text);
+    match earlier {
+        Some(earlier) if earlier.referenced => {
+            let message = format_args!(
+                "another 'defaults' section is called '{}' and has been used",
+                word.text
+            );
+            Err(Diagnostic::error(Kind::Invalid, word.span, message)
+                .help("give this one another name"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The `defaults` section that `from NAME` names, if those words follow.
+fn inherited(draft: &mut Draft, args: &mut Args<'_>) -> Result<Option<usize>, Diagnostic> {
+    if !args.take("from") {
+        return Ok(None);
+    }
+    let word = args.word("the name of a 'defaults' section")?;
+    let found = draft
+        .defaults
+        .iter()
+        .rposition(|section| section.name == word.text);
+    let Some(found) = found else {
+        let names = draft
+            .defaults
+            .iter()
+            .map(|section| section.name.as_str())
+            .filter(|name| !name.is_empty());
+        let message = format_args!("no 'defaults' section above is called '{}'", word.text);
+        let error = Diagnostic::error(Kind::Reference, word.span, message);
+        return Err(match plimsoll_config::suggest::nearest(&word.text, names) {
+            Some(near) => error.help(format_args!("did you mean '{near}'?")),
+            None => error,
+        });
+    };
+    draft.defaults[found].referenced = true;
+    Ok(Some(found))
+}
+
+/// `frontend NAME [from NAME]`, and the old `listen NAME ADDRESS`.
+fn proxy(draft: &mut Draft, args: &mut Args<'_>, kind: Sections) -> Result<(), Diagnostic> {
+    let mut section = ProxyDraft {
+        kind: Some(kind),
+        span: draft.keyword,
+        ..ProxyDraft::default()
+    };
+    let named = args.word("a name");
+    if let Ok(word) = named {
+        (section.name, section.span) = (word.text.clone(), word.span);
+    }
+    let explicit = args.peek().is_some_and(|word| word.text == "from");
+    let from = if explicit {
+        inherited(draft, args)
+    } else {
+        Ok(draft.defaults.len().checked_sub(1))
+    };
+    if let Ok(Some(from)) = from {
+        let base = &mut draft.defaults[from];
+        base.inherited |= !explicit;
+        (section.settings, section.acls) = (base.settings.clone(), base.acls.clone());
+        if base.inherited && base.referenced {
+            let message = format_args!(
+                "the 'defaults' section '{}' is named here and silently used there",
+                base.name
+            );
+            let warning = Diagnostic::warning(Kind::Advice, section.span, message);
+            draft.report(warning.help("name the section in every proxy that uses it"));
+        }
+    }
+    draft.proxies.push(section);
+    server::check_name(named?)?;
+    from?;
+    if !args.is_empty() && draft.has_front() {
+        return old_address(draft, args);
+    }
+    args.finish()
+}
+
+/// An address behind the name, as files had it before there was `bind`.
+fn old_address(draft: &mut Draft, args: &mut Args<'_>) -> Result<(), Diagnostic> {
+    let span = value::place(args);
+    let written = args.peek().map_or(String::new(), |word| word.text.clone());
+    let addresses = address::listen(args)
+        .map_err(|error| error.help("write 'bind ADDRESS' on a line of its own"))?;
+    let warning = Diagnostic::warning(
+        Kind::Legacy,
+        span,
+        "an address behind the name is an old spelling",
+    );
+    draft.report(warning.help(format_args!("write 'bind {written}' on a line of its own")));
+    let unix = draft.global.unix_bind.clone();
+    let model = Bind::new(BindAddress::Abstract(String::new()));
+    let bind = BindDraft {
+        addresses,
+        model,
+        unix,
+        id: None,
+        remarks: Vec::new(),
+    };
+    draft.proxy().binds.push(bind);
+    args.finish()
+}
+
+/// See [`super::listen_to`].
+pub(super) fn listen_to(
+    listen: &str,
+    servers: &[&str],
+    context: &Context<'_>,
+) -> Result<Model, Vec<Diagnostic>> {
+    let mut draft = Draft {
+        section: Some(Sections::LISTEN),
+        ..Draft::default()
+    };
+    let mut proxy = ProxyDraft {
+        kind: Some(Sections::LISTEN),
+        name: "main".to_owned(),
+        ..ProxyDraft::default()
+    };
+    proxy.settings = Settings {
+        mode: Mode::Http,
+        ..Settings::default()
+    };
+    proxy.settings.front.timeouts.client_ms = Some(crate::resolve::TIMEOUT_CLIENT_MS);
+    proxy.settings.back.timeouts.connect_ms = Some(crate::resolve::TIMEOUT_CONNECT_MS);
+    proxy.settings.back.timeouts.server_ms = Some(crate::resolve::TIMEOUT_SERVER_MS);
+    let whole = |text: &str| Span {
+        end: u32::try_from(text.len()).unwrap_or(u32::MAX),
+        ..super::NOWHERE
+    };
+    let mut problems = Vec::new();
+    let words = [Word::new(listen, whole(listen))];
+    match address::listen(&mut Args::new(&words, whole(listen))) {
+        Ok(addresses) => {
+            let model = Bind::new(BindAddress::Abstract(String::new()));
+            proxy.binds.push(BindDraft {
+                addresses,
+                model,
+                unix: UnixDraft::default(),
+                id: None,
+                remarks: Vec::new(),
+            });
+        }
+        Err(problem) => problems.push(problem),
+    }
+    for (index, text) in servers.iter().enumerate() {
+        let words = [Word::new(*text, whole(text))];
+        match address::server(&mut Args::new(&words, whole(text))) {
+            Ok(address) => {
+                let mut server = ServerDraft {
+                    address,
+                    span: whole(text),
+                    ..ServerDraft::default()
+                };
+                server.model.name = format!("s{}", index + 1);
+                proxy.servers.push(server);
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    draft.proxies.push(proxy);
+    let (model, found) = crate::resolve::resolve(draft, context);
+    problems.extend(
+        found
+            .into_iter()
+            .filter(|problem| problem.severity == Severity::Error),
+    );
+    if problems.is_empty() {
+        Ok(model)
+    } else {
+        Err(problems)
+    }
+}

@@ -1,0 +1,658 @@
+//! `server`, `server-template` and `default-server` lines, and the words behind their addresses.
+
+use plimsoll_config::args::{Args, Word};
+use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity};
+
+use super::bind::http1_only;
+use super::{CHECKS, HTTP2, address, value};
+use crate::draft::{Draft, Family, InitAddr, ServerAddressDraft, ServerDraft, Spanned};
+use crate::keyword::{Keyword, Reading, Sections, Status, read_words};
+use crate::model::HashKey;
+
+/// Most servers that one `server-template` may stand for.
+const TEMPLATE_MAX: u32 = 10_000;
+
+/// Most ways of finding a first address.
+const INIT_ADDR_MAX: usize = 8;
+
+/// Highest weight.
+const WEIGHT_MAX: u32 = 256;
+
+pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
+    Keyword::new(
+        "default-server",
+        Sections::BACK,
+        "[OPTION...]",
+        "Options of the servers below.",
+        read_default,
+    ),
+    Keyword::new(
+        "server",
+        Sections::OWN_BACK,
+        "NAME ADDRESS [OPTION...]",
+        "A server.",
+        read_server,
+    ),
+    Keyword::new(
+        "server-template",
+        Sections::OWN_BACK,
+        "PREFIX NUMBER|RANGE ADDRESS [OPTION...]",
+        "Several servers at one name.",
+        read_template,
+    ),
+];
+
+const TLS_DOC: &str = "TLS towards the server.";
+const CHECK_DOC: &str = "Health check.";
+const RESOLVERS: &str = "names are resolved once, by the system";
+const POOLS: &str = "idle connections stay with their worker";
+
+/// The words of a `server` line, sorted.
+pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
+    check("addr", "ADDRESS"),
+    check("agent-addr", "ADDRESS"),
+    check("agent-check", ""),
+    check("agent-inter", "TIME"),
+    check("agent-port", "NUMBER"),
+    check("agent-send", "TEXT"),
+    tls("allow-0rtt", ""),
+    tls("alpn", "PROTOCOLS"),
+    Keyword::switch(
+        "backup",
+        NOWHERE,
+        "Only used when no other server is.",
+        |server, on| server.model.backup = on,
+    ),
+    tls("ca-file", "FILE"),
+    noop(
+        "cc",
+        "NAME",
+        "Congestion control.",
+        "the system's default applies",
+    ),
+    Keyword {
+        read: Reading::Switch(|server, on| server.model.check = on),
+        ..check("check", "")
+    },
+    check("check-alpn", "PROTOCOLS"),
+    check("check-pool-conn-name", "NAME"),
+    check("check-proto", "NAME"),
+    check("check-reuse-pool", ""),
+    check("check-send-proxy", ""),
+    check("check-sni", "NAME"),
+    check("check-sni-auto", ""),
+    check("check-ssl", ""),
+    check("check-via-socks4", ""),
+    tls("ciphers", "LIST"),
+    tls("ciphersuites", "LIST"),
+    tls("client-sigalgs", "LIST"),
+    Keyword::new(
+        "cookie",
+        NOWHERE,
+        "VALUE",
+        "Value that leads clients back to this server.",
+        |args, server| {
+            server.model.cookie = Some(value::text(args, "a cookie's value")?);
+            Ok(())
+        },
+    ),
+    tls("crl-file", "FILE"),
+    tls("crt", "FILE"),
+    tls("curves", "LIST"),
+    Keyword::switch(
+        "disabled",
+        NOWHERE,
+        "Starts in maintenance.",
+        |server, on| server.model.disabled = on,
+    ),
+    check("downinter", "TIME"),
+    Keyword::switch("enabled", NOWHERE, "Undoes 'disabled'.", |server, on| {
+        server.model.disabled = !on
+    }),
+    check("error-limit", "NUMBER"),
+    check("fall", "NUMBER"),
+    check("fastinter", "TIME"),
+    tls("force-sslv3", ""),
+    tls("force-tlsv10", ""),
+    tls("force-tlsv11", ""),
+    tls("force-tlsv12", ""),
+    tls("force-tlsv13", ""),
+    noop(
+        "guid",
+        "NAME",
+        "Name for statistics.",
+        "statistics go by other names",
+    ),
+    Keyword::new(
+        "hash-key",
+        NOWHERE,
+        "id|addr|addr-port",
+        "What places it on a hash ring.",
+        hash_key,
+    ),
+    check("healthcheck", "NAME"),
+    Keyword::new(
+        "id",
+        NOWHERE,
+        "NUMBER",
+        "Number of the server.",
+        |args, server| {
+            let span = value::place(args);
+            server.id = Some(Spanned::new(
+                value::number(args, "a number", 1..=u32::MAX)?,
+                span,
+            ));
+            Ok(())
+        },
+    ),
+    noop("idle-ping", "TIME", "Pings idle HTTP/2 connections.", HTTP2),
+    Keyword::new(
+        "init-addr",
+        NOWHERE,
+        "METHOD[,METHOD...]",
+        "How a name gets its first address.",
+        init_addr,
+    ),
+    check("init-state", "up|fully-up|down|fully-down|none"),
+    check("inter", "TIME"),
+    tls("ktls", "on|off"),
+    later(
+        "log-bufsize",
+        "SIZE",
+        "Buffer of a log server.",
+        "log backends",
+    ),
+    later(
+        "log-proto",
+        "legacy|octet-count",
+        "Framing of a log server.",
+        "log backends",
+    ),
+    Keyword::new(
+        "max-reuse",
+        NOWHERE,
+        "NUMBER",
+        "Requests per connection beyond the first.",
+        |args, server| {
+            server.model.max_reuse =
+                u32::try_from(value::signed(args, "a number of requests", -1..=i32::MAX)?).ok();
+            Ok(())
+        },
+    ),
+    Keyword::new(
+        "maxconn",
+        NOWHERE,
+        "NUMBER",
+        "Most concurrent connections.",
+        |args, server| {
+            server.model.maxconn = value::limit(args, "a number of connections")?;
+            Ok(())
+        },
+    ),
+    Keyword::new(
+        "maxqueue",
+        NOWHERE,
+        "NUMBER",
+        "Most requests that wait for it.",
+        |args, server| {
+            server.model.maxqueue = value::limit(args, "a number of requests")?;
+            Ok(())
+        },
+    ),
+    Keyword::new(
+        "minconn",
+        NOWHERE,
+        "NUMBER",
+        "Limit of connections at low load.",
+        |args, server| {
+            server.model.minconn = value::limit(args, "a number of connections")?;
+            Ok(())
+        },
+    ),
+    later(
+        "namespace",
+        "NAME",
+        "Network namespace of connections.",
+        "network namespaces",
+    ),
+    check("no-agent-check", ""),
+    Keyword::switch("no-backup", NOWHERE, "Undoes 'backup'.", |server, on| {
+        server.model.backup = !on
+    }),
+    Keyword {
+        read: Reading::Switch(|server, on| server.model.check = !on),
+        ..off("no-check")
+    },
+    off("no-check-reuse-pool"),
+    off("no-check-send-proxy"),
+    off("no-check-sni-auto"),
+    off("no-check-ssl"),
+    off("no-renegotiate"),
+    off("no-send-proxy"),
+    off("no-send-proxy-v2"),
+    off("no-send-proxy-v2-ssl"),
+    off("no-send-proxy-v2-ssl-cn"),
+    off("no-sni-auto"),
+    off("no-ssl"),
+    off("no-ssl-reuse"),
+    off("no-sslv3"),
+    off("no-tfo"),
+    off("no-tls-tickets"),
+    off("no-tlsv10"),
+    off("no-tlsv11"),
+    off("no-tlsv12"),
+    off("no-tlsv13"),
+    noop(
+        "non-stick",
+        "",
+        "Remembers no client.",
+        "stick tables are not active in this version",
+    ),
+    tls("npn", "PROTOCOLS"),
+    check("observe", "layer4|layer7"),
+    check("on-error", "WORD"),
+    check("on-marked-down", "shutdown-sessions"),
+    check("on-marked-up", "shutdown-backup-sessions"),
+    later(
+        "pool-conn-name",
+        "EXPRESSION",
+        "What tells idle connections apart.",
+        "the rule language",
+    ),
+    noop(
+        "pool-low-conn",
+        "NUMBER",
+        "Idle connections other threads must leave.",
+        POOLS,
+    ),
+    Keyword::new(
+        "pool-max-conn",
+        NOWHERE,
+        "NUMBER",
+        "Most idle connections.",
+        |args, server| {
+            server.model.pool_max = u32::try_from(value::signed(
+                args,
+                "a number of connections",
+                -1..=i32::MAX,
+            )?)
+            .ok();
+            Ok(())
+        },
+    ),
+    Keyword::new(
+        "pool-purge-delay",
+        NOWHERE,
+        "TIME",
+        "When needless idle connections close.",
+        |args, server| {
+            server.model.pool_purge_delay_ms = value::duration_ms(args, "a time")?;
+            Ok(())
+        },
+    ),
+    check("port", "NUMBER"),
+    Keyword::new(
+        "proto",
+        NOWHERE,
+        "h1|h2|none",
+        "Forces a protocol.",
+        |args, _| {
+            let word = args.word("a protocol")?;
+            http1_only(&word.text, word.span)
+        },
+    ),
+    later(
+        "proxy-v2-options",
+        "LIST",
+        "What the PROXY protocol header contains.",
+        "the PROXY protocol",
+    ),
+    later(
+        "redir",
+        "PREFIX",
+        "Sends clients to the server by redirection.",
+        "the HTTP rules",
+    ),
+    tls("renegotiate", ""),
+    noop(
+        "resolve-net",
+        "NETWORKS",
+        "Networks preferred among addresses.",
+        RESOLVERS,
+    ),
+    noop(
+        "resolve-opts",
+        "LIST",
+        "How addresses of a name are used.",
+        RESOLVERS,
+    ),
+    Keyword::new(
+        "resolve-prefer",
+        NOWHERE,
+        "ipv4|ipv6",
+        "Family preferred among addresses.",
+        |args, server| {
+            server.prefer = value::choice(
+                args,
+                "a family",
+                &[("ipv4", Family::V4), ("ipv6", Family::V6)],
+            )?;
+            Ok(())
+        },
+    ),
+    later(
+        "resolvers",
+        "NAME",
+        "Follows the name's address.",
+        "names that are resolved again at run time",
+    ),
+    check("rise", "NUMBER"),
+    later(
+        "send-proxy",
+        "",
+        "Opens connections with the PROXY protocol.",
+        "the PROXY protocol",
+    ),
+    later(
+        "send-proxy-v2",
+        "",
+        "Opens connections with the PROXY protocol.",
+        "the PROXY protocol",
+    ),
+    later(
+        "send-proxy-v2-ssl",
+        "",
+        "Opens connections with the PROXY protocol.",
+        "the PROXY protocol",
+    ),
+    later(
+        "send-proxy-v2-ssl-cn",
+        "",
+        "Opens connections with the PROXY protocol.",
+        "the PROXY protocol",
+    ),
+    later(
+        "set-proxy-v2-tlv-fmt",
+        "FORMAT",
+        "Adds a field to the PROXY protocol header.",
+        "the PROXY protocol",
+    ),
+    later(
+        "shard",
+        "NUMBER",
+        "Part of a table that a peer keeps.",
+        "peers",
+    ),
+    tls("sigalgs", "LIST"),
+    check("slowstart", "TIME"),
+    tls("sni", "EXPRESSION"),
+    tls("sni-auto", ""),
+    later(
+        "socks4",
+        "ADDRESS",
+        "Connects through a SOCKS4 proxy.",
+        "SOCKS",
+    ),
+    Keyword::new(
+        "source",
+        NOWHERE,
+        "ADDRESS [usesrc|interface WORD]",
+        "Where connections are made from.",
+        source,
+    ),
+    tls("ssl", ""),
+    tls("ssl-max-ver", "VERSION"),
+    tls("ssl-min-ver", "VERSION"),
+    tls("ssl-reuse", ""),
+    noop(
+        "stick",
+        "",
+        "Remembers clients.",
+        "stick tables are not active in this version",
+    ),
+    noop(
+        "strict-maxconn",
+        "",
+        "Counts idle connections too.",
+        "idle connections are bounded by 'pool-max-conn'",
+    ),
+    later(
+        "tcp-md5sig",
+        "PASSWORD",
+        "Signs TCP segments.",
+        "a socket option of its own",
+    ),
+    noop(
+        "tcp-ut",
+        "TIME",
+        "How long data may stay unacknowledged.",
+        "'timeout server' closes silent connections",
+    ),
+    noop(
+        "tfo",
+        "",
+        "TCP fast open.",
+        "connections to servers are kept, so that few are opened",
+    ),
+    tls("tls-tickets", ""),
+    check("track", "SERVER"),
+    later(
+        "usesrc",
+        "ADDRESS",
+        "Foreign source addresses.",
+        "transparent connections",
+    ),
+    tls("verify", "none|required"),
+    tls("verifyhost", "NAME"),
+    Keyword::new(
+        "weight",
+        NOWHERE,
+        "NUMBER",
+        "Share of the load.",
+        |args, server| {
+            let weight = value::number(args, "a weight", 0..=WEIGHT_MAX)?;
+            server.model.weight = u16::try_from(weight).unwrap_or(u16::MAX);
+            Ok(())
+        },
+    ),
+    noop("ws", "auto|h1|h2", "Protocol of WebSockets.", HTTP2),
+];
+
+const NOWHERE: Sections = Sections::NONE;
+
+const fn noop(
+    name: &'static str,
+    usage: &'static str,
+    doc: &'static str,
+    why: &'static str,
+) -> Keyword<ServerDraft> {
+    Keyword::inert(name, NOWHERE, usage, doc, Status::NoOp(why))
+}
+
+const fn later(
+    name: &'static str,
+    usage: &'static str,
+    doc: &'static str,
+    waits: &'static str,
+) -> Keyword<ServerDraft> {
+    Keyword::inert(name, NOWHERE, usage, doc, Status::NotYet(waits))
+}
+
+const fn dormant(
+    name: &'static str,
+    usage: &'static str,
+    doc: &'static str,
+    what: &'static str,
+) -> Keyword<ServerDraft> {
+    Keyword::inert(name, NOWHERE, usage, doc, Status::Dormant(what))
+}
+
+const fn check(name: &'static str, usage: &'static str) -> Keyword<ServerDraft> {
+    dormant(name, usage, CHECK_DOC, CHECKS)
+}
+
+const fn tls(name: &'static str, usage: &'static str) -> Keyword<ServerDraft> {
+    later(name, usage, TLS_DOC, "TLS")
+}
+
+/// Words that switch off what is off anyway.
+const fn off(name: &'static str) -> Keyword<ServerDraft> {
+    Keyword::switch(
+        name,
+        NOWHERE,
+        "Undoes what a default-server line said.",
+        |_, _| {},
+    )
+}
+
+fn read_server(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    let name = args.word("the server's name")?;
+    check_name(name)?;
+    let address = address::server(args)?;
+    push(args, draft, name, address, None);
+    Ok(())
+}
+
+fn read_template(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    let prefix = args.word("the prefix of the servers' names")?;
+    check_name(prefix)?;
+    let range = template_range(args.word("a number of servers")?)?;
+    let address = address::server(args)?;
+    push(args, draft, prefix, address, Some(range));
+    Ok(())
+}
+
+fn read_default(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    if let Some(word) = args.peek()
+        && word.text == "name"
+    {
+        let message = "named default servers are not implemented yet";
+        return Err(Diagnostic::error(Kind::NotImplemented, word.span, message));
+    }
+    let mut server = draft.settings().default_server.clone();
+    let found = read_words(args, OPTIONS, &mut server, "an option of a server");
+    draft.settings().default_server = server;
+    report(draft, found);
+    Ok(())
+}
+
+/// Reads the options of a server and adds it to the proxy.
+fn push(
+    args: &mut Args<'_>,
+    draft: &mut Draft,
+    name: &Word,
+    address: ServerAddressDraft,
+    template: Option<(u32, u32)>,
+) {
+    let mut server = draft.settings().default_server.clone();
+    server.model.name.clone_from(&name.text);
+    (server.address, server.template) = (address, template);
+    (server.span, server.name_span) = (draft.line, name.span);
+    let found = read_words(args, OPTIONS, &mut server, "an option of a server");
+    report(draft, found);
+    draft.proxy().servers.push(server);
+}
+
+/// Dormant words stand on every server line; each is spoken of once, in a low voice.
+fn report(draft: &mut Draft, found: Vec<Diagnostic>) {
+    for mut remark in found {
+        if remark.kind == Kind::NotImplemented && remark.severity == Severity::Warning {
+            remark.severity = Severity::Note;
+            if !draft.told.insert(remark.message.clone()) {
+                continue;
+            }
+        }
+        draft.report(remark);
+    }
+}
+
+/// Names stand in logs, statistics and commands, so that only these characters are safe.
+pub(super) fn check_name(name: &Word) -> Result<(), Diagnostic> {
+    let safe = |character: &char| {
+        character.is_ascii_alphanumeric() || matches!(character, '.' | ':' | '-' | '_')
+    };
+    match name.text.chars().find(|character| !safe(character)) {
+        None => Ok(()),
+        Some(character) => {
+            let message = format_args!(
+                "the character '{}' cannot stand in a name",
+                character.escape_default()
+            );
+            let error = Diagnostic::error(Kind::Invalid, name.span, message);
+            Err(error.help("write letters, digits, '-', '_', '.' and ':'"))
+        }
+    }
+}
+
+/// `5` stands for 1 to 5, `3-7` for itself.
+fn template_range(word: &Word) -> Result<(u32, u32), Diagnostic> {
+    let (first, last) = word.text.split_once('-').unwrap_or(("1", &word.text));
+    match (first.parse::<u32>(), last.parse::<u32>()) {
+        (Ok(first), Ok(last)) if first <= last && last - first < TEMPLATE_MAX => Ok((first, last)),
+        _ => {
+            let message = format_args!("'{}' is not a number of servers", word.text);
+            let error = Diagnostic::error(Kind::Invalid, word.span, message);
+            Err(error.help(format_args!(
+                "write a number or a range such as 1-5, of at most {TEMPLATE_MAX}"
+            )))
+        }
+    }
+}
+
+fn hash_key(args: &mut Args<'_>, server: &mut ServerDraft) -> Result<(), Diagnostic> {
+    if let Some(word) = args.peek()
+        && matches!(word.text.as_str(), "id32" | "guid")
+    {
+        let message = format_args!("'hash-key {}' is not implemented yet", word.text);
+        return Err(Diagnostic::error(Kind::NotImplemented, word.span, message));
+    }
+    let known = [
+        ("id", HashKey::Id),
+        ("addr", HashKey::Addr),
+        ("addr-port", HashKey::AddrPort),
+    ];
+    server.model.hash_key = value::choice(args, "a key", &known)?;
+    Ok(())
+}
+
+fn init_addr(args: &mut Args<'_>, server: &mut ServerDraft) -> Result<(), Diagnostic> {
+    let word = args.word("a method")?;
+    server.init_addr.clear();
+    for method in word.text.split(',') {
+        let method = match method {
+            "last" => InitAddr::Last,
+            "libc" => InitAddr::Libc,
+            "none" => InitAddr::None,
+            text => match text.parse() {
+                Ok(ip) => InitAddr::Ip(ip),
+                Err(_) => {
+                    let message = format_args!("'{text}' is not a way of finding an address");
+                    let error = Diagnostic::error(Kind::Invalid, word.span, message);
+                    return Err(error.help("write last, libc, none, or an IP address"));
+                }
+            },
+        };
+        if server.init_addr.len() == INIT_ADDR_MAX {
+            let message = format_args!("more than {INIT_ADDR_MAX} ways of finding an address");
+            return Err(Diagnostic::error(Kind::Invalid, word.span, message));
+        }
+        server.init_addr.push(method);
+    }
+    Ok(())
+}
+
+fn source(args: &mut Args<'_>, server: &mut ServerDraft) -> Result<(), Diagnostic> {
+    server.source = Some(address::source(args)?);
+    refuse_source_options(args)
+}
+
+/// `usesrc` and `interface` change the source in ways that need socket options of their own.
+pub(super) fn refuse_source_options(args: &Args<'_>) -> Result<(), Diagnostic> {
+    match args.peek() {
+        Some(word) if matches!(word.text.as_str(), "usesrc" | "interface") => {
+            let message = format_args!("'source … {}' is not implemented yet", word.text);
+            Err(Diagnostic::error(Kind::NotImplemented, word.span, message))
+        }
+        _ => Ok(()),
+    }
+}

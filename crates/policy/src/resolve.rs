@@ -1,0 +1,560 @@
+//! From a draft to a model: names become ids, hosts become addresses, defaults are applied.
+//!
+//! Resolution goes on after an error, so that all problems are found in one pass; whether the model may be used is
+//! for the caller to decide from the diagnostics. What is absent: text and keywords.
+
+mod endpoints;
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+
+use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity, Span};
+use plimsoll_config::suggest::nearest;
+
+use crate::balance::BalanceSpec;
+use crate::draft::{
+    Draft, ErrorFileDraft, LogDraft, LogFormatDraft, ProxyDraft, Settings, Spanned,
+};
+use crate::keyword::haproxy::{Context, NOWHERE, STICK_HTTP};
+use crate::model::{
+    Backend, BackendId, ErrorFile, Frontend, Global, LogAddress, LogFormat, LogTarget, Mode, Model,
+};
+
+/// What replaces a timeout that nobody wrote, in milliseconds.
+pub(crate) const TIMEOUT_CLIENT_MS: u64 = 60_000;
+pub(crate) const TIMEOUT_SERVER_MS: u64 = 60_000;
+pub(crate) const TIMEOUT_CONNECT_MS: u64 = 5_000;
+
+/// The first number given to a proxy that has none.
+const FIRST_PROXY_NUMBER: u32 = 2;
+
+/// Largest file that answers an error, in bytes.
+const ERROR_FILE_BYTES_MAX: usize = 256 << 10;
+
+/// Makes the model of a draft, and says everything that is wrong with either.
+pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Diagnostic>) {
+    let diagnostics = std::mem::take(&mut draft.diagnostics);
+    let mut resolver = Resolver {
+        context,
+        diagnostics,
+        hosts: HashMap::new(),
+        global_logs: Vec::new(),
+    };
+    let mut model = Model {
+        global: resolver.global(&draft),
+        ..Model::default()
+    };
+    let numbers = resolver.numbers(&draft.proxies);
+    let places = resolver.names(&draft.proxies);
+    for (proxy, number) in draft.proxies.iter().zip(numbers) {
+        resolver.stick(proxy);
+        resolver.timeouts(proxy);
+        if proxy.has_front() {
+            let frontend = resolver.frontend(proxy, number, &places, &draft.proxies);
+            model.frontends.push(frontend);
+        }
+        if proxy.has_back() {
+            model.backends.push(resolver.backend(proxy, number));
+        }
+    }
+    if draft.global.zero_warning {
+        resolver.deny_warnings();
+    }
+    (model, resolver.diagnostics)
+}
+
+/// Where a backend stands in the model, and which draft it comes from.
+#[derive(Clone, Copy)]
+struct Place {
+    id: BackendId,
+    draft: usize,
+}
+
+struct Resolver<'a> {
+    context: &'a Context<'a>,
+    diagnostics: Vec<Diagnostic>,
+    /// Answers of the resolver, so that a name is asked for once; `Err` holds what was said.
+    hosts: HashMap<String, Result<Vec<IpAddr>, String>>,
+    global_logs: Vec<LogTarget>,
+}
+
+impl Resolver<'_> {
+    fn report(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    fn error(&mut self, kind: Kind, span: Span, message: String, help: &str) {
+        let error = Diagnostic::error(kind, span, message);
+        self.report(if help.is_empty() {
+            error
+        } else {
+            error.help(help)
+        });
+    }
+
+    fn warn(&mut self, span: Span, message: String, help: &str) {
+        self.report(Diagnostic::warning(Kind::NoEffect, span, message).help(help));
+    }
+
+    /// `zero-warning`.
+    fn deny_warnings(&mut self) {
+        let count = self
+            .diagnostics
+            .iter()
+            .filter(|problem| problem.severity == Severity::Warning)
+            .count();
+        if count > 0 {
+            let message = format!("'zero-warning' is set, and there are {count} warnings");
+            self.error(
+                Kind::Invalid,
+                NOWHERE,
+                message,
+                "deal with the warnings, or remove 'zero-warning'",
+            );
+        }
+    }
+
+    fn global(&mut self, draft: &Draft) -> Global {
+        let mut global = draft.global.model.clone();
+        global.user = self.account("user", draft.global.user.as_ref());
+        global.group = self.account("group", draft.global.group.as_ref());
+        global.logs = self.logs(&draft.global.logs);
+        self.global_logs.clone_from(&global.logs);
+        for socket in &draft.global.stats_sockets {
+            let first = u32::try_from(global.stats_sockets.len())
+                .unwrap_or(u32::MAX)
+                .saturating_add(1);
+            let binds = self.binds(std::slice::from_ref(socket), first);
+            global.stats_sockets.extend(binds);
+        }
+        let tune = &global.tune;
+        if tune.rewrite_bytes >= tune.buffer_bytes / 2 {
+            global.tune.rewrite_bytes = tune.buffer_bytes / 2;
+        }
+        global
+    }
+
+    /// A user or group, which must exist; a number stands for itself.
+    fn account(&mut self, what: &str, name: Option<&Spanned<String>>) -> Option<String> {
+        let name = name?;
+        if name.value.parse::<u32>().is_err() && self.account_number(what, &name.value).is_none() {
+            let message = format!("this machine has no {what} called '{}'", name.value);
+            self.error(
+                Kind::Environment,
+                name.span,
+                message,
+                &format!("create the {what}, or remove the line"),
+            );
+        }
+        Some(name.value.clone())
+    }
+
+    fn account_number(&self, what: &str, name: &str) -> Option<u32> {
+        match what {
+            "user" => self.context.machine.user_id(name),
+            _ => self.context.machine.group_id(name),
+        }
+    }
+
+    /// The number of each proxy: written, or the next free one.
+    fn numbers(&mut self, proxies: &[ProxyDraft]) -> Vec<u32> {
+        let mut taken = HashSet::new();
+        for proxy in proxies {
+            if let Some(id) = &proxy.id
+                && !taken.insert(id.value)
+            {
+                let message = format!("another proxy has the id {}", id.value);
+                self.error(Kind::Invalid, id.span, message, "write a number of its own");
+            }
+        }
+        let mut next = FIRST_PROXY_NUMBER;
+        let mut number = |proxy: &ProxyDraft| match &proxy.id {
+            Some(id) => id.value,
+            None => free(&taken, &mut next),
+        };
+        proxies.iter().map(&mut number).collect()
+    }
+
+    /// Backends by name. Frontends and backends have a name space each, and a `listen` section is in both.
+    fn names(&mut self, proxies: &[ProxyDraft]) -> HashMap<String, Place> {
+        let (mut fronts, mut backs) = (HashMap::new(), HashMap::new());
+        let mut backends = 0;
+        for (index, proxy) in proxies.iter().enumerate() {
+            let front = fronts.get(&proxy.name).copied();
+            let back = backs.get(&proxy.name).map(|place: &Place| place.draft);
+            let clash = front
+                .filter(|_| proxy.has_front())
+                .or_else(|| back.filter(|_| proxy.has_back()));
+            if let Some(earlier) = clash {
+                let message = format!(
+                    "another {} is called '{}'",
+                    proxies[earlier].noun(),
+                    proxy.name
+                );
+                self.error(
+                    Kind::Invalid,
+                    proxy.span,
+                    message,
+                    "give each of them a name of its own",
+                );
+            } else if front.or(back).is_some() {
+                let message = format!("a frontend and a backend are both called '{}'", proxy.name);
+                let warning = Diagnostic::warning(Kind::Legacy, proxy.span, message);
+                self.report(
+                    warning
+                        .cause("today's HAProxy refuses this")
+                        .help("rename one of them"),
+                );
+            }
+            if proxy.has_front() {
+                fronts.entry(proxy.name.clone()).or_insert(index);
+            }
+            if proxy.has_back() {
+                let place = Place {
+                    id: BackendId(backends),
+                    draft: index,
+                };
+                backs.entry(proxy.name.clone()).or_insert(place);
+                backends += 1;
+            }
+        }
+        backs
+    }
+
+    /// Stick tables are dormant between TCP proxies, where they only improve locality.
+    fn stick(&mut self, proxy: &ProxyDraft) {
+        if proxy.settings.mode == Mode::Tcp {
+            return;
+        }
+        for line in &proxy.stick {
+            self.diagnostics.retain(|problem| problem.span != line.span);
+            self.diagnostics
+                .extend(STICK_HTTP.diagnostic(line.value, line.span));
+        }
+    }
+
+    /// Says once per proxy which timeouts are missing; [`bounded`] puts in what replaces them.
+    fn timeouts(&mut self, proxy: &ProxyDraft) {
+        if proxy.settings.disabled {
+            return;
+        }
+        let (front, back) = (
+            &proxy.settings.front.timeouts,
+            &proxy.settings.back.timeouts,
+        );
+        let mut missing = Vec::new();
+        if proxy.has_front() && front.client_ms.is_none() {
+            missing.push(("client", TIMEOUT_CLIENT_MS));
+        }
+        if proxy.has_back() && !proxy.servers.is_empty() {
+            if back.connect_ms.is_none() {
+                missing.push(("connect", TIMEOUT_CONNECT_MS));
+            }
+            if back.server_ms.is_none()
+                && (proxy.settings.mode == Mode::Http || back.tunnel_ms.is_none())
+            {
+                missing.push(("server", TIMEOUT_SERVER_MS));
+            }
+        }
+        if missing.is_empty() {
+            return;
+        }
+        let names: Vec<_> = missing
+            .iter()
+            .map(|(name, _)| format!("'timeout {name}'"))
+            .collect();
+        let lines: Vec<_> = missing
+            .iter()
+            .map(|(name, ms)| format!("timeout {name} {}s", ms / 1000))
+            .collect();
+        let message = format!(
+            "{} '{}' has no {}",
+            proxy.noun(),
+            proxy.name,
+            names.join(" and no ")
+        );
+        let warning = Diagnostic::warning(Kind::Advice, proxy.span, message);
+        let cause = "without them a silent peer could hold a connection for ever, so bounded defaults are used";
+        self.report(
+            warning
+                .cause(cause)
+                .help(format_args!("write '{}'", lines.join("', '"))),
+        );
+    }
+
+    fn frontend(
+        &mut self,
+        proxy: &ProxyDraft,
+        number: u32,
+        places: &HashMap<String, Place>,
+        proxies: &[ProxyDraft],
+    ) -> Frontend {
+        let settings = &proxy.settings;
+        let mut frontend = settings.front.clone();
+        frontend.name.clone_from(&proxy.name);
+        (frontend.number, frontend.mode, frontend.disabled) =
+            (number, settings.mode, settings.disabled);
+        frontend.description.clone_from(&proxy.description);
+        frontend.binds = self.binds(&proxy.binds, 1);
+        if proxy.binds.is_empty() && !settings.disabled {
+            let message = format!(
+                "{} '{}' has no 'bind' line, so that nobody can reach it",
+                proxy.noun(),
+                proxy.name
+            );
+            self.warn(
+                proxy.span,
+                message,
+                "write 'bind :PORT', or make it a backend",
+            );
+        }
+        frontend.timeouts.client_ms = Some(
+            settings
+                .front
+                .timeouts
+                .client_ms
+                .unwrap_or(TIMEOUT_CLIENT_MS),
+        );
+        frontend.forward_for = self.forward_for(proxy);
+        frontend.error_files = self.error_files(&settings.error_files);
+        frontend.log.targets = self.logs(&settings.logs);
+        frontend.log.tag.clone_from(&settings.log_tag);
+        frontend.log.format = self.log_format(proxy, &frontend.log.targets);
+        frontend.default_backend = self.default_backend(proxy, places, proxies);
+        frontend
+    }
+
+    fn backend(&mut self, proxy: &ProxyDraft, number: u32) -> Backend {
+        let settings = &proxy.settings;
+        let mut backend = settings.back.clone();
+        backend.name.clone_from(&proxy.name);
+        (backend.number, backend.mode, backend.disabled) =
+            (number, settings.mode, settings.disabled);
+        backend.description.clone_from(&proxy.description);
+        backend.timeouts = bounded(settings);
+        backend.forward_for.clone_from(&settings.forward_for);
+        if settings.mode == Mode::Tcp {
+            backend.forward_for = None;
+            self.no_http_hash(proxy, &mut backend);
+        }
+        if !proxy.has_front() {
+            self.forward_for(proxy);
+        }
+        backend.source = settings
+            .source
+            .as_ref()
+            .and_then(|source| self.socket(source));
+        backend.log.targets = self.logs(&settings.logs);
+        backend.log.tag.clone_from(&settings.log_tag);
+        backend.error_files = self.error_files(&settings.error_files);
+        backend.servers = self.servers(proxy);
+        backend
+    }
+
+    fn forward_for(&mut self, proxy: &ProxyDraft) -> Option<crate::model::ForwardFor> {
+        let option = proxy.settings.forward_for.clone()?;
+        if proxy.settings.mode == Mode::Http {
+            return Some(option);
+        }
+        if !proxy.settings.disabled {
+            let message = format!(
+                "'option forwardfor' has no effect in {} '{}'",
+                proxy.noun(),
+                proxy.name
+            );
+            self.warn(proxy.span, message, "write 'mode http'");
+        }
+        None
+    }
+
+    /// Without messages there is nothing to hash but the source.
+    fn no_http_hash(&mut self, proxy: &ProxyDraft, backend: &mut Backend) {
+        use BalanceSpec::{Header, Uri, UrlParam};
+        if matches!(
+            backend.balance,
+            Uri { .. } | UrlParam { .. } | Header { .. }
+        ) {
+            backend.balance = BalanceSpec::RoundRobin;
+            let span = proxy.settings.balance.unwrap_or(proxy.span);
+            let message = format!(
+                "{} '{}' has no messages to choose by and uses round robin",
+                proxy.noun(),
+                proxy.name
+            );
+            self.warn(span, message, "write 'mode http', or another 'balance'");
+        }
+    }
+
+    fn default_backend(
+        &mut self,
+        proxy: &ProxyDraft,
+        places: &HashMap<String, Place>,
+        proxies: &[ProxyDraft],
+    ) -> Option<BackendId> {
+        let own = || {
+            proxy
+                .has_back()
+                .then(|| places.get(&proxy.name).map(|place| place.id))
+                .flatten()
+        };
+        let Some(wanted) = proxy
+            .use_backend
+            .as_ref()
+            .or(proxy.settings.default_backend.as_ref())
+        else {
+            return own();
+        };
+        if proxy.settings.disabled {
+            return places.get(&wanted.value).map(|place| place.id);
+        }
+        let Some(place) = places.get(&wanted.value) else {
+            self.no_backend(wanted, places);
+            return None;
+        };
+        let target = &proxies[place.draft];
+        if target.name == proxy.name && proxy.has_back() {
+            let message = format!("'{}' would send its requests to itself", proxy.name);
+            self.error(
+                Kind::Invalid,
+                wanted.span,
+                message,
+                "remove the line; the servers below are used anyway",
+            );
+        } else if target.settings.mode != proxy.settings.mode {
+            self.mode_clash(proxy, target, wanted.span);
+        } else if !proxy.servers.is_empty() {
+            let message = format!("the servers of '{}' are never used", proxy.name);
+            self.warn(wanted.span, message, "remove this line, or the servers");
+        }
+        Some(place.id)
+    }
+
+    fn mode_clash(&mut self, proxy: &ProxyDraft, target: &ProxyDraft, span: Span) {
+        let (from, to) = (&proxy.name, &target.name);
+        if proxy.settings.mode == Mode::Tcp {
+            let message = format!(
+                "passing TCP of '{from}' to the HTTP backend '{to}' is not implemented yet"
+            );
+            self.error(
+                Kind::NotImplemented,
+                span,
+                message,
+                "give both the same mode",
+            );
+        } else {
+            let message = format!("'{from}' speaks HTTP and cannot use the TCP backend '{to}'");
+            self.error(Kind::Invalid, span, message, "give both the same mode");
+        }
+    }
+
+    fn no_backend(&mut self, wanted: &Spanned<String>, places: &HashMap<String, Place>) {
+        let mut names: Vec<_> = places.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        let message = format!("no backend is called '{}'", wanted.value);
+        let help = nearest(&wanted.value, names).map(|near| format!("did you mean '{near}'?"));
+        let help = help.unwrap_or_else(|| format!("add 'backend {}'", wanted.value));
+        self.error(Kind::Reference, wanted.span, message, &help);
+    }
+
+    fn log_format(&mut self, proxy: &ProxyDraft, targets: &[LogTarget]) -> LogFormat {
+        let Some(format) = &proxy.settings.log_format else {
+            return LogFormat::Connect;
+        };
+        if targets.is_empty() && !proxy.settings.disabled {
+            let message = format!(
+                "{} '{}' writes no log, because it has no 'log' line",
+                proxy.noun(),
+                proxy.name
+            );
+            self.warn(
+                proxy.span,
+                message,
+                "write 'log global', or remove the option",
+            );
+        }
+        match format.value {
+            LogFormatDraft::Tcp => LogFormat::Tcp,
+            LogFormatDraft::Http { clf } if proxy.settings.mode == Mode::Http => {
+                LogFormat::Http { clf }
+            }
+            LogFormatDraft::Http { .. } => {
+                if !proxy.settings.disabled {
+                    let message = format!(
+                        "'option httplog' becomes 'option tcplog' in {} '{}'",
+                        proxy.noun(),
+                        proxy.name
+                    );
+                    self.warn(proxy.span, message, "write 'mode http', or 'option tcplog'");
+                }
+                LogFormat::Tcp
+            }
+        }
+    }
+
+    fn logs(&mut self, drafts: &[LogDraft]) -> Vec<LogTarget> {
+        let mut targets = Vec::new();
+        let mut has_global = false;
+        for draft in drafts {
+            match draft {
+                LogDraft::Global => {
+                    if !std::mem::replace(&mut has_global, true) {
+                        targets.extend(self.global_logs.iter().cloned());
+                    }
+                }
+                LogDraft::Target(target) => targets.push(target.clone()),
+                LogDraft::Host { host, target } => {
+                    let address = self.socket(host).map(LogAddress::Udp);
+                    targets.extend(address.map(|address| LogTarget {
+                        address,
+                        ..target.clone()
+                    }));
+                }
+            }
+        }
+        targets
+    }
+
+    fn error_files(&mut self, drafts: &[ErrorFileDraft]) -> Vec<ErrorFile> {
+        let mut files = Vec::new();
+        for draft in drafts {
+            let path = &draft.path.value;
+            let complaint = match self.context.files.read(path.as_ref()) {
+                Ok(content) if content.len() <= ERROR_FILE_BYTES_MAX => {
+                    files.push(ErrorFile {
+                        status: draft.status,
+                        content,
+                    });
+                    continue;
+                }
+                Ok(_) => format!("'{path}' is longer than {ERROR_FILE_BYTES_MAX} bytes"),
+                Err(error) => format!("'{path}' cannot be read: {error}"),
+            };
+            let known = |problem: &Diagnostic| {
+                problem.span == draft.path.span && problem.kind == Kind::Environment
+            };
+            if !self.diagnostics.iter().any(known) {
+                self.error(Kind::Environment, draft.path.span, complaint, "");
+            }
+        }
+        files
+    }
+}
+
+/// The next number that is not taken.
+fn free(taken: &HashSet<u32>, next: &mut u32) -> u32 {
+    while taken.contains(next) {
+        *next = next.saturating_add(1);
+    }
+    let number = *next;
+    *next = next.saturating_add(1);
+    number
+}
+
+/// The backend's timeouts, with bounds where none were written.
+fn bounded(settings: &Settings) -> crate::model::BackendTimeouts {
+    let mut timeouts = settings.back.timeouts;
+    timeouts.connect_ms = Some(timeouts.connect_ms.unwrap_or(TIMEOUT_CONNECT_MS));
+    let tunnel = timeouts.tunnel_ms.filter(|_| settings.mode == Mode::Tcp);
+    timeouts.server_ms = Some(timeouts.server_ms.or(tunnel).unwrap_or(TIMEOUT_SERVER_MS));
+    timeouts
+}

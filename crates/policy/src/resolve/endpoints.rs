@@ -1,0 +1,252 @@
+//! Listening addresses and servers: hosts become addresses, ranges become lists, numbers are given.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
+
+use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
+
+use super::{Resolver, free};
+use crate::draft::{
+    AddressDraft, BindDraft, Family, HostDraft, InitAddr, ListenDraft, ProxyDraft,
+    ServerAddressDraft, ServerDraft, UnixDraft,
+};
+use crate::model::{Bind, BindAddress, Server, ServerAddress, UnixOwner};
+
+impl Resolver<'_> {
+    /// One bind per address and port, numbered from `first` where no number is written.
+    pub(super) fn binds(&mut self, drafts: &[BindDraft], first: u32) -> Vec<Bind> {
+        let mut taken = HashSet::new();
+        for id in drafts.iter().filter_map(|draft| draft.id.as_ref()) {
+            if !taken.insert(id.value) {
+                let message = format!("another listener of this proxy has the id {}", id.value);
+                self.error(Kind::Invalid, id.span, message, "write a number of its own");
+            }
+        }
+        let mut next = first;
+        let mut binds = Vec::new();
+        for draft in drafts {
+            let mut written = draft.id.as_ref().map(|id| id.value);
+            let unix = self.unix(&draft.unix);
+            for address in self.listen(&draft.addresses) {
+                let number = written.take().unwrap_or_else(|| free(&taken, &mut next));
+                binds.push(Bind {
+                    address,
+                    number,
+                    unix,
+                    ..draft.model.clone()
+                });
+            }
+        }
+        binds
+    }
+
+    fn listen(&mut self, drafts: &[ListenDraft]) -> Vec<BindAddress> {
+        let mut addresses = Vec::new();
+        for draft in drafts {
+            match draft {
+                ListenDraft::Other(address) => addresses.push(address.clone()),
+                ListenDraft::Inet { address, last_port } => {
+                    let Some(first) = self.socket(address) else {
+                        continue;
+                    };
+                    let ports = first.port()..=*last_port;
+                    addresses.extend(
+                        ports.map(|port| BindAddress::Inet(SocketAddr::new(first.ip(), port))),
+                    );
+                }
+            }
+        }
+        addresses
+    }
+
+    fn unix(&mut self, draft: &UnixDraft) -> UnixOwner {
+        let user = draft.user.as_ref().map(|name| ("user", name));
+        let group = draft.group.as_ref().map(|name| ("group", name));
+        let mut numbers = [draft.uid, draft.gid];
+        for (number, named) in numbers.iter_mut().zip([user, group]) {
+            let Some((what, name)) = named else { continue };
+            *number = self.account_number(what, &name.value);
+            if number.is_none() {
+                let message = format!("this machine has no {what} called '{}'", name.value);
+                self.error(
+                    Kind::Environment,
+                    name.span,
+                    message,
+                    &format!("create the {what}, or write a number"),
+                );
+            }
+        }
+        let [user, group] = numbers;
+        UnixOwner {
+            mode: draft.mode,
+            user,
+            group,
+        }
+    }
+
+    /// The address of a host and a port, or nothing when the host has none (which is told).
+    pub(super) fn socket(&mut self, draft: &AddressDraft) -> Option<SocketAddr> {
+        let ip = match &draft.host {
+            HostDraft::Ip(ip) => *ip,
+            HostDraft::Name(host, family) => match self.host(host, *family, Family::Any) {
+                Ok(ip) => ip,
+                Err(complaint) => {
+                    self.unresolved(host, &complaint, draft.span);
+                    return None;
+                }
+            },
+        };
+        Some(SocketAddr::new(ip, draft.port))
+    }
+
+    fn unresolved(&mut self, host: &str, complaint: &str, span: Span) {
+        let message = format!("'{host}' cannot be resolved: {complaint}");
+        self.error(
+            Kind::Environment,
+            span,
+            message,
+            "write an IP address, or make the name known to this machine",
+        );
+    }
+
+    /// An address of a host: of the family asked for, and of the preferred one where there is a choice.
+    fn host(&mut self, host: &str, family: Family, prefer: Family) -> Result<IpAddr, String> {
+        let machine = self.context.machine;
+        let known = self.hosts.entry(host.to_owned());
+        let answer =
+            known.or_insert_with(|| machine.addresses(host).map_err(|error| error.to_string()));
+        let addresses = answer.as_ref().map_err(String::clone)?;
+        let fits = |ip: &&IpAddr, family| match family {
+            Family::Any => true,
+            Family::V4 => ip.is_ipv4(),
+            Family::V6 => ip.is_ipv6(),
+        };
+        let mut usable = addresses.iter().filter(|ip| fits(ip, family));
+        let first = usable
+            .clone()
+            .next()
+            .ok_or("it has no address of the family wanted")?;
+        Ok(*usable.find(|ip| fits(ip, prefer)).unwrap_or(first))
+    }
+
+    pub(super) fn servers(&mut self, proxy: &ProxyDraft) -> Vec<Server> {
+        let mut names = HashSet::new();
+        let mut taken = HashSet::new();
+        for id in proxy.servers.iter().filter_map(|server| server.id.as_ref()) {
+            if !taken.insert(id.value) {
+                let message = format!("another server of '{}' has the id {}", proxy.name, id.value);
+                self.error(Kind::Invalid, id.span, message, "write a number of its own");
+            }
+        }
+        let mut next = 1;
+        let mut servers = Vec::new();
+        for draft in &proxy.servers {
+            let (address, source) = self.server_address(draft);
+            let mut written = draft.id.as_ref().map(|id| id.value);
+            for name in server_names(draft) {
+                if !names.insert(name.clone()) {
+                    self.same_name(proxy, draft, &name);
+                }
+                let number = written.take().unwrap_or_else(|| free(&taken, &mut next));
+                let address = address.clone();
+                servers.push(Server {
+                    name,
+                    number,
+                    address,
+                    source,
+                    ..draft.model.clone()
+                });
+            }
+            self.limits(draft);
+        }
+        servers
+    }
+
+    /// Both servers work, but only one of them can be meant by its name.
+    fn same_name(&mut self, proxy: &ProxyDraft, draft: &ServerDraft, name: &str) {
+        let message = format!("another server of '{}' is called '{name}'", proxy.name);
+        let warning = Diagnostic::warning(Kind::Legacy, draft.name_span, message);
+        let warning =
+            warning.cause("today's HAProxy refuses this, and commands reach only the first");
+        self.report(warning.help("give each server a name of its own"));
+    }
+
+    /// `minconn` only means something below `maxconn`.
+    fn limits(&mut self, draft: &ServerDraft) {
+        if let (Some(low), Some(high)) = (draft.model.minconn, draft.model.maxconn)
+            && low > high
+        {
+            let message =
+                format!("'minconn {low}' is above 'maxconn {high}', so that only 'maxconn' counts");
+            let warning = Diagnostic::warning(Kind::NoEffect, draft.name_span, message);
+            self.report(warning.help("write the lower number behind 'minconn'"));
+        }
+    }
+
+    fn server_address(&mut self, draft: &ServerDraft) -> (ServerAddress, Option<SocketAddr>) {
+        let source = draft.source.as_ref().and_then(|source| self.socket(source));
+        let address = match &draft.address {
+            ServerAddressDraft::None => ServerAddress::Abstract(String::new()),
+            ServerAddressDraft::Other(address) => address.clone(),
+            ServerAddressDraft::Inet {
+                host: HostDraft::Ip(ip),
+                port,
+                ..
+            } => ServerAddress::Inet {
+                ip: *ip,
+                port: *port,
+            },
+            ServerAddressDraft::Inet {
+                host: HostDraft::Name(host, family),
+                port,
+                span,
+            } => match self.first_address(draft, host, *family, *span) {
+                Some(ip) => ServerAddress::Inet { ip, port: *port },
+                None => ServerAddress::Unresolved {
+                    host: host.clone(),
+                    port: *port,
+                },
+            },
+        };
+        (address, source)
+    }
+
+    /// Tries the ways of `init-addr` in their order.
+    fn first_address(
+        &mut self,
+        draft: &ServerDraft,
+        host: &str,
+        family: Family,
+        span: Span,
+    ) -> Option<IpAddr> {
+        let ways: &[InitAddr] = match draft.init_addr.as_slice() {
+            [] => &[InitAddr::Last, InitAddr::Libc],
+            ways => ways,
+        };
+        let mut complaint = "none of the ways of 'init-addr' gave an address".to_owned();
+        for way in ways {
+            match way {
+                InitAddr::Last => {}
+                InitAddr::None => return None,
+                InitAddr::Ip(ip) => return Some(*ip),
+                InitAddr::Libc => match self.host(host, family, draft.prefer) {
+                    Ok(ip) => return Some(ip),
+                    Err(said) => complaint = said,
+                },
+            }
+        }
+        self.unresolved(host, &complaint, span);
+        None
+    }
+}
+
+/// The name of a server, or the names that a template stands for.
+fn server_names(draft: &ServerDraft) -> Vec<String> {
+    let name = &draft.model.name;
+    match draft.template {
+        None => vec![name.clone()],
+        Some((first, last)) => (first..=last)
+            .map(|number| format!("{name}{number}"))
+            .collect(),
+    }
+}
