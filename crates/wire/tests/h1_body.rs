@@ -1,5 +1,7 @@
 //! Bodies: decoded alike however they are cut, refused where two readers could differ.
 
+mod support;
+
 use plimsoll_wire::h1::HeadError;
 use plimsoll_wire::h1::body::{
     BodyError, CHUNK_EXTENSION_BYTES_MAX, ChunkHead, Decoder, TRAILER_BYTES_MAX, chunk_head,
@@ -7,31 +9,7 @@ use plimsoll_wire::h1::body::{
 };
 use plimsoll_wire::head::{Framing, Head};
 use proptest::prelude::*;
-
-/// Decodes `input` in pieces that end at `cuts`; returns the payload and how many bytes belonged to the body.
-fn decode(
-    decoder: &mut Decoder,
-    input: &[u8],
-    cuts: &[usize],
-) -> Result<(Vec<u8>, usize), BodyError> {
-    let (mut payload, mut start) = (Vec::new(), 0);
-    for &end in cuts.iter().chain([&input.len()]) {
-        let mut buffer = input[start..end].to_vec();
-        let decoded = decoder.decode(&mut buffer)?;
-        payload.extend_from_slice(&buffer[decoded.payload]);
-        assert_eq!(decoded.done, decoder.is_done());
-        if decoded.done {
-            return Ok((payload, start + decoded.consumed));
-        }
-        assert_eq!(
-            decoded.consumed,
-            end - start,
-            "bytes are left though the body goes on"
-        );
-        start = end;
-    }
-    Ok((payload, input.len()))
-}
+use support::decode;
 
 fn chunked(input: &str) -> Result<String, BodyError> {
     let mut decoder = Decoder::new(Framing::Chunked);

@@ -1,0 +1,7 @@
+//! A chunked body, on any bytes.
+#![no_main]
+
+#[path = "../../crates/wire/tests/support/mod.rs"]
+mod support;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| support::read_chunks(input));

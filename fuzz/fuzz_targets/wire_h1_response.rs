@@ -1,0 +1,7 @@
+//! Response heads, on any bytes.
+#![no_main]
+
+#[path = "../../crates/wire/tests/support/mod.rs"]
+mod support;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| support::read_h1_response(input));
