@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod account;
+pub mod control;
 mod dispatch;
 mod engine;
 mod exchange;

@@ -159,7 +159,6 @@ counters! {
         Requests: Count "CumReq" "Requests and TCP sessions.",
         PipesUsed: Level "PipesUsed" "Pipes in use for splicing now.",
         BytesOut: Count "TotalBytesOut" "Bytes sent, to clients and servers.",
-        DroppedLogs: Count "DroppedLogs" "Log messages that could not be handed over at once, and so are lost.",
     }
 }
 
@@ -178,7 +177,6 @@ counters! {
         SpareBuffers: Count "spare_buffers" "A buffer was freed because enough were spare.",
         Pipes: Count "pipes" "Bytes were copied because there were no pipes left for splicing.",
         Orders: Count "orders" "An order to a worker had to wait because too many were unread.",
-        LogLine: Count "log_line" "A log message was cut at the target's `len`.",
     }
 }
 
