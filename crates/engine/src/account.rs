@@ -1,40 +1,462 @@
 //! What is counted and logged when something ends.
 
-use plimsoll_policy::model::{BackendId, ServerId};
+use plimsoll_policy::counters::{BackendCounter, FrontendCounter, ServerCounter};
+use plimsoll_policy::log::{
+    self, Endpoint, Load, Moment, Queued, RequestLine, Termination, Timers, WallTime,
+};
+use plimsoll_policy::model::{BackendId, Mode, ServerId};
+use plimsoll_wire::head::{Head, Version};
 
 use crate::dispatch::Dispatch;
 use crate::exchange::{Record, Times};
 use crate::fault::Fault;
 use crate::h1::client::Client;
-use crate::queue::Slot;
 use crate::session::Session;
+use crate::stream::ClientStream as _;
 use crate::tables::Tables;
 use crate::tcp::Report;
 
 pub(crate) fn session_begins(session: &Session) {
     session.worker.session_begins();
+    let frontend = session.tables.counters.frontend(session.frontend);
+    frontend.increment(FrontendCounter::Connections);
+    frontend.increment(FrontendCounter::Sessions);
+    frontend.maximum(
+        FrontendCounter::SessionsMax,
+        u64::from(session.admission.frontend()),
+    );
+    let mode = session.tables.frontend(session.frontend).mode;
+    write(
+        session,
+        Moment::Accept,
+        &Line {
+            mode,
+            ..Line::default()
+        },
+    );
 }
 
 pub(crate) fn session_ends(session: &Session) {
     session.worker.session_ends();
 }
 
-pub(crate) fn attempt_failed(
-    _tables: &Tables,
-    _backend: BackendId,
-    _server: ServerId,
-    _fault: Fault,
-) {
+/// A request or TCP session has been directed to a backend.
+pub(crate) fn backend_entered(tables: &Tables, backend: BackendId) {
+    let counters = tables.counters.backend(backend);
+    counters.raise(BackendCounter::SessionsNow, BackendCounter::SessionsPeak);
+    counters.increment(BackendCounter::Sessions);
 }
 
-pub(crate) fn exchange(_session: &Session, _record: &Record) {}
+/// A server has been chosen and has given a slot.
+pub(crate) fn server_entered(tables: &Tables, backend: BackendId, server: ServerId, current: u32) {
+    tables
+        .counters
+        .backend(backend)
+        .increment(BackendCounter::Balanced);
+    let counters = tables.counters.server(backend, server);
+    counters.increment(ServerCounter::Balanced);
+    counters.increment(ServerCounter::Sessions);
+    counters.maximum(ServerCounter::SessionsMax, u64::from(current));
+}
 
+/// A connection to a server has been taken from the pool, or is about to be opened.
+pub(crate) fn server_connection(
+    tables: &Tables,
+    backend: BackendId,
+    server: ServerId,
+    reused: bool,
+) {
+    let (of_backend, of_server) = match reused {
+        true => (
+            BackendCounter::ConnectionReuses,
+            ServerCounter::ConnectionReuses,
+        ),
+        false => (
+            BackendCounter::ConnectionAttempts,
+            ServerCounter::ConnectionAttempts,
+        ),
+    };
+    tables.counters.backend(backend).increment(of_backend);
+    tables.counters.server(backend, server).increment(of_server);
+}
+
+/// An attempt with a server has failed; another may follow.
+pub(crate) fn attempt_failed(tables: &Tables, backend: BackendId, server: ServerId, fault: Fault) {
+    let counters = tables.counters.server(backend, server);
+    match fault {
+        Fault::ConnectRefused | Fault::ConnectTimeout => {
+            counters.increment(ServerCounter::ConnectionErrors)
+        }
+        fault if fault.is_servers() => counters.increment(ServerCounter::ResponseErrors),
+        _ => {}
+    }
+}
+
+/// An HTTP exchange has ended, with whatever tunnel it left behind.
+pub(crate) fn exchange(session: &Session, record: &Record) {
+    let now_ns = session.worker.reactor.now_ns();
+    let frontend = session.tables.counters.frontend(session.frontend);
+    frontend.increment(FrontendCounter::Requests);
+    frontend.increment(frontend_class(record.status));
+    frontend.add(FrontendCounter::BytesIn, record.received_bytes);
+    frontend.add(FrontendCounter::BytesOut, record.sent_bytes);
+    if let Some(dispatch) = &record.dispatch {
+        count_backend(session, record, dispatch, now_ns);
+    }
+    write_exchange(session, Moment::End, record, now_ns);
+}
+
+/// The head of a response is there: `option logasap` writes its line now.
+pub(crate) fn exchange_answered(session: &Session, record: &Record) {
+    write_exchange(
+        session,
+        Moment::Answer,
+        record,
+        session.worker.reactor.now_ns(),
+    );
+}
+
+fn write_exchange(session: &Session, moment: Moment, record: &Record, now_ns: u64) {
+    let head = &record.request.head;
+    let request = RequestLine {
+        method: head.method(),
+        target: head.target(),
+        version: version(head),
+        bytes_max: session.tables.plane.model.global.tune.log_uri_bytes as usize,
+    };
+    write(
+        session,
+        moment,
+        &Line {
+            mode: Mode::Http,
+            dispatch: record.dispatch.as_ref(),
+            server: record.server,
+            status: record.status,
+            traffic: (record.received_bytes, record.sent_bytes),
+            request: Some(request),
+            termination: record
+                .fault
+                .map_or(Termination::NORMAL, |fault| fault.termination(record.phase)),
+            timers: timers(&record.times, now_ns),
+        },
+    );
+}
+
+fn count_backend(session: &Session, record: &Record, dispatch: &Dispatch, now_ns: u64) {
+    let backend = session.tables.counters.backend(dispatch.backend);
+    leave_backend(session, dispatch, record.fault);
+    backend.increment(BackendCounter::Requests);
+    backend.increment(backend_class(record.status));
+    backend.add(BackendCounter::BytesIn, record.received_bytes);
+    backend.add(BackendCounter::BytesOut, record.sent_bytes);
+    let Some(server) = record.server else { return };
+    let counters = session.tables.counters.server(dispatch.backend, server);
+    counters.increment(ServerCounter::Requests);
+    counters.increment(server_class(record.status));
+    counters.add(ServerCounter::BytesIn, record.received_bytes);
+    counters.add(ServerCounter::BytesOut, record.sent_bytes);
+    let times = &record.times;
+    if times.answered_ns == 0 {
+        return;
+    }
+    let response_ns = times.answered_ns.saturating_sub(times.connected_ns);
+    session
+        .tables
+        .counters
+        .latency(dispatch.backend, server)
+        .record(response_ns / 1_000);
+    for (counter_backend, counter_server, from_ns, to_ns) in [
+        (
+            BackendCounter::QueueTime,
+            ServerCounter::QueueTime,
+            times.received_ns,
+            times.admitted_ns,
+        ),
+        (
+            BackendCounter::ConnectTime,
+            ServerCounter::ConnectTime,
+            times.admitted_ns,
+            times.connected_ns,
+        ),
+        (
+            BackendCounter::ResponseTime,
+            ServerCounter::ResponseTime,
+            times.connected_ns,
+            times.answered_ns,
+        ),
+        (
+            BackendCounter::TotalTime,
+            ServerCounter::TotalTime,
+            times.started_ns,
+            now_ns,
+        ),
+    ] {
+        let ms = elapsed_ms(from_ns, to_ns).unwrap_or(0);
+        backend.average(counter_backend, ms);
+        counters.average(counter_server, ms);
+    }
+}
+
+/// What HTTP exchanges and TCP sessions have in common when they leave a backend.
+fn leave_backend(session: &Session, dispatch: &Dispatch, fault: Option<Fault>) {
+    let backend = session.tables.counters.backend(dispatch.backend);
+    backend.lower(BackendCounter::SessionsNow);
+    backend.add(BackendCounter::Retries, u64::from(dispatch.retries));
+    backend.add(
+        BackendCounter::Redispatches,
+        u64::from(dispatch.redispatched),
+    );
+    match fault {
+        Some(Fault::ClientClosed | Fault::ClientTimeout) => {
+            backend.increment(BackendCounter::ClientAborts)
+        }
+        Some(Fault::ServerClosed) => backend.increment(BackendCounter::ServerAborts),
+        Some(Fault::EmptyResponse | Fault::JunkResponse | Fault::ServerTimeout) => {
+            backend.increment(BackendCounter::ResponseErrors);
+        }
+        Some(Fault::Refused(_) | Fault::RetryStatus(_)) | None => {}
+        Some(_) => backend.increment(BackendCounter::ConnectionErrors),
+    }
+}
+
+/// A TCP session has ended.
 pub(crate) fn tcp(
-    _session: &Session,
-    _dispatch: Option<&Dispatch>,
-    _slot: Option<&Slot>,
-    _report: &Report,
+    session: &Session,
+    dispatch: Option<&Dispatch>,
+    server: Option<ServerId>,
+    report: &Report,
 ) {
+    let (received, sent) = (report.received_bytes, report.sent_bytes);
+    let frontend = session.tables.counters.frontend(session.frontend);
+    frontend.add(FrontendCounter::BytesIn, received);
+    frontend.add(FrontendCounter::BytesOut, sent);
+    if let Some(dispatch) = dispatch {
+        leave_backend(session, dispatch, report.fault);
+        let backend = session.tables.counters.backend(dispatch.backend);
+        backend.add(BackendCounter::BytesIn, received);
+        backend.add(BackendCounter::BytesOut, sent);
+        if let Some(server) = server {
+            let counters = session.tables.counters.server(dispatch.backend, server);
+            counters.add(ServerCounter::BytesIn, received);
+            counters.add(ServerCounter::BytesOut, sent);
+        }
+    }
+    write_tcp(session, Moment::End, dispatch, server, report);
 }
 
-pub(crate) fn bad_request(_session: &Session, _client: &Client, _fault: Fault, _times: Times) {}
+/// The server is connected: `option logasap` writes its line now.
+pub(crate) fn tcp_connected(
+    session: &Session,
+    dispatch: &Dispatch,
+    server: ServerId,
+    report: &Report,
+) {
+    write_tcp(
+        session,
+        Moment::Answer,
+        Some(dispatch),
+        Some(server),
+        report,
+    );
+}
+
+fn write_tcp(
+    session: &Session,
+    moment: Moment,
+    dispatch: Option<&Dispatch>,
+    server: Option<ServerId>,
+    report: &Report,
+) {
+    let times = Times {
+        idle_ns: session.accepted_ns,
+        started_ns: session.accepted_ns,
+        received_ns: session.accepted_ns,
+        admitted_ns: report.admitted_ns,
+        connected_ns: report.connected_ns,
+        answered_ns: 0,
+    };
+    write(
+        session,
+        moment,
+        &Line {
+            mode: Mode::Tcp,
+            dispatch,
+            server,
+            status: 0,
+            traffic: (report.received_bytes, report.sent_bytes),
+            request: None,
+            termination: report
+                .fault
+                .map_or(Termination::NORMAL, |fault| fault.termination(report.phase)),
+            timers: timers(&times, session.worker.reactor.now_ns()),
+        },
+    );
+}
+
+/// A connection ended before (another) request could be read.
+pub(crate) fn bad_request(session: &Session, client: &mut Client, fault: Fault, times: Times) {
+    let frontend = session.tables.counters.frontend(session.frontend);
+    frontend.increment(FrontendCounter::Requests);
+    frontend.increment(FrontendCounter::RequestErrors);
+    frontend.increment(frontend_class(fault.status()));
+    let traffic = client.take_traffic();
+    frontend.add(FrontendCounter::BytesIn, traffic.0);
+    frontend.add(FrontendCounter::BytesOut, traffic.1);
+    write(
+        session,
+        Moment::End,
+        &Line {
+            mode: Mode::Http,
+            dispatch: None,
+            server: None,
+            status: fault.status(),
+            traffic,
+            request: None,
+            termination: fault.termination(crate::fault::Phase::Request),
+            timers: timers(&times, session.worker.reactor.now_ns()),
+        },
+    );
+}
+
+fn frontend_class(status: u16) -> FrontendCounter {
+    match status {
+        100..=199 => FrontendCounter::Responses1xx,
+        200..=299 => FrontendCounter::Responses2xx,
+        300..=399 => FrontendCounter::Responses3xx,
+        400..=499 => FrontendCounter::Responses4xx,
+        500..=599 => FrontendCounter::Responses5xx,
+        _ => FrontendCounter::ResponsesOther,
+    }
+}
+
+fn backend_class(status: u16) -> BackendCounter {
+    match status {
+        100..=199 => BackendCounter::Responses1xx,
+        200..=299 => BackendCounter::Responses2xx,
+        300..=399 => BackendCounter::Responses3xx,
+        400..=499 => BackendCounter::Responses4xx,
+        500..=599 => BackendCounter::Responses5xx,
+        _ => BackendCounter::ResponsesOther,
+    }
+}
+
+fn server_class(status: u16) -> ServerCounter {
+    match status {
+        100..=199 => ServerCounter::Responses1xx,
+        200..=299 => ServerCounter::Responses2xx,
+        300..=399 => ServerCounter::Responses3xx,
+        400..=499 => ServerCounter::Responses4xx,
+        500..=599 => ServerCounter::Responses5xx,
+        _ => ServerCounter::ResponsesOther,
+    }
+}
+
+/// Milliseconds between two moments that have both come.
+fn elapsed_ms(from_ns: u64, to_ns: u64) -> Option<u32> {
+    (from_ns > 0 && to_ns > 0)
+        .then(|| u32::try_from(to_ns.saturating_sub(from_ns) / 1_000_000).unwrap_or(u32::MAX))
+}
+
+fn timers(times: &Times, now_ns: u64) -> Timers {
+    let started_ns = if times.started_ns > 0 {
+        times.started_ns
+    } else {
+        times.idle_ns
+    };
+    Timers {
+        handshake_ms: 0,
+        idle_ms: elapsed_ms(times.idle_ns, started_ns).unwrap_or(0),
+        request_ms: elapsed_ms(times.started_ns, times.received_ns),
+        queue_ms: elapsed_ms(times.received_ns, times.admitted_ns),
+        connect_ms: elapsed_ms(times.admitted_ns, times.connected_ns),
+        response_ms: elapsed_ms(times.connected_ns, times.answered_ns),
+        active_ms: elapsed_ms(started_ns, now_ns).unwrap_or(0),
+    }
+}
+
+fn version(head: &Head) -> &'static [u8] {
+    match head.version {
+        Version::H09 => b"",
+        Version::H10 => b"HTTP/1.0",
+        Version::H11 => b"HTTP/1.1",
+        Version::H2 => b"HTTP/2.0",
+        Version::H3 => b"HTTP/3.0",
+    }
+}
+
+/// What differs between the kinds of log lines.
+#[derive(Default)]
+struct Line<'a> {
+    mode: Mode,
+    dispatch: Option<&'a Dispatch>,
+    server: Option<ServerId>,
+    status: u16,
+    traffic: (u64, u64),
+    request: Option<RequestLine<'a>>,
+    termination: Termination,
+    timers: Timers,
+}
+
+/// Writes a line, if this is the moment at which the frontend's lines are written.
+fn write(session: &Session, moment: Moment, line: &Line<'_>) {
+    let (tables, worker) = (&session.tables, &session.worker);
+    let frontend = tables.frontend(session.frontend);
+    if frontend.log.targets.is_empty() || log::moment(&frontend.log) != moment {
+        return;
+    }
+    let backend = line.dispatch.map(|dispatch| dispatch.backend);
+    let server = backend.zip(line.server);
+    let record = log::Record {
+        mode: line.mode,
+        client: client(session),
+        local: session.local.map_or(Endpoint::Unknown, Endpoint::Inet),
+        frontend: &frontend.name,
+        bind: session.bind_name(),
+        secure: false,
+        backend: backend.map_or(frontend.name.as_str(), |id| {
+            tables.backend(id).name.as_str()
+        }),
+        server: server.map(|(backend, server)| tables.server(backend, server).name.as_str()),
+        accepted: WallTime {
+            unix_s: session.accepted_wall_us / 1_000_000,
+            micros: (session.accepted_wall_us % 1_000_000) as u32,
+        },
+        timers: line.timers,
+        status: (line.status > 0).then_some(line.status),
+        bytes_sent: line.traffic.1,
+        bytes_received: line.traffic.0,
+        request: line.request,
+        request_cookie: None,
+        response_cookie: None,
+        request_captures: &[],
+        response_captures: &[],
+        termination: line.termination,
+        load: Load {
+            process: session.admission.process(),
+            frontend: session.admission.frontend(),
+            backend: backend.map_or(0, |id| tables.backend_sessions(id)),
+            server: server.map_or(0, |(backend, server)| {
+                tables.plane.backend(backend).server(server).load()
+            }),
+        },
+        retries: line.dispatch.map_or(0, |dispatch| dispatch.retries),
+        redispatched: line.dispatch.is_some_and(|dispatch| dispatch.redispatched),
+        queued: line
+            .dispatch
+            .map_or_else(Queued::default, |dispatch| Queued {
+                server: dispatch.queue_position.0,
+                backend: dispatch.queue_position.1,
+            }),
+        partial: moment == Moment::Answer,
+    };
+    worker.log(tables.log_route(session.frontend), &record);
+}
+
+fn client(session: &Session) -> Endpoint {
+    match session.client {
+        Some(address) => Endpoint::Inet(address),
+        None => Endpoint::Unix {
+            bind: session.bind_number(),
+        },
+    }
+}

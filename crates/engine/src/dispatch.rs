@@ -8,6 +8,7 @@ use std::rc::Rc;
 use plimsoll_policy::balance::Pick;
 use plimsoll_policy::model::{BackendId, ServerId};
 
+use crate::account;
 use crate::fault::Fault;
 use crate::queue::{self, Slot};
 use crate::tables::Tables;
@@ -67,6 +68,7 @@ impl Dispatch {
         let acquired = queue::acquire(worker, tables, self.backend, self.pinned, &pick, gone).await;
         let (slot, position) = acquired?;
         self.queue_position = position;
+        account::server_entered(tables, self.backend, slot.server, slot.live().load());
         Ok(slot)
     }
 

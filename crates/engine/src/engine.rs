@@ -1,5 +1,6 @@
 //! Starting and stopping: sockets are opened first, then one thread per worker serves them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -7,22 +8,27 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use plimsoll_policy::model::{Bind, BindAddress, Frontend, FrontendId, Model};
 use plimsoll_policy::plane::Plane;
 use plimsoll_sys::address::Address;
 use plimsoll_sys::listen::{self, ListenOptions};
 
+use crate::control::log::LogSink;
+use crate::counters::Side;
 use crate::gate::Gate;
 use crate::listener::{self, Entrance};
 use crate::orders::{Order, Orders};
-use crate::queue::Queues;
 use crate::reactor::{self, Listener, Reactor};
-use crate::tables::Tables;
+use crate::tables::{Shared, Tables};
 use crate::worker::Worker;
 
 /// How often pools are looked through for connections that nobody needs.
 const HOUSEKEEPING_NS: u64 = 1_000_000_000;
+
+/// How long the end of the process waits for log lines to be written.
+const LOG_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Descriptors kept for listeners, logs, checks and the like.
 const DESCRIPTORS_RESERVED: u64 = 100;
@@ -66,6 +72,8 @@ impl std::error::Error for StartError {}
 pub struct Engine {
     workers: Vec<(Orders, JoinHandle<()>)>,
     stopping: Arc<AtomicBool>,
+    shared: Shared,
+    sink: LogSink,
 }
 
 /// A listening socket with what it leads to.
@@ -80,38 +88,48 @@ impl Engine {
     pub fn start(model: Model, options: Options) -> Result<Self, StartError> {
         let count = worker_count(&model);
         let mut openings = open_all(&model, count)?;
-        let plane = Arc::new(Plane::build(model, None));
-        let queues = Arc::new(Queues::new(&plane));
+        let sink = LogSink::default();
+        let shared = Shared::new(Plane::build(model, None), count, &sink, &options.name);
         let stopping = Arc::new(AtomicBool::new(false));
         let mut workers = Vec::with_capacity(count);
         for (index, openings) in openings.drain(..).enumerate() {
-            let started = start_worker(index, openings, (&plane, &queues), &stopping, &options);
+            let started = start_worker(index, openings, &shared, &stopping);
             match started {
                 Ok(worker) => workers.push(worker),
                 Err(error) => {
-                    Self { workers, stopping }.stop_now();
+                    Self {
+                        workers,
+                        stopping,
+                        shared,
+                        sink,
+                    }
+                    .stop_now();
                     return Err(StartError::Worker(error));
                 }
             }
         }
-        Ok(Self { workers, stopping })
+        Ok(Self {
+            workers,
+            stopping,
+            shared,
+            sink,
+        })
     }
 
     /// Accepts nothing more; what runs may end. [`wait`](Self::wait) returns when it has.
     pub fn stop_gracefully(&self) {
-        self.order(&Order::StopGracefully);
+        self.order(Order::StopGracefully);
     }
 
     /// Ends everything at once.
     pub fn stop_now(&self) {
-        self.order(&Order::StopNow);
+        self.order(Order::StopNow);
     }
 
-    /// Serves new requests by `model`; running ones end as they began.
-    fn order(&self, order: &Order) {
+    fn order(&self, order: Order) {
         self.stopping.store(true, Ordering::SeqCst);
         for (orders, _) in &self.workers {
-            orders.send(order.clone());
+            orders.send(order);
         }
     }
 
@@ -121,6 +139,17 @@ impl Engine {
             // A worker that panicked has already said so.
             let _ = thread.join();
         }
+        self.sink.drain(Instant::now() + LOG_PATIENCE);
+    }
+
+    /// Messages that were not acceptable, by who sent them and by the name of what was wrong.
+    pub fn refusals(&self) -> BTreeMap<(Side, &'static str), u64> {
+        self.shared.counters.refusals()
+    }
+
+    /// Log messages that could not be delivered.
+    pub fn lost_logs(&self) -> u64 {
+        self.sink.lost()
     }
 
     /// Whether every worker has stopped.
@@ -261,25 +290,22 @@ fn display(address: &BindAddress) -> String {
 fn start_worker(
     index: usize,
     openings: Vec<Opening>,
-    (plane, queues): (&Arc<Plane>, &Arc<Queues>),
+    shared: &Shared,
     stopping: &Arc<AtomicBool>,
-    _options: &Options,
 ) -> io::Result<(Orders, JoinHandle<()>)> {
-    let (plane, queues, stopping) = (Arc::clone(plane), Arc::clone(queues), Arc::clone(stopping));
+    let (shared, stopping) = (shared.clone(), Arc::clone(stopping));
     let (ready, started) = mpsc::channel();
     let thread = thread::Builder::new()
         .name(format!("worker-{index}"))
-        .spawn(
-            move || match prepare(index, openings, (plane, queues), stopping) {
-                Ok((worker, orders)) => {
-                    let _ = ready.send(Ok(orders));
-                    serve(&worker);
-                }
-                Err(error) => {
-                    let _ = ready.send(Err(error));
-                }
-            },
-        )?;
+        .spawn(move || match prepare(index, openings, shared, stopping) {
+            Ok((worker, orders)) => {
+                let _ = ready.send(Ok(orders));
+                serve(&worker);
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error));
+            }
+        })?;
     let orders = started
         .recv()
         .map_err(|_| io::Error::other("the worker died at once"))??;
@@ -289,10 +315,10 @@ fn start_worker(
 fn prepare(
     index: usize,
     openings: Vec<Opening>,
-    (plane, queues): (Arc<Plane>, Arc<Queues>),
+    shared: Shared,
     stopping: Arc<AtomicBool>,
 ) -> io::Result<(Rc<Worker>, Orders)> {
-    let tune = &plane.model.global.tune;
+    let tune = &shared.plane.model.global.tune;
     let reactor = Reactor::new(reactor::Options {
         events_per_turn: tune.max_events as usize,
         accepts_per_turn: tune.max_accept,
@@ -300,13 +326,7 @@ fn prepare(
     })?;
     let orders = Orders::new(reactor.mailbox());
     let seed = plimsoll_sys::clock::wall_ns() ^ (index as u64) << 56;
-    let worker = Worker::new(
-        reactor,
-        index,
-        Rc::new(Tables::new(plane, queues)),
-        seed,
-        stopping,
-    );
+    let worker = Worker::new(reactor, Rc::new(Tables::new(shared, index)), seed, stopping);
     let mut listeners = Vec::new();
     for Opening {
         socket,
@@ -349,7 +369,6 @@ fn prepare(
 
 fn obey(worker: &Rc<Worker>, order: Order, listeners: &mut Vec<reactor::TaskId>) {
     match order {
-        Order::Adopt(plane, queues) => worker.adopt(Rc::new(Tables::new(plane, queues))),
         Order::StopGracefully => {
             listeners
                 .drain(..)

@@ -79,8 +79,9 @@ pub(crate) struct Record {
     pub(crate) server: Option<ServerId>,
     /// The status the client saw; 0: none.
     pub(crate) status: u16,
-    pub(crate) uploaded_bytes: u64,
-    pub(crate) downloaded_bytes: u64,
+    /// Bytes received from the client and sent to it, heads included.
+    pub(crate) received_bytes: u64,
+    pub(crate) sent_bytes: u64,
     pub(crate) fault: Option<Fault>,
 }
 
@@ -141,6 +142,7 @@ impl Exchange<'_> {
         self.prepare_request(backend);
         let answer = self.obtain_answer(client, backend).await?;
         self.record.status = self.response.status;
+        account::exchange_answered(self.session, &self.record);
         if self.response.status == 101 || self.is_connect_granted() {
             return self.upgrade(client, answer, backend).await;
         }
@@ -166,6 +168,7 @@ impl Exchange<'_> {
             .frontend(self.session.frontend)
             .default_backend
             .ok_or(Fault::NoServer)?;
+        account::backend_entered(&self.tables, backend);
         self.record.dispatch = Some(Dispatch::new(backend));
         Ok(backend)
     }
@@ -346,6 +349,7 @@ impl Exchange<'_> {
         backend: BackendId,
     ) -> Result<(Scratch, Piece), Fault> {
         connection.uses += 1;
+        account::server_connection(&self.tables, backend, connection.server, connection.reused);
         connection.stream.persistent = self.persistence(backend) == ConnectionMode::KeepAlive
             && self
                 .tables
@@ -378,7 +382,6 @@ impl Exchange<'_> {
                 answered => break answered,
             }
         };
-        self.record.uploaded_bytes += relay.uploaded_bytes;
         self.upload_begun |= relay.upload_begun;
         self.record.times.answered_ns = self.worker.reactor.now_ns();
         answered
@@ -411,7 +414,6 @@ impl Exchange<'_> {
         if self.persistence(connection.backend) == ConnectionMode::Close {
             client.close_after();
         }
-        self.record.downloaded_bytes += piece.range.len() as u64;
         let end = End::of(&piece);
         client
             .respond(
@@ -434,10 +436,7 @@ impl Exchange<'_> {
             upload_done,
             patience,
         );
-        let relayed = poll_fn(|_| relay.poll_bodies(&mut done)).await;
-        self.record.uploaded_bytes += relay.uploaded_bytes;
-        self.record.downloaded_bytes += relay.downloaded_bytes;
-        relayed
+        poll_fn(|_| relay.poll_bodies(&mut done)).await
     }
 
     /// RFC 9110 section 9.3.6: a successful answer to CONNECT turns the connection into a tunnel.
@@ -476,6 +475,7 @@ impl Exchange<'_> {
         }
         let (transport, mut carry) = answer.connection.stream.into_parts();
         carry.extend_from_slice(&answer.scratch[answer.piece.range]);
+        (self.record.received_bytes, self.record.sent_bytes) = client.take_traffic();
         let (slot, record) = (answer.slot, std::mem::take(&mut self.record));
         Ok(Outcome::Tunnel(Box::new(Upgrade {
             transport,
@@ -540,6 +540,7 @@ impl Exchange<'_> {
                 self.answer_fault(client, fault).await
             }
         };
+        (self.record.received_bytes, self.record.sent_bytes) = client.take_traffic();
         account::exchange(self.session, &self.record);
         let Request { head, early, .. } = self.record.request;
         self.worker.give_head(head);
@@ -562,7 +563,6 @@ impl Exchange<'_> {
             || matches!(fault, Fault::Refused(_) | Fault::ClientTimeout);
         let mut out = Vec::new();
         let close = reply::error(fault.status(), files, close, &mut out);
-        self.record.downloaded_bytes += out.len() as u64;
         if client.reply(&out).is_err() || close {
             Outcome::Close
         } else {

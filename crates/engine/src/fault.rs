@@ -1,6 +1,7 @@
 //! What can go wrong with an exchange, and what follows: the answer a client sees, whether another attempt may be
 //! made, and HAProxy's two letters of termination state. This is the only place where these three meet.
 
+use plimsoll_policy::log::{self, Cause, Termination};
 use plimsoll_policy::model::RetryOn;
 
 use crate::stream::StreamError;
@@ -100,29 +101,28 @@ impl Fault {
         }
     }
 
-    /// The two letters of the log's termination state (HAProxy's manual, section 8.5).
-    pub(crate) fn termination(self, phase: Phase) -> [u8; 2] {
+    /// The log's termination state (HAProxy's manual, section 8.5).
+    pub(crate) fn termination(self, phase: Phase) -> Termination {
         let cause = match self {
-            Self::Refused(400..=499) if phase == Phase::Request => b'C',
-            Self::Refused(_) => b'P',
-            Self::ClientClosed => b'C',
-            Self::ClientTimeout => b'c',
-            Self::NoServer | Self::QueueFull => b'S',
-            Self::QueueTimeout | Self::ConnectTimeout | Self::ServerTimeout => b's',
-            Self::Exhausted => b'R',
-            Self::ConnectRefused | Self::EmptyResponse | Self::ServerClosed => b'S',
-            Self::JunkResponse => b'P',
-            Self::RetryStatus(_) => b'-',
+            Self::Refused(_) if phase == Phase::Request => Cause::ClientAborted,
+            Self::Refused(_) | Self::JunkResponse => Cause::Proxy,
+            Self::ClientClosed => Cause::ClientAborted,
+            Self::ClientTimeout => Cause::ClientTimeout,
+            Self::NoServer | Self::QueueFull => Cause::ServerAborted,
+            Self::QueueTimeout | Self::ConnectTimeout | Self::ServerTimeout => Cause::ServerTimeout,
+            Self::Exhausted => Cause::Resource,
+            Self::ConnectRefused | Self::EmptyResponse | Self::ServerClosed => Cause::ServerAborted,
+            Self::RetryStatus(_) => Cause::Normal,
         };
         let phase = match (self, phase) {
             // Finding no server is seen while connecting, whenever it is found out.
-            (Self::NoServer | Self::QueueFull, _) | (_, Phase::Connect) => b'C',
-            (_, Phase::Request) => b'R',
-            (_, Phase::Queue) => b'Q',
-            (_, Phase::Headers) => b'H',
-            (_, Phase::Data) => b'D',
+            (Self::NoServer | Self::QueueFull, _) | (_, Phase::Connect) => log::Phase::Connect,
+            (_, Phase::Request) => log::Phase::Request,
+            (_, Phase::Queue) => log::Phase::Queue,
+            (_, Phase::Headers) => log::Phase::Headers,
+            (_, Phase::Data) => log::Phase::Data,
         };
-        [cause, phase]
+        Termination::new(cause, phase)
     }
 
     /// Whether the fault lies with the server, for its counters and health.
@@ -159,7 +159,7 @@ mod tests {
             (Fault::Refused(400), Phase::Request, b"CR", 400),
         ] {
             assert_eq!(
-                (fault.termination(phase), fault.status()),
+                (fault.termination(phase).letters(), fault.status()),
                 (*letters, status),
                 "{fault:?} {phase:?}"
             );

@@ -10,7 +10,7 @@ use std::task::Waker;
 #[derive(Debug)]
 pub(crate) struct Gate {
     passed: AtomicU32,
-    limit: AtomicU32,
+    limit: u32,
     /// Somebody stands in `waiting`: looked at whenever a connection ends, which is why it is not the list itself.
     crowded: AtomicBool,
     waiting: Mutex<Vec<Waker>>,
@@ -20,7 +20,7 @@ impl Gate {
     pub(crate) fn new(limit: u32) -> Self {
         Self {
             passed: AtomicU32::new(0),
-            limit: AtomicU32::new(limit),
+            limit,
             crowded: AtomicBool::new(false),
             waiting: Mutex::default(),
         }
@@ -28,12 +28,6 @@ impl Gate {
 
     pub(crate) fn passed(&self) -> u32 {
         self.passed.load(Ordering::Relaxed)
-    }
-
-    /// Changes the limit; those who wait look again.
-    pub(crate) fn set_limit(&self, limit: u32) {
-        self.limit.store(limit, Ordering::SeqCst);
-        self.wake();
     }
 
     /// Lets one connection through, or remembers whom to wake when that may succeed.
@@ -51,10 +45,9 @@ impl Gate {
     }
 
     fn try_pass(self: &Arc<Self>) -> Option<Pass> {
-        let limit = self.limit.load(Ordering::SeqCst);
         self.passed
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |passed| {
-                (passed < limit).then_some(passed + 1)
+                (passed < self.limit).then_some(passed + 1)
             })
             .ok()
             .map(|_| Pass(Arc::clone(self)))
@@ -72,6 +65,13 @@ impl Gate {
 /// One connection's place; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Pass(Arc<Gate>);
+
+impl Pass {
+    /// How many hold a place now.
+    pub(crate) fn passed(&self) -> u32 {
+        self.0.passed()
+    }
+}
 
 impl Drop for Pass {
     fn drop(&mut self) {

@@ -9,6 +9,7 @@
 
 mod account;
 pub mod control;
+mod counters;
 mod dispatch;
 mod engine;
 mod exchange;
@@ -31,4 +32,5 @@ mod tunnel;
 mod upgrade;
 mod worker;
 
+pub use counters::Side;
 pub use engine::{Engine, Options, StartError};

@@ -24,7 +24,19 @@ pub(crate) struct Entrance {
 
 /// A connection's places under the limits; given back when dropped.
 pub(crate) struct Admission {
-    _passes: [Pass; 2],
+    passes: [Pass; 2],
+}
+
+impl Admission {
+    /// Client connections now open in the process.
+    pub(crate) fn process(&self) -> u32 {
+        self.passes[0].passed()
+    }
+
+    /// Client connections now open to the frontend.
+    pub(crate) fn frontend(&self) -> u32 {
+        self.passes[1].passed()
+    }
 }
 
 /// Accepts until the listening socket fails; a worker that stops drops this task.
@@ -43,7 +55,7 @@ pub(crate) async fn run(worker: Rc<Worker>, listener: Listener, entrance: Entran
 async fn admit(worker: &Worker, entrance: &Entrance) -> Admission {
     let [process, frontend] = &entrance.gates;
     Admission {
-        _passes: [pass(worker, process).await, pass(worker, frontend).await],
+        passes: [pass(worker, process).await, pass(worker, frontend).await],
     }
 }
 
@@ -80,7 +92,7 @@ fn greet(
         accepted_wall_us: worker.reactor.wall_ns() / 1_000,
         requests: 0,
         own: None,
-        _admission: admission,
+        admission,
         tables,
     }
 }

@@ -3,19 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use plimsoll_policy::plane::Plane;
-
-use crate::queue::Queues;
 use crate::reactor::Mailbox;
 
 /// Orders waiting for one worker; more than this means that it has not turned for a long time.
 pub(crate) const ORDERS_MAX: usize = 1_024;
 
 /// A change, obeyed between two turns.
-#[derive(Clone)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Order {
-    /// Serve what begins from now on by this plane.
-    Adopt(Arc<Plane>, Arc<Queues>),
     /// Accept nothing more, let what runs end, then stop.
     StopGracefully,
     /// Drop everything and stop.

@@ -63,7 +63,7 @@ pub(crate) async fn open(
     let options = ConnectOptions {
         source: model
             .source
-            .or(tables.backend(backend).source)
+            .or_else(|| tables.backend(backend).source)
             .map(Address::Inet),
         ..tables.connect_options()
     };
@@ -110,6 +110,10 @@ fn address_of(address: &ServerAddress, client_port: u16) -> Option<Address> {
 /// The idle connections of one worker to one server.
 #[derive(Default)]
 pub(crate) struct Pool {
+    #[expect(
+        clippy::vec_box,
+        reason = "connections move between pools and exchanges, and are large"
+    )]
     idle: RefCell<Vec<Box<Connection>>>,
     /// The fewest that lay idle since the last purge: so many were not needed.
     spare: Cell<usize>,

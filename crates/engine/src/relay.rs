@@ -8,6 +8,7 @@ use std::task::{Poll, ready};
 
 use plimsoll_wire::head::Head;
 
+use crate::counters::Side;
 use crate::fault::Fault;
 use crate::reactor::Scratch;
 use crate::stream::{ClientStream, End, Piece, ServerStream, StreamError};
@@ -34,8 +35,6 @@ pub(crate) struct Relay<'a, C, S> {
     pub(crate) upload_done: bool,
     /// Part of the body has been taken from the client here.
     pub(crate) upload_begun: bool,
-    pub(crate) uploaded_bytes: u64,
-    pub(crate) downloaded_bytes: u64,
 }
 
 impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
@@ -55,8 +54,6 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             patience,
             upload_done,
             upload_begun: false,
-            uploaded_bytes: 0,
-            downloaded_bytes: 0,
         }
     }
 
@@ -68,7 +65,7 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
         match self.server.poll_response(head, &mut scratch) {
             Poll::Ready(Ok(piece)) => return Poll::Ready(Ok((scratch, piece))),
             Poll::Ready(Err(error)) => {
-                return Poll::Ready(Err(Fault::of_server(&error, self.server.answered())));
+                return Poll::Ready(Err(self.server_fault(&error)));
             }
             Poll::Pending => {}
         }
@@ -105,23 +102,21 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
 
     fn poll_upload(&mut self) -> Poll<Result<(), Fault>> {
         for _ in 0..PIECES_PER_TURN {
-            ready!(self.server.poll_flush())
-                .map_err(|error| Fault::of_server(&error, self.server.answered()))?;
+            ready!(self.server.poll_flush()).map_err(|error| self.server_fault(&error))?;
             if self.upload_done {
                 return Poll::Ready(Ok(()));
             }
             let mut scratch = self.worker.reactor.scratch();
             let piece = ready!(self.client.poll_body(&mut scratch))
-                .map_err(|error| Fault::of_client(&error))?;
+                .map_err(|error| self.client_fault(&error))?;
             self.upload_begun = true;
             self.upload_done = piece.last;
-            self.uploaded_bytes += piece.range.len() as u64;
             self.client_deadline_ns = self.worker.deadline(self.patience.client_ms);
             self.server_deadline_ns = self.worker.deadline(self.patience.server_ms);
             let end = End::of(&piece);
             self.server
                 .send(&scratch[piece.range], end, self.client.request_trailers())
-                .map_err(|error| Fault::of_server(&error, self.server.answered()))?;
+                .map_err(|error| self.server_fault(&error))?;
         }
         self.worker.reactor.wake(self.worker.reactor.current());
         Poll::Pending
@@ -129,21 +124,20 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
 
     fn poll_download(&mut self, done: &mut bool) -> Poll<Result<(), Fault>> {
         for _ in 0..PIECES_PER_TURN {
-            ready!(self.client.poll_flush()).map_err(|error| Fault::of_client(&error))?;
+            ready!(self.client.poll_flush()).map_err(|error| self.client_fault(&error))?;
             if *done {
                 return Poll::Ready(Ok(()));
             }
             let mut scratch = self.worker.reactor.scratch();
             let piece = ready!(self.server.poll_body(&mut scratch))
-                .map_err(|error| Fault::of_server(&error, true))?;
+                .map_err(|error| self.server_fault(&error))?;
             *done = piece.last;
-            self.downloaded_bytes += piece.range.len() as u64;
             self.client_deadline_ns = self.worker.deadline(self.patience.client_ms);
             self.server_deadline_ns = self.worker.deadline(self.patience.server_ms);
             let end = End::of(&piece);
             self.client
                 .send(&scratch[piece.range], end, self.server.response_trailers())
-                .map_err(|error| Fault::of_client(&error))?;
+                .map_err(|error| self.client_fault(&error))?;
         }
         self.worker.reactor.wake(self.worker.reactor.current());
         Poll::Pending
@@ -161,6 +155,20 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
         } else {
             self.wait(self.client_deadline_ns, Fault::ClientTimeout)
         }
+    }
+
+    fn client_fault(&self, error: &StreamError) -> Fault {
+        if let Some(name) = error.refusal() {
+            self.worker.tables().counters.refuse(Side::Client, name);
+        }
+        Fault::of_client(error)
+    }
+
+    fn server_fault(&self, error: &StreamError) -> Fault {
+        if let Some(name) = error.refusal() {
+            self.worker.tables().counters.refuse(Side::Server, name);
+        }
+        Fault::of_server(error, self.server.answered())
     }
 
     fn wait<T>(&self, deadline_ns: u64, fault: Fault) -> Poll<Result<T, Fault>> {

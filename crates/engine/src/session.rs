@@ -6,8 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::task::{Poll, ready};
 
-use plimsoll_policy::model::{BackendId, FrontendId, Mode, ServerId};
+use plimsoll_policy::model::{BackendId, Bind, FrontendId, Mode, ServerId};
 
+use crate::counters::Side;
 use crate::exchange::{self, Outcome, Request, Times};
 use crate::fault::Fault;
 use crate::h1;
@@ -44,10 +45,25 @@ pub(crate) struct Session {
     /// A server connection that belongs to this session alone (`http-reuse never`, authenticated connections).
     pub(crate) own: Option<Box<Connection>>,
     /// Holds the connection's place under `maxconn`; gives it back when the session ends.
-    pub(crate) _admission: Admission,
+    pub(crate) admission: Admission,
 }
 
 impl Session {
+    fn bind(&self) -> Option<&Bind> {
+        self.tables.frontend(self.frontend).binds.get(self.bind)
+    }
+
+    /// The name of the bind the client came through, or its number.
+    pub(crate) fn bind_name(&self) -> &str {
+        self.bind()
+            .and_then(|bind| bind.name.as_deref())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn bind_number(&self) -> u32 {
+        self.bind().map_or(0, |bind| bind.number)
+    }
+
     /// The port the client connected to, for servers that have none of their own; 0 when nobody asks for it.
     pub(crate) fn local_port(&self) -> u16 {
         self.local.map_or(0, |address| address.port())
@@ -204,7 +220,10 @@ async fn refuse(session: &mut Session, mut client: h1::client::Client, end: NoMo
     let silent = session.requests == 0 && client.bytes_in == 0;
     let fault = match end {
         NoMore::Quietly => return,
-        NoMore::Client(NoRequest::Refused(error)) => Fault::Refused(error.status()),
+        NoMore::Client(NoRequest::Refused(error)) => {
+            session.tables.counters.refuse(Side::Client, error.name());
+            Fault::Refused(error.status())
+        }
         NoMore::Client(NoRequest::Closed { .. } | NoRequest::Reset) => Fault::ClientClosed,
         NoMore::Timeout => Fault::ClientTimeout,
     };
@@ -216,7 +235,7 @@ async fn refuse(session: &mut Session, mut client: h1::client::Client, end: NoMo
     {
         return;
     }
-    account::bad_request(session, &client, fault, times);
+    account::bad_request(session, &mut client, fault, times);
     if fault.status() != 0 {
         let mut out = Vec::new();
         let files = session.tables.error_files(session.frontend, None);

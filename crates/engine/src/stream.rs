@@ -37,6 +37,18 @@ pub(crate) enum StreamError {
     TooLarge,
 }
 
+impl StreamError {
+    /// What was wrong with the bytes, when that is what was wrong.
+    pub(crate) fn refusal(&self) -> Option<&'static str> {
+        match self {
+            Self::Body(error) => Some(error.name()),
+            Self::Response(error) => Some(error.name()),
+            Self::TooLarge => Some("too_large"),
+            Self::Closed | Self::Reset => None,
+        }
+    }
+}
+
 impl From<std::io::Error> for StreamError {
     fn from(_: std::io::Error) -> Self {
         Self::Reset
@@ -110,6 +122,9 @@ pub(crate) trait ClientStream {
 
     /// Answers with a ready-made HTTP/1 response of our own, whole.
     fn reply(&mut self, response: &[u8]) -> Result<(), StreamError>;
+
+    /// Bytes received from and sent to the client since the last call.
+    fn take_traffic(&mut self) -> (u64, u64);
 
     /// Says so in the coming response when the client's connection is not to be used again.
     fn close_after(&mut self);

@@ -4,6 +4,7 @@ use std::cell::{Ref, RefCell};
 use std::sync::Arc;
 
 use plimsoll_policy::balance::Pick;
+use plimsoll_policy::counters::BackendCounter;
 use plimsoll_policy::model::{
     Backend, BackendId, ErrorFile, Frontend, FrontendId, Server, ServerAddress, ServerId,
     ServerPort,
@@ -12,12 +13,45 @@ use plimsoll_policy::plane::{Arrangement, Plane};
 use plimsoll_sys::ConnectOptions;
 use plimsoll_wire::h1::Limits;
 
+use crate::control::log::{self, LogRoute, LogSink};
+use crate::counters::{AllCounters, Counters};
 use crate::pool::{IDLE_PER_SERVER_MAX, Pool};
 use crate::queue::Queues;
+
+/// What all workers of one plane share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) plane: Arc<Plane>,
+    pub(crate) queues: Arc<Queues>,
+    pub(crate) counters: AllCounters,
+    /// Where each frontend's lines go.
+    routes: Arc<[LogRoute]>,
+}
+
+impl Shared {
+    /// `program` is the name in log lines where no `log-tag` is set.
+    pub(crate) fn new(plane: Plane, workers: usize, sink: &LogSink, program: &str) -> Self {
+        let global = &plane.model.global;
+        let route = |frontend: &Frontend| {
+            let who = log::identity(global, &frontend.log, program);
+            sink.route(&frontend.log, frontend.ignore_empty_connections, &who)
+        };
+        Self {
+            routes: plane.model.frontends.iter().map(route).collect(),
+            queues: Arc::new(Queues::new(&plane)),
+            counters: AllCounters::new(&plane.model, workers),
+            plane: Arc::new(plane),
+        }
+    }
+}
 
 pub(crate) struct Tables {
     pub(crate) plane: Arc<Plane>,
     pub(crate) queues: Arc<Queues>,
+    /// What this worker counts.
+    pub(crate) counters: Arc<Counters>,
+    all_counters: AllCounters,
+    routes: Arc<[LogRoute]>,
     backends: Vec<BackendTable>,
     wants_local_address: bool,
 }
@@ -31,7 +65,14 @@ struct BackendTable {
 }
 
 impl Tables {
-    pub(crate) fn new(plane: Arc<Plane>, queues: Arc<Queues>) -> Self {
+    pub(crate) fn new(shared: Shared, worker: usize) -> Self {
+        let Shared {
+            plane,
+            queues,
+            counters: all_counters,
+            routes,
+        } = shared;
+        let counters = Arc::clone(all_counters.of_worker(worker));
         let mut next_tag = 0;
         let backends = plane
             .model
@@ -67,6 +108,9 @@ impl Tables {
         Self {
             plane,
             queues,
+            counters,
+            all_counters,
+            routes,
             backends,
             wants_local_address,
         }
@@ -113,6 +157,17 @@ impl Tables {
         servers
             .zip(&self.backends)
             .flat_map(|(servers, table)| servers.iter().zip(&table.pools))
+    }
+
+    /// Where a frontend's log lines go.
+    pub(crate) fn log_route(&self, frontend: FrontendId) -> &LogRoute {
+        &self.routes[frontend.0 as usize]
+    }
+
+    /// Exchanges and tunnels now in a backend, over all workers.
+    pub(crate) fn backend_sessions(&self, backend: BackendId) -> u32 {
+        self.all_counters
+            .backend(backend, BackendCounter::SessionsNow) as u32
     }
 
     /// Most idle connections this worker keeps to a server.

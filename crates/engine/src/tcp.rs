@@ -19,8 +19,8 @@ pub(crate) struct Report {
     pub(crate) phase: Phase,
     pub(crate) admitted_ns: u64,
     pub(crate) connected_ns: u64,
-    pub(crate) uploaded_bytes: u64,
-    pub(crate) downloaded_bytes: u64,
+    pub(crate) received_bytes: u64,
+    pub(crate) sent_bytes: u64,
     pub(crate) fault: Option<Fault>,
 }
 
@@ -31,12 +31,14 @@ pub(crate) async fn serve(session: &mut Session, client: Transport) {
         report.fault = Some(Fault::NoServer);
         return account::tcp(session, None, None, &report);
     };
+    account::backend_entered(&session.tables, backend);
     let mut dispatch = Dispatch::new(backend);
     let mut client = Side::new(client);
     match reach_server(session, &mut dispatch, &mut client, &mut report).await {
         Ok((server, slot)) => {
+            account::tcp_connected(session, &dispatch, slot.server, &report);
             relay(session, backend, &mut client, server, &mut report).await;
-            account::tcp(session, Some(&dispatch), Some(&slot), &report);
+            account::tcp(session, Some(&dispatch), Some(slot.server), &report);
         }
         Err(fault) => {
             report.fault = Some(fault);
@@ -66,6 +68,7 @@ async fn reach_server(
             .await?;
         report.admitted_ns = worker.reactor.now_ns();
         report.phase = Phase::Connect;
+        account::server_connection(&tables, dispatch.backend, slot.server, false);
         let ids = (dispatch.backend, slot.server);
         match pool::open(&worker, &tables, ids, session.local_port()).await {
             Ok(transport) => {
@@ -74,6 +77,7 @@ async fn reach_server(
             }
             Err(fault) => {
                 let failed = slot.server;
+                account::attempt_failed(&tables, dispatch.backend, failed, fault);
                 drop(slot);
                 dispatch
                     .retry(&worker, &tables, failed, fault, true)
@@ -94,8 +98,8 @@ async fn relay(
     let mut server = Side::new(server);
     let patience = patience(session, backend);
     let ended = tunnel::run(&session.worker, client, &mut server, [&[], &[]], patience).await;
-    report.uploaded_bytes = client.received_bytes;
-    report.downloaded_bytes = server.received_bytes;
+    report.received_bytes = client.received_bytes;
+    report.sent_bytes = server.received_bytes;
     report.fault = fault(ended);
 }
 

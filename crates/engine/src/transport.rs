@@ -67,12 +67,6 @@ impl Transport {
             Self::Plain(socket) => socket,
         }
     }
-
-    pub(crate) fn into_socket(self) -> Socket {
-        match self {
-            Self::Plain(socket) => socket,
-        }
-    }
 }
 
 /// What the kernel has not taken yet. Empty, and without memory, unless the peer reads slowly.

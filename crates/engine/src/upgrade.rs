@@ -15,8 +15,8 @@ pub(crate) async fn run(session: &mut Session, client: Client, upgrade: Upgrade)
     let carry = [from_client.as_slice(), upgrade.carry.as_slice()];
     let ended = tunnel::run(&session.worker, &mut client, &mut server, carry, patience).await;
     let mut record = upgrade.record;
-    record.uploaded_bytes += client.received_bytes;
-    record.downloaded_bytes += server.received_bytes;
+    record.received_bytes += client.received_bytes;
+    record.sent_bytes += server.received_bytes;
     record.fault = tcp::fault(ended);
     account::exchange(session, &record);
     drop(upgrade.slot);

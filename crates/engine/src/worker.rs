@@ -6,8 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use plimsoll_policy::log::{Record, WallTime};
 use plimsoll_wire::head::Head;
 
+use crate::control::log::{LogRoute, LogWriter};
 use crate::reactor::Reactor;
 use crate::tables::Tables;
 
@@ -18,18 +20,19 @@ const SPARE_MAX: usize = 1_024;
 const SPARE_BYTES_MAX: usize = 16_384;
 
 const NS_PER_MS: u64 = 1_000_000;
+const NS_PER_S: u64 = 1_000_000_000;
 
 /// A deadline that never comes.
 pub(crate) const NEVER_NS: u64 = u64::MAX;
 
 pub(crate) struct Worker {
     pub(crate) reactor: Reactor,
-    pub(crate) index: usize,
-    tables: RefCell<Rc<Tables>>,
+    tables: Rc<Tables>,
     heads: RefCell<Vec<Head>>,
     buffers: RefCell<Vec<Vec<u8>>>,
     outs: RefCell<Vec<Vec<u8>>>,
     random: Cell<u64>,
+    writer: RefCell<LogWriter>,
     stopping: Arc<AtomicBool>,
     /// Client connections now open.
     sessions: Cell<usize>,
@@ -40,19 +43,18 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(
         reactor: Reactor,
-        index: usize,
         tables: Rc<Tables>,
         seed: u64,
         stopping: Arc<AtomicBool>,
     ) -> Rc<Self> {
         Rc::new(Self {
             reactor,
-            index,
-            tables: RefCell::new(tables),
+            tables,
             heads: RefCell::default(),
             buffers: RefCell::default(),
             outs: RefCell::default(),
             random: Cell::new(seed | 1),
+            writer: RefCell::default(),
             stopping,
             sessions: Cell::new(0),
             draining: Cell::new(false),
@@ -61,14 +63,10 @@ impl Worker {
 
     /// The tables of this moment; whoever takes them works with them to its end.
     pub(crate) fn tables(&self) -> Rc<Tables> {
-        self.tables.borrow().clone()
+        Rc::clone(&self.tables)
     }
 
-    /// Everything that begins from now on uses `tables`.
-    pub(crate) fn adopt(&self, tables: Rc<Tables>) {
-        *self.tables.borrow_mut() = tables;
-    }
-
+    /// Whether connections are to end at their next rest.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }
@@ -96,7 +94,7 @@ impl Worker {
 
     /// Whether tunnels may be moved into the kernel.
     pub(crate) fn may_splice(&self) -> bool {
-        self.tables.borrow().plane.model.global.tune.splice
+        self.tables.plane.model.global.tune.splice
     }
 
     /// The moment `after_ms` from now; `None` never comes.
@@ -118,6 +116,16 @@ impl Worker {
         x ^= x << 17;
         self.random.set(x);
         x.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// Writes the line of a session or an exchange, where `route` asks for one.
+    pub(crate) fn log(&self, route: &LogRoute, record: &Record<'_>) {
+        let wall_ns = self.reactor.wall_ns();
+        let now = WallTime {
+            unix_s: wall_ns / NS_PER_S,
+            micros: (wall_ns % NS_PER_S / 1_000) as u32,
+        };
+        self.writer.borrow_mut().traffic(route, record, now);
     }
 
     pub(crate) fn take_head(&self) -> Head {

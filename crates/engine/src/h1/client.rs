@@ -302,6 +302,13 @@ impl ClientStream for Client {
         Ok(self.outbox.write_one(&mut self.transport, bytes)?)
     }
 
+    fn take_traffic(&mut self) -> (u64, u64) {
+        (
+            std::mem::take(&mut self.bytes_in),
+            std::mem::take(&mut self.bytes_out),
+        )
+    }
+
     fn close_after(&mut self) {
         self.keep_alive = false;
     }

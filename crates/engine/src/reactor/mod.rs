@@ -273,6 +273,13 @@ impl Reactor {
         }
     }
 
+    /// Drops every task and every hook. What is left of the reactor goes with its last handle.
+    pub fn close(&self) {
+        self.cancel_all();
+        drop(self.core.turn_hooks.take());
+        drop(self.core.mail_hooks.take());
+    }
+
     /// Monotonic time, in nanoseconds, read once per turn.
     #[inline]
     #[must_use]
