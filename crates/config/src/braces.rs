@@ -253,10 +253,11 @@ impl Parser<'_> {
 
     /// Ends the statement being read. A block that follows always finds a statement to belong to.
     fn flush(&mut self, block: Option<Span>) {
-        let words = std::mem::take(&mut self.words);
+        let mut words = std::mem::take(&mut self.words);
         if self.beyond > 0 {
             return;
         }
+        words.shrink_to_fit();
         let span = match (words.first(), words.last(), block) {
             (Some(first), Some(last), _) => first.span.to(last.span),
             (_, _, Some(at)) => at,

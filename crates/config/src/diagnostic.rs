@@ -181,9 +181,14 @@ impl Diagnostics {
         Self::default()
     }
 
+    /// Whether further ones are only counted, so that there is no point in making them helpful.
+    pub fn is_full(&self) -> bool {
+        self.kept.len() >= DIAGNOSTICS_MAX
+    }
+
     /// Adds one, or counts it when there are [`DIAGNOSTICS_MAX`].
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        if self.kept.len() < DIAGNOSTICS_MAX {
+        if !self.is_full() {
             self.kept.push(diagnostic);
             return;
         }

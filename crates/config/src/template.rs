@@ -14,7 +14,7 @@ pub(crate) const HELP: &str = "give the file that the template engine writes";
 pub(crate) const MESSAGE: &str = "this looks like a placeholder of a template engine";
 
 /// Longest placeholder that [`leading`] looks for, in bytes: it is asked at every brace.
-const LEADING_BYTES_MAX: usize = 256;
+const LEADING_BYTES_MAX: usize = 128;
 
 /// The marks of the engines in use, and whether what stands between them is a statement.
 const MARKS: [(&[u8], &[u8], bool); 3] = [

@@ -249,6 +249,7 @@ impl<'a> Reader<'a> {
         let Some(section) = section.filter(|_| in_section) else {
             return Err(self.homeless(&words[0]));
         };
+        words.shrink_to_fit();
         let changes = section.keyword.text == self.grammar.environment_section;
         section.lines.push(Line { words, span });
         if changes && let Some(line) = section.lines.last() {
@@ -260,6 +261,9 @@ impl<'a> Reader<'a> {
     fn homeless(&self, word: &Word) -> Diagnostic {
         let message = format_args!("'{}' stands outside of any section", word.text);
         let problem = Diagnostic::error(Kind::Unknown, word.span, message);
+        if self.diagnostics.is_full() {
+            return problem;
+        }
         match suggest::nearest(&word.text, self.grammar.sections.iter().copied()) {
             Some(near) => problem.help(format_args!("did you mean the section '{near}'?")),
             None => problem.help(format_args!(
