@@ -7,9 +7,10 @@
 //! Skipped without HAProxy, unless `PLIMSOLL_REQUIRE_PEERS` is set. `PLIMSOLL_HAPROXY` names another binary than the
 //! first `haproxy` of the path.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -21,7 +22,7 @@ use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::Span;
 use plimsoll_policy::balance::{self, BalanceSpec, HashSpec, Pick, key};
 use plimsoll_policy::live::{BackendLive, ServerLive, ServerState};
-use plimsoll_policy::model::{HashPreserveAffinity, Server, ServerAddress};
+use plimsoll_policy::model::{HashKey, HashPreserveAffinity, Server, ServerAddress, ServerPort};
 
 /// Keys per combination when HAProxy has just started, after changes, and when only backups are left.
 const KEYS: [u64; 3] = [10_000, 1_000, 200];
@@ -235,6 +236,21 @@ impl<'a> key::Request<'a> for &'a Request {
     }
 }
 
+fn binary() -> OsString {
+    std::env::var_os("PLIMSOLL_HAPROXY").unwrap_or_else(|| "haproxy".into())
+}
+
+/// Major and minor version; `None` without HAProxy.
+fn version() -> Option<(u32, u32)> {
+    let output = Command::new(binary()).arg("-v").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (_, version) = text.split_once("version ")?;
+    let mut numbers = version
+        .split(['.', '-'])
+        .map_while(|number| number.parse().ok());
+    numbers.next().zip(numbers.next())
+}
+
 /// A running HAProxy, which ends with the test.
 struct Peer {
     child: Child,
@@ -253,17 +269,19 @@ impl Peer {
     /// Starts HAProxy, or says that there is none.
     #[expect(clippy::print_stderr, reason = "a skip has to be seen")]
     fn start(name: &str, configuration: impl FnOnce(&Path) -> String) -> Option<Self> {
-        let binary = std::env::var_os("PLIMSOLL_HAPROXY").unwrap_or_else(|| "haproxy".into());
         let directory =
             std::env::temp_dir().join(format!("plimsoll-balance-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a directory for sockets");
         let file = directory.join("haproxy.cfg");
         std::fs::write(&file, configuration(&directory)).expect("a file for HAProxy");
-        let child = Command::new(&binary)
+        let said =
+            std::fs::File::create(directory.join("stderr")).expect("a file for what HAProxy says");
+        let child = Command::new(binary())
             .arg("-db")
             .arg("-f")
             .arg(&file)
             .stdin(Stdio::null())
+            .stderr(said)
             .spawn();
         let Ok(child) = child else {
             let _ = std::fs::remove_dir_all(&directory);
@@ -286,7 +304,12 @@ impl Peer {
                     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
                     return stream;
                 }
-                Err(error) => assert!(start.elapsed() < PATIENCE, "{socket}: {error}"),
+                Err(error) if start.elapsed() > PATIENCE => {
+                    let said =
+                        std::fs::read_to_string(self.directory.join("stderr")).unwrap_or_default();
+                    panic!("{socket}: {error}; HAProxy says: {said}");
+                }
+                Err(_) => {}
             }
             std::thread::yield_now();
         }
@@ -352,14 +375,35 @@ fn take_choices(heard: &mut Vec<u8>, choices: &mut Vec<String>) {
     heard.drain(..taken);
 }
 
-fn configuration(cases: &[Case], directory: &Path) -> String {
-    let directory = directory.display();
+fn server_line(server: &Server, directory: &Path) -> String {
+    let address = match &server.address {
+        ServerAddress::Inet {
+            ip,
+            port: ServerPort::Fixed(port),
+        } => SocketAddr::new(*ip, *port).to_string(),
+        _ => format!("unix@{}/origin.sock", directory.display()),
+    };
+    let hash_key = match server.hash_key {
+        HashKey::Id => "",
+        HashKey::Addr => " hash-key addr",
+        HashKey::AddrPort => " hash-key addr-port",
+    };
+    let disabled = if server.disabled { " disabled" } else { "" };
+    let backup = if server.backup { " backup" } else { "" };
+    format!(
+        "server {} {address} weight {} id {}{disabled}{backup}{hash_key}",
+        server.name, server.weight, server.number
+    )
+}
+
+fn configuration(cases: &[Case], origin: &str, directory: &Path) -> String {
     let mut text = format!(
-        "global\n stats socket unix@{directory}/control.sock level admin\n\
+        "global\n stats socket unix@{0}/control.sock level admin\n\
          defaults\n mode http\n timeout client 1m\n timeout server 1m\n timeout connect 1m\n retries 3\n\
-         frontend origin\n bind unix@{directory}/origin.sock\n http-request return status 200\n\
-         frontend front\n bind unix@{directory}/front.sock\n http-request set-src req.hdr(x-source)\n \
-         use_backend %[req.hdr(x-backend)]\n"
+         frontend origin\n bind unix@{0}/origin.sock{origin}\n http-request return status 200\n\
+         frontend front\n bind unix@{0}/front.sock\n http-request set-src req.hdr(x-source)\n \
+         use_backend %[req.hdr(x-backend)]\n",
+        directory.display()
     );
     for (index, case) in cases.iter().enumerate() {
         let all_backups = if case.all_backups {
@@ -374,14 +418,7 @@ fn configuration(cases: &[Case], directory: &Path) -> String {
         )
         .expect("a string grows");
         for (server, _) in &case.servers {
-            let disabled = if server.disabled { " disabled" } else { "" };
-            let backup = if server.backup { " backup" } else { "" };
-            writeln!(
-                text,
-                " server {} unix@{directory}/origin.sock weight {} id {}{disabled}{backup}",
-                server.name, server.weight, server.number
-            )
-            .expect("a string grows");
+            writeln!(text, " {}", server_line(server, directory)).expect("a string grows");
         }
     }
     text
@@ -462,7 +499,7 @@ fn compare(peer: &Peer, cases: &[Case], count: u64, phase: &str) -> usize {
 #[expect(clippy::print_stderr, reason = "tells how much was compared")]
 fn same_key_same_server() {
     let cases = cases();
-    let Some(peer) = Peer::start("http", |directory| configuration(&cases, directory)) else {
+    let Some(peer) = Peer::start("http", |directory| configuration(&cases, "", directory)) else {
         return;
     };
     let mut compared = compare(&peer, &cases, KEYS[0], "at start");
@@ -496,6 +533,56 @@ fn same_key_same_server() {
         compared as u64 > cases.len() as u64 * KEYS[0] * 2 / 3,
         "too many requests had no key"
     );
+}
+
+/// What HAProxy has had since 3.0: keys that are numbers, and servers placed on the ring by their address.
+fn newer_cases(port: u16) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for hash_type in [
+        "map-based none",
+        "map-based none avalanche",
+        "consistent none",
+        "consistent none avalanche",
+    ] {
+        cases.push(Case::new("hash req.hdr(x-key)", hash_type, false));
+    }
+    for hash_key in [HashKey::Id, HashKey::Addr, HashKey::AddrPort] {
+        let mut case = Case::new("uri", "consistent", false);
+        for ((server, _), host) in case.servers.iter_mut().zip(1..) {
+            let ip = match host {
+                7 => IpAddr::V6(Ipv6Addr::LOCALHOST),
+                _ => IpAddr::V4(Ipv4Addr::new(127, 0, 0, host)),
+            };
+            server.address = ServerAddress::Inet {
+                ip,
+                port: ServerPort::Fixed(port),
+            };
+            server.hash_key = hash_key;
+        }
+        cases.push(case);
+    }
+    cases
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a skip has to be seen")]
+fn same_key_same_server_since_3_0() {
+    if version().is_some_and(|version| version < (3, 0)) {
+        eprintln!("SKIPPED: this HAProxy is older than 3.0");
+        return;
+    }
+    let free = TcpListener::bind("[::]:0").and_then(|listener| listener.local_addr());
+    let Ok(port) = free.map(|address| address.port()) else {
+        eprintln!("SKIPPED: no IPv6 here");
+        return;
+    };
+    let cases = newer_cases(port);
+    let origin = format!(",:::{port} v4v6");
+    if let Some(peer) = Peer::start("newer", |directory| {
+        configuration(&cases, &origin, directory)
+    }) {
+        compare(&peer, &cases, KEYS[1], "at start");
+    }
 }
 
 /// Servers that say their name to whoever connects, for as long as the test runs.

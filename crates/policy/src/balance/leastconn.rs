@@ -56,8 +56,7 @@ impl Balance for LeastConnections {
         }
         Box::new(Sampled {
             lottery: Lottery::new(candidates),
-            sweep: AtomicU64::new(0),
-            best: AtomicU32::new(0),
+            found: Found::default(),
             members: candidates.into(),
         })
     }
@@ -142,6 +141,13 @@ impl Arranged for Exact {
 struct Sampled {
     lottery: Lottery,
     members: Box<[Candidate]>,
+    found: Found,
+}
+
+/// What one choice leaves to the next; written for every request, so on a cache line of its own.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Found {
     /// The next server of the sweep.
     sweep: AtomicU64,
     /// The server chosen last: after a light one was found it is worth another look.
@@ -173,8 +179,8 @@ impl Sampled {
 
 impl Arranged for Sampled {
     fn pick(&self, pick: &Pick<'_>) -> Option<ServerId> {
-        let swept = (self.sweep.fetch_add(1, Relaxed) % self.members.len() as u64) as usize;
-        let known = [self.best.load(Relaxed) as usize, swept];
+        let swept = (self.found.sweep.fetch_add(1, Relaxed) % self.members.len() as u64) as usize;
+        let known = [self.found.best.load(Relaxed) as usize, swept];
         let mut draws = Draws::new(pick.random);
         let drawn: [usize; DRAWS] = std::array::from_fn(|_| self.lottery.draw(draws.next()));
         let best = self
@@ -182,7 +188,7 @@ impl Arranged for Sampled {
             // All of the sample is full: look at everyone before giving up.
             .or_else(|| self.lightest(0..self.members.len(), pick.avoid))
             .or_else(|| self.lightest(0..self.members.len(), None))?;
-        self.best.store(best as u32, Relaxed);
+        self.found.best.store(best as u32, Relaxed);
         Some(self.members[best].id)
     }
 }

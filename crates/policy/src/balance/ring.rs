@@ -100,10 +100,12 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         #[test]
         fn locates_the_nearest_point(
             weights in prop::collection::vec(1u32..=256, 1..12),
-            hashes in prop::collection::vec(any::<u32>(), 50),
+            hashes in prop::collection::vec(any::<u32>(), 20),
         ) {
             let ring = Ring::new(&farm(&weights));
             for hash in hashes.into_iter().chain([0, u32::MAX]) {

@@ -14,9 +14,15 @@ use crate::model::ServerId;
 /// Each position looked at is used up, so that the turn of a full server is not inherited by its neighbour.
 const WALK_MAX: usize = 32;
 
-/// The position in an order. It outlives the arrangement: were it to start again with each change, a backend
+/// The position in an order. It outlives each arrangement: were it to start again with each change, a backend
 /// whose servers come and go often would favour the first ones.
-pub(super) type Cursor = Arc<AtomicU64>;
+///
+/// All workers write it for every request, so it must not share a cache line with anything.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(super) struct Position(AtomicU64);
+
+pub(super) type Cursor = Arc<Position>;
 
 /// An endless order of members, by position.
 #[derive(Debug)]
@@ -67,7 +73,7 @@ impl Rotation {
 
     /// The next turn's position; every caller gets another one.
     pub(super) fn turn(&self) -> u64 {
-        self.cursor.fetch_add(1, Relaxed)
+        self.cursor.0.fetch_add(1, Relaxed)
     }
 
     /// The member at a position.
