@@ -18,6 +18,19 @@ fn reactor() -> Reactor {
     Reactor::new(Options::default()).unwrap()
 }
 
+/// Echoes on every connection.
+fn serve_echo(reactor: &Reactor, listener: Listener) {
+    let spawner = reactor.clone();
+    let serve = async move {
+        loop {
+            let socket = accept(&listener).await;
+            let conversation = echo(spawner.clone(), socket);
+            spawner.spawn(async { drop(conversation.await) }).unwrap();
+        }
+    };
+    reactor.spawn(serve).unwrap();
+}
+
 /// Ends what a test has left, and sees that nothing stays open.
 fn end(reactor: &Reactor) {
     reactor.cancel_all();

@@ -20,6 +20,19 @@ fn world(seed: u64, weather: Weather) -> (Simulation, Reactor) {
     (simulation, reactor)
 }
 
+/// Echoes on every connection.
+fn serve_echo(reactor: &Reactor, listener: Listener) {
+    let spawner = reactor.clone();
+    let serve = async move {
+        loop {
+            let socket = accept(&listener).await;
+            let conversation = echo(spawner.clone(), socket);
+            spawner.spawn(async { drop(conversation.await) }).unwrap();
+        }
+    };
+    reactor.spawn(serve).unwrap();
+}
+
 /// One client: sends a pattern while reading the echo, half-closes, and reads to the end.
 async fn converse(
     reactor: Reactor,

@@ -110,7 +110,7 @@ impl Socket {
     /// Reads what is there now; `None` when nothing is, without registering anything.
     #[inline]
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        if !self.ready().intersects(Readiness::READ) {
+        if !self.core.sources.borrow_mut().may_read(self.id) {
             return Ok(None);
         }
         let received = self.core.driver.receive(&self.handle, buffer)?;
@@ -130,34 +130,32 @@ impl Socket {
         Ok(received)
     }
 
-    /// Copies what could be read now, without taking it; `None` when nothing is there.
-    pub fn try_peek(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        if !self.ready().intersects(Readiness::READ) {
-            return Ok(None);
+    /// Copies what could be read, without taking it, once that is more than `beyond` bytes.
+    ///
+    /// An answer of `beyond` bytes or fewer says that no more will come: the peer has closed its side.
+    pub fn poll_peek(&self, buffer: &mut [u8], beyond: usize) -> Poll<io::Result<usize>> {
+        if self.ready().intersects(Readiness::READ) {
+            let seen = self.core.driver.peek(&self.handle, buffer)?;
+            match seen {
+                Some(count) if count > beyond || count == 0 || self.hung_up() => {
+                    return Poll::Ready(Ok(count));
+                }
+                Some(_) => self.core.sources.borrow_mut().set_peeked(self.id),
+                None => self.blocked(Readiness::READ),
+            }
         }
-        let seen = self.core.driver.peek(&self.handle, buffer)?;
-        if seen.is_none() {
-            self.core
-                .sources
-                .borrow_mut()
-                .clear(self.id, Readiness::READ);
-        }
-        Ok(seen)
+        self.wait_read(Readiness::READ);
+        Poll::Pending
     }
 
     /// Ready when a read is worth trying.
     #[inline]
     pub fn poll_readable(&self) -> Poll<()> {
-        self.poll_ready_to_read(Readiness::READ)
-    }
-
-    /// Waits for bytes beyond those a [`try_peek`](Self::try_peek) has just shown: ready at the next event.
-    pub fn poll_more(&self) -> Poll<()> {
-        self.core
-            .sources
-            .borrow_mut()
-            .clear_read_unless_closed(self.id);
-        self.poll_readable()
+        if self.core.sources.borrow_mut().may_read(self.id) {
+            return Poll::Ready(());
+        }
+        self.wait_read(Readiness::READ);
+        Poll::Pending
     }
 
     /// Ready when the peer has closed its sending side, or the connection is over. Reads nothing.
@@ -165,7 +163,11 @@ impl Socket {
     /// The same task may wait for readability, or for another socket, as well.
     #[inline]
     pub fn poll_hangup(&self) -> Poll<()> {
-        self.poll_ready_to_read(CLOSED)
+        if self.hung_up() {
+            return Poll::Ready(());
+        }
+        self.wait_read(CLOSED);
+        Poll::Pending
     }
 
     /// Whether the peer has closed its sending side or the connection is over, as far as events have told.
@@ -263,8 +265,9 @@ impl Socket {
     #[must_use]
     pub fn park(&self, tag: u32) -> bool {
         // A read that exactly filled its buffer leaves READ set though nothing may be there.
-        if self.ready().intersects(Readiness::READ) && !self.hung_up() {
-            let _ = self.try_peek(&mut [0]);
+        let doubtful = self.core.sources.borrow_mut().may_read(self.id) && !self.hung_up();
+        if doubtful && matches!(self.core.driver.peek(&self.handle, &mut [0]), Ok(None)) {
+            self.blocked(Readiness::READ);
         }
         if self.is_stale() {
             return false;
@@ -292,15 +295,6 @@ impl Socket {
     #[inline]
     fn ready(&self) -> Readiness {
         self.core.sources.borrow().ready(self.id)
-    }
-
-    #[inline]
-    fn poll_ready_to_read(&self, interest: Readiness) -> Poll<()> {
-        if self.ready().intersects(interest) {
-            return Poll::Ready(());
-        }
-        self.wait_read(interest);
-        Poll::Pending
     }
 
     #[inline]

@@ -51,6 +51,8 @@ struct Source {
     writer: Option<TaskId>,
     /// Tag of a parked socket.
     parked: Option<u32>,
+    /// READ was cleared to hear of more, though bytes that were only looked at are still there.
+    peeked: bool,
 }
 
 /// The table of open sockets.
@@ -104,6 +106,7 @@ impl Sources {
                     reader: None,
                     writer: None,
                     parked: None,
+                    peeked: false,
                 });
                 (self.slots.len() - 1) as u32
             }
@@ -128,6 +131,7 @@ impl Sources {
             reader: None,
             writer: None,
             parked: None,
+            peeked: false,
         };
         self.free.push(id.index);
     }
@@ -135,6 +139,23 @@ impl Sources {
     #[inline]
     pub(super) fn ready(&self, id: SocketId) -> Readiness {
         self.slots[id.index as usize].ready
+    }
+
+    /// Whether a read is worth trying.
+    #[inline]
+    pub(super) fn may_read(&mut self, id: SocketId) -> bool {
+        let source = &mut self.slots[id.index as usize];
+        if std::mem::take(&mut source.peeked) {
+            source.ready = source.ready.with(Readiness::READ);
+        }
+        source.ready.intersects(Readiness::READ)
+    }
+
+    /// Waits for more than what has just been looked at.
+    pub(super) fn set_peeked(&mut self, id: SocketId) {
+        let source = &mut self.slots[id.index as usize];
+        source.ready = source.ready.without(Readiness::READ);
+        source.peeked = true;
     }
 
     #[inline]

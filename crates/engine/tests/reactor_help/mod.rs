@@ -73,19 +73,6 @@ pub(crate) async fn echo(reactor: Reactor, socket: Socket) -> io::Result<()> {
     }
 }
 
-/// Echoes on every connection.
-pub(crate) fn serve_echo(reactor: &Reactor, listener: Listener) {
-    let spawner = reactor.clone();
-    let serve = async move {
-        loop {
-            let socket = accept(&listener).await;
-            let conversation = echo(spawner.clone(), socket);
-            spawner.spawn(async { drop(conversation.await) }).unwrap();
-        }
-    };
-    reactor.spawn(serve).unwrap();
-}
-
 /// `length` bytes that tell their position and `salt`.
 pub(crate) fn pattern(length: usize, salt: usize) -> Vec<u8> {
     (0..length)

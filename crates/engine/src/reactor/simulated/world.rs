@@ -66,6 +66,8 @@ struct Half {
     error: Option<io::ErrorKind>,
     /// A write has found no room, so more room is an event.
     starved: bool,
+    /// Bytes were sent to a peer that has closed; its reset is on the way.
+    doomed: bool,
     reset_on_close: bool,
     local: Address,
     remote: Address,
@@ -521,7 +523,7 @@ impl World {
         if half.broken || half.shut {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        if !half.established {
+        if !half.established || half.doomed {
             return Ok(None);
         }
         let peer = half.peer;
@@ -557,12 +559,22 @@ impl World {
                     },
                 );
             }
-            None => self.schedule(Action::Fail {
-                to: id,
-                error: io::ErrorKind::ConnectionReset,
-            }),
+            None => self.doom(id),
         }
         Ok(Some(taken))
+    }
+
+    /// Bytes were sent to a peer that has closed: it answers with a reset.
+    fn doom(&mut self, id: u32) {
+        let Some(half) = self.half_mut(id) else {
+            return;
+        };
+        if !std::mem::replace(&mut half.doomed, true) {
+            self.schedule(Action::Fail {
+                to: id,
+                error: io::ErrorKind::ConnectionReset,
+            });
+        }
     }
 
     /// The writer must wait: until the peer reads, or, when there was room after all, a little.
@@ -576,11 +588,7 @@ impl World {
 
     fn arrived(&mut self, from: u32, to: u32, bytes: &[u8]) {
         let Some(half) = self.half_mut(to) else {
-            // Closed meanwhile: its side answers with a reset.
-            return self.schedule(Action::Fail {
-                to: from,
-                error: io::ErrorKind::ConnectionReset,
-            });
+            return self.doom(from);
         };
         half.coming = half.coming.saturating_sub(bytes.len());
         if half.broken {
@@ -770,6 +778,7 @@ impl Half {
             broken: false,
             error: None,
             starved: false,
+            doomed: false,
             reset_on_close: false,
             local,
             remote,
