@@ -1,0 +1,87 @@
+//! What Plimsoll says of itself when a configuration or a script asks in HAProxy's words.
+//!
+//! Scripts choose what they write by these answers, so each "yes" here is a promise. What is absent: anything of
+//! TLS, which this version does not speak.
+
+use plimsoll_config::condition::{Conditions, Version};
+
+/// The HAProxy version whose language we read.
+pub(crate) const HAPROXY_VERSION: Version = Version::development(3, 5, 5);
+
+/// The same as text.
+pub(crate) const HAPROXY_VERSION_TEXT: &str = "3.5-dev5";
+
+/// The branch of that version.
+pub(crate) const HAPROXY_BRANCH: &str = "3.5";
+
+/// HAProxy's build features, sorted, and whether we have what each stands for.
+pub(crate) const FEATURES: &[(&str, bool)] = &[
+    ("ACCEPT4", true),
+    ("CPU_AFFINITY", true),
+    ("EPOLL", true),
+    ("GETADDRINFO", true),
+    ("KQUEUE", false),
+    ("LINUX_SPLICE", true),
+    ("LINUX_TPROXY", false),
+    ("LUA", false),
+    ("OPENSSL", false),
+    ("PCRE", false),
+    ("PCRE2", false),
+    ("PROMEX", false),
+    ("QUIC", false),
+    ("SLZ", false),
+    ("THREAD", true),
+    ("TPROXY", false),
+    ("ZLIB", false),
+];
+
+/// Options of HAProxy's that can be switched off on its command line.
+const ENABLED: &[&str] = &["EPOLL", "GETADDRINFO", "REUSEPORT", "SPLICE"];
+
+/// The answers to `.if` and `-cc`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claims {
+    /// Whether splice(2) may be used (`-dS` says no).
+    pub(crate) splice: bool,
+}
+
+impl Default for Claims {
+    fn default() -> Self {
+        Self { splice: true }
+    }
+}
+
+impl Conditions for Claims {
+    fn version(&self) -> Version {
+        HAPROXY_VERSION
+    }
+
+    fn feature(&self, name: &str) -> bool {
+        FEATURES
+            .iter()
+            .any(|(feature, present)| *feature == name && *present)
+    }
+
+    fn enabled(&self, option: &str) -> bool {
+        ENABLED.contains(&option) && (self.splice || option != "SPLICE")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_and_its_text_agree() {
+        assert_eq!(Version::parse(HAPROXY_VERSION_TEXT), Some(HAPROXY_VERSION));
+        assert!(HAPROXY_VERSION_TEXT.starts_with(HAPROXY_BRANCH));
+    }
+
+    #[test]
+    fn features_are_sorted_and_nothing_is_claimed_twice() {
+        assert!(FEATURES.is_sorted_by(|a, b| a.0 < b.0));
+        assert!(!Claims::default().feature("OPENSSL"));
+        assert!(Claims::default().feature("THREAD"));
+        assert!(!Claims { splice: false }.enabled("SPLICE"));
+    }
+}

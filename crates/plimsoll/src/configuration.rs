@@ -1,0 +1,223 @@
+//! From files on the command line to a model and everything that is wrong with it.
+//!
+//! This is where the pure crates meet the machine: its files, its resolver, its users, its variables.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::net::{IpAddr, ToSocketAddrs as _};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+
+use plimsoll_config::diagnostic::{Diagnostic, Severity};
+use plimsoll_config::haproxy::{Grammar, parse};
+use plimsoll_config::render::{self, Style};
+use plimsoll_config::source::{Environment, FILE_BYTES_MAX, Loader, MemoryLoader, Sources};
+use plimsoll_policy::keyword::haproxy::{self, Context, Machine};
+use plimsoll_policy::model::Model;
+use plimsoll_sys::{process, user};
+
+use crate::claims::{Claims, HAPROXY_BRANCH, HAPROXY_VERSION_TEXT};
+use crate::console;
+use crate::dialect::{self, Dialect};
+
+/// Most addresses taken from one answer of the resolver.
+const ADDRESSES_MAX: usize = 64;
+
+/// What to load, and how.
+#[derive(Debug, Default)]
+pub(crate) struct Request {
+    /// Files and directories, in order.
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) claims: Claims,
+    /// Whether `.diag` messages are wanted.
+    pub(crate) diagnose: bool,
+    /// Our name among peers, where it is not the machine's.
+    pub(crate) local_peer: Option<String>,
+    /// Whether a master process was asked for (`HAPROXY_MWORKER`).
+    pub(crate) master: bool,
+}
+
+/// A configuration as far as it could be understood.
+#[derive(Debug)]
+pub(crate) struct Configuration {
+    /// What it means; absent when it has errors.
+    pub(crate) model: Option<Model>,
+    /// The files that the diagnostics point into.
+    pub(crate) sources: Sources,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+impl Configuration {
+    /// How many errors and how many warnings there are.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let count = |severity| {
+            let problems = self.diagnostics.iter();
+            problems
+                .filter(|problem| problem.severity == severity)
+                .count()
+        };
+        (count(Severity::Error), count(Severity::Warning))
+    }
+
+    /// Whether anything would accept clients or commands.
+    pub(crate) fn has_listener(&self) -> bool {
+        self.model.as_ref().is_some_and(|model| {
+            let bound = |frontend: &plimsoll_policy::model::Frontend| {
+                !frontend.disabled && !frontend.binds.is_empty()
+            };
+            !model.global.stats_sockets.is_empty() || model.frontends.iter().any(bound)
+        })
+    }
+
+    /// The problems for a person who wants to start, without the notes unless asked for.
+    pub(crate) fn problems(&self, notes: bool) -> String {
+        let problems: Vec<_> = self
+            .diagnostics
+            .iter()
+            .filter(|problem| notes || problem.severity > Severity::Note)
+            .cloned()
+            .collect();
+        let style = Style {
+            color: console::color_on_stderr(),
+            ..Style::default()
+        };
+        render::text(&problems, &self.sources, style)
+    }
+}
+
+/// Reads and understands files of HAProxy's language.
+pub(crate) fn load(request: &Request) -> Configuration {
+    load_with(request, &Files)
+}
+
+/// The same for a text that never was a file.
+pub(crate) fn load_text(name: &str, text: String) -> Configuration {
+    let request = Request {
+        files: vec![PathBuf::from(name)],
+        ..Request::default()
+    };
+    load_with(&request, &MemoryLoader::new().file(name, text))
+}
+
+fn load_with(request: &Request, loader: &dyn Loader) -> Configuration {
+    let mut environment = environment(request);
+    let grammar = Grammar {
+        diagnose: request.diagnose,
+        ..haproxy::GRAMMAR
+    };
+    let parsed = parse(
+        &request.files,
+        loader,
+        &mut environment,
+        &grammar,
+        &request.claims,
+    );
+    let context = Context {
+        files: &Files,
+        machine: &ThisMachine,
+    };
+    let loaded = haproxy::load(&parsed.document, &context);
+    let model = loaded.model.filter(|_| !parsed.has_errors());
+    let mut diagnostics = parsed.diagnostics;
+    diagnostics.extend(loaded.diagnostics);
+    diagnostics.sort_by_key(|problem| (problem.span.file, problem.span.start));
+    Configuration {
+        model,
+        sources: parsed.sources,
+        diagnostics,
+    }
+}
+
+/// The files that are written in another language than HAProxy's.
+pub(crate) fn foreign_files(files: &[PathBuf]) -> Vec<(&Path, Dialect)> {
+    let foreign = |path: &PathBuf| Files.read(path).ok().map(|text| dialect::of(&text));
+    files
+        .iter()
+        .filter_map(|path| Some((path.as_path(), foreign(path)?)))
+        .filter(|(_, dialect)| *dialect != Dialect::Haproxy)
+        .collect()
+}
+
+/// Says that the files are of a language that is not read yet.
+pub(crate) fn refuse_foreign(foreign: &[(&Path, Dialect)]) {
+    for (path, dialect) in foreign {
+        console::complain(&format!(
+            "{}: this is a configuration of {dialect}, which is not implemented yet; this version reads HAProxy's",
+            path.display()
+        ));
+    }
+}
+
+/// The variables of this process.
+pub(crate) fn process_environment() -> Environment {
+    std::env::vars_os()
+        .map(|(name, value)| (name.into_vec(), value.into_vec()))
+        .collect()
+}
+
+/// The variables of this process, and those HAProxy sets for its files.
+fn environment(request: &Request) -> Environment {
+    let mut environment = process_environment();
+    let files: Vec<&[u8]> = request
+        .files
+        .iter()
+        .map(|path| path.as_os_str().as_bytes())
+        .collect();
+    environment.set("HAPROXY_CFGFILES", files.join(&b';'));
+    environment.set("HAPROXY_BRANCH", HAPROXY_BRANCH);
+    environment.set("HAPROXY_VERSION", HAPROXY_VERSION_TEXT);
+    let peer = match &request.local_peer {
+        Some(name) => name.clone().into_bytes(),
+        None => process::host_name().unwrap_or_default().into_vec(),
+    };
+    environment.set("HAPROXY_LOCALPEER", peer);
+    if request.master {
+        environment.set("HAPROXY_MWORKER", "1");
+    }
+    environment
+}
+
+/// The file system.
+struct Files;
+
+impl Loader for Files {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        // One byte more than is accepted, so that the excess is noticed, and no more: it may be a device.
+        let limit = FILE_BYTES_MAX as u64 + 1;
+        File::open(path)?.take(limit).read_to_end(&mut text)?;
+        Ok(text)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Option<Vec<PathBuf>>> {
+        if !fs::metadata(path)?.is_dir() {
+            return Ok(None);
+        }
+        let entries = fs::read_dir(path)?.map(|entry| Ok(entry?.path()));
+        entries.collect::<io::Result<_>>().map(Some)
+    }
+}
+
+/// The machine this process runs on.
+struct ThisMachine;
+
+impl Machine for ThisMachine {
+    fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        for address in (host, 0).to_socket_addrs()?.take(ADDRESSES_MAX) {
+            if !addresses.contains(&address.ip()) {
+                addresses.push(address.ip());
+            }
+        }
+        Ok(addresses)
+    }
+
+    fn user_id(&self, name: &str) -> Option<u32> {
+        let user = user::user_by_name(name).ok()?;
+        user.map(|user| user.uid)
+    }
+
+    fn group_id(&self, name: &str) -> Option<u32> {
+        user::group_by_name(name).ok()?
+    }
+}

@@ -1,0 +1,229 @@
+//! Standing where HAProxy stands: called by its name, or with its flags.
+//!
+//! Init scripts, containers and test suites made for HAProxy drive the program through this file. What is absent:
+//! a master process. One process serves `-W` too, under HAProxy's exit statuses.
+
+mod arguments;
+mod version;
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use arguments::{Arguments, OldProcesses, Task};
+use plimsoll_config::condition;
+use plimsoll_config::source::Environment;
+use plimsoll_sys::signal::Signal;
+
+use crate::claims::Claims;
+use crate::configuration::{self, Configuration, Request};
+use crate::console;
+use crate::service::{self, Life};
+
+/// Exit status of `-cc` when the condition cannot be read.
+const EXIT_CONDITION_UNREADABLE: u8 = 2;
+
+/// Exit status of `-c` when nothing is wrong and nothing would listen.
+const EXIT_NOTHING_TO_DO: u8 = 2;
+
+const USAGE: &str = "\
+Usage : haproxy [-f <cfgfile|cfgdir>]* [ -vdVD ] [ -n <maxconn> ] [ -N <maxpconn> ]
+        [ -p <pidfile> ] [ -C <dir> ] [ -L <name> ] [-- <cfgfile>*]
+        -v shows the version ; -vv what is built in ; -vq, -vqs, -vqb the number alone.
+        -c checks the files and exits ; -cc evaluates a condition and exits.
+        -D goes to the background ; -d or -db stay in the foreground.
+        -W and -Ws give a master's exit statuses ; -Ws notifies the service manager.
+        -q says nothing that is no error ; -V says more.
+        -n sets the most connections of the process ; -N of a proxy that sets none.
+        -C changes the directory first ; -p writes a pid file ; -L names us among peers.
+        -sf/-st [pid ]* let old processes finish / end them, once we listen.
+        -dW makes warnings fatal ; -dD shows .diag messages ; -dS never splices.
+        Other -d words, -m, -4, -x and -S are accepted without effect.
+";
+
+/// Whether the words are meant for HAProxy: the program is called so, or the first word is one of its flags.
+pub(crate) fn is_meant(program: &OsStr, first: Option<&OsString>) -> bool {
+    let name = Path::new(program).file_name().unwrap_or_default();
+    if name.as_encoded_bytes().starts_with(b"haproxy") {
+        return true;
+    }
+    // `-h` and `-V` alone are everybody's habit; HAProxy's own `-V` never comes alone or first.
+    first.is_some_and(|word| {
+        let word = word.as_encoded_bytes();
+        word.starts_with(b"-") && !word.starts_with(b"--") && word != b"-h" && word != b"-V"
+    })
+}
+
+/// Does what HAProxy's command line says; the result is the exit status.
+///
+/// # Errors
+/// Whatever keeps the balancer from starting.
+pub(crate) fn main(program: &OsStr, words: Vec<OsString>) -> anyhow::Result<u8> {
+    let arguments = match arguments::parse(words) {
+        Ok(arguments) => arguments,
+        Err(problem) => return Ok(refuse(&problem)),
+    };
+    match &arguments.task {
+        Task::Version(asked) => {
+            console::print(&version::text(*asked));
+            Ok(0)
+        }
+        Task::Condition(text) => Ok(evaluate(text)),
+        Task::Check | Task::Run if arguments.files.is_empty() => {
+            Ok(refuse("no configuration file given ('-f')"))
+        }
+        Task::Check => check(&arguments),
+        Task::Run => run(program, &arguments),
+    }
+}
+
+fn refuse(problem: &str) -> u8 {
+    console::report(&format!(
+        "{}{USAGE}\nplimsoll: {problem}\n",
+        version::short()
+    ));
+    1
+}
+
+/// `-cc`: 0 true, 1 false, 2 unreadable.
+fn evaluate(text: &str) -> u8 {
+    let environment: Environment = configuration::process_environment();
+    match condition::evaluate(text, &Claims::default(), &environment) {
+        Ok(holds) => u8::from(!holds),
+        Err(problem) => {
+            console::complain(&format!("condition '{text}': {}", problem.message));
+            EXIT_CONDITION_UNREADABLE
+        }
+    }
+}
+
+fn check(arguments: &Arguments) -> anyhow::Result<u8> {
+    let configuration = load(arguments)?;
+    if !is_acceptable(&configuration, arguments) {
+        return Ok(1);
+    }
+    if !configuration.has_listener() {
+        console::report("The configuration has no error but nothing to listen on.\n");
+        return Ok(EXIT_NOTHING_TO_DO);
+    }
+    if !arguments.quiet {
+        console::print("Configuration file is valid\n");
+    }
+    Ok(0)
+}
+
+fn run(program: &OsStr, arguments: &Arguments) -> anyhow::Result<u8> {
+    let mut configuration = load(arguments)?;
+    if !is_acceptable(&configuration, arguments) {
+        return Ok(1);
+    }
+    if !configuration.has_listener() {
+        console::complain("nothing to listen on: no frontend has a 'bind' line");
+        return Ok(1);
+    }
+    let Some(mut model) = configuration.model.take() else {
+        return Ok(1);
+    };
+    if !arguments.quiet && !arguments.without_effect.is_empty() {
+        let words = arguments.without_effect.join("', '");
+        console::complain(&format!("without effect in this version: '{words}'"));
+    }
+    if let Some(maxconn) = arguments.maxconn {
+        model.global.maxconn = Some(maxconn);
+    }
+    for frontend in &mut model.frontends {
+        frontend.maxconn = frontend.maxconn.or(arguments.maxconn_proxy);
+    }
+    model.global.tune.splice &= !arguments.no_splice;
+    let life = life(program, arguments, &model.global);
+    service::serve(model, &life)
+}
+
+fn life(program: &OsStr, arguments: &Arguments, global: &plimsoll_policy::model::Global) -> Life {
+    let name = Path::new(program).file_name().unwrap_or_default();
+    let (old, old_signal) = match &arguments.old {
+        Some(OldProcesses { pids, finish }) => {
+            let signal = if *finish {
+                Signal::User1
+            } else {
+                Signal::Terminate
+            };
+            (
+                pids.iter().map(|pid| pid.unsigned_abs()).collect(),
+                Some(signal),
+            )
+        }
+        None => (Vec::new(), None),
+    };
+    Life {
+        name: name.to_string_lossy().into_owned(),
+        background: (arguments.daemon || global.daemon)
+            && !arguments.foreground
+            && !arguments.notify,
+        master: arguments.master,
+        notify: arguments.notify,
+        quiet: arguments.quiet || global.quiet,
+        pidfile: arguments.pidfile.clone().or_else(|| global.pidfile.clone()),
+        old,
+        old_signal,
+    }
+}
+
+fn load(arguments: &Arguments) -> anyhow::Result<Configuration> {
+    if let Some(directory) = &arguments.directory {
+        std::env::set_current_dir(directory).map_err(|error| {
+            anyhow::anyhow!("cannot change to {}: {error}", directory.display())
+        })?;
+    }
+    Ok(configuration::load(&Request {
+        files: arguments.files.clone(),
+        claims: Claims {
+            splice: !arguments.no_splice,
+        },
+        diagnose: arguments.diagnose,
+        local_peer: arguments.local_peer.clone(),
+        master: arguments.master,
+    }))
+}
+
+/// Tells what is wrong, and whether the configuration may be used all the same.
+fn is_acceptable(configuration: &Configuration, arguments: &Arguments) -> bool {
+    let (errors, warnings) = configuration.counts();
+    if errors > 0 || !arguments.quiet {
+        console::report(&configuration.problems(arguments.verbose));
+    }
+    let fatal_warnings = arguments.warnings_fatal && warnings > 0;
+    if fatal_warnings && errors == 0 {
+        console::complain("warnings are fatal here ('-dW')");
+    }
+    errors == 0 && !fatal_warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_meant() {
+        let cases = [
+            ("/usr/sbin/haproxy", None, true),
+            ("haproxy-3.5", Some("run"), true),
+            ("plimsoll", Some("-f"), true),
+            ("plimsoll", Some("-vv"), true),
+            ("plimsoll", Some("-cc"), true),
+            ("plimsoll", Some("-dM"), true),
+            ("plimsoll", Some("run"), false),
+            ("plimsoll", Some("--version"), false),
+            ("plimsoll", Some("-V"), false),
+            ("plimsoll", Some("-h"), false),
+            ("plimsoll", None, false),
+        ];
+        for (program, first, expected) in cases {
+            let first = first.map(OsString::from);
+            assert_eq!(
+                is_meant(OsStr::new(program), first.as_ref()),
+                expected,
+                "{program} {first:?}"
+            );
+        }
+    }
+}

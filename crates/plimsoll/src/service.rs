@@ -1,0 +1,237 @@
+//! The life of a balancer as a process: background, privileges, signals, end.
+//!
+//! What is absent: the balancer itself. [`serve`] starts an engine with a finished model and stays until a signal
+//! ends it.
+
+use std::io::{self, Read as _, Write as _};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use plimsoll_engine::{Engine, Options};
+use plimsoll_policy::model::{Global, Model};
+use plimsoll_sys::process::{self, Forked};
+use plimsoll_sys::signal::{self, Signal, Signals};
+use plimsoll_sys::{limit, user};
+
+use crate::console;
+
+/// Exit statuses of a master that a signal ended: 128 and the signal's number.
+const EXIT_INTERRUPTED: u8 = 130;
+const EXIT_TERMINATED: u8 = 143;
+
+/// How often the end of the workers is looked for while they end.
+const END_POLL: Duration = Duration::from_millis(5);
+
+/// How long workers may take to end at once; the process leaves without them afterwards.
+const END_POLLS_MAX: u32 = 200;
+
+/// Descriptors beside two per connection: listeners, logs, the terminal.
+const DESCRIPTORS_RESERVED: u64 = 200;
+
+/// How the process lives.
+#[derive(Debug, Default)]
+pub(crate) struct Life {
+    /// The name the program was called by; it stands in log lines without a `log-tag`.
+    pub(crate) name: String,
+    /// Go to the background once listening.
+    pub(crate) background: bool,
+    /// Report the ending signal in the exit status, as a master process does.
+    pub(crate) master: bool,
+    /// Tell the service manager when ready (`NOTIFY_SOCKET`).
+    pub(crate) notify: bool,
+    pub(crate) quiet: bool,
+    pub(crate) pidfile: Option<PathBuf>,
+    /// Processes to signal once we listen.
+    pub(crate) old: Vec<u32>,
+    /// What to send them.
+    pub(crate) old_signal: Option<Signal>,
+}
+
+/// Serves until a signal ends it; the result is the exit status.
+///
+/// # Errors
+/// Whatever keeps the balancer from starting.
+pub(crate) fn serve(model: Model, life: &Life) -> anyhow::Result<u8> {
+    if !life.background {
+        return live(model, life, None);
+    }
+    // Listening may fail, and the caller wants to know: the parent stays until the child is ready.
+    let (mut parent, child) = UnixStream::pair()?;
+    match process::fork()? {
+        Forked::Parent { .. } => {
+            drop(child);
+            let mut ready = [0];
+            // A child that failed has said why, and closed its end.
+            Ok(u8::from(parent.read_exact(&mut ready).is_err()))
+        }
+        Forked::Child => {
+            drop(parent);
+            live(model, life, Some(child))
+        }
+    }
+}
+
+fn live(model: Model, life: &Life, ready: Option<UnixStream>) -> anyhow::Result<u8> {
+    // Before any thread, so that all of them leave the signals to this one.
+    let signals = Signals::collect(&[
+        Signal::Hangup,
+        Signal::Interrupt,
+        Signal::Terminate,
+        Signal::User1,
+        Signal::User2,
+    ])?;
+    let global = model.global.clone();
+    raise_descriptor_limit(&global, life.quiet);
+    let engine = Engine::start(
+        model,
+        Options {
+            name: life.name.clone(),
+        },
+    )?;
+    if let Some(path) = &life.pidfile {
+        write_pidfile(path)?;
+    }
+    drop_privileges(&global)?;
+    if life.notify {
+        notify(&format!("READY=1\nMAINPID={}\n", std::process::id()));
+    }
+    retire_old(life);
+    if let Some(mut parent) = ready {
+        process::detach()?;
+        // The parent may have been killed meanwhile; that is no reason to stop.
+        let _ = parent.write_all(&[1]);
+    }
+    obey(&signals, engine, life)
+}
+
+/// Waits for signals and does what they say, until one of them has ended the engine.
+fn obey(signals: &Signals, engine: Engine, life: &Life) -> anyhow::Result<u8> {
+    loop {
+        match signals.wait()? {
+            Signal::Interrupt => return Ok(end_now(&engine, life, EXIT_INTERRUPTED)),
+            Signal::Terminate => return Ok(end_now(&engine, life, EXIT_TERMINATED)),
+            Signal::User1 => return end_gracefully(signals, engine, life),
+            _ => console::complain(
+                "the configuration cannot be reloaded in this version; going on as before",
+            ),
+        }
+    }
+}
+
+fn end_now(engine: &Engine, life: &Life, status_of_master: u8) -> u8 {
+    if life.notify {
+        notify("STOPPING=1\n");
+    }
+    engine.stop_now();
+    for _ in 0..END_POLLS_MAX {
+        if engine.is_finished() {
+            break;
+        }
+        thread::sleep(END_POLL);
+    }
+    if life.master { status_of_master } else { 0 }
+}
+
+/// Lets running work end; a second signal ends it at once.
+fn end_gracefully(signals: &Signals, engine: Engine, life: &Life) -> anyhow::Result<u8> {
+    if life.notify {
+        notify("STOPPING=1\n");
+    }
+    engine.stop_gracefully();
+    while !engine.is_finished() {
+        match signals.next()? {
+            Some(Signal::Interrupt) => return Ok(end_now(&engine, life, EXIT_INTERRUPTED)),
+            Some(Signal::Terminate) => return Ok(end_now(&engine, life, EXIT_TERMINATED)),
+            _ => thread::sleep(END_POLL),
+        }
+    }
+    engine.wait();
+    Ok(0)
+}
+
+/// Two descriptors per connection are wanted; what cannot be had lowers the number of connections, not the start.
+fn raise_descriptor_limit(global: &Global, quiet: bool) {
+    let before = limit::descriptor_limit();
+    let wanted = match (global.descriptor_limit, global.maxconn) {
+        (Some(descriptors), _) => u64::from(descriptors),
+        (None, Some(maxconn)) => u64::from(maxconn) * 2 + DESCRIPTORS_RESERVED,
+        (None, None) => before.ceiling,
+    };
+    if wanted <= before.now {
+        return;
+    }
+    let reached = limit::raise_descriptor_limit(wanted).unwrap_or(before.now);
+    if reached < wanted && !quiet {
+        console::complain(&format!(
+            "the descriptor limit is {reached}, and {wanted} are wanted; not all connections may find one"
+        ));
+    }
+}
+
+fn write_pidfile(path: &Path) -> anyhow::Result<()> {
+    std::fs::write(path, format!("{}\n", std::process::id()))
+        .with_context(|| format!("cannot write the pid file {}", path.display()))
+}
+
+/// Goes into the cage and gives up root, in the order that works. Listening sockets are open already.
+fn drop_privileges(global: &Global) -> anyhow::Result<()> {
+    let (uid, gid) = account(global)?;
+    if let Some(directory) = &global.chroot {
+        process::change_root(directory)
+            .with_context(|| format!("cannot make {} the root directory", directory.display()))?;
+    }
+    user::become_user(uid, gid).context("cannot become the configured user")
+}
+
+/// The numbers of `user` and `group`, asked for while the user database is still in reach.
+fn account(global: &Global) -> anyhow::Result<(Option<u32>, Option<u32>)> {
+    if !user::is_root() {
+        // HAProxy's files name a user for the case that root starts them; others cannot change theirs.
+        return Ok((None, None));
+    }
+    let found = match &global.user {
+        Some(name) => Some(user::user_by_name(name)?.with_context(|| format!("no user '{name}'"))?),
+        None => None,
+    };
+    let group = match &global.group {
+        Some(name) => {
+            Some(user::group_by_name(name)?.with_context(|| format!("no group '{name}'"))?)
+        }
+        None => None,
+    };
+    Ok((found.map(|user| user.uid), group))
+}
+
+/// Tells the service manager; without one nothing happens.
+fn notify(message: &str) {
+    if let Some(name) = std::env::var_os("NOTIFY_SOCKET") {
+        // A manager that does not listen is its own trouble.
+        let _ = send_notice(name.as_bytes(), message);
+    }
+}
+
+fn send_notice(name: &[u8], message: &str) -> io::Result<()> {
+    let socket = UnixDatagram::unbound()?;
+    let address = match name.strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(name))?,
+    };
+    socket.send_to_addr(message.as_bytes(), &address).map(drop)
+}
+
+/// Signals the processes that hand over to this one.
+fn retire_old(life: &Life) {
+    let Some(signal) = life.old_signal else {
+        return;
+    };
+    for &pid in &life.old {
+        if let Err(error) = signal::send(pid, signal) {
+            console::complain(&format!("cannot signal process {pid}: {error}"));
+        }
+    }
+}
