@@ -1,0 +1,253 @@
+//! From start to end: signals, exit statuses, pid files, background, inherited sockets, the service manager.
+
+use std::fs;
+use std::io::Read as _;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use plimsoll_sys::signal::{self, Signal};
+
+use crate::rig::origin::Reply;
+use crate::rig::{Binary, DEADLINE, PLIMSOLL, Rig, free_address, until};
+
+/// What stops at once must do so well within this.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
+fn text(server: &str) -> String {
+    format!(
+        "defaults\n    mode http\n    timeout connect 5s\n    timeout client 10s\n    timeout server 10s\n\
+         listen web\n    bind {{listen}}\n    {server}\n"
+    )
+}
+
+#[test]
+fn signals_end_it_with_the_status_of_its_mode() {
+    let cases = [
+        (&["-db"][..], Signal::Interrupt, 0),
+        (&["-d"], Signal::Terminate, 0),
+        (&["-W", "-db"], Signal::Interrupt, 130),
+        (&["-Ws"], Signal::Interrupt, 130),
+        (&["-W"], Signal::Terminate, 143),
+    ];
+    for (flags, signal, status) in cases {
+        let mut rig = Rig::new();
+        let origin = rig.origin("a");
+        rig.config_with(&text(&origin.server_line()), flags);
+        // An idle connection must not hold it up.
+        let mut idle = rig.client();
+        idle.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(idle.response().status, 200);
+        let started = Instant::now();
+        rig.binary().signal(signal);
+        assert_eq!(
+            rig.binary().wait().code(),
+            Some(status),
+            "{flags:?} {signal:?}"
+        );
+        assert!(
+            started.elapsed() < AT_ONCE,
+            "{flags:?} {signal:?} took {:?}",
+            started.elapsed()
+        );
+    }
+}
+
+#[test]
+fn control_c_ends_plimsoll_run() {
+    let mut rig = Rig::new();
+    let origin = rig.origin("a");
+    let address = free_address();
+    let mut command = Command::new(PLIMSOLL);
+    command.args([
+        "run",
+        "--listen",
+        &address.to_string(),
+        "--to",
+        &origin.address.to_string(),
+    ]);
+    rig.start(command, address);
+    assert_eq!(rig.get("/").text(), "a");
+    rig.binary().signal(Signal::Interrupt);
+    assert_eq!(rig.binary().wait().code(), Some(0));
+}
+
+#[test]
+fn a_graceful_stop_lets_requests_end_and_accepts_no_more() {
+    let mut rig = Rig::new();
+    let origin = rig.origin_with("slow", |_| {
+        Reply::After(Duration::from_millis(500), Box::new(Reply::ok("late")))
+    });
+    let address = rig.config(&text(&origin.server_line()));
+    let mut client = rig.client();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    origin.wait_for_requests(1);
+    rig.binary().signal(Signal::User1);
+    let refused = until(|| std::net::TcpStream::connect(address).is_err());
+    assert!(refused, "it still accepts");
+    assert!(rig.binary().is_running(), "a request is under way");
+    assert_eq!(client.response().text(), "late");
+    assert_eq!(rig.binary().wait().code(), Some(0));
+}
+
+#[test]
+fn the_pid_file_names_the_process() {
+    let mut rig = Rig::new();
+    let origin = rig.origin("a");
+    let pidfile = rig.path("pid");
+    let path = pidfile.display().to_string();
+    rig.config_with(&text(&origin.server_line()), &["-W", "-db", "-p", &path]);
+    let id = rig.binary().id();
+    assert!(until(
+        || fs::read_to_string(&pidfile).is_ok_and(|text| text.trim() == id.to_string())
+    ));
+}
+
+#[test]
+fn in_the_background_it_returns_once_it_listens() {
+    let rig = Rig::new();
+    let origin = rig.origin("a");
+    let address = free_address();
+    let configuration = text(&origin.server_line()).replace("{listen}", &address.to_string());
+    let file = rig.file("haproxy.cfg", &configuration);
+    let pidfile = rig.path("pid");
+    let status = Command::new(PLIMSOLL)
+        .arg("-D")
+        .arg("-f")
+        .arg(&file)
+        .arg("-p")
+        .arg(&pidfile)
+        .stdin(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    // No waiting: the address must answer now.
+    let mut client = crate::rig::client::Client::connect(address);
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.response().text(), "a");
+    let id: u32 = fs::read_to_string(&pidfile)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    signal::send(id, Signal::Terminate).unwrap();
+    assert!(until(|| !is_alive(id)), "it does not end");
+    // A second start on an address that is taken must fail in the parent.
+    let _taken = TcpListener::bind(address).unwrap();
+    let status = Command::new(PLIMSOLL)
+        .arg("-D")
+        .arg("-f")
+        .arg(&file)
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(1));
+}
+
+/// Whether a process exists and is no zombie.
+fn is_alive(id: u32) -> bool {
+    fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let rig = Rig::new();
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let file = rig.file(
+        "a.cfg",
+        &text("server a 127.0.0.1:1").replace("{listen}", &address),
+    );
+    let mut command = Command::new(PLIMSOLL);
+    command.args(["-db", "-f"]).arg(file);
+    let mut binary = Binary::start(command);
+    assert_eq!(binary.wait().code(), Some(1));
+    assert!(binary.said().contains(&address), "{}", binary.said());
+}
+
+#[test]
+fn a_listening_socket_can_be_inherited() {
+    let mut rig = Rig::new();
+    let origin = rig.origin("a");
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let kept = listener.try_clone().unwrap();
+    let file = rig.file(
+        "a.cfg",
+        &text(&origin.server_line()).replace("{listen}", "\"fd@${inherited}\""),
+    );
+    // The shell puts the socket where the configuration will look for it.
+    let script = format!(
+        "exec 7<&0 </dev/null; exec {PLIMSOLL} -d -f {}",
+        file.display()
+    );
+    let mut child = Command::new("sh")
+        .args(["-c", &script])
+        .env("inherited", "7")
+        .stdin(OwnedFd::from(listener))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut client = crate::rig::client::Client::connect(address);
+    client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert_eq!(client.response().text(), "a");
+    signal::send(child.id(), Signal::Interrupt).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let mut said = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    assert_eq!(said, "");
+    drop(kept);
+    rig.config(&text(&origin.server_line()));
+}
+
+#[test]
+fn the_service_manager_is_told() {
+    let mut rig = Rig::new();
+    let origin = rig.origin("a");
+    let path = rig.path("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(DEADLINE)).unwrap();
+    let address = free_address();
+    let file = rig.file(
+        "a.cfg",
+        &text(&origin.server_line()).replace("{listen}", &address.to_string()),
+    );
+    let mut command = Command::new(PLIMSOLL);
+    command
+        .args(["-Ws", "-f"])
+        .arg(file)
+        .env("NOTIFY_SOCKET", &path);
+    rig.start(command, address);
+    let mut message = [0; 256];
+    let length = manager.recv(&mut message).unwrap();
+    let message = String::from_utf8_lossy(&message[..length]).into_owned();
+    assert!(message.contains("READY=1"), "{message}");
+    assert!(
+        message.contains(&format!("MAINPID={}", rig.binary().id())),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_successor_ends_its_predecessor() {
+    let mut rig = Rig::new();
+    let origin = rig.origin("a");
+    let address = rig.config(&text(&origin.server_line()));
+    let old = rig.binary().id();
+    let file = rig.path("haproxy.cfg").display().to_string();
+    let mut command = Command::new(PLIMSOLL);
+    command.args(["-db", "-f", &file, "-sf", &old.to_string()]);
+    let mut new = Binary::start(command);
+    assert_eq!(rig.binary().wait().code(), Some(0), "the old one ends");
+    assert!(new.is_running(), "{}", new.said());
+    let mut client = crate::rig::client::Client::connect(address);
+    client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert_eq!(client.response().text(), "a");
+}

@@ -1,0 +1,11 @@
+//! The real binary, from outside.
+
+#[path = "../rig/mod.rs"]
+mod rig;
+
+mod command_line;
+mod http;
+mod life;
+mod logs;
+mod peers;
+mod tcp;

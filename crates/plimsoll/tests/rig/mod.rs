@@ -1,0 +1,294 @@
+//! Drives the real binary from outside: origins behind it, clients before it, a log receiver beside it.
+//!
+//! Nothing here sleeps for luck: every wait is for a condition and has a deadline, after which the test fails with
+//! what the binary said. Everything started is ended when the rig is dropped.
+#![allow(
+    clippy::print_stderr,
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses its own part of the rig, and skips are told"
+)]
+
+pub mod client;
+pub mod origin;
+pub mod peer;
+pub mod syslog;
+
+use std::fs;
+use std::io::Read as _;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use plimsoll_sys::signal::{self, Signal};
+use tempfile::TempDir;
+
+use client::{Client, Response};
+use origin::{Origin, Reply, Request};
+use syslog::Syslog;
+
+/// Longest wait for anything. Far beyond what is needed, because test machines are busy.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The path of the binary under test.
+pub const PLIMSOLL: &str = env!("CARGO_BIN_EXE_plimsoll");
+
+/// Ports are handed out below the range from which the kernel takes those of outgoing connections (32768 and up), so
+/// that none is taken between the moment it is found free and the moment the binary binds it.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+
+/// A folder, the origins and log receivers in use, and the running binary.
+pub struct Rig {
+    folder: TempDir,
+    binaries: Vec<Binary>,
+    /// Where [`Rig::get`] goes.
+    address: Option<SocketAddr>,
+}
+
+impl Rig {
+    pub fn new() -> Self {
+        Self {
+            folder: TempDir::new().expect("a temporary folder"),
+            binaries: Vec::new(),
+            address: None,
+        }
+    }
+
+    /// A path in the rig's own folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file into the rig's own folder.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, text).expect("the temporary folder is writable");
+        path
+    }
+
+    /// An origin that answers every request with its name.
+    pub fn origin(&self, name: &str) -> Origin {
+        let body = name.to_owned();
+        self.origin_with(name, move |_| Reply::ok(&body))
+    }
+
+    /// An origin that answers as told.
+    pub fn origin_with(
+        &self,
+        name: &str,
+        answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Origin {
+        Origin::http(name, answer)
+    }
+
+    /// An origin that handles connections as told, whatever they speak.
+    pub fn origin_raw(
+        &self,
+        name: &str,
+        handle: impl Fn(TcpStream) + Send + Sync + 'static,
+    ) -> Origin {
+        Origin::raw(name, handle)
+    }
+
+    /// A receiver of log lines over UDP.
+    pub fn syslog(&self) -> Syslog {
+        Syslog::start()
+    }
+
+    /// Runs a configuration whose `{listen}` stands for a free address, and waits until it accepts there.
+    ///
+    /// # Panics
+    /// When it does not accept in time; the message has what it said.
+    pub fn config(&mut self, text: &str) -> SocketAddr {
+        self.config_with(text, &["-db"])
+    }
+
+    /// As [`Rig::config`], with HAProxy flags of the caller's choice.
+    pub fn config_with(&mut self, text: &str, flags: &[&str]) -> SocketAddr {
+        let address = free_address();
+        let path = self.file(
+            "haproxy.cfg",
+            &text.replace("{listen}", &address.to_string()),
+        );
+        let mut command = Command::new(PLIMSOLL);
+        command.args(flags).arg("-f").arg(path);
+        self.start(command, address);
+        address
+    }
+
+    /// Starts a command, and waits until something accepts at the address.
+    pub fn start(&mut self, command: Command, address: SocketAddr) {
+        let mut binary = Binary::start(command);
+        binary.wait_until_accepting(address);
+        self.binaries.push(binary);
+        self.address = Some(address);
+    }
+
+    /// The binary started last.
+    pub fn binary(&mut self) -> &mut Binary {
+        self.binaries.last_mut().expect("something was started")
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address.expect("something was started")
+    }
+
+    /// A new client connection.
+    pub fn client(&self) -> Client {
+        Client::connect(self.address())
+    }
+
+    /// One request on a connection of its own.
+    pub fn get(&self, path: &str) -> Response {
+        let mut client = self.client();
+        client.send(format!(
+            "GET {path} HTTP/1.1\r\nHost: rig\r\nConnection: close\r\n\r\n"
+        ));
+        client.response()
+    }
+}
+
+/// A running binary with what it says.
+pub struct Binary {
+    child: Child,
+    said: Arc<Mutex<Vec<u8>>>,
+    reader: Option<thread::JoinHandle<()>>,
+}
+
+impl Binary {
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        let mut stderr = child.stderr.take().expect("stderr is a pipe");
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&said);
+        let reader = thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(count @ 1..) = stderr.read(&mut chunk) {
+                heard.lock().unwrap().extend_from_slice(&chunk[..count]);
+            }
+        });
+        Self {
+            child,
+            said,
+            reader: Some(reader),
+        }
+    }
+
+    /// What it wrote to standard error so far.
+    pub fn said(&self) -> String {
+        String::from_utf8_lossy(&self.said.lock().unwrap()).into_owned()
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        signal::send(self.child.id(), signal).expect("the process is there");
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child
+            .try_wait()
+            .expect("the child can be asked")
+            .is_none()
+    }
+
+    fn wait_until_accepting(&mut self, address: SocketAddr) {
+        let accepting = until(|| !self.is_running() || TcpStream::connect(address).is_ok());
+        assert!(
+            accepting && self.is_running(),
+            "nothing accepts at {address}; it said:\n{}",
+            self.said()
+        );
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Panics
+    /// When it does not come in time.
+    pub fn wait(&mut self) -> ExitStatus {
+        let ended = until(|| !self.is_running());
+        assert!(ended, "it does not end; it said:\n{}", self.said());
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the reader does not panic");
+        }
+        self.child.wait().expect("the child has ended")
+    }
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until a condition holds; false when the deadline passes first.
+pub fn until(mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + DEADLINE;
+    while !condition() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    true
+}
+
+/// A free address on the loopback interface.
+pub fn free_address() -> SocketAddr {
+    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
+    // Test processes that run side by side begin at different places.
+    let next = NEXT.get_or_init(|| AtomicU16::new((std::process::id() % 997) as u16 * 20));
+    loop {
+        let offset = next.fetch_add(1, Ordering::Relaxed) % PORTS.len() as u16;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, PORTS.start + offset));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
+
+/// What a command that ends by itself said and how it ended.
+pub struct Outcome {
+    pub status: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs the binary until it ends by itself.
+pub fn plimsoll(words: &[&str]) -> Outcome {
+    run(Command::new(PLIMSOLL).args(words))
+}
+
+/// Runs a command until it ends by itself.
+pub fn run(command: &mut Command) -> Outcome {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+    Outcome {
+        status: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// The root of the workspace.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .and_then(Path::parent)
+        .expect("crates live two folders deep")
+}
