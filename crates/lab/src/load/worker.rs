@@ -129,7 +129,8 @@ impl<'a> Worker<'a> {
     pub(super) fn new(plan: &'a Plan, number: usize, address: SocketAddr) -> io::Result<Self> {
         let epoll = Epoll::new()?;
         let timer = TimerFd::new()?;
-        epoll.add_level(timer.as_fd(), TOKEN_TIMER)?;
+        // Edge-triggered: a timer that has gone off must not end later waits too.
+        epoll.add_stream(timer.as_fd(), TOKEN_TIMER)?;
         let count = plan.share(plan.connections as u64, number) as usize;
         let open = plan.profile.unit() == Unit::Rate;
         let connection = || Connection {
@@ -198,10 +199,8 @@ impl<'a> Worker<'a> {
             if done || now >= patience_ns || stop.load(Ordering::Relaxed) {
                 break;
             }
-            let wake_ns = housekeeping_ns
-                .min(begin_ns + (tick + 1) * TICK_NS)
-                .min(self.next_launch_ns());
-            self.wait(&mut events, wake_ns.saturating_sub(monotonic_ns()))?;
+            let chore_ns = housekeeping_ns.min(begin_ns + (tick + 1) * TICK_NS);
+            self.wait(&mut events, chore_ns)?;
             for event in events.iter() {
                 self.handle(event);
             }
@@ -215,16 +214,23 @@ impl<'a> Worker<'a> {
         })
     }
 
-    fn wait(&self, events: &mut Events, wait_ns: u64) -> io::Result<()> {
+    /// Waits for events until a launch is due, or until `chore_ns` at most. Launches are waited for
+    /// precisely; chores can be a millisecond late.
+    fn wait(&mut self, events: &mut Events, chore_ns: u64) -> io::Result<()> {
         const MS_NS: u64 = 1_000_000;
-        if wait_ns > 0 && wait_ns < PRECISE_BELOW_NS {
+        let launch_ns = self.next_launch_ns();
+        let now = monotonic_ns();
+        let wait_ns = launch_ns.min(chore_ns).saturating_sub(now);
+        let wait_ms = if launch_ns > chore_ns || wait_ns == 0 {
+            wait_ns.div_ceil(MS_NS)
+        } else if wait_ns < PRECISE_BELOW_NS {
             self.timer.set(Duration::from_nanos(wait_ns))?;
-            return self
-                .epoll
-                .wait(events, Some((PRECISE_BELOW_NS / MS_NS) as u32));
-        }
-        // Rounded down: what is left is then waited for precisely.
-        self.epoll.wait(events, Some((wait_ns / MS_NS) as u32))
+            PRECISE_BELOW_NS / MS_NS
+        } else {
+            // Rounded down: what is left is then waited for precisely.
+            wait_ns / MS_NS
+        };
+        self.epoll.wait(events, Some(wait_ms as u32))
     }
 
     /// Gives away what has been counted in the second called `tick`.
