@@ -118,7 +118,9 @@ impl Exact {
 impl Arranged for Exact {
     fn pick(&self, pick: &Pick<'_>) -> Option<ServerId> {
         let Some((first, lightest)) = self.lightest(pick.avoid) else {
-            return self.lightest(None).map(|(member, _)| member.id);
+            // Full, all of them, or all but the one to avoid.
+            let (member, _) = pick.avoid.and_then(|_| self.lightest(None))?;
+            return Some(member.id);
         };
         // Among those as light as the lightest it is the turn of the next in the weighted order.
         let turn = self.rotation.turn();
@@ -183,11 +185,15 @@ impl Arranged for Sampled {
         let known = [self.found.best.load(Relaxed) as usize, swept];
         let mut draws = Draws::new(pick.random);
         let drawn: [usize; DRAWS] = std::array::from_fn(|_| self.lottery.draw(draws.next()));
-        let best = self
-            .lightest(drawn.into_iter().chain(known), pick.avoid)
-            // All of the sample is full: look at everyone before giving up.
-            .or_else(|| self.lightest(0..self.members.len(), pick.avoid))
-            .or_else(|| self.lightest(0..self.members.len(), None))?;
+        let everyone = || 0..self.members.len();
+        let best = match self.lightest(drawn.into_iter().chain(known), pick.avoid) {
+            Some(best) => best,
+            // Whoever waits in the backend's queue has found all servers full a moment ago.
+            None if self.members[swept].live.backend().queued.load(Relaxed) > 0 => return None,
+            None => self
+                .lightest(everyone(), pick.avoid)
+                .or_else(|| pick.avoid.and_then(|_| self.lightest(everyone(), None)))?,
+        };
         self.found.best.store(best as u32, Relaxed);
         Some(self.members[best].id)
     }

@@ -4,7 +4,7 @@
 //! its time; [`Arranged::pick`] runs for every request on every worker: atomics only, no lock, no allocation.
 //!
 //! The engine holds, per backend, the [`Balance`] that [`build`] made and the [`Arranged`] it made of
-//! [`usable`] candidates; it arranges anew when `BackendLive::generation` has risen. For hashed algorithms it
+//! [`usable()`] candidates; it arranges anew when `BackendLive::generation` has risen. For hashed algorithms it
 //! fills [`Pick::key`] through [`key::find`].
 //!
 //! What is absent: slots and queues (`crate::queue`), persistence, retries, the evaluation of expressions.
@@ -161,7 +161,7 @@ pub struct Pick<'a> {
 
 /// An algorithm with its settings; lives as long as its backend's configuration.
 pub trait Balance: fmt::Debug + Send + Sync {
-    /// Prepares choices among `candidates`, which are those of [`usable`], in their order.
+    /// Prepares choices among `candidates`, which are those of [`usable()`], in their order.
     fn arrange(&self, candidates: &[Candidate]) -> Box<dyn Arranged>;
 }
 
