@@ -56,7 +56,7 @@ impl RequestError {
     pub fn status(self) -> u16 {
         match self {
             Self::Head(HeadError::StartLineTooLong) => 414,
-            Self::Head(HeadError::TooLong | HeadError::TooManyFields) => 431,
+            Self::Head(HeadError::TooLong) => 431,
             Self::Head(HeadError::UnknownTransferEncoding) => 422,
             Self::UnsupportedVersion => 505,
             Self::UnexpectedBody => 413,
