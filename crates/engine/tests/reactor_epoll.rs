@@ -4,7 +4,7 @@ mod reactor_help;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -302,6 +302,63 @@ fn a_real_waker_reaches_a_task_from_another_thread() {
     });
     reactor.block_on(wait).unwrap();
     thread.join().unwrap();
+}
+
+#[test]
+fn a_waker_used_often_wakes_and_may_be_kept() {
+    const WAKES: usize = 1_000;
+    let reactor = reactor();
+    let (wakers, received) = mpsc::channel::<std::task::Waker>();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&count);
+    let thread = std::thread::spawn(move || {
+        let waker = received.recv().unwrap();
+        for _ in 0..WAKES {
+            counter.fetch_add(1, Ordering::Release);
+            waker.wake_by_ref();
+        }
+    });
+    let task = reactor.clone();
+    let mut handed_over = false;
+    let wait = poll_fn(move |_| {
+        if !std::mem::replace(&mut handed_over, true) {
+            wakers.send(task.waker()).unwrap();
+        }
+        // The last wake of all must not be swallowed by an earlier one.
+        if count.load(Ordering::Acquire) == WAKES {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    });
+    reactor.block_on(wait).unwrap();
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_vectored_write_to_who_has_gone_is_an_error() {
+    let reactor = reactor();
+    let (listener, address) = listen(&reactor);
+    let task = reactor.clone();
+    let conversation = async move {
+        let client = dial(&task, &address).await.unwrap();
+        drop(accept(&listener).await);
+        let parts = [IoSlice::new(b"is any"), IoSlice::new(b"body there")];
+        loop {
+            if let Err(error) = poll_fn(|_| client.poll_write_vectored(&parts)).await {
+                return error.kind();
+            }
+        }
+    };
+    let kind = reactor.block_on(conversation).unwrap();
+    assert!(
+        matches!(
+            kind,
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+        ),
+        "{kind}"
+    );
+    end(&reactor);
 }
 
 #[test]

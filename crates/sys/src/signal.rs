@@ -131,6 +131,13 @@ impl AsFd for Signals {
     }
 }
 
+/// Makes a write to a closed connection an error and not the end of the process. Rust programs start like that, but a
+/// command that writes to pipes may have changed it.
+pub fn ignore_broken_pipes() {
+    // SAFETY: SIG_IGN is a valid disposition for this signal, and no handler of ours is involved.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
 /// Sends a signal to a process.
 pub fn send(process_id: u32, signal: Signal) -> io::Result<()> {
     // 0 and negative numbers would mean groups of processes.

@@ -45,8 +45,8 @@ pub fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<Option<usize>> {
 
 /// Sends what the kernel takes of several pieces in one call, in order.
 ///
-/// Uses writev(2), which is cheaper than sendmsg(2) but raises SIGPIPE on a closed connection; Rust programs ignore
-/// that signal from their start.
+/// Uses writev(2), which is cheaper than sendmsg(2) but raises SIGPIPE on a closed connection; see
+/// [`ignore_broken_pipes`](crate::signal::ignore_broken_pipes).
 #[inline]
 pub fn send_vectored(fd: BorrowedFd<'_>, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
     unless_blocked(rustix::io::writev(fd, parts))

@@ -11,7 +11,7 @@ use plimsoll_sys::epoll::{Epoll, Event, Events};
 use plimsoll_sys::event_fd::EventFd;
 use plimsoll_sys::listen::{self, ListenOptions};
 use plimsoll_sys::pipe::Pipe;
-use plimsoll_sys::{clock, socket};
+use plimsoll_sys::{clock, signal, socket};
 
 use super::driver::{Driver, Handle, MAIL, PipeHandle, Waited};
 
@@ -25,6 +25,8 @@ pub(super) struct EpollDriver {
 impl EpollDriver {
     /// A driver that takes up to `events_max` events per wait and is woken by `mail`.
     pub(super) fn new(events_max: usize, mail: &Arc<EventFd>) -> io::Result<Self> {
+        // Vectored writes would raise the signal.
+        signal::ignore_broken_pipes();
         let epoll = Epoll::new()?;
         epoll.add_level(mail.as_fd(), MAIL)?;
         Ok(Self {

@@ -24,8 +24,8 @@ struct Shared {
     event_fd: Arc<EventFd>,
     /// A notice is on its way that the reactor has not seen.
     pending: AtomicBool,
-    /// Tasks woken by real wakers. Bounded: a task enters once per waker handed out and wake.
-    woken: Mutex<Vec<TaskId>>,
+    /// Real wakers that were used. Each enters once until the reactor looks, so there are never more than exist.
+    woken: Mutex<Vec<Arc<RemoteWake>>>,
 }
 
 impl Mailbox {
@@ -79,6 +79,7 @@ impl Mail {
     pub(super) fn waker(&self, task: TaskId) -> Waker {
         Waker::from(Arc::new(RemoteWake {
             task,
+            queued: AtomicBool::new(false),
             shared: Arc::clone(&self.shared),
         }))
     }
@@ -96,12 +97,20 @@ impl Mail {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner),
         );
-        woken.into_iter().for_each(|task| tasks.wake(task));
+        for waker in woken {
+            // Before the wake: whoever uses the waker from now on wants another look. A swap and not a store, so that
+            // what its users wrote before is visible to the task.
+            waker.queued.swap(false, Ordering::AcqRel);
+            tasks.wake(waker.task);
+        }
     }
 }
 
+#[derive(Debug)]
 struct RemoteWake {
     task: TaskId,
+    /// In the list of those that were used.
+    queued: AtomicBool,
     shared: Arc<Shared>,
 }
 
@@ -111,11 +120,16 @@ impl Wake for RemoteWake {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.shared
+        if self.queued.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let mut woken = self
+            .shared
             .woken
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(self.task);
+            .unwrap_or_else(PoisonError::into_inner);
+        woken.push(Arc::clone(self));
+        drop(woken);
         self.shared.notify();
     }
 }

@@ -61,7 +61,8 @@ pub(super) struct Sources {
     slots: Vec<Source>,
     free: Vec<u32>,
     cap: usize,
-    /// Parked sockets seen to be stale. A socket enters once, since entering ends its parking.
+    /// Parked sockets seen to be stale. A socket enters once, since entering ends its parking; those that were closed
+    /// since are swept out when they could be the greater part.
     stale: Vec<Stale>,
 }
 
@@ -222,8 +223,9 @@ impl Sources {
                 index,
                 generation: source.generation,
             };
-            self.stale
-                .extend(source.parked.take().map(|tag| Stale { tag, socket }));
+            if let Some(tag) = source.parked.take() {
+                self.report_stale(Stale { tag, socket });
+            }
             return Woken::default();
         }
         let mut woken = Woken::default();
@@ -255,12 +257,24 @@ impl Sources {
     pub(super) fn take_stale(&mut self) -> Option<Stale> {
         loop {
             let stale = self.stale.pop()?;
-            let source = &self.slots[stale.socket.index as usize];
-            if source.live && source.generation == stale.socket.generation {
+            if is_open(&self.slots, stale.socket) {
                 return Some(stale);
             }
         }
     }
+
+    fn report_stale(&mut self, stale: Stale) {
+        if self.stale.len() > 2 * self.slots.len() {
+            let slots = &self.slots;
+            self.stale.retain(|stale| is_open(slots, stale.socket));
+        }
+        self.stale.push(stale);
+    }
+}
+
+fn is_open(slots: &[Source], socket: SocketId) -> bool {
+    let source = &slots[socket.index as usize];
+    source.live && source.generation == socket.generation
 }
 
 #[cfg(test)]
@@ -313,6 +327,18 @@ mod tests {
         sources.on_event(id.token(), Readiness::HUNG_UP);
         sources.remove(id);
         assert_eq!(sources.take_stale(), None);
+    }
+
+    #[test]
+    fn what_nobody_asks_about_does_not_pile_up() {
+        let mut sources = Sources::new(4);
+        for _ in 0..1_000 {
+            let id = sources.insert(Readiness::WRITE).unwrap();
+            sources.park(id, 9);
+            sources.on_event(id.token(), Readiness::HUNG_UP);
+            sources.remove(id);
+        }
+        assert!(sources.stale.len() < 10);
     }
 
     #[test]
