@@ -14,15 +14,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::Span;
-use plimsoll_policy::balance::{self, BalanceSpec, HashSpec, Pick, key};
+use plimsoll_policy::balance::{self, BalanceSpec, HashMethod, HashSpec, Pick, key};
 use plimsoll_policy::live::{BackendLive, ServerLive, ServerState};
-use plimsoll_policy::model::{HashKey, HashPreserveAffinity, Server, ServerAddress, ServerPort};
+use plimsoll_policy::model::{
+    Backend, HashKey, HashPreserveAffinity, Server, ServerAddress, ServerPort,
+};
 
 /// Keys per combination when HAProxy has just started, after changes, and when only backups are left.
 const KEYS: [u64; 3] = [10_000, 1_000, 200];
@@ -598,6 +600,98 @@ fn name_servers(directory: &Path, names: &[&'static str]) {
                 let _ = stream.read_to_end(&mut Vec::new());
             }
         });
+    }
+}
+
+/// Servers that report each connection and never answer, so that every request stays under way.
+fn silent_servers(
+    directory: &Path,
+    names: &[&'static str],
+) -> mpsc::Receiver<(&'static str, UnixStream)> {
+    let (report, reports) = mpsc::channel();
+    for &name in names {
+        let listener = UnixListener::bind(directory.join(name)).expect("a socket for a server");
+        let report = report.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if report.send((name, stream)).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    reports
+}
+
+#[test]
+fn same_server_under_bounded_loads() {
+    const FACTOR: u32 = 130;
+    const REQUESTS: usize = 120;
+    let weights = [("a", 1), ("b", 2), ("c", 5), ("d", 2)];
+    let names = weights.map(|(name, _)| name);
+    let mut reports = None;
+    let peer = Peer::start("bounded", |directory| {
+        reports = Some(silent_servers(directory, &names));
+        let directory = directory.display();
+        let servers = weights.map(|(name, weight)| {
+            format!(" server {name} unix@{directory}/{name} weight {weight}\n")
+        });
+        format!(
+            "defaults\n mode http\n timeout client 1m\n timeout server 1m\n timeout connect 1m\n\
+             listen bounded\n bind unix@{directory}/front.sock\n balance uri\n hash-type consistent\n \
+             hash-balance-factor {FACTOR}\n{}",
+            servers.concat()
+        )
+    });
+    let (Some(peer), Some(reports)) = (peer, reports) else {
+        return;
+    };
+
+    let backend = Backend {
+        hash_balance_factor: FACTOR,
+        ..Backend::default()
+    };
+    let backend = Arc::new(BackendLive::new(&backend));
+    let servers: Vec<_> = (1..)
+        .zip(weights)
+        .map(|(number, (name, weight))| {
+            let mut server = Server::new(name, ServerAddress::Abstract(name.into()));
+            (server.number, server.weight) = (number, weight);
+            let live = Arc::new(ServerLive::new(&server, Arc::clone(&backend)));
+            (server, live)
+        })
+        .collect();
+    let candidates = balance::usable(servers.iter().map(|(server, live)| (server, live)), false);
+    let hash = HashSpec {
+        method: HashMethod::Consistent,
+        avalanche: true,
+        ..HashSpec::default()
+    };
+    let uri = BalanceSpec::Uri {
+        length: None,
+        depth: None,
+        whole: false,
+        path_only: false,
+    };
+    let arranged =
+        balance::build(&uri, hash, FACTOR, HashPreserveAffinity::Always).arrange(&candidates);
+    let mut under_way = Vec::new();
+    for number in 0..REQUESTS {
+        // Few keys, so that the bounds decide more often than the ring.
+        let target = format!("/hot{}", number % 3);
+        let mut stream = peer.connect("front.sock");
+        stream
+            .write_all(format!("GET {target} HTTP/1.1\r\nhost: h\r\n\r\n").as_bytes())
+            .expect("HAProxy listens");
+        let (theirs, connection) = reports.recv_timeout(PATIENCE).expect("a server is chosen");
+        let pick = Pick {
+            key: Some(target.as_bytes()),
+            ..Pick::default()
+        };
+        let ours = arranged.pick(&pick).expect("there are servers");
+        assert_eq!(names[ours.0 as usize], theirs, "request {number}");
+        let slot = servers[ours.0 as usize].1.take();
+        under_way.push((stream, connection, slot));
     }
 }
 
