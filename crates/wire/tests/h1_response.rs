@@ -1,7 +1,7 @@
 //! Response heads: framing by status, request and fields; junk refused.
 
-use plimsoll_wire::h1::response::{Asked, Parse, ResponseError, parse};
-use plimsoll_wire::h1::{HeadError, Limits, encode, request};
+use plimsoll_wire::h1::response::{Asked, Parse, ResponseError as R, parse};
+use plimsoll_wire::h1::{HeadError as H, Limits, encode, request};
 use plimsoll_wire::head::{Framing, Head, Version};
 
 const LIMITS: Limits = Limits {
@@ -69,82 +69,84 @@ fn status_lines_may_lack_a_reason() {
     }
 }
 
+/// What was asked, the status and the framing fields; how the body ends, and whether the connection persists.
+const ENDS: &[(Asked, &str, &str, Framing, bool)] = &[
+    (GET, "200", "", Framing::UntilClose, false),
+    (
+        GET,
+        "200",
+        "Content-Length: 0\r\n",
+        Framing::Length(0),
+        true,
+    ),
+    (
+        GET,
+        "200",
+        "Content-Length: 7\r\n",
+        Framing::Length(7),
+        true,
+    ),
+    (
+        GET,
+        "200",
+        "Content-Length: 7, 7\r\nContent-Length: 7\r\n",
+        Framing::Length(7),
+        true,
+    ),
+    (
+        GET,
+        "200",
+        "Transfer-Encoding: chunked\r\n",
+        Framing::Chunked,
+        true,
+    ),
+    (
+        GET,
+        "200",
+        "Transfer-Encoding: chunked\r\nContent-Length: 7\r\n",
+        Framing::Chunked,
+        false,
+    ),
+    (
+        GET,
+        "200",
+        "Content-Length: 7\r\nConnection: close\r\n",
+        Framing::Length(7),
+        false,
+    ),
+    (HEAD, "200", "Content-Length: 7\r\n", Framing::None, true),
+    (HEAD, "200", "", Framing::None, true),
+    (GET, "204", "", Framing::None, true),
+    (GET, "204", "Content-Length: 7\r\n", Framing::None, true),
+    (GET, "304", "Content-Length: 7\r\n", Framing::None, true),
+    (GET, "100", "Content-Length: 7\r\n", Framing::None, true),
+    (GET, "103", "", Framing::None, true),
+    (
+        CONNECT,
+        "200",
+        "Transfer-Encoding: chunked\r\n",
+        Framing::None,
+        true,
+    ),
+    (
+        CONNECT,
+        "407",
+        "Content-Length: 7\r\n",
+        Framing::Length(7),
+        true,
+    ),
+    (
+        GET,
+        "999",
+        "Content-Length: 7\r\n",
+        Framing::Length(7),
+        true,
+    ),
+];
+
 #[test]
 fn the_end_of_the_body_follows_rfc_9112_section_6_3() {
-    let cases = [
-        (GET, "200", "", Framing::UntilClose, false),
-        (
-            GET,
-            "200",
-            "Content-Length: 0\r\n",
-            Framing::Length(0),
-            true,
-        ),
-        (
-            GET,
-            "200",
-            "Content-Length: 7\r\n",
-            Framing::Length(7),
-            true,
-        ),
-        (
-            GET,
-            "200",
-            "Content-Length: 7, 7\r\nContent-Length: 7\r\n",
-            Framing::Length(7),
-            true,
-        ),
-        (
-            GET,
-            "200",
-            "Transfer-Encoding: chunked\r\n",
-            Framing::Chunked,
-            true,
-        ),
-        (
-            GET,
-            "200",
-            "Transfer-Encoding: chunked\r\nContent-Length: 7\r\n",
-            Framing::Chunked,
-            false,
-        ),
-        (
-            GET,
-            "200",
-            "Content-Length: 7\r\nConnection: close\r\n",
-            Framing::Length(7),
-            false,
-        ),
-        (HEAD, "200", "Content-Length: 7\r\n", Framing::None, true),
-        (HEAD, "200", "", Framing::None, true),
-        (GET, "204", "", Framing::None, true),
-        (GET, "204", "Content-Length: 7\r\n", Framing::None, true),
-        (GET, "304", "Content-Length: 7\r\n", Framing::None, true),
-        (GET, "100", "Content-Length: 7\r\n", Framing::None, true),
-        (GET, "103", "", Framing::None, true),
-        (
-            CONNECT,
-            "200",
-            "Transfer-Encoding: chunked\r\n",
-            Framing::None,
-            true,
-        ),
-        (
-            CONNECT,
-            "407",
-            "Content-Length: 7\r\n",
-            Framing::Length(7),
-            true,
-        ),
-        (
-            GET,
-            "999",
-            "Content-Length: 7\r\n",
-            Framing::Length(7),
-            true,
-        ),
-    ];
-    for (asked, status, fields, framing, keep_alive) in cases {
+    for &(asked, status, fields, framing, keep_alive) in ENDS {
         let head = accepted(&format!("HTTP/1.1 {status} x\r\n{fields}\r\n"), asked);
         assert_eq!(
             (head.framing, head.keep_alive),
@@ -241,7 +243,7 @@ fn a_switch_of_protocols_must_have_been_asked_for() {
     for (input, asked) in [(input, GET), ("HTTP/1.1 101 x\r\n\r\n", UPGRADE)] {
         assert_eq!(
             parse(input.as_bytes(), &mut head, &LIMITS, asked),
-            Err(ResponseError::UnexpectedSwitch)
+            Err(R::UnexpectedSwitch)
         );
     }
     let head = accepted(
@@ -264,64 +266,78 @@ fn what_was_asked_is_read_off_the_request() {
     }
 }
 
+/// Heads that are refused: why, and how they look.
+const JUNK: &[(R, &[&str])] = &[
+    (
+        R::InvalidVersion,
+        &[
+            "junk",
+            "HTTP/2.0 200 OK\r\n\r\n",
+            "HTTP/1.1\r\n\r\n",
+            "ICY 200 OK\r\n\r\n",
+        ],
+    ),
+    (
+        R::InvalidStatus,
+        &[
+            "HTTP/1.1  200 OK\r\n\r\n",
+            "HTTP/1.1 20 OK\r\n\r\n",
+            "HTTP/1.1 2000 OK\r\n\r\n",
+            "HTTP/1.1 099 OK\r\n\r\n",
+            "HTTP/1.1 +20 OK\r\n\r\n",
+            "HTTP/1.1 200OK\r\n\r\n",
+        ],
+    ),
+    (R::InvalidReason, &["HTTP/1.1 200 O\x01K\r\n\r\n"]),
+    (
+        R::Head(H::BareLineFeed),
+        &["HTTP/1.1 200 OK\n\r\n", "HTTP/1.1 200 OK\r\nA: b\n\r\n"],
+    ),
+    (
+        R::Head(H::FoldedLine),
+        &["HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n"],
+    ),
+    (
+        R::Head(H::SpaceBeforeColon),
+        &["HTTP/1.1 200 OK\r\nA : b\r\n\r\n"],
+    ),
+    (
+        R::Head(H::ConflictingContentLengths),
+        &["HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"],
+    ),
+    (
+        R::Head(H::InvalidContentLength),
+        &["HTTP/1.1 204 OK\r\nContent-Length: x\r\n\r\n"],
+    ),
+    (
+        R::Head(H::ChunkedTwice),
+        &["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n"],
+    ),
+    (
+        R::Head(H::ChunkedNotLast),
+        &["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip, chunked\r\n\r\n"],
+    ),
+    (
+        R::Head(H::ChunkedMissing),
+        &["HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"],
+    ),
+    (
+        R::Head(H::UnknownTransferEncoding),
+        &["HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"],
+    ),
+];
+
 #[test]
 fn junk_is_refused() {
-    use HeadError as H;
-    use ResponseError as R;
-    let cases: &[(&str, R)] = &[
-        ("junk", R::InvalidVersion),
-        ("HTTP/2.0 200 OK\r\n\r\n", R::InvalidVersion),
-        ("HTTP/1.1\r\n\r\n", R::InvalidVersion),
-        ("HTTP/1.1  200 OK\r\n\r\n", R::InvalidStatus),
-        ("HTTP/1.1 20 OK\r\n\r\n", R::InvalidStatus),
-        ("HTTP/1.1 2000 OK\r\n\r\n", R::InvalidStatus),
-        ("HTTP/1.1 099 OK\r\n\r\n", R::InvalidStatus),
-        ("HTTP/1.1 +20 OK\r\n\r\n", R::InvalidStatus),
-        ("HTTP/1.1 200OK\r\n\r\n", R::InvalidStatus),
-        ("ICY 200 OK\r\n\r\n", R::InvalidVersion),
-        ("HTTP/1.1 200 O\x01K\r\n\r\n", R::InvalidReason),
-        ("HTTP/1.1 200 OK\n\r\n", R::Head(H::BareLineFeed)),
-        ("HTTP/1.1 200 OK\r\nA: b\n\r\n", R::Head(H::BareLineFeed)),
-        (
-            "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
-            R::Head(H::FoldedLine),
-        ),
-        (
-            "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
-            R::Head(H::SpaceBeforeColon),
-        ),
-        (
-            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-            R::Head(H::ConflictingContentLengths),
-        ),
-        (
-            "HTTP/1.1 204 OK\r\nContent-Length: x\r\n\r\n",
-            R::Head(H::InvalidContentLength),
-        ),
-        (
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n",
-            R::Head(H::ChunkedTwice),
-        ),
-        (
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip, chunked\r\n\r\n",
-            R::Head(H::ChunkedNotLast),
-        ),
-        (
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
-            R::Head(H::ChunkedMissing),
-        ),
-        (
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-            R::Head(H::UnknownTransferEncoding),
-        ),
-    ];
-    for (input, error) in cases {
-        let mut head = Head::default();
-        assert_eq!(
-            parse(input.as_bytes(), &mut head, &LIMITS, GET),
-            Err(*error),
-            "{input:?}"
-        );
+    for (error, inputs) in JUNK {
+        for input in *inputs {
+            let mut head = Head::default();
+            assert_eq!(
+                parse(input.as_bytes(), &mut head, &LIMITS, GET),
+                Err(*error),
+                "{input:?}"
+            );
+        }
         assert_eq!(error.status(), 502);
         assert!(error.to_string().len() > 10 && !error.name().is_empty());
     }

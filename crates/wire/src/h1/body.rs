@@ -12,8 +12,9 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::HeadError;
 use super::encode;
-use super::scan::{HeadError, Scan, Stop};
+use super::scan::{Scan, Stop};
 use crate::head::{FieldKind, Framing, Head};
 
 /// Most hexadecimal digits of a chunk's size, leading zeros included.

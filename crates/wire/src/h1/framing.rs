@@ -3,10 +3,10 @@
 //! What a message says twice is reduced to once, and what was meant for this hop alone is removed, so that a head can
 //! be forwarded as it lies.
 
-use super::scan::HeadError;
+use super::HeadError;
 use super::token::{self, members};
 use crate::decimal;
-use crate::head::{FieldKind, Head, Version};
+use crate::head::{FieldKind, Head, Slice, Version};
 
 /// The kinds of fields that occur in a head: most questions need not be asked at all.
 #[derive(Clone, Copy)]
@@ -198,11 +198,28 @@ fn retain(head: &mut Head, kind: FieldKind, keep: impl Fn(&[u8]) -> bool) {
         if kept == 0 {
             head.fields[index].kind = FieldKind::Removed;
         } else if dropped > 0 {
-            let joined: Vec<u8> = token::list(head.bytes(field.value))
-                .filter(|member| keep(member))
-                .collect::<Vec<_>>()
-                .join(&b',');
-            head.fields[index].value = head.push(&joined);
+            head.fields[index].value = join(head, field.value, &keep);
         }
     }
+}
+
+/// Writes a list anew with only some of its members.
+fn join(head: &mut Head, list: Slice, keep: impl Fn(&[u8]) -> bool) -> Slice {
+    let begin = head.arena.len();
+    let (mut at, end) = (list.range().start, list.range().end);
+    while at < end {
+        let rest = &head.arena[at..end];
+        let length = memchr::memchr(b',', rest).unwrap_or(rest.len());
+        let member = token::trim(&rest[..length]);
+        let indent = length - token::trim_start(&rest[..length]).len();
+        if !member.is_empty() && keep(member) {
+            let member = at + indent..at + indent + member.len();
+            if head.arena.len() > begin {
+                head.arena.push(b',');
+            }
+            head.arena.extend_from_within(member);
+        }
+        at += length + 1;
+    }
+    Slice::new(begin, head.arena.len())
 }

@@ -13,13 +13,15 @@
 
 pub mod body;
 pub mod encode;
+mod error;
 mod framing;
 pub mod request;
 pub mod response;
 mod scan;
+mod target;
 pub mod token;
 
-pub use scan::HeadError;
+pub use error::HeadError;
 
 /// Most bytes of a head, unless configured: HAProxy's `tune.bufsize` less `tune.maxrewrite`.
 pub const HEAD_BYTES_MAX: usize = 15_360;

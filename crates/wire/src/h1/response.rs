@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::Limits;
 use super::framing::{self, Kinds, Said};
-use super::scan::{self, HeadError, Scan, Stop};
+use super::scan::{self, Scan, Stop};
+use super::{HeadError, Limits};
 use crate::head::{FieldKind, Framing, Head, Slice, Version};
 
 pub use super::Parse;
