@@ -524,6 +524,14 @@ fn lenience_repairs_and_never_forwards_the_doubtful() {
             "GET http://a#b HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET http://a/#b HTTP/1.1\r\nhost: a\r\n\r\n",
         ),
+        (
+            "GET http://a@b HTTP/1.1\r\nHost: c\r\n\r\n",
+            "GET http://a@b HTTP/1.1\r\nhost: c\r\n\r\n",
+        ),
+        (
+            "GET http://b\u{e9}?c HTTP/1.1\r\nHost: b\r\n\r\n",
+            "GET http://b\u{e9}?c HTTP/1.1\r\nhost: b\r\n\r\n",
+        ),
         ("GET /old\r\n", "GET /old HTTP/1.1\r\n\r\n"),
     ];
     for (input, output) in cases {

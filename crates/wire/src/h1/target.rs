@@ -99,25 +99,22 @@ fn absolute(head: &mut Head, host: Option<usize>, limits: &Limits) -> Result<(),
     let target = uri::split(head.target());
     let authority = target.authority.unwrap_or_default();
     let (name, port) = uri::split_port(authority);
-    if let Some(index) = host
-        && !agree(&target, head.bytes(head.fields[index].value))
-        && !limits.lenient
-    {
-        return Err(RequestError::HostMismatch);
+    let agrees = host.is_none_or(|index| agree(&target, head.bytes(head.fields[index].value)));
+    if !agrees || !uri::is_plain_authority(authority) {
+        // Let through as it is, a doubtful authority must not become the host.
+        return if limits.lenient {
+            Ok(())
+        } else {
+            Err(RequestError::HostMismatch)
+        };
     }
     let drops_port = port.is_some() && uri::is_default_port(target.scheme, port);
     let adds_path = target.path.is_none() && head.method() != b"OPTIONS";
     if !drops_port && !adds_path {
         return Ok(());
     }
-    let (start, kept) = (
-        target.authority_start,
-        if drops_port {
-            name.len()
-        } else {
-            authority.len()
-        },
-    );
+    let kept = if drops_port { name } else { authority }.len();
+    let start = target.authority_start;
     let rest = start + authority.len();
     normalize(head, start..start + kept, rest, adds_path);
     if host.is_some() {
