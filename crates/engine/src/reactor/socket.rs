@@ -22,8 +22,9 @@ pub struct Socket {
     core: Rc<Core>,
     id: SocketId,
     handle: Handle,
-    peer: OnceCell<Address>,
-    local: OnceCell<Address>,
+    /// Boxed, because sockets are moved between tasks and pools more often than they are asked for addresses.
+    peer: OnceCell<Box<Address>>,
+    local: OnceCell<Box<Address>>,
 }
 
 /// Starts a connection; [`Socket::poll_connected`] tells when it is established.
@@ -45,9 +46,7 @@ pub fn connect(
     } else {
         Readiness::NONE
     };
-    let socket = Socket::new(core, handle, ready)?;
-    let _ = socket.peer.set(address.clone());
-    Ok(socket)
+    Socket::new(core, handle, ready)
 }
 
 fn full() -> io::Error {
@@ -73,7 +72,7 @@ impl Socket {
     }
 
     pub(super) fn set_peer(&self, peer: Address) {
-        let _ = self.peer.set(peer);
+        let _ = self.peer.set(Box::new(peer));
     }
 
     /// What this socket is called in [`Stale`](super::Stale).
@@ -240,13 +239,13 @@ impl Socket {
 
     // ---- Addresses
 
-    /// The other end; known from accepting or connecting.
+    /// The other end; known from accepting, else asked of the kernel once, when first needed.
     pub fn peer_address(&self) -> io::Result<&Address> {
         if let Some(known) = self.peer.get() {
             return Ok(known);
         }
         let asked = self.core.driver.peer_address(&self.handle)?;
-        Ok(self.peer.get_or_init(|| asked))
+        Ok(self.peer.get_or_init(|| Box::new(asked)))
     }
 
     /// This end. Asked of the kernel once, when first needed.
@@ -255,7 +254,7 @@ impl Socket {
             return Ok(known);
         }
         let asked = self.core.driver.local_address(&self.handle)?;
-        Ok(self.local.get_or_init(|| asked))
+        Ok(self.local.get_or_init(|| Box::new(asked)))
     }
 
     // ---- Resting in a pool
@@ -391,5 +390,15 @@ impl fmt::Debug for Socket {
             .field("handle", &self.handle)
             .field("ready", &self.ready())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_is_small_enough_to_be_moved_about() {
+        assert!(size_of::<Socket>() <= 40, "{} bytes", size_of::<Socket>());
     }
 }
