@@ -1,4 +1,5 @@
-//! HAProxy as a judge: what it forwards and what it refuses, head by head, against what we do.
+//! HAProxy as a judge: what it forwards and what it refuses, head by head, against what we do; and whether it reads our
+//! PROXY protocol headers as we read its own.
 //!
 //! Skipped without HAProxy, unless `PLIMSOLL_REQUIRE_PEERS` is set.
 
@@ -8,12 +9,16 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plimsoll_wire::h1::encode::{self, Connection};
 use plimsoll_wire::h1::request::{Parse, RequestError, parse};
 use plimsoll_wire::h1::{HeadError, Limits};
 use plimsoll_wire::head::Head;
+use plimsoll_wire::proxy_protocol::{self, Endpoints, v1, v2};
+
+/// How long a verdict may take before the test fails.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whether HAProxy is there.
 #[expect(clippy::print_stderr, reason = "a skip has to be seen")]
@@ -43,14 +48,15 @@ struct Judge {
 }
 
 impl Judge {
-    fn start() -> Self {
+    /// With these words behind `bind` and `server`.
+    fn start(bind: &str, server_words: &str) -> Self {
         let origin = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let front = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = front.local_addr().expect("it is bound");
         let server = origin.local_addr().expect("it is bound");
         let config = format!(
             "defaults\n mode http\n timeout connect 5s\n timeout client 5s\n timeout server 5s\n\
-             listen judge\n bind fd@0\n retries 0\n server origin {server}\n"
+             listen judge\n bind fd@0 {bind}\n retries 0\n server origin {server} {server_words}\n"
         );
         let path =
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("judge-{}.cfg", address.port()));
@@ -74,11 +80,9 @@ impl Judge {
     fn pass(&self, request: &[u8]) -> Result<String, u16> {
         let mut client = TcpStream::connect(self.front).expect("the judge listens");
         client.write_all(request).expect("the judge reads");
-        client
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .expect("a deadline");
+        client.set_read_timeout(Some(PATIENCE)).expect("a deadline");
         self.origin.set_nonblocking(true).expect("a flag");
-        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PATIENCE;
         let mut answer = [0; 12];
         client.set_nonblocking(true).expect("a flag");
         loop {
@@ -95,11 +99,48 @@ impl Judge {
                 return Err(status.expect("a status line"));
             }
             assert!(
-                std::time::Instant::now() < deadline,
+                Instant::now() < deadline,
                 "no verdict on {}",
                 request.escape_ascii()
             );
             std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Judge {
+    /// What the origin is told of a client that came with `header`.
+    fn relay_header(&self, header: &[u8]) -> Option<Endpoints> {
+        let mut client = TcpStream::connect(self.front).expect("the judge listens");
+        client.write_all(header).expect("the judge reads");
+        client
+            .write_all(b"GET / HTTP/1.1\r\n\r\n")
+            .expect("the judge reads");
+        self.origin.set_nonblocking(true).expect("a flag");
+        let deadline = Instant::now() + PATIENCE;
+        let mut server = loop {
+            match self.origin.accept() {
+                Ok((server, _)) => break server,
+                Err(_) => assert!(
+                    Instant::now() < deadline,
+                    "refused: {}",
+                    header.escape_ascii()
+                ),
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        server.set_nonblocking(false).expect("a flag");
+        server.set_read_timeout(Some(PATIENCE)).expect("a deadline");
+        let (mut seen, mut byte) = (Vec::new(), [0]);
+        loop {
+            server
+                .read_exact(&mut byte)
+                .expect("the judge says who it is");
+            seen.push(byte[0]);
+            match proxy_protocol::parse(&seen).expect("a sound header") {
+                proxy_protocol::Parse::Complete(header, _) => return header.endpoints,
+                proxy_protocol::Parse::Partial => {}
+            }
         }
     }
 }
@@ -113,9 +154,7 @@ impl Drop for Judge {
 
 fn head_of(mut server: TcpStream) -> String {
     server.set_nonblocking(false).expect("a flag");
-    server
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .expect("a deadline");
+    server.set_read_timeout(Some(PATIENCE)).expect("a deadline");
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
         server
@@ -216,7 +255,7 @@ fn requests_are_forwarded_and_refused_as_haproxy_does() {
     if !haproxy_installed() {
         return;
     }
-    let judge = Judge::start();
+    let judge = Judge::start("", "");
     for request in FORWARDED {
         let expected = judge.pass(request.as_bytes());
         assert_eq!(
@@ -240,5 +279,44 @@ fn requests_are_forwarded_and_refused_as_haproxy_does() {
             "HAProxy refuses {request:?} as well"
         );
         assert_eq!(ours(request.as_bytes()), Err(*error), "{request:?}");
+    }
+}
+
+#[test]
+fn proxy_headers_are_understood_both_ways() {
+    if !haproxy_installed() {
+        return;
+    }
+    let endpoints = [
+        ("192.0.2.1:56324", "198.51.100.1:443"),
+        ("[2001:db8::1]:1", "[2001:db8::2]:65535"),
+        ("192.0.2.1:1", "[2001:db8::2]:2"),
+    ];
+    for version in [
+        "send-proxy",
+        "send-proxy-v2",
+        "send-proxy-v2 proxy-v2-options crc32c",
+    ] {
+        let judge = Judge::start("accept-proxy", version);
+        for (source, destination) in endpoints {
+            let address = |text: &str| text.parse().expect("a socket address");
+            let endpoints = Endpoints {
+                source: address(source),
+                destination: address(destination),
+            };
+            let (mut line, mut plain, mut checked) = (Vec::new(), Vec::new(), Vec::new());
+            v1::encode(Some(endpoints), &mut line);
+            v2::encode(Some(endpoints), &[], false, &mut plain).expect("it fits");
+            v2::encode(Some(endpoints), &[], true, &mut checked).expect("it fits");
+            for header in [line, plain, checked] {
+                let seen = judge.relay_header(&header);
+                assert_eq!(
+                    seen,
+                    Some(endpoints.in_one_family()),
+                    "{version} {}",
+                    header.escape_ascii()
+                );
+            }
+        }
     }
 }
