@@ -116,8 +116,8 @@ fn write_clf(record: &Record<'_>, dates: &mut Dates, out: &mut Vec<u8>) {
     push_final(record, record.bytes_sent, out);
     out.extend_from_slice(b" \"\" \"\" ");
     push_port(out, record.client);
-    let mut millis = *b" 0000 \"";
-    put_digits(&mut millis[1..5], u64::from(record.accepted.millis()));
+    let mut millis = *b" 000 \"";
+    put_digits(&mut millis[1..4], u64::from(record.accepted.millis()));
     out.extend_from_slice(&millis);
     push_escaped(out, record.frontend.as_bytes(), &QUOTED);
     if record.secure {
@@ -137,11 +137,16 @@ fn write_clf(record: &Record<'_>, dates: &mut Dates, out: &mut Vec<u8>) {
         out.push(b' ');
         push_quoted(out, cookie.unwrap_or_default(), &QUOTED);
     }
+    // An empty list leaves nothing behind the space before it, and spaces do not add up.
+    out.push(b' ');
     for captures in [record.request_captures, record.response_captures] {
         for capture in captures {
-            out.push(b' ');
             push_quoted(out, capture, &CAPTURED);
+            out.push(b' ');
         }
+    }
+    if !record.response_captures.is_empty() {
+        out.pop();
     }
 }
 
