@@ -189,7 +189,7 @@ fn two_dashes(words: &[OsString]) -> Result<Vec<OsString>, String> {
                     "`{text}` lacks its dash: write `-{text} {}`",
                     words
                         .next()
-                        .map_or("VALUE".into(), |value| value.to_string_lossy())
+                        .map_or_else(|| "VALUE".into(), |value| value.to_string_lossy())
                 ),
                 Some(false) => format!("`{text}` lacks its dash: write `-{text}`"),
                 None => format!("`{text}` belongs to no flag; see `plimsoll backend --help`"),

@@ -73,6 +73,10 @@ impl Demo {
         let balancer = start_balancer(text)?;
         let mut shown = false;
         let mut observe = |second: &Second| {
+            // Answers that come after the end belong to the summary alone.
+            if self.seconds.is_some_and(|end| second.number as u64 >= end) {
+                return;
+            }
             console::print(&self.second(second, shown));
             shown = true;
         };
