@@ -137,6 +137,8 @@ pub(crate) struct ProxyDraft {
     pub(crate) description: Option<String>,
     pub(crate) settings: Settings,
     pub(crate) binds: Vec<BindDraft>,
+    /// Whether there is a `bind` line, even one that could not be read.
+    pub(crate) bound: bool,
     pub(crate) servers: Vec<ServerDraft>,
     /// `use_backend NAME` without a condition.
     pub(crate) use_backend: Option<Spanned<String>>,
@@ -177,8 +179,9 @@ pub(crate) struct Settings {
     pub(crate) back: Backend,
     pub(crate) default_backend: Option<Spanned<String>>,
     pub(crate) default_server: ServerDraft,
-    /// `None`: `no log`, or never spoken of.
     pub(crate) logs: Vec<LogDraft>,
+    /// Whether there is a `log` line, even one that could not be read.
+    pub(crate) logged: bool,
     pub(crate) log_format: Option<Spanned<LogFormatDraft>>,
     pub(crate) log_tag: Option<String>,
     pub(crate) error_files: Vec<ErrorFileDraft>,
@@ -201,6 +204,7 @@ impl Default for Settings {
             default_backend: None,
             default_server: ServerDraft::default(),
             logs: Vec::new(),
+            logged: false,
             log_format: None,
             log_tag: None,
             error_files: Vec::new(),

@@ -296,7 +296,7 @@ impl Resolver<'_> {
             (number, settings.mode, settings.disabled);
         frontend.description.clone_from(&proxy.description);
         frontend.binds = self.binds(&proxy.binds, 1);
-        if proxy.binds.is_empty() && !settings.disabled {
+        if !proxy.bound && !settings.disabled {
             let message = format!(
                 "{} '{}' has no 'bind' line, so that nobody can reach it",
                 proxy.noun(),
@@ -460,7 +460,7 @@ impl Resolver<'_> {
         let Some(format) = &proxy.settings.log_format else {
             return LogFormat::Connect;
         };
-        if targets.is_empty() && !proxy.settings.disabled {
+        if targets.is_empty() && !proxy.settings.logged && !proxy.settings.disabled {
             let message = format!(
                 "{} '{}' writes no log, because it has no 'log' line",
                 proxy.noun(),

@@ -252,7 +252,7 @@ pub(crate) fn read_words<Target>(
 ) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     while let Some(word) = args.next() {
-        let Ok(index) = known.binary_search_by(|row| row.name.cmp(&word.text)) else {
+        let Ok(index) = known.binary_search_by(|row| row.name.cmp(bare(&word.text))) else {
             let names = known.iter().map(|row| row.name);
             let message = format_args!("'{}' is not {what}", word.text);
             let error = Diagnostic::error(Kind::Unknown, word.span, message);
@@ -285,6 +285,11 @@ pub(crate) fn read_words<Target>(
     }
     while args.next().is_some() {}
     found
+}
+
+/// A word without the argument in parentheses that some words carry, as in `set-var(txn.a)`.
+pub(crate) fn bare(word: &str) -> &str {
+    word.split('(').next().unwrap_or_default()
 }
 
 /// Whether something with the same reason has been said: twenty words about TLS on one line need one complaint.

@@ -145,6 +145,9 @@ pub(super) fn server(args: &mut Args<'_>) -> Result<ServerAddressDraft, Diagnost
 
 fn server_one(args: &mut Args<'_>) -> Result<ServerAddressDraft, Diagnostic> {
     let address = args.address("the server's address")?;
+    if address.transport == Some(Transport::Datagram) {
+        return Err(not_yet(address.span, "sending datagrams to servers"));
+    }
     stream(&address)?;
     let span = address.span;
     match &address.host {

@@ -48,7 +48,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Load beyond which a hashed choice moves on.",
         |args, draft| {
             let span = value::place(args);
-            let factor = value::number(args, "a percentage", 0..=65_535)?;
+            let factor = value::number(args, "the percentage", 0..=65_535)?;
             if (1..=100).contains(&factor) {
                 let message = format_args!("a factor of {factor} can never be met");
                 let error = Diagnostic::error(Kind::Invalid, span, message);
@@ -165,8 +165,8 @@ fn uri(args: &mut Args<'_>) -> Result<BalanceSpec, Diagnostic> {
     let (mut length, mut depth, mut whole, mut path_only) = (None, None, false, false);
     while let Some(word) = args.next() {
         match word.text.as_str() {
-            "len" => length = Some(value::number(args, "a length", 1..=u32::MAX)?),
-            "depth" => depth = Some(value::number(args, "a depth", 1..=u32::MAX - 1)?),
+            "len" => length = Some(value::number(args, "the length", 1..=u32::MAX)?),
+            "depth" => depth = Some(value::number(args, "the depth", 1..=u32::MAX - 1)?),
             "whole" => whole = true,
             "path-only" => path_only = true,
             _ => {

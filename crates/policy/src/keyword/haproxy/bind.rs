@@ -14,6 +14,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[Keyword::new(
     "ADDRESS[,ADDRESS...] [OPTION...]",
     "Where clients come in.",
     |args, draft| {
+        draft.proxy().bound = true;
         let bind = read(args, draft, AccessLevel::Operator, 0)?;
         draft.proxy().binds.push(bind);
         Ok(())
@@ -45,7 +46,7 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
         "NUMBER",
         "Connections that may wait in the kernel.",
         |args, bind| {
-            bind.model.backlog = value::limit(args, "a number of connections")?;
+            bind.model.backlog = value::limit(args, "the number of connections")?;
             Ok(())
         },
     ),
@@ -75,8 +76,8 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
         "Accepts when the first bytes have come.",
         |bind, on| bind.model.defer_accept = on,
     ),
-    tls("ech", "DIRECTORY"),
     tls("ecdhe", "NAME"),
+    tls("ech", "DIRECTORY"),
     noop(
         "expose-fd",
         "listeners",
@@ -95,7 +96,7 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
         "NUMBER",
         "Group of a unix socket.",
         |args, bind| {
-            bind.unix.gid = Some(value::number(args, "a group id", 0..=u32::MAX)?);
+            bind.unix.gid = Some(value::number(args, "the group id", 0..=u32::MAX)?);
             Ok(())
         },
     ),
@@ -124,7 +125,7 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
         |args, bind| {
             let span = value::place(args);
             bind.id = Some(Spanned::new(
-                value::number(args, "a number", 1..=u32::MAX)?,
+                value::number(args, "the number", 1..=u32::MAX)?,
                 span,
             ));
             Ok(())
@@ -169,7 +170,7 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
         "NUMBER",
         "Most concurrent connections.",
         |args, bind| {
-            bind.model.maxconn = value::limit(args, "a number of connections")?;
+            bind.model.maxconn = value::limit(args, "the number of connections")?;
             Ok(())
         },
     ),
@@ -190,7 +191,7 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
         "Longest TCP segment.",
         |args, bind| {
             bind.model.segment_bytes =
-                Some(value::signed(args, "a segment size", -65_535..=65_535)?);
+                Some(value::signed(args, "the segment size", -65_535..=65_535)?);
             Ok(())
         },
     ),
@@ -222,7 +223,7 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
         "NUMBER",
         "Priority of the listener's tasks.",
         |args, bind| {
-            bind.model.nice = value::signed(args, "a priority", -1024..=1024)?;
+            bind.model.nice = value::signed(args, "the priority", -1024..=1024)?;
             Ok(())
         },
     ),
@@ -336,7 +337,7 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
         "NUMBER",
         "User of a unix socket.",
         |args, bind| {
-            bind.unix.uid = Some(value::number(args, "a user id", 0..=u32::MAX)?);
+            bind.unix.uid = Some(value::number(args, "the user id", 0..=u32::MAX)?);
             Ok(())
         },
     ),
@@ -431,8 +432,8 @@ pub(super) fn read_unix_bind(args: &mut Args<'_>, draft: &mut Draft) -> Result<(
     while let Some(word) = args.next() {
         match word.text.as_str() {
             "mode" => unix.mode = Some(permissions(args)?),
-            "uid" => unix.uid = Some(value::number(args, "a user id", 0..=u32::MAX)?),
-            "gid" => unix.gid = Some(value::number(args, "a group id", 0..=u32::MAX)?),
+            "uid" => unix.uid = Some(value::number(args, "the user id", 0..=u32::MAX)?),
+            "gid" => unix.gid = Some(value::number(args, "the group id", 0..=u32::MAX)?),
             "user" => unix.user = Some(spanned(args, "a user name")?),
             "group" => unix.group = Some(spanned(args, "a group name")?),
             "prefix" => {
@@ -480,7 +481,7 @@ fn protocol(args: &mut Args<'_>, _: &mut BindDraft) -> Result<(), Diagnostic> {
 pub(super) fn http1_only(name: &str, span: Span) -> Result<(), Diagnostic> {
     match name {
         "h1" | "none" => Ok(()),
-        "h2" | "fcgi" | "spop" | "quic" => {
+        "h2" | "fcgi" | "qmux" | "quic" | "spop" => {
             let message = format_args!("the protocol '{name}' is not implemented yet");
             Err(Diagnostic::error(Kind::NotImplemented, span, message))
         }

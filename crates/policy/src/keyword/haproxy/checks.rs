@@ -31,7 +31,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Remembers part of an answer.",
     ),
     check("http-check set-var-fmt", "FORMAT...", "Remembers a text."),
-    check("http-check unset-var", "NAME", "Forgets it."),
+    check("http-check unset-var", "", "Forgets it."),
     check("tcp-check comment", "TEXT", "Names a step."),
     check("tcp-check connect", "[WORD...]", "Opens a connection."),
     check("tcp-check expect", "WORD...", "What a healthy server says."),
@@ -57,7 +57,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Remembers part of an answer.",
     ),
     check("tcp-check set-var-fmt", "FORMAT...", "Remembers a text."),
-    check("tcp-check unset-var", "NAME", "Forgets it."),
+    check("tcp-check unset-var", "", "Forgets it."),
 ];
 
 const fn check(name: &'static str, usage: &'static str, doc: &'static str) -> Keyword<Draft> {

@@ -21,6 +21,18 @@ const STATE_FILE: &str = "no state file is read without 'load-server-state-from-
 /// Words of `global`, but for `tune.*`.
 pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     noop(
+        "acme.scheduler",
+        "auto|off",
+        "Fetches certificates.",
+        "an 'acme' section is refused",
+    ),
+    noop(
+        "anonkey",
+        "NUMBER",
+        "Key that hides names in dumps.",
+        DEBUGGING,
+    ),
+    noop(
         "busy-polling",
         "",
         "Spins instead of sleeping.",
@@ -151,7 +163,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Group to run as.",
         |args, draft| {
             let span = args.end();
-            let number = value::number(args, "a group id", 0..=u32::MAX)?;
+            let number = value::number(args, "the group id", 0..=u32::MAX)?;
             draft.global.group = Some(Spanned::new(number.to_string(), span));
             Ok(())
         },
@@ -410,7 +422,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "NUMBER",
         "Most concurrent client connections.",
         |args, draft| {
-            draft.global.model.maxconn = value::limit(args, "a limit")?;
+            draft.global.model.maxconn = value::limit(args, "the limit")?;
             Ok(())
         },
     ),
@@ -464,7 +476,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Number of worker threads.",
         |args, draft| {
             draft.global.model.worker_count =
-                Some(value::number(args, "a number of threads", 1..=1024)?);
+                Some(value::number(args, "the number of threads", 1..=1024)?);
             Ok(())
         },
     ),
@@ -576,6 +588,12 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "on|off|auto",
         "Measures tasks.",
         DEBUGGING,
+    ),
+    noop(
+        "quick-exit",
+        "",
+        "Leaves memory to the system at the end.",
+        "memory is always left to it",
     ),
     Keyword::switch("quiet", GLOBAL, "Prints nothing at start.", |draft, on| {
         draft.global.model.quiet = on
@@ -845,7 +863,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     ),
     Keyword::new("uid", GLOBAL, "NUMBER", "User to run as.", |args, draft| {
         let span = args.end();
-        let number = value::number(args, "a user id", 0..=u32::MAX)?;
+        let number = value::number(args, "the user id", 0..=u32::MAX)?;
         draft.global.user = Some(Spanned::new(number.to_string(), span));
         Ok(())
     }),
@@ -855,7 +873,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "NUMBER",
         "Limit of file descriptors.",
         |args, draft| {
-            draft.global.model.descriptor_limit = value::limit(args, "a limit")?;
+            draft.global.model.descriptor_limit = value::limit(args, "the limit")?;
             Ok(())
         },
     ),
@@ -961,7 +979,7 @@ fn master_worker(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnosti
 }
 
 fn nbproc(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
-    let count = value::number(args, "a number of processes", 1..=1024)?;
+    let count = value::number(args, "the number of processes", 1..=1024)?;
     let message = format_args!("'nbproc {count}' has no effect");
     let warning = Diagnostic::warning(Kind::Legacy, draft.line, message).cause(ONE_PROCESS);
     draft.report(if count == 1 {

@@ -110,7 +110,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "NUMBER",
         "Longest logged request line.",
         |args, draft| {
-            draft.global.model.tune.log_uri_bytes = value::number(args, "a length", 1..=65_535)?;
+            draft.global.model.tune.log_uri_bytes = value::number(args, "the length", 1..=65_535)?;
             Ok(())
         },
     ),
@@ -121,7 +121,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Most header fields in a message.",
         |args, draft| {
             draft.global.model.tune.max_fields =
-                value::number(args, "a number of fields", 1..=32_767)?;
+                value::number(args, "the number of fields", 1..=32_767)?;
             Ok(())
         },
     ),
@@ -163,7 +163,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "NUMBER",
         "Most connections accepted at once.",
         |args, draft| {
-            let number = value::signed(args, "a number of connections", -1..=65_535)?;
+            let number = value::signed(args, "the number of connections", -1..=65_535)?;
             draft.global.model.tune.max_accept = u32::try_from(number).unwrap_or(u32::MAX).max(1);
             Ok(())
         },
@@ -175,7 +175,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Most events taken at once.",
         |args, draft| {
             draft.global.model.tune.max_events =
-                value::number(args, "a number of events", 1..=65_535)?;
+                value::number(args, "the number of events", 1..=65_535)?;
             Ok(())
         },
     ),
@@ -225,12 +225,39 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     ),
     noop("tune.pt.zero-copy-forwarding", "on|off", ZERO_COPY),
     noop("tune.quic.be.cc.cubic-min-losses", "NUMBER", QUIC),
+    noop("tune.quic.be.cc.hystart", "on|off", QUIC),
+    noop("tune.quic.be.cc.max-frame-loss", "WORD", QUIC),
+    noop("tune.quic.be.cc.max-win-size", "WORD", QUIC),
+    noop("tune.quic.be.cc.reorder-ratio", "WORD", QUIC),
+    noop("tune.quic.be.max-idle-timeout", "TIME", QUIC),
+    noop("tune.quic.be.sec.glitches-threshold", "WORD", QUIC),
+    noop("tune.quic.be.stream.data-ratio", "WORD", QUIC),
+    noop("tune.quic.be.stream.max-concurrent", "WORD", QUIC),
+    noop("tune.quic.be.stream.rxbuf", "WORD", QUIC),
+    noop("tune.quic.be.tx.pacing", "on|off", QUIC),
+    noop("tune.quic.be.tx.udp-gso", "on|off", QUIC),
     noop("tune.quic.cc-hystart", "on|off", QUIC),
+    noop("tune.quic.fe.cc.cubic-min-losses", "WORD", QUIC),
+    noop("tune.quic.fe.cc.hystart", "on|off", QUIC),
+    noop("tune.quic.fe.cc.max-frame-loss", "WORD", QUIC),
+    noop("tune.quic.fe.cc.max-win-size", "WORD", QUIC),
+    noop("tune.quic.fe.cc.reorder-ratio", "WORD", QUIC),
+    noop("tune.quic.fe.max-idle-timeout", "TIME", QUIC),
+    noop("tune.quic.fe.sec.glitches-threshold", "WORD", QUIC),
+    noop("tune.quic.fe.sec.retry-threshold", "WORD", QUIC),
+    noop("tune.quic.fe.sock-per-conn", "WORD", QUIC),
+    noop("tune.quic.fe.stream.data-ratio", "WORD", QUIC),
+    noop("tune.quic.fe.stream.max-concurrent", "WORD", QUIC),
+    noop("tune.quic.fe.stream.max-total", "WORD", QUIC),
+    noop("tune.quic.fe.stream.rxbuf", "WORD", QUIC),
+    noop("tune.quic.fe.tx.pacing", "on|off", QUIC),
+    noop("tune.quic.fe.tx.udp-gso", "on|off", QUIC),
     noop("tune.quic.frontend.conn-tx-buffers.limit", "NUMBER", QUIC),
     noop("tune.quic.frontend.max-idle-timeout", "TIME", QUIC),
     noop("tune.quic.frontend.max-streams-bidi", "NUMBER", QUIC),
     noop("tune.quic.listen", "on|off", QUIC),
     noop("tune.quic.max-frame-loss", "NUMBER", QUIC),
+    noop("tune.quic.mem.tx-max", "WORD", QUIC),
     noop("tune.quic.retry-threshold", "NUMBER", QUIC),
     noop("tune.quic.socket-owner", "WORD", QUIC),
     noop("tune.quic.zero-copy-fwd-send", "on|off", QUIC),

@@ -394,7 +394,7 @@ fn dispatch(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-/// `option httpchk METHOD URI VERSION…`, where old files write headers behind the version.
+/// `option httpchk METHOD URI VERSION HOST`, where old files write headers behind the version.
 pub(super) fn http_check(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
     let words: Vec<_> = std::iter::from_fn(|| args.next()).collect();
     let Some(last) = words.get(2) else {
@@ -414,7 +414,8 @@ pub(super) fn http_check(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), D
         .filter_map(|line| line.split_once(':'))
         .map(|(name, text)| format!(" hdr {} {}", name.trim(), quote(text.trim())))
         .collect();
-    if headers.is_empty() && words.len() == 3 {
+    // Today a fourth word is the Host field.
+    if headers.is_empty() && words.len() <= 4 {
         return Ok(());
     }
     let (method, uri) = (&words[0].text, &words[1].text);

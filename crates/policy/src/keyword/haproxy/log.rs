@@ -67,8 +67,10 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
 fn read_proxy(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
     if draft.polarity != Polarity::Plain {
         draft.settings().logs.clear();
+        draft.settings().logged = false;
         return Ok(());
     }
+    draft.settings().logged = true;
     let log = match args.peek() {
         Some(word) if word.text == "global" && args.rest().len() == 1 => {
             args.next();
@@ -118,7 +120,7 @@ fn target(args: &mut Args<'_>) -> Result<LogDraft, Diagnostic> {
         level_min: 0,
     };
     if args.take("len") {
-        target.length_bytes = value::number(args, "a length", LENGTH_BYTES)?;
+        target.length_bytes = value::number(args, "the length", LENGTH_BYTES)?;
     }
     if args.take("format") {
         target.format = value::choice(args, "a format of log messages", FORMATS)?;

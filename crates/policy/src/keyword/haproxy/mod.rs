@@ -29,14 +29,14 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
-use plimsoll_config::args::Args;
+use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity, Span};
 use plimsoll_config::haproxy::{Document, Grammar, Line};
 use plimsoll_config::source::Loader;
 use plimsoll_config::suggest::nearest;
 
 use crate::draft::{Draft, Polarity};
-use crate::keyword::{Keyword, Reading, Sections, Status, usage};
+use crate::keyword::{Keyword, Reading, Sections, Status, bare, usage};
 use crate::model::Model;
 
 pub(crate) use persistence::STICK_HTTP;
@@ -175,6 +175,16 @@ fn read_line(draft: &mut Draft, line: &Line) {
     draft.diagnostics.append(&mut args.warnings());
 }
 
+/// The rows of a family such as `timeout client`, whose name is two words.
+fn family(
+    first: &Word,
+    second: Option<&Word>,
+) -> Option<(Span, &'static [&'static Keyword<Draft>])> {
+    let second = second?;
+    let rows = index().get(format!("{} {}", first.text, bare(&second.text)).as_str())?;
+    Some((first.span.to(second.span), rows))
+}
+
 /// The row of the words at the cursor, which moves behind them; nothing when the line has been dealt with.
 fn find(
     draft: &mut Draft,
@@ -183,40 +193,31 @@ fn find(
     let here = draft.section.unwrap_or(Sections::NONE);
     let first = args.word("a keyword")?;
     draft.keyword = first.span;
-    let family = args.peek().and_then(|second| {
-        Some((
-            second,
-            index().get(
-                format!("{first} {second}", first = first.text, second = second.text).as_str(),
-            )?,
-        ))
-    });
-    let rows = match family {
-        Some((second, rows))
-            if rows.iter().any(|row| row.sections.meets(here))
-                || !index().contains_key(first.text.as_str()) =>
-        {
+    let single = index().get(first.text.as_str()).map(Vec::as_slice);
+    let meets = |rows: &[&Keyword<Draft>]| rows.iter().any(|row| row.sections.meets(here));
+    let rows = match (family(first, args.peek()), single) {
+        (Some((span, rows)), single) if single.is_none() || meets(rows) => {
             args.next();
-            draft.keyword = first.span.to(second.span);
+            draft.keyword = span;
             rows
         }
-        _ => match index().get(first.text.as_str()) {
-            Some(rows) => rows,
-            None => return Err(unknown(here, first, args)),
-        },
+        (_, Some(rows)) => rows,
+        (_, None) => return Err(unknown(here, first, args)),
     };
-    match rows.iter().find(|row| row.sections.meets(here)) {
-        Some(row) => Ok(Some(row)),
-        None => {
-            let misplaced = misplaced(draft, rows[0], here);
-            draft.report(misplaced);
-            Ok(None)
-        }
+    if let Some(row) = rows.iter().find(|row| row.sections.meets(here)) {
+        return Ok(Some(row));
     }
+    let mut proxies = rows
+        .iter()
+        .filter(|row| row.sections.meets(Sections::PROXY));
+    let nearest = proxies.next().filter(|_| here.meets(Sections::PROXY));
+    let misplaced = misplaced(draft, nearest.unwrap_or(&rows[0]), here);
+    draft.report(misplaced);
+    Ok(None)
 }
 
 /// A word that nothing knows, with the nearest that could stand here.
-fn unknown(here: Sections, first: &plimsoll_config::args::Word, args: &Args<'_>) -> Diagnostic {
+fn unknown(here: Sections, first: &Word, args: &Args<'_>) -> Diagnostic {
     let family: Vec<_> = keywords()
         .filter(|row| row.sections.meets(here))
         .filter_map(|row| {
@@ -296,11 +297,8 @@ fn obey(draft: &mut Draft, row: &'static Keyword<Draft>, args: &mut Args<'_>) {
     let off = draft.polarity != Polarity::Plain;
     let idle = off && matches!(row.status, Status::NotYet(_) | Status::Dormant(_));
     let read = read.and_then(|()| args.finish());
-    // What a reader says about its arguments is more precise than what the row says about the word.
-    let precise = read
-        .as_ref()
-        .is_err_and(|error| error.kind == Kind::NotImplemented);
-    if !idle && !precise {
+    // What a reader finds wrong is more precise than what the row says about the word.
+    if !idle && read.is_ok() {
         draft
             .diagnostics
             .extend(row.status.diagnostic(row.name, draft.keyword));
@@ -314,3 +312,6 @@ pub(crate) const NOWHERE: Span = Span {
     start: 0,
     end: 0,
 };
+
+#[cfg(test)]
+mod tests;

@@ -161,6 +161,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         PROXY,
         "Waits for the body before choosing a server.",
         |draft, on| {
+            draft.settings().front.buffer_request = on;
             draft.settings().back.buffer_request = on;
         },
     ),
@@ -252,7 +253,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     .negatable(),
     Keyword {
         read: Reading::Full(super::legacy::http_check),
-        ..check("option httpchk", "[METHOD] [URI] [VERSION...]")
+        ..check("option httpchk", "[METHOD] [URI] [VERSION] [HOST]")
     },
     Keyword::switch(
         "option httpclose",
@@ -341,6 +342,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             draft.settings().back.prefer_last_server = on;
         },
     ),
+    check("option redis-check", ""),
     Keyword::new(
         "option redispatch",
         BACK,
@@ -349,7 +351,6 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         redispatch,
     )
     .negatable(),
-    check("option redis-check", ""),
     check("option smtpchk", "[WORD...]"),
     noop(
         "option socket-stats",
@@ -385,6 +386,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         },
     ),
     check("option ssl-hello-chk", ""),
+    check("option tcp-check", ""),
     noop(
         "option tcp-smart-accept",
         FRONT,
@@ -397,7 +399,6 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Saves a packet per connection.",
         "it changes packets, not data",
     ),
-    check("option tcp-check", ""),
     Keyword::new(
         "option tcpka",
         PROXY,
@@ -501,7 +502,7 @@ fn connection_mode(draft: &mut Draft, mode: ConnectionMode, on: bool) {
 fn redispatch(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
     let every = match draft.polarity {
         Polarity::Plain if args.is_empty() => -1,
-        Polarity::Plain => value::signed(args, "a number of retries", i32::MIN..=i32::MAX)?,
+        Polarity::Plain => value::signed(args, "the number of retries", i32::MIN..=i32::MAX)?,
         Polarity::No | Polarity::Default => 0,
     };
     draft.settings().back.redispatch = every;

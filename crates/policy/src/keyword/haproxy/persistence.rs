@@ -1,7 +1,7 @@
 //! What leads a client back to its server: cookies, stick tables, server states.
 
 use plimsoll_config::args::Args;
-use plimsoll_config::diagnostic::Diagnostic;
+use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use super::value;
 use crate::draft::{Draft, Spanned};
@@ -135,21 +135,25 @@ fn stick_on(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
 }
 
 fn table(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
-    value::choice(args, "'type'", &[("type", ())])?;
-    let types = [
-        ("ip", ()),
-        ("ipv6", ()),
-        ("integer", ()),
-        ("string", ()),
-        ("binary", ()),
-    ];
-    value::choice(args, "a type of key", &types)?;
-    if args.take("len") {
-        value::number(args, "a length", 1..=65_535)?;
+    let (mut typed, mut sized) = (false, false);
+    while let Some(word) = args.next() {
+        match word.text.as_str() {
+            "type" => {
+                let types = ["ip", "ipv6", "integer", "string", "binary"].map(|name| (name, ()));
+                value::choice(args, "a type of key", &types)?;
+                typed = true;
+            }
+            "size" => {
+                value::size_bytes(args, "the number of entries")?;
+                sized = true;
+            }
+            _ => {}
+        }
     }
-    value::choice(args, "'size'", &[("size", ())])?;
-    value::size_bytes(args, "a number of entries")?;
-    while args.next().is_some() {}
+    if !(typed && sized) {
+        let error = Diagnostic::error(Kind::Invalid, args.end(), "a table needs a type and a size");
+        return Err(error.help("write 'stick-table type ip size 100k'"));
+    }
     remember(draft, "stick-table");
     Ok(())
 }

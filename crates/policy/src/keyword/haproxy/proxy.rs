@@ -30,7 +30,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "NUMBER",
         "Connections that may wait in the kernel.",
         |args, draft| {
-            draft.settings().front.backlog = value::limit(args, "a number of connections")?;
+            draft.settings().front.backlog = value::limit(args, "the number of connections")?;
             Ok(())
         },
     ),
@@ -104,7 +104,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "NUMBER",
         "Load at which servers get their full 'maxconn'.",
         |args, draft| {
-            draft.settings().back.fullconn = value::limit(args, "a number of connections")?;
+            draft.settings().back.fullconn = value::limit(args, "the number of connections")?;
             Ok(())
         },
     ),
@@ -139,7 +139,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Number of the proxy.",
         |args, draft| {
             let span = value::place(args);
-            let number = value::number(args, "a number", 1..=i32::MAX.unsigned_abs())?;
+            let number = value::number(args, "the number", 1..=i32::MAX.unsigned_abs())?;
             draft.proxy().id = Some(Spanned::new(number, span));
             Ok(())
         },
@@ -157,7 +157,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "NUMBER",
         "Most concurrent connections.",
         |args, draft| {
-            draft.settings().front.maxconn = value::limit(args, "a number of connections")?;
+            draft.settings().front.maxconn = value::limit(args, "the number of connections")?;
             Ok(())
         },
     ),
@@ -174,7 +174,8 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "NUMBER",
         "How often a failed request is tried again.",
         |args, draft| {
-            draft.settings().back.retries = value::number(args, "a number of retries", 0..=1_000)?;
+            draft.settings().back.retries =
+                value::number(args, "the number of retries", 0..=1_000)?;
             Ok(())
         },
     ),

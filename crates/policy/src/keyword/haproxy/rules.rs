@@ -94,12 +94,14 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "filters",
         |args, _| {
             let word = args.word("the name of a filter")?;
-            names::check(
-                &word.text,
-                word.span,
-                "a filter",
-                &[names::filters::FILTERS],
-            )?;
+            if !word.text.starts_with("lua.") {
+                names::check(
+                    &word.text,
+                    word.span,
+                    "a filter",
+                    &[names::filters::FILTERS],
+                )?;
+            }
             skip(args)
         },
     ),
@@ -426,9 +428,8 @@ fn use_backend(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic>
     let line = draft.line;
     let proxy = draft.proxy();
     if proxy.use_backend.is_some() {
-        let warning =
-            Diagnostic::warning(Kind::NoEffect, line, "the 'use_backend' above always wins");
-        draft.report(warning.help("remove this line, or give the one above a condition"));
+        let note = Diagnostic::note(Kind::NoEffect, line, "the 'use_backend' above always wins");
+        draft.report(note.help("remove this line, or give the one above a condition"));
     } else {
         proxy.use_backend = Some(Spanned::new(name.text.clone(), name.span));
     }

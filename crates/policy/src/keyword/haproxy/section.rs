@@ -264,6 +264,7 @@ fn old_address(draft: &mut Draft, args: &mut Args<'_>) -> Result<(), Diagnostic>
         id: None,
         remarks: Vec::new(),
     };
+    draft.proxy().bound = true;
     draft.proxy().binds.push(bind);
     args.finish()
 }

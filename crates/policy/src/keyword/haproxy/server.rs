@@ -117,6 +117,12 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
     tls("force-tlsv11", ""),
     tls("force-tlsv12", ""),
     tls("force-tlsv13", ""),
+    later(
+        "from",
+        "NAME",
+        "Takes options from a named default server.",
+        "named default servers",
+    ),
     noop(
         "guid",
         "NAME",
@@ -139,7 +145,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         |args, server| {
             let span = value::place(args);
             server.id = Some(Spanned::new(
-                value::number(args, "a number", 1..=u32::MAX)?,
+                value::number(args, "the number", 1..=u32::MAX)?,
                 span,
             ));
             Ok(())
@@ -174,8 +180,12 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "NUMBER",
         "Requests per connection beyond the first.",
         |args, server| {
-            server.model.max_reuse =
-                u32::try_from(value::signed(args, "a number of requests", -1..=i32::MAX)?).ok();
+            server.model.max_reuse = u32::try_from(value::signed(
+                args,
+                "the number of requests",
+                -1..=i32::MAX,
+            )?)
+            .ok();
             Ok(())
         },
     ),
@@ -185,7 +195,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "NUMBER",
         "Most concurrent connections.",
         |args, server| {
-            server.model.maxconn = value::limit(args, "a number of connections")?;
+            server.model.maxconn = value::limit(args, "the number of connections")?;
             Ok(())
         },
     ),
@@ -195,7 +205,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "NUMBER",
         "Most requests that wait for it.",
         |args, server| {
-            server.model.maxqueue = value::limit(args, "a number of requests")?;
+            server.model.maxqueue = value::limit(args, "the number of requests")?;
             Ok(())
         },
     ),
@@ -205,7 +215,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "NUMBER",
         "Limit of connections at low load.",
         |args, server| {
-            server.model.minconn = value::limit(args, "a number of connections")?;
+            server.model.minconn = value::limit(args, "the number of connections")?;
             Ok(())
         },
     ),
@@ -273,7 +283,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         |args, server| {
             server.model.pool_max = u32::try_from(value::signed(
                 args,
-                "a number of connections",
+                "the number of connections",
                 -1..=i32::MAX,
             )?)
             .ok();
@@ -373,7 +383,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
     ),
     later(
         "set-proxy-v2-tlv-fmt",
-        "FORMAT",
+        "[FORMAT]",
         "Adds a field to the PROXY protocol header.",
         "the PROXY protocol",
     ),
@@ -450,7 +460,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "NUMBER",
         "Share of the load.",
         |args, server| {
-            let weight = value::number(args, "a weight", 0..=WEIGHT_MAX)?;
+            let weight = value::number(args, "the weight", 0..=WEIGHT_MAX)?;
             server.model.weight = u16::try_from(weight).unwrap_or(u16::MAX);
             Ok(())
         },

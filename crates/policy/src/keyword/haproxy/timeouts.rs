@@ -194,7 +194,9 @@ fn read(
             "write '{time}s' for seconds, or '{time}ms' if that is meant"
         )));
     }
-    if draft.again(name).is_some() {
+    // In 'defaults' HAProxy takes the last line without a word.
+    let inherited = draft.section == Some(Sections::DEFAULTS);
+    if draft.again(name).is_some() && !inherited {
         let message = format_args!("'{name}' is set twice in this section; this line counts");
         let warning = Diagnostic::warning(Kind::NoEffect, draft.line, message);
         draft.report(warning.help("remove one of the lines"));
