@@ -131,22 +131,30 @@ pub fn is_default_port(scheme: Option<&[u8]>, port: Option<&[u8]>) -> bool {
     }
 }
 
-/// Whether an authority consists of bytes that all readers take for one: no blanks, commas, slashes, user information,
-/// and brackets only around an IP literal.
+/// Whether all readers take an authority for the same host and port: no blanks, commas, slashes or user information,
+/// brackets only around an IP literal, and outside of them one colon at most, with nothing but digits behind it.
 pub fn is_plain_authority(authority: &[u8]) -> bool {
-    let mut inside = false;
-    for (index, &byte) in authority.iter().enumerate() {
-        match byte {
-            b'[' if index == 0 => inside = true,
-            b']' if inside && matches!(authority.get(index + 1), None | Some(b':')) => {
-                inside = false
-            }
-            b',' | b'#' | b'/' | b'?' | b'@' | b'[' | b']' | b'\\' => return false,
-            0x21..=0x7e => {}
-            _ => return false,
-        }
-    }
-    !inside
+    let host_end = match authority {
+        [b'[', rest @ ..] => match memchr::memchr(b']', rest) {
+            Some(end) => end + 2,
+            None => return false,
+        },
+        _ => memchr::memchr(b':', authority).unwrap_or(authority.len()),
+    };
+    let (host, port) = authority.split_at(host_end);
+    let host = host
+        .strip_prefix(b"[")
+        .and_then(|host| host.strip_suffix(b"]"))
+        .unwrap_or(host);
+    let is_port = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    is_port
+        && host
+            .iter()
+            .all(|byte| byte.is_ascii_graphic() && !b",#/?@[]\\".contains(byte))
 }
 
 #[cfg(test)]
@@ -240,7 +248,7 @@ mod tests {
         }
         for bad in [
             "a,b", "a b", "a/b", "u@h", "a#b", "[::1", "::1]", "a[b]", "[::1]x", "h\\x", "h\u{e9}",
-            "[a][b]",
+            "[a][b]", "h::", "h:80:80", "::1", "h:x", "[::1]80", "[::1",
         ] {
             assert!(!is_plain_authority(bad.as_bytes()), "{bad}");
         }
