@@ -1,5 +1,6 @@
 //! What is counted and logged when something ends.
 
+use plimsoll_policy::balance::BalanceSpec;
 use plimsoll_policy::counters::{BackendCounter, FrontendCounter, ServerCounter};
 use plimsoll_policy::log::{
     self, Endpoint, Load, Moment, Queued, RequestLine, Termination, Timers, WallTime,
@@ -81,8 +82,17 @@ pub(crate) fn server_connection(
 }
 
 /// An attempt with a server has failed; another may follow.
-pub(crate) fn attempt_failed(tables: &Tables, backend: BackendId, server: ServerId, fault: Fault) {
+pub(crate) fn attempt_failed(
+    tables: &Tables,
+    (backend, server): (BackendId, ServerId),
+    fault: Fault,
+    now_ns: u64,
+) {
     let counters = tables.counters.server(backend, server);
+    if fault.is_servers() && tables.backend(backend).balance == BalanceSpec::PeakEwma {
+        let live = tables.plane.backend(backend).server(server);
+        live.note_failure(0, now_ns);
+    }
     match fault {
         Fault::ConnectRefused | Fault::ConnectTimeout => {
             counters.increment(ServerCounter::ConnectionErrors)
@@ -160,6 +170,14 @@ fn count_backend(session: &Session, record: &Record, dispatch: &Dispatch, now_ns
         return;
     }
     let response_ns = times.answered_ns.saturating_sub(times.connected_ns);
+    if session.tables.backend(dispatch.backend).balance == BalanceSpec::PeakEwma {
+        let live = session
+            .tables
+            .plane
+            .backend(dispatch.backend)
+            .server(server);
+        live.note_response(response_ns, now_ns);
+    }
     session
         .tables
         .counters

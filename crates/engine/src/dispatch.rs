@@ -4,8 +4,10 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use plimsoll_policy::balance::Pick;
+use plimsoll_policy::live::{BackendLive, Visit};
 use plimsoll_policy::model::{BackendId, ServerId};
 
 use crate::account;
@@ -29,6 +31,16 @@ pub(crate) struct Dispatch {
     pub(crate) redispatched: bool,
     /// Requests that were before this one in the server's and in the backend's queue.
     pub(crate) queue_position: (u32, u32),
+    /// The place in the backend's count, on which `minconn` and `hash-balance-factor` depend.
+    visit: Option<(Arc<BackendLive>, Visit)>,
+}
+
+impl Drop for Dispatch {
+    fn drop(&mut self) {
+        if let Some((live, visit)) = self.visit.take() {
+            live.leave(visit);
+        }
+    }
 }
 
 /// What a request is hashed and counted by.
@@ -39,8 +51,13 @@ pub(crate) struct Affinity<'a> {
 }
 
 impl Dispatch {
-    pub(crate) fn new(backend: BackendId) -> Self {
+    /// Enters a backend; dropped, leaves it again.
+    pub(crate) fn new(tables: &Tables, backend: BackendId) -> Self {
+        account::backend_entered(tables, backend);
+        let live = &tables.plane.backend(backend).live;
+        let visit = live.counts().then(|| (Arc::clone(live), live.enter()));
         Self {
+            visit,
             backend,
             pinned: None,
             avoid: None,

@@ -93,6 +93,8 @@ struct Exchange<'a> {
     response: Head,
     /// Part of the request's body has been taken from the client beyond `early`, so it cannot be sent again.
     upload_begun: bool,
+    /// The client left while its request's body was awaited.
+    abandoned: bool,
     /// Part of the response has reached the client.
     responding: bool,
 }
@@ -122,6 +124,7 @@ pub(crate) async fn run<C: ClientStream>(
             ..Record::default()
         },
         upload_begun: false,
+        abandoned: false,
         responding: false,
         worker,
         session,
@@ -133,11 +136,15 @@ pub(crate) async fn run<C: ClientStream>(
 impl Exchange<'_> {
     /// The whole way; a fault is answered, counted and logged by [`Exchange::finish`].
     async fn carry<C: ClientStream>(&mut self, client: &mut C) -> Result<Outcome, Fault> {
-        let backend = self.choose_backend()?;
-        if self.tables.backend(backend).buffer_request
-            || self.tables.frontend(self.session.frontend).buffer_request
-        {
+        if self.tables.frontend(self.session.frontend).buffer_request {
             self.buffer_request(client).await?;
+        }
+        let backend = self.choose_backend()?;
+        if self.tables.backend(backend).buffer_request {
+            self.buffer_request(client).await?;
+        }
+        if self.abandoned {
+            return Err(Fault::Refused(400));
         }
         self.prepare_request(backend);
         let answer = self.obtain_answer(client, backend).await?;
@@ -168,8 +175,7 @@ impl Exchange<'_> {
             .frontend(self.session.frontend)
             .default_backend
             .ok_or(Fault::NoServer)?;
-        account::backend_entered(&self.tables, backend);
-        self.record.dispatch = Some(Dispatch::new(backend));
+        self.record.dispatch = Some(Dispatch::new(&self.tables, backend));
         Ok(backend)
     }
 
@@ -180,12 +186,13 @@ impl Exchange<'_> {
         let deadline_ns = self
             .worker
             .deadline(timeouts.http_request_ms.or(timeouts.client_ms));
-        let (worker, request) = (&self.worker, &mut self.record.request);
+        let (worker, request, abandoned) =
+            (&self.worker, &mut self.record.request, &mut self.abandoned);
         if request.head.expect_continue && !request.complete {
             client.invite().map_err(|error| Fault::of_client(&error))?;
         }
         let whole = poll_fn(|_| {
-            while !request.complete && request.early.len() < limit {
+            while !request.complete && !*abandoned && request.early.len() < limit {
                 let mut scratch = worker.reactor.scratch();
                 let room = (limit - request.early.len()).min(scratch.len());
                 let Poll::Ready(read) = client.poll_body(&mut scratch[..room]) else {
@@ -194,7 +201,15 @@ impl Exchange<'_> {
                         .poll_deadline(deadline_ns)
                         .map(|_| Err(Fault::ClientTimeout));
                 };
-                let piece = read.map_err(|error| Fault::of_client(&error))?;
+                let piece = match read.map_err(|error| Fault::of_client(&error)) {
+                    Ok(piece) => piece,
+                    // As in HAProxy this is found out only after the backend has been chosen.
+                    Err(Fault::ClientClosed) => {
+                        *abandoned = true;
+                        break;
+                    }
+                    Err(fault) => return Poll::Ready(Err(fault)),
+                };
                 request.early.extend_from_slice(&scratch[piece.range]);
                 request.complete = piece.last;
             }
@@ -248,7 +263,8 @@ impl Exchange<'_> {
                 Err(fault) => fault,
             };
             let failed = slot.server;
-            account::attempt_failed(&self.tables, backend, failed, fault);
+            let now_ns = self.worker.reactor.now_ns();
+            account::attempt_failed(&self.tables, (backend, failed), fault, now_ns);
             drop(slot);
             let replayable = self.replayable();
             let Some(dispatch) = &mut self.record.dispatch else {

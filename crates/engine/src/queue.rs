@@ -115,8 +115,7 @@ pub(crate) async fn acquire(
     if chosen.is_none() && tables.arrangement(backend).usable == 0 {
         return Err(Fault::NoServer);
     }
-    let bound = pinned.is_some() || binds(&tables.backend(backend).balance);
-    let place = match chosen.filter(|_| bound) {
+    let place = match chosen {
         Some(server) => Place::Server(Arc::clone(plane.server(server))),
         None => Place::Backend,
     };
@@ -167,7 +166,7 @@ async fn wait(
         seat,
     };
     // A slot may have come free between the look and the note that somebody waits.
-    match chosen.filter(|_| of_server) {
+    match chosen {
         Some(server) => serve_waiting(tables, backend, server),
         None => (0..tables.backend(backend).servers.len() as u32)
             .map(ServerId)

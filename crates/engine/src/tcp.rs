@@ -31,8 +31,7 @@ pub(crate) async fn serve(session: &mut Session, client: Transport) {
         report.fault = Some(Fault::NoServer);
         return account::tcp(session, None, None, &report);
     };
-    account::backend_entered(&session.tables, backend);
-    let mut dispatch = Dispatch::new(backend);
+    let mut dispatch = Dispatch::new(&session.tables, backend);
     let mut client = Side::new(client);
     match reach_server(session, &mut dispatch, &mut client, &mut report).await {
         Ok((server, slot)) => {
@@ -77,7 +76,8 @@ async fn reach_server(
             }
             Err(fault) => {
                 let failed = slot.server;
-                account::attempt_failed(&tables, dispatch.backend, failed, fault);
+                let now_ns = worker.reactor.now_ns();
+                account::attempt_failed(&tables, (dispatch.backend, failed), fault, now_ns);
                 drop(slot);
                 dispatch
                     .retry(&worker, &tables, failed, fault, true)
