@@ -282,3 +282,84 @@ impl Head {
         slice
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(head: &Head) -> Vec<(String, String)> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        head.fields()
+            .map(|(name, value)| (text(name), text(value)))
+            .collect()
+    }
+
+    #[test]
+    fn fields_are_added_replaced_and_removed() {
+        let mut head = Head::default();
+        assert!(head.add(b"X-One", b"1") && head.add(b"Host", b"a") && head.add(b"x-one", b"2"));
+        assert_eq!(head.find(FieldKind::Host), Some(&b"a"[..]));
+        assert!(head.set(b"X-ONE", b"3") && head.set(b"New", b"4"));
+        let expected = [("x-one", "3"), ("host", "a"), ("new", "4")];
+        assert_eq!(
+            texts(&head),
+            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
+        head.remove(b"x-One");
+        head.remove_kind(FieldKind::Host);
+        assert_eq!(head.value(b"New"), Some(&b"4"[..]));
+        assert_eq!(
+            (
+                head.value(b"x-one"),
+                head.find(FieldKind::Host),
+                texts(&head).len()
+            ),
+            (None, None, 1)
+        );
+        head.clear();
+        assert!(head.arena.is_empty() && head.fields.is_empty());
+    }
+
+    #[test]
+    fn a_value_cannot_end_its_line() {
+        let mut head = Head::default();
+        head.add(b"a", b"b\r\nSet-Cookie: evil\0");
+        head.set(b"a", b"\n\r\n");
+        head.add(b"c", b"\r\n\r\nbody");
+        assert!(
+            head.fields()
+                .all(|(_, value)| !value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)))
+        );
+    }
+
+    #[test]
+    fn a_full_arena_refuses_edits() {
+        let mut head = Head::default();
+        let half = vec![b'x'; ARENA_BYTES_MAX / 2];
+        assert!(head.add(b"a", &half));
+        assert!(!head.add(b"b", &half) && !head.set(b"c", &half) && !head.set(b"a", &half));
+        assert_eq!(head.value(b"a"), Some(&half[..]));
+        assert_eq!(texts(&head).len(), 1);
+        assert!(head.arena.len() <= ARENA_BYTES_MAX);
+    }
+
+    #[test]
+    fn kinds_are_told_by_lower_case_names() {
+        for (name, kind) in [
+            ("te", FieldKind::Te),
+            ("host", FieldKind::Host),
+            ("expect", FieldKind::Expect),
+            ("upgrade", FieldKind::Upgrade),
+            ("trailer", FieldKind::Trailer),
+            ("connection", FieldKind::Connection),
+            ("keep-alive", FieldKind::KeepAlive),
+            ("content-length", FieldKind::ContentLength),
+            ("proxy-connection", FieldKind::ProxyConnection),
+            ("transfer-encoding", FieldKind::TransferEncoding),
+            ("hosts", FieldKind::Other),
+            ("", FieldKind::Other),
+        ] {
+            assert_eq!(FieldKind::of(name.as_bytes()), kind, "{name}");
+        }
+    }
+}

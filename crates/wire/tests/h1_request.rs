@@ -578,6 +578,13 @@ fn limits_hold_at_their_edges() {
         Ok(Parse::Partial)
     );
 
+    // Blank lines count: a buffer of the limit's size can never be full of a partial head.
+    let blank = format!("\r\n{}", padded(4_095));
+    assert_eq!(
+        parse(blank.as_bytes(), &mut head, &STRICT),
+        Err(R::Head(H::TooLong))
+    );
+
     let long = format!("GET /{}", "x".repeat(4_091));
     let error = parse(long.as_bytes(), &mut head, &STRICT).expect_err("no end in sight");
     assert_eq!((error, error.status()), (R::Head(H::StartLineTooLong), 414));

@@ -31,7 +31,8 @@ pub const HEAD_FIELDS_MAX: usize = 101;
 /// What a head may look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most bytes, from the first of the start line to the last of the empty line.
+    /// Most bytes, from the first (a blank line's, perhaps) to the last of the empty line. [`Parse::Partial`] is never
+    /// said of so many bytes, so a buffer of this size suffices.
     pub bytes_max: usize,
     pub fields_max: usize,
     /// Accepts bare line feeds, folded lines, blanks, non-ASCII bytes and `#` in targets, HTTP/0.9 and control bytes in

@@ -88,13 +88,10 @@ pub(super) fn head<E: From<HeadError>>(
     start_line: impl FnOnce(&mut Scan<'_>, &mut Head) -> Result<bool, Stop<E>>,
 ) -> Result<Parse, E> {
     head.clear();
-    let blank = blank_bytes(input, limits)?;
     let bytes_max = limits.bytes_max.min(ARENA_BYTES_MAX);
+    let input = &input[..input.len().min(bytes_max)];
+    let blank = blank_bytes(input, limits)?;
     let window = &input[blank..];
-    let window = &window[..window.len().min(bytes_max)];
-    if window.is_empty() {
-        return Ok(Parse::Partial);
-    }
     let mut arena = std::mem::take(&mut head.arena);
     arena.extend_from_slice(until_end(window));
     let mut scan = Scan {
@@ -118,7 +115,7 @@ pub(super) fn head<E: From<HeadError>>(
     match outcome {
         Ok(()) => Ok(Parse::Complete(blank + end)),
         Err(Stop::Refused(error)) => Err(error),
-        Err(Stop::OutOfBytes) if window.len() < bytes_max => Ok(Parse::Partial),
+        Err(Stop::OutOfBytes) if input.len() < bytes_max => Ok(Parse::Partial),
         Err(Stop::OutOfBytes) if memchr::memchr(b'\n', window).is_none() => {
             Err(HeadError::StartLineTooLong.into())
         }
