@@ -5,6 +5,7 @@ mod rig;
 
 mod command_line;
 mod http;
+mod lab;
 mod life;
 mod logs;
 mod peers;

@@ -1,0 +1,194 @@
+//! The commands of the laboratory, as a person or a script uses them.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+
+use plimsoll_sys::signal::{self, Signal};
+use serde_json::Value;
+
+use crate::rig::client::Client;
+use crate::rig::peer::require_peer;
+use crate::rig::{Binary, PLIMSOLL, Rig, free_address, plimsoll, until};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Starts a demo service of the real binary.
+fn backend(listen: SocketAddr, agent: SocketAddr, fail_rate: &str) -> Binary {
+    let mut command = Command::new(PLIMSOLL);
+    command.args(["backend", "-service", "api-lab", "-instance=app-a"]);
+    command.args(["-listen", &listen.to_string()]);
+    command.args(["--agent-listen", &agent.to_string()]);
+    command.env("FAIL_RATE", fail_rate);
+    let mut backend = Binary::start(command);
+    let listening = until(|| !backend.is_running() || backend.said().contains("listens"));
+    assert!(listening && backend.is_running(), "{}", backend.said());
+    backend
+}
+
+fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut client = Client::connect(address);
+    client.send(format!(
+        "GET {path} HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\r\n"
+    ));
+    let response = client.response();
+    (response.status, response.text())
+}
+
+#[test]
+fn the_demo_balances_and_accounts_for_every_request() {
+    let outcome = plimsoll(&["demo", "--seconds", "2", "--rate", "200", "--json"]);
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    let lines: Vec<Value> = outcome.stdout.lines().map(json).collect();
+    let summary = &lines.last().expect("a summary")["summary"];
+    let total = &summary["total"];
+    assert_eq!(total["errors"], 0, "{summary}");
+    let of = |name: &str| summary["servers"][name]["requests"].as_u64().unwrap_or(0);
+    assert!(of("fast") > of("slow") && of("slow") > 0, "{summary}");
+    let sum = of("fast") + of("medium") + of("slow");
+    assert_eq!(total["requests"].as_u64(), Some(sum));
+    assert!(lines.iter().any(|line| line["second"] == 1));
+}
+
+#[test]
+fn the_demo_ends_well_when_interrupted() {
+    let mut demo = Command::new(PLIMSOLL)
+        .args(["demo", "--rate", "100", "--json"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the demo starts");
+    let mut said = BufReader::new(demo.stdout.take().expect("stdout is a pipe"));
+    let mut first = String::new();
+    said.read_line(&mut first).expect("a line");
+    assert_eq!(json(&first)["second"], 1);
+    signal::send(demo.id(), Signal::Interrupt).expect("the demo is there");
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).expect("the rest");
+    assert_eq!(demo.wait().expect("the end").code(), Some(0));
+    let last = rest.lines().last().expect("a summary");
+    assert!(json(last)["summary"]["total"]["requests"].as_u64() > Some(0));
+}
+
+#[test]
+fn load_asks_the_demo_service() {
+    let (listen, agent) = (free_address(), free_address());
+    let mut backend = backend(listen, agent, "0");
+    assert_eq!(get(listen, "/agent"), (200, "up 100\n".to_owned()));
+    assert_eq!(get(agent, "/agent"), (200, "up 100\n".to_owned()));
+    let url = format!("http://{listen}/?sleep_ms=1&payload_bytes=256");
+    let words = ["load", "-t2", "-c8", "-n", "300", "--json", "--count-by"];
+    let outcome = plimsoll(&[&words[..], &["X-Backend", &url]].concat());
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    let report = json(&outcome.stdout);
+    assert_eq!((&report["ok"], &report["ko"]), (&300.into(), &0.into()));
+    assert_eq!(report["servers"][0]["name"], "app-a");
+    assert!(report["latency_ms"]["min"].as_f64() >= Some(1.0));
+    assert!(report["received_bytes"].as_u64() > Some(300 * 256));
+    let metrics = json(&get(listen, "/metrics").1);
+    assert_eq!(metrics["counters"]["requests_total"], 300);
+
+    let outcome = plimsoll(&["load", "-n10", "-c2", &url]);
+    assert!(
+        outcome.stdout.contains("Requests/sec:"),
+        "{}",
+        outcome.stdout
+    );
+    backend.signal(Signal::Interrupt);
+    assert_eq!(backend.wait().code(), Some(0));
+    let outcome = plimsoll(&["load", "-n10", "-c2", &url]);
+    assert_eq!(outcome.status, Some(1));
+    assert!(
+        outcome.stderr.contains("cannot connect"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn a_test_without_one_good_answer_fails() {
+    let (listen, agent) = (free_address(), free_address());
+    let _backend = backend(listen, agent, "1");
+    let url = format!("http://{listen}/");
+    let outcome = plimsoll(&["load", "-n10", "-c2", &url]);
+    assert_eq!(outcome.status, Some(1));
+    assert!(outcome.stdout.contains("5xx 10"), "{}", outcome.stdout);
+}
+
+#[test]
+fn mistakes_are_explained() {
+    let cases: [(&[&str], &str); 5] = [
+        (
+            &["backend", "-listen", ":8080", "agent-listen", ":8090"],
+            "write `-agent-listen :8090`",
+        ),
+        (&["backend", "-listen", "8080"], "has no port"),
+        (&["load", "https://127.0.0.1/"], "is not spoken"),
+        (&["load", "--stages", "10s", "http://a/"], "is not a stage"),
+        (&["demo", "--balance", "nonsense"], "nonsense"),
+    ];
+    for (words, part) in cases {
+        let outcome = plimsoll(words);
+        assert_eq!(outcome.status, Some(1), "{words:?}");
+        assert!(
+            outcome.stderr.contains(part),
+            "{words:?}: {}",
+            outcome.stderr
+        );
+    }
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let (listen, agent) = (free_address(), free_address());
+    let _backend = backend(listen, agent, "0");
+    let text = listen.to_string();
+    let outcome = plimsoll(&["backend", "-listen", &text, "-agent-listen", "off"]);
+    assert_eq!(outcome.status, Some(1));
+    assert!(
+        outcome.stderr.contains(&text) && outcome.stderr.contains("another process"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+/// The weight that a real HAProxy gives a server follows what the demo service advises.
+#[test]
+fn haproxy_obeys_the_agent() {
+    let Some(haproxy) = require_peer("haproxy") else {
+        return;
+    };
+    let (listen, agent, front) = (free_address(), free_address(), free_address());
+    let _backend = backend(listen, agent, "0.2");
+    let rig = Rig::new();
+    let socket = rig.path("admin.sock");
+    let text = format!(
+        "global\n    stats socket {} level admin\n\
+         defaults\n    mode http\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n\
+         listen lab\n    bind {front}\n    balance roundrobin\n    \
+         server a {listen} weight 100 agent-check agent-addr {} agent-port {} agent-inter 100ms\n",
+        socket.display(),
+        agent.ip(),
+        agent.port(),
+    );
+    let mut command = Command::new(haproxy);
+    command.arg("-db").arg("-f").arg(rig.file("lab.cfg", &text));
+    let _haproxy = Binary::start(command);
+    let weight = || {
+        let mut socket = UnixStream::connect(&socket).ok()?;
+        socket.write_all(b"get weight lab/a\n").ok()?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).ok()?;
+        answer.split_whitespace().next()?.parse::<u32>().ok()
+    };
+    assert!(until(|| weight() == Some(100)), "full weight at rest");
+    let url = format!("http://{front}/");
+    plimsoll(&["load", "-n", "400", "-c4", &url]);
+    assert!(
+        until(|| weight().is_some_and(|weight| (1..60).contains(&weight))),
+        "a fifth of failures lowers the weight"
+    );
+}
