@@ -22,6 +22,8 @@ macro_rules! counters {
     };
 }
 
+pub(super) use counters;
+
 counters! {
     /// What a frontend counts.
     FrontendCounter {
@@ -208,5 +210,6 @@ mod tests {
         check::<ServerCounter>();
         check::<ProcessCounter>();
         check::<CapCounter>();
+        check::<super::super::RefusalCounter>();
     }
 }
