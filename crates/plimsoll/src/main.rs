@@ -4,12 +4,15 @@
 //! turns the outcome into text and an exit status.
 #![forbid(unsafe_code)]
 
+mod backend;
 mod check;
 mod claims;
 mod configuration;
 mod console;
+mod demo;
 mod dialect;
 mod haproxy;
+mod load;
 mod run;
 mod service;
 
@@ -31,6 +34,7 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 Examples:
+  plimsoll demo
   plimsoll run --listen :8080 --to 10.0.0.1:80,10.0.0.2:80
   plimsoll check /etc/haproxy/haproxy.cfg
   plimsoll run /etc/haproxy/haproxy.cfg
@@ -43,6 +47,9 @@ In HAProxy's place:
 enum Command {
     Run(run::Run),
     Check(check::Check),
+    Demo(demo::Demo),
+    Backend(backend::Backend),
+    Load(load::Load),
 }
 
 fn main() -> ExitCode {
@@ -67,5 +74,8 @@ fn command(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         Command::Run(run) => run.run(),
         Command::Check(check) => Ok(check.run()),
+        Command::Demo(demo) => demo.run(),
+        Command::Backend(backend) => backend.run(),
+        Command::Load(load) => load.run(),
     }
 }
