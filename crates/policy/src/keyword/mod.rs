@@ -69,6 +69,8 @@ pub(crate) enum Status {
     NoOp(&'static str),
     /// Accepted, checked, and without effect in this version; the text says what is not active.
     Dormant(&'static str),
+    /// Accepted, checked and kept, but obeyed by nothing in this version; no request fares differently for it.
+    Deferred(&'static str),
     /// Known, but not implemented; the text says what it waits for.
     NotYet(&'static str),
     /// Refused on purpose.
@@ -86,6 +88,7 @@ impl Status {
             Self::Legacy(_) => "legacy",
             Self::NoOp(_) => "no effect",
             Self::Dormant(_) => "dormant",
+            Self::Deferred(_) => "deferred",
             Self::NotYet(_) => "not yet",
             Self::Refused { .. } => "refused",
         }
@@ -103,6 +106,10 @@ impl Status {
             Self::Dormant(what) => {
                 let message = format_args!("'{name}' is accepted but not active in this version");
                 Some(Diagnostic::warning(Kind::NotImplemented, span, message).cause(what))
+            }
+            Self::Deferred(what) => {
+                let message = format_args!("'{name}' is accepted but not active in this version");
+                Some(Diagnostic::note(Kind::NotImplemented, span, message).cause(what))
             }
             Self::NotYet(waits) => {
                 let message = format_args!("'{name}' is not implemented yet");

@@ -82,7 +82,7 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
         "expose-fd",
         "listeners",
         "Hands listeners to a successor.",
-        "listeners are kept across reloads",
+        "listeners are not handed over in this version",
     ),
     tls("force-sslv3", ""),
     tls("force-tlsv10", ""),

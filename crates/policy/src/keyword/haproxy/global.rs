@@ -12,6 +12,8 @@ const GLOBAL: Sections = Sections::GLOBAL;
 
 const ENVIRONMENT: &str =
     "Changes the variables that later lines see; the grammar does this while it reads.";
+const COMMANDS: &str = "no command socket is opened";
+const STATISTICS: &str = "it is for statistics, of which there are none";
 const ONE_PROCESS: &str = "there is one process with a worker thread per core";
 const POLLER: &str = "there is one poller, epoll";
 const DEBUGGING: &str = "it only serves to debug HAProxy itself";
@@ -110,16 +112,19 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "What relative paths are relative to.",
         default_path,
     ),
-    Keyword::new(
-        "description",
-        GLOBAL,
-        "TEXT...",
-        "Text for the statistics.",
-        |args, draft| {
-            draft.global.model.description = Some(value::sentence(args, "a description")?);
-            Ok(())
-        },
-    ),
+    Keyword {
+        status: Status::Deferred(STATISTICS),
+        ..Keyword::new(
+            "description",
+            GLOBAL,
+            "TEXT...",
+            "Text for the statistics.",
+            |args, draft| {
+                draft.global.model.description = Some(value::sentence(args, "a description")?);
+                Ok(())
+            },
+        )
+    },
     noop(
         "dns-accept-family",
         "WORD",
@@ -466,7 +471,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "mworker-max-reloads",
         "NUMBER",
         "Reloads an old worker survives.",
-        "a reload replaces no process",
+        "there is no reload in this version",
     ),
     Keyword::legacy("nbproc", GLOBAL, "NUMBER", "nbthread NUMBER", nbproc),
     Keyword::new(
@@ -486,16 +491,19 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Keeps memory after a reload.",
         "memory is not trimmed",
     ),
-    Keyword::new(
-        "node",
-        GLOBAL,
-        "NAME",
-        "Name of this machine in statistics.",
-        |args, draft| {
-            draft.global.model.node = Some(value::text(args, "a name")?);
-            Ok(())
-        },
-    ),
+    Keyword {
+        status: Status::Deferred(STATISTICS),
+        ..Keyword::new(
+            "node",
+            GLOBAL,
+            "NAME",
+            "Name of this machine in statistics.",
+            |args, draft| {
+                draft.global.model.node = Some(value::text(args, "a name")?);
+                Ok(())
+            },
+        )
+    },
     noop("noepoll", "", "Does without epoll.", POLLER),
     noop("noevports", "", "Does without event ports.", POLLER),
     noop(
@@ -516,7 +524,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "noreuseport",
         "",
         "Does without SO_REUSEPORT.",
-        "workers share ports so that reloads lose no connection",
+        "every worker has a listening socket of its own",
     ),
     Keyword::switch(
         "nosplice",
@@ -812,28 +820,34 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Most connections to command sockets.",
         "command sockets have a cap of their own",
     ),
-    Keyword::new(
-        "stats socket",
-        GLOBAL,
-        "ADDRESS [OPTION...]",
-        "A command socket.",
-        bind::read_stats_socket,
-    ),
-    Keyword::new(
-        "stats timeout",
-        GLOBAL,
-        "TIME",
-        "Longest silence on a command socket.",
-        |args, draft| {
-            draft.global.model.stats_timeout_ms = value::duration_ms(args, "a time")?;
-            Ok(())
-        },
-    ),
+    Keyword {
+        status: Status::Deferred(COMMANDS),
+        ..Keyword::new(
+            "stats socket",
+            GLOBAL,
+            "ADDRESS [OPTION...]",
+            "A command socket.",
+            bind::read_stats_socket,
+        )
+    },
+    Keyword {
+        status: Status::Deferred(COMMANDS),
+        ..Keyword::new(
+            "stats timeout",
+            GLOBAL,
+            "TIME",
+            "Longest silence on a command socket.",
+            |args, draft| {
+                draft.global.model.stats_timeout_ms = value::duration_ms(args, "a time")?;
+                Ok(())
+            },
+        )
+    },
     noop(
         "stats-file",
         "FILE",
         "Counters to begin with.",
-        "counters begin at zero and outlive reloads",
+        "counters begin at zero",
     ),
     noop("stress-level", "NUMBER", "Provokes rare paths.", DEBUGGING),
     noop(

@@ -295,7 +295,11 @@ fn obey(draft: &mut Draft, row: &'static Keyword<Draft>, args: &mut Args<'_>) {
         }
     };
     let off = draft.polarity != Polarity::Plain;
-    let idle = off && matches!(row.status, Status::NotYet(_) | Status::Dormant(_));
+    let idle = off
+        && matches!(
+            row.status,
+            Status::NotYet(_) | Status::Dormant(_) | Status::Deferred(_)
+        );
     let read = read.and_then(|()| args.finish());
     // What a reader finds wrong is more precise than what the row says about the word.
     if !idle && read.is_ok() {

@@ -66,16 +66,19 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             Ok(())
         },
     ),
-    Keyword::new(
-        "description",
-        Sections::OWN,
-        "TEXT...",
-        "Text for statistics.",
-        |args, draft| {
-            draft.proxy().description = Some(value::sentence(args, "a description")?);
-            Ok(())
-        },
-    ),
+    Keyword {
+        status: Status::Deferred("it is for statistics, of which there are none"),
+        ..Keyword::new(
+            "description",
+            Sections::OWN,
+            "TEXT...",
+            "Text for statistics.",
+            |args, draft| {
+                draft.proxy().description = Some(value::sentence(args, "a description")?);
+                Ok(())
+            },
+        )
+    },
     Keyword::new("disabled", PROXY, "", "Listens on nothing.", |_, draft| {
         draft.settings().disabled = true;
         Ok(())

@@ -7,11 +7,12 @@ use super::{bind, keywords, names, section, server};
 use crate::keyword::{Keyword, Status};
 
 /// The statuses in the order of the tables.
-const LABELS: [&str; 6] = [
+const LABELS: [&str; 7] = [
     "implemented",
     "legacy",
     "no effect",
     "dormant",
+    "deferred",
     "not yet",
     "refused",
 ];
@@ -41,6 +42,7 @@ pub fn reference() -> String {
          - **legacy**: an old spelling; a warning shows the modern line.\n\
          - **no effect**: accepted, because ignoring it is safe for the reason given; a note says so.\n\
          - **dormant**: accepted and checked, but not active in this version; a warning says so.\n\
+         - **deferred**: the same, for words that change no request's fate; a note says so, once.\n\
          - **not yet**: known, and refused until what it waits for is there.\n\
          - **refused**: refused on purpose, with an alternative.\n\n\
          | kind | ",
@@ -162,7 +164,9 @@ fn remark(status: Status) -> String {
     match status {
         Status::Implemented => String::new(),
         Status::Legacy(modern) => format!(" Write {}.", code(modern)),
-        Status::NoOp(why) | Status::Dormant(why) => format!(" *{}*", escape(why)),
+        Status::NoOp(why) | Status::Dormant(why) | Status::Deferred(why) => {
+            format!(" *{}*", escape(why))
+        }
         Status::NotYet(waits) => format!(" *Waits for {}.*", escape(waits)),
         Status::Refused { reason, instead } => {
             format!(" *{}; {}.*", escape(reason), escape(instead))

@@ -488,17 +488,8 @@ const fn later(
     Keyword::inert(name, NOWHERE, usage, doc, Status::NotYet(waits))
 }
 
-const fn dormant(
-    name: &'static str,
-    usage: &'static str,
-    doc: &'static str,
-    what: &'static str,
-) -> Keyword<ServerDraft> {
-    Keyword::inert(name, NOWHERE, usage, doc, Status::Dormant(what))
-}
-
 const fn check(name: &'static str, usage: &'static str) -> Keyword<ServerDraft> {
-    dormant(name, usage, CHECK_DOC, CHECKS)
+    Keyword::inert(name, NOWHERE, usage, CHECK_DOC, Status::Deferred(CHECKS))
 }
 
 const fn tls(name: &'static str, usage: &'static str) -> Keyword<ServerDraft> {
@@ -563,16 +554,13 @@ fn push(
     draft.proxy().servers.push(server);
 }
 
-/// Dormant words stand on every server line; each is spoken of once, in a low voice.
+/// Deferred words stand on every server line; each is spoken of once.
 fn report(draft: &mut Draft, found: Vec<Diagnostic>) {
-    for mut remark in found {
-        if remark.kind == Kind::NotImplemented && remark.severity == Severity::Warning {
-            remark.severity = Severity::Note;
-            if !draft.told.insert(remark.message.clone()) {
-                continue;
-            }
+    for remark in found {
+        let deferred = remark.kind == Kind::NotImplemented && remark.severity == Severity::Note;
+        if !deferred || draft.told.insert(remark.message.clone()) {
+            draft.report(remark);
         }
-        draft.report(remark);
     }
 }
 

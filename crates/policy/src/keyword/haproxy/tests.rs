@@ -60,6 +60,7 @@ fn rows_explain_themselves() {
             Status::Legacy(text)
             | Status::NoOp(text)
             | Status::Dormant(text)
+            | Status::Deferred(text)
             | Status::NotYet(text) => text,
             Status::Refused { reason, .. } => reason,
         };
