@@ -106,7 +106,10 @@ pub struct RequestLine<'a> {
     pub bytes_max: usize,
 }
 
-/// Concurrent connections when the line is written, this one included.
+/// What was going on when the line is written.
+///
+/// As in HAProxy, process and frontend count connections, so the one that is logged is among them; backend and server
+/// count exchanges that have not ended, so one that is logged at its end is not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
     pub process: u32,
