@@ -6,7 +6,7 @@
 //! client: never put it where strangers can reach it.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -77,6 +77,8 @@ impl Origin {
         // As many connections as the machine grants; the cap above holds in any case.
         let _ = raise_descriptor_limit(descriptor_limit().ceiling.min(CONNECTIONS_MAX as u64 * 2));
         let mut address = options.listen;
+        // Threads share the port, and so could a stranger: make sure that nobody listens there yet.
+        drop(TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?);
         let mut listeners = Vec::new();
         for _ in 0..options.threads {
             let listener = listen::listen(&address.into(), &ListenOptions::default())
@@ -461,6 +463,19 @@ mod tests {
     fn nonsense_is_hung_up_on() {
         let origin = origin(Service::Http { size: 3 });
         assert_eq!(converse(&origin, &[b"what?\r\n\r\n"]), "");
+    }
+
+    #[test]
+    fn a_taken_port_is_not_shared() {
+        let first = origin(Service::Echo);
+        let second = Origin::start(&Options {
+            listen: first.address(),
+            threads: 1,
+            service: Service::Echo,
+            name: None,
+        });
+        let message = second.unwrap_err().to_string();
+        assert!(message.contains(&first.address().to_string()), "{message}");
     }
 
     #[test]

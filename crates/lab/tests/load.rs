@@ -1,7 +1,7 @@
 //! The load generator against real servers on loopback.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,6 +14,9 @@ use plimsoll_lab::load::target::Target;
 use plimsoll_lab::load::{self, Options};
 use plimsoll_lab::origin::{self, Origin, Service};
 use plimsoll_lab::statistics::Cause;
+
+/// Longer than anything here may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 static NEVER: AtomicBool = AtomicBool::new(false);
 
@@ -91,7 +94,7 @@ fn large_bodies_in_both_directions() {
         requests: Some(6),
         method: "POST".to_owned(),
         body: vec![b'b'; 2 << 20],
-        timeout: Duration::from_secs(20),
+        timeout: PATIENCE,
         ..options("http", origin.address(), "/")
     });
     assert_eq!((report.total.tally.ok(), report.total.tally.ko()), (6, 0));
@@ -149,7 +152,7 @@ fn an_open_loop_omits_no_waiting() {
         requests: Some(50),
         duration: Some(Duration::from_secs(3)),
         connections: 1,
-        timeout: Duration::from_secs(20),
+        timeout: PATIENCE,
         ..options("http", backend.address(), "/")
     });
     assert_eq!(report.total.tally.requests() + report.unsent, 50);
@@ -164,7 +167,7 @@ fn an_open_loop_omits_no_waiting() {
 fn stages_of_connections() {
     let origin = origin(Service::Http { size: 10 });
     let report = run(&Options {
-        stages: Some(Profile::parse("0s:1c,200ms:1c,0s:6c,300ms:6c").expect("stages")),
+        stages: Some(Profile::parse("0s:1c,200ms:1c,0s:6c,700ms:6c").expect("stages")),
         threads: 1,
         ..options("http", origin.address(), "/")
     });
@@ -190,22 +193,28 @@ fn a_rate_for_each_connection() {
 
 #[test]
 fn what_goes_wrong_has_a_cause() {
-    // Each behaviour answers every connection after its first; the first only proves reachability.
-    type Behaviour = fn(&mut std::net::TcpStream);
-    let cases: [(Behaviour, Cause); 3] = [
-        (|_| {}, Cause::Closed),
+    // The first connection only proves that somebody listens; the others are treated like this once
+    // their request has come.
+    type Behaviour = fn(&mut TcpStream);
+    let cases: [(Behaviour, Cause, Duration); 3] = [
+        (|_| {}, Cause::Closed, PATIENCE),
         (
             |socket| {
                 let _ = socket.write_all(b"220 mail ready\r\n\r\n");
             },
             Cause::Malformed,
+            PATIENCE,
         ),
         (
-            |_| thread::sleep(Duration::from_millis(700)),
+            // Silence until the client gives up.
+            |socket| {
+                let _ = socket.read(&mut [0; 10]);
+            },
             Cause::Timeout,
+            Duration::from_millis(100),
         ),
     ];
-    for (behave, cause) in cases {
+    for (behave, cause, timeout) in cases {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
         let address = listener.local_addr().expect("address");
         let server = thread::spawn(move || {
@@ -220,7 +229,7 @@ fn what_goes_wrong_has_a_cause() {
         let report = run(&Options {
             requests: Some(2),
             connections: 2,
-            timeout: Duration::from_millis(300),
+            timeout,
             ..options("http", address, "/")
         });
         server.join().expect("the server");
@@ -272,7 +281,7 @@ fn a_thousand_connections() {
     let report = run(&Options {
         requests: Some(5000),
         connections: 1000,
-        timeout: Duration::from_secs(20),
+        timeout: PATIENCE,
         ..options("http", origin.address(), "/")
     });
     assert_eq!(

@@ -31,6 +31,7 @@ use anyhow::{Context, anyhow};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use plimsoll_sys::limit::raise_descriptor_limit;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
@@ -42,6 +43,8 @@ use self::service::Service;
 
 /// Most connections held at once, those of the agent included; more are closed at once and counted.
 pub const CONNECTIONS_MAX: u32 = 16_384;
+/// Descriptors beside those of the connections.
+const DESCRIPTORS_SPARE: u64 = 64;
 /// Connections the kernel may hold before they are accepted.
 const BACKLOG: u32 = 4096;
 /// Largest request head.
@@ -71,6 +74,8 @@ impl Backend {
     /// When an option makes no sense or an address cannot be listened on; says which and why.
     pub fn start(options: Options) -> anyhow::Result<Self> {
         options.check().map_err(|message| anyhow!(message))?;
+        // Fewer descriptors mean fewer connections, which accepting copes with.
+        let _ = raise_descriptor_limit(u64::from(CONNECTIONS_MAX) + DESCRIPTORS_SPARE);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

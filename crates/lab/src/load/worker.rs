@@ -42,6 +42,8 @@ const REST_NS: u64 = 100_000_000;
 const HOUSEKEEPING_NS: u64 = 50_000_000;
 /// The length of an interval.
 const TICK_NS: u64 = 1_000_000_000;
+/// Most arrivals that are counted as not sent, by a thread; counting takes time.
+const UNSENT_MAX: usize = 10_000_000;
 /// Waits shorter than this are left to the precise timer.
 const PRECISE_BELOW_NS: u64 = 2_000_000;
 
@@ -299,9 +301,9 @@ impl<'a> Worker<'a> {
     /// Arrivals meant to be before `until` that have not been launched.
     fn unsent(&mut self, until: u64) -> u64 {
         let seconds = self.seconds_at(until);
-        let quota = usize::try_from(self.quota).unwrap_or(usize::MAX);
+        let most = usize::try_from(self.quota).map_or(UNSENT_MAX, |quota| quota.min(UNSENT_MAX));
         let arrivals = self.arrivals.take().into_iter().flatten();
-        arrivals.take(quota).take_while(|&at| at < seconds).count() as u64
+        arrivals.take(most).take_while(|&at| at < seconds).count() as u64
     }
 
     fn launch_what_is_due(&mut self, now: u64) {
