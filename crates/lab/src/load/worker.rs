@@ -28,7 +28,7 @@ use plimsoll_sys::{Address, ConnectOptions, socket};
 use super::plan::Plan;
 use super::profile::{Arrivals, Unit};
 use super::reply::{Reader, Reply, Step};
-use crate::statistics::{Cause, Interval};
+use crate::statistics::{Cause, Interval, Tally};
 
 /// Room for what one call can receive; shared by all connections of a thread.
 const SCRATCH_BYTES: usize = 128 << 10;
@@ -207,7 +207,10 @@ impl<'a> Worker<'a> {
                 self.handle(event);
             }
         }
-        self.report(tick as usize, messages);
+        // A second that has only begun is told when something happened in it.
+        if self.interval.tally != Tally::default() {
+            self.report(tick as usize, messages);
+        }
         let now = monotonic_ns();
         Ok(Ending {
             unfinished: self.busy as u64,
