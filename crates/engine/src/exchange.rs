@@ -108,12 +108,12 @@ struct Answer {
 }
 
 /// Carries one request to a server and its response back, and accounts for both.
-pub(crate) async fn run<C: ClientStream>(
-    session: &mut Session,
-    client: &mut C,
+pub(crate) fn run<'a, C: ClientStream>(
+    session: &'a mut Session,
+    client: &'a mut C,
     request: Request,
     times: Times,
-) -> Outcome {
+) -> impl Future<Output = Outcome> + use<'a, C> {
     let worker = Rc::clone(&session.worker);
     let mut exchange = Exchange {
         tables: Rc::clone(&session.tables),
@@ -129,8 +129,11 @@ pub(crate) async fn run<C: ClientStream>(
         worker,
         session,
     };
-    let ended = exchange.carry(client).await;
-    exchange.finish(client, ended).await
+    // A block rather than an `async fn`, which would hold each argument twice.
+    async move {
+        let ended = exchange.carry(client).await;
+        exchange.finish(client, ended)
+    }
 }
 
 impl Exchange<'_> {
@@ -312,7 +315,7 @@ impl Exchange<'_> {
         self.record.phase = Phase::Connect;
         let mut connection = match self.reuse_connection(backend, slot.server) {
             Some(connection) => connection,
-            None => self.open_connection(backend, slot.server).await?,
+            None => Box::pin(self.open_connection(backend, slot.server)).await?,
         };
         match self.converse(client, &mut connection, backend).await {
             Ok((scratch, piece)) => Ok((connection, scratch, piece)),
@@ -321,7 +324,7 @@ impl Exchange<'_> {
             Err(Fault::EmptyResponse)
                 if connection.reused && self.replayable() && self.is_idempotent() =>
             {
-                let mut connection = self.open_connection(backend, slot.server).await?;
+                let mut connection = Box::pin(self.open_connection(backend, slot.server)).await?;
                 let (scratch, piece) = self.converse(client, &mut connection, backend).await?;
                 Ok((connection, scratch, piece))
             }
@@ -540,32 +543,30 @@ impl Exchange<'_> {
     }
 
     /// Answers a fault where that is still possible, then counts and logs.
-    async fn finish<C: ClientStream>(
-        mut self,
+    fn finish<C: ClientStream>(
+        &mut self,
         client: &mut C,
         ended: Result<Outcome, Fault>,
     ) -> Outcome {
         let outcome = match ended {
-            Ok(Outcome::Tunnel(upgrade)) => {
-                self.worker.give_head(self.response);
-                return Outcome::Tunnel(upgrade);
-            }
             Ok(outcome) => outcome,
             Err(fault) => {
                 self.record.fault = Some(fault);
-                self.answer_fault(client, fault).await
+                self.answer_fault(client, fault)
             }
         };
-        (self.record.received_bytes, self.record.sent_bytes) = client.take_traffic();
-        account::exchange(self.session, &self.record);
-        let Request { head, early, .. } = self.record.request;
+        if !matches!(outcome, Outcome::Tunnel(_)) {
+            (self.record.received_bytes, self.record.sent_bytes) = client.take_traffic();
+            account::exchange(self.session, &self.record);
+        }
+        let Request { head, early, .. } = std::mem::take(&mut self.record.request);
         self.worker.give_head(head);
         self.worker.give_buffer(early);
-        self.worker.give_head(self.response);
+        self.worker.give_head(std::mem::take(&mut self.response));
         outcome
     }
 
-    async fn answer_fault<C: ClientStream>(&mut self, client: &mut C, fault: Fault) -> Outcome {
+    fn answer_fault<C: ClientStream>(&mut self, client: &mut C, fault: Fault) -> Outcome {
         if self.responding || fault.status() == 0 {
             return Outcome::Close;
         }

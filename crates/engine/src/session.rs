@@ -98,34 +98,45 @@ impl Session {
 }
 
 /// Serves one client connection to its end.
-pub(crate) async fn serve(mut session: Session, transport: Transport) {
-    let mode = session.tables.frontend(session.frontend).mode;
+pub(crate) fn serve(mut session: Session, transport: Transport) -> impl Future<Output = ()> {
     account::session_begins(&session);
-    match mode {
-        Mode::Http => serve_h1(&mut session, transport).await,
-        Mode::Tcp => tcp::serve(&mut session, transport).await,
+    let mode = session.tables.frontend(session.frontend).mode;
+    let worker = Rc::clone(&session.worker);
+    // A block rather than an `async fn`, which would hold each argument twice. For the same reason everything that
+    // an idle HTTP connection does not need is boxed below: there may be a great many of them.
+    async move {
+        match mode {
+            Mode::Http => {
+                serve_h1(
+                    &mut session,
+                    &mut h1::client::Client::new(worker, transport),
+                )
+                .await
+            }
+            Mode::Tcp => Box::pin(tcp::serve(&mut session, transport)).await,
+        }
+        account::session_ends(&session);
     }
-    account::session_ends(&session);
 }
 
 /// All requests of one HTTP/1 connection, one after the other.
-async fn serve_h1(session: &mut Session, transport: Transport) {
-    let mut client = h1::client::Client::new(session.worker.clone(), transport);
+async fn serve_h1(session: &mut Session, client: &mut h1::client::Client) {
     loop {
         let mut times = Times {
             idle_ns: session.worker.reactor.now_ns(),
             ..Times::default()
         };
-        let request = match next_request(session, &mut client, &mut times).await {
+        let request = match next_request(session, client, &mut times).await {
             Ok(request) => request,
-            Err(end) => return refuse(session, client, end, times).await,
+            Err(end) => return Box::pin(refuse(session, client, end, times)).await,
         };
         session.requests += 1;
-        // The exchange's state is large and short-lived: an idle connection must not carry it.
-        match Box::pin(exchange::run(session, &mut client, request, times)).await {
+        match Box::pin(exchange::run(session, client, request, times)).await {
             Outcome::Next if client.may_continue() && !session.worker.is_stopping() => {}
-            Outcome::Next | Outcome::Close => return close(session, client).await,
-            Outcome::Tunnel(server) => return upgrade::run(session, client, *server).await,
+            Outcome::Next | Outcome::Close => return Box::pin(close(session, client)).await,
+            Outcome::Tunnel(server) => {
+                return Box::pin(upgrade::run(session, client, *server)).await;
+            }
         }
         session.tables = session.worker.tables();
     }
@@ -216,7 +227,7 @@ fn poll_request(
 }
 
 /// Answers and logs the end of a connection that brought no further request.
-async fn refuse(session: &mut Session, mut client: h1::client::Client, end: NoMore, times: Times) {
+async fn refuse(session: &mut Session, client: &mut h1::client::Client, end: NoMore, times: Times) {
     let silent = session.requests == 0 && client.bytes_in == 0;
     let fault = match end {
         NoMore::Quietly => return,
@@ -235,7 +246,7 @@ async fn refuse(session: &mut Session, mut client: h1::client::Client, end: NoMo
     {
         return;
     }
-    account::bad_request(session, &mut client, fault, times);
+    account::bad_request(session, client, fault, times);
     if fault.status() != 0 {
         let mut out = Vec::new();
         let files = session.tables.error_files(session.frontend, None);
@@ -250,7 +261,7 @@ async fn refuse(session: &mut Session, mut client: h1::client::Client, end: NoMo
 ///
 /// What has not left is sent. When the client may still be sending, the end is announced, and what arrives is thrown
 /// away for a moment, because closing with unread bytes would reset the connection (RFC 9112 section 9.6).
-async fn close(session: &Session, mut client: h1::client::Client) {
+async fn close(session: &Session, client: &mut h1::client::Client) {
     let worker = &session.worker;
     let client_ms = session.tables.frontend(session.frontend).timeouts.client_ms;
     let deadline_ns = worker.deadline(client_ms);

@@ -25,14 +25,14 @@ pub(crate) struct Report {
 }
 
 /// Serves one client connection as a stream of bytes.
-pub(crate) async fn serve(session: &mut Session, client: Transport) {
+pub(crate) async fn serve(session: &mut Session, mut client: Transport) {
     let mut report = Report::default();
     let Some(backend) = session.tables.frontend(session.frontend).default_backend else {
         report.fault = Some(Fault::NoServer);
         return account::tcp(session, None, None, &report);
     };
     let mut dispatch = Dispatch::new(&session.tables, backend);
-    let mut client = Side::new(client);
+    let mut client = Side::new(&mut client);
     match reach_server(session, &mut dispatch, &mut client, &mut report).await {
         Ok((server, slot)) => {
             account::tcp_connected(session, &dispatch, slot.server, &report);
@@ -50,7 +50,7 @@ pub(crate) async fn serve(session: &mut Session, client: Transport) {
 async fn reach_server(
     session: &Session,
     dispatch: &mut Dispatch,
-    client: &mut Side,
+    client: &mut Side<'_>,
     report: &mut Report,
 ) -> Result<(Transport, Slot), Fault> {
     let (worker, tables) = (Rc::clone(&session.worker), Rc::clone(&session.tables));
@@ -90,12 +90,12 @@ async fn reach_server(
 async fn relay(
     session: &Session,
     backend: BackendId,
-    client: &mut Side,
-    server: Transport,
+    client: &mut Side<'_>,
+    mut server: Transport,
     report: &mut Report,
 ) {
     report.phase = Phase::Data;
-    let mut server = Side::new(server);
+    let mut server = Side::new(&mut server);
     let patience = patience(session, backend);
     let ended = tunnel::run(&session.worker, client, &mut server, [&[], &[]], patience).await;
     report.received_bytes = client.received_bytes;

@@ -45,8 +45,8 @@ pub(crate) enum Ended {
 }
 
 /// One end of a tunnel: the transport and what is known but not yet delivered to it.
-pub(crate) struct Side {
-    pub(crate) transport: Transport,
+pub(crate) struct Side<'a> {
+    pub(crate) transport: &'a mut Transport,
     outbox: Outbox,
     /// Its input has ended.
     finished: bool,
@@ -59,8 +59,8 @@ pub(crate) struct Side {
     pub(crate) received_bytes: u64,
 }
 
-impl Side {
-    pub(crate) fn new(transport: Transport) -> Self {
+impl<'a> Side<'a> {
+    pub(crate) fn new(transport: &'a mut Transport) -> Self {
         Self {
             transport,
             outbox: Outbox::default(),
@@ -80,8 +80,8 @@ impl Side {
 /// Relays until the tunnel ends. `carry` holds what was read from each side before it became a tunnel.
 pub(crate) async fn run(
     worker: &Rc<Worker>,
-    client: &mut Side,
-    server: &mut Side,
+    client: &mut Side<'_>,
+    server: &mut Side<'_>,
     carry: [&[u8]; 2],
     patience: Patience,
 ) -> Ended {
@@ -90,14 +90,14 @@ pub(crate) async fn run(
     server.received_bytes += from_server.len() as u64;
     if server
         .outbox
-        .write_one(&mut server.transport, from_client)
+        .write_one(server.transport, from_client)
         .is_err()
     {
         return Ended::ServerBroke;
     }
     if client
         .outbox
-        .write_one(&mut client.transport, from_server)
+        .write_one(client.transport, from_server)
         .is_err()
     {
         return Ended::ClientBroke;
@@ -143,8 +143,8 @@ struct Deadlines {
 }
 
 impl Deadlines {
-    fn new(worker: &Worker, client: &Side, server: &Side, patience: &Patience) -> Self {
-        let limit = |side: &Side, usual: Option<u64>, fin: Option<u64>| {
+    fn new(worker: &Worker, client: &Side<'_>, server: &Side<'_>, patience: &Patience) -> Self {
+        let limit = |side: &Side<'_>, usual: Option<u64>, fin: Option<u64>| {
             let fin = fin.filter(|_| side.half_closed());
             worker.deadline(fin.or(patience.tunnel_ms).or(usual))
         };
@@ -176,8 +176,8 @@ enum Broke {
 /// Moves bytes one way; ready when the source has ended and everything, its end included, has been passed on.
 fn poll_direction(
     worker: &Rc<Worker>,
-    source: &mut Side,
-    sink: &mut Side,
+    source: &mut Side<'_>,
+    sink: &mut Side<'_>,
 ) -> Poll<Result<(), Broke>> {
     for _ in 0..MOVES_PER_TURN {
         ready!(poll_drain(source, sink)).map_err(|_| Broke::Sink)?;
@@ -198,8 +198,8 @@ fn poll_direction(
 }
 
 /// Everything that was taken from `source` has reached `sink`'s kernel buffers.
-fn poll_drain(source: &mut Side, sink: &mut Side) -> Poll<io::Result<()>> {
-    ready!(sink.outbox.poll_flush(&mut sink.transport))?;
+fn poll_drain(source: &mut Side<'_>, sink: &mut Side<'_>) -> Poll<io::Result<()>> {
+    ready!(sink.outbox.poll_flush(sink.transport))?;
     match &mut source.pipe {
         Some(pipe) => pipe.poll_drain(sink.transport.socket()),
         None => Poll::Ready(Ok(())),
@@ -209,8 +209,8 @@ fn poll_drain(source: &mut Side, sink: &mut Side) -> Poll<io::Result<()>> {
 /// Takes bytes from `source`: into the pipe when spliced, else through the scratch buffer to `sink`.
 fn poll_fill(
     worker: &Rc<Worker>,
-    source: &mut Side,
-    sink: &mut Side,
+    source: &mut Side<'_>,
+    sink: &mut Side<'_>,
 ) -> Poll<Result<usize, Broke>> {
     if let Some(pipe) = &mut source.pipe {
         let count = ready!(pipe.poll_fill(source.transport.socket())).map_err(|_| Broke::Source)?;
@@ -221,7 +221,7 @@ fn poll_fill(
     let count = ready!(source.transport.poll_read(&mut scratch)).map_err(|_| Broke::Source)?;
     source.received_bytes += count as u64;
     sink.outbox
-        .write_one(&mut sink.transport, &scratch[..count])
+        .write_one(sink.transport, &scratch[..count])
         .map_err(|_| Broke::Sink)?;
     source.full_reads = if count == scratch.len() {
         source.full_reads + 1

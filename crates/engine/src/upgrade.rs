@@ -8,9 +8,10 @@ use crate::tcp;
 use crate::tunnel::{self, Side};
 
 /// Relays until the tunnel ends, then logs the exchange that opened it.
-pub(crate) async fn run(session: &mut Session, client: Client, upgrade: Upgrade) {
-    let (client, from_client) = client.into_parts();
-    let (mut client, mut server) = (Side::new(client), Side::new(upgrade.transport));
+pub(crate) async fn run(session: &mut Session, client: &mut Client, upgrade: Upgrade) {
+    let from_client = client.take_carry();
+    let mut server = upgrade.transport;
+    let (mut client, mut server) = (Side::new(&mut client.transport), Side::new(&mut server));
     let patience = tcp::patience(session, upgrade.backend);
     let carry = [from_client.as_slice(), upgrade.carry.as_slice()];
     let ended = tunnel::run(&session.worker, &mut client, &mut server, carry, patience).await;

@@ -157,9 +157,9 @@ impl Client {
         self.carry.len() > self.scanned
     }
 
-    /// The transport and what was read from it but not used: an upgraded connection goes on as a tunnel.
-    pub(crate) fn into_parts(self) -> (Transport, Vec<u8>) {
-        (self.transport, self.carry)
+    /// What was read from the transport but not used: an upgraded connection goes on as a tunnel.
+    pub(crate) fn take_carry(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.carry)
     }
 
     /// The framing that this response's body gets towards this client.
