@@ -119,7 +119,7 @@ pub(crate) async fn acquire(
         Some(server) => Place::Server(Arc::clone(plane.server(server))),
         None => Place::Backend,
     };
-    wait(worker, tables, backend, (place, chosen), gone).await
+    Box::pin(wait(worker, tables, backend, (place, chosen), gone)).await
 }
 
 /// Whether the algorithm binds a request to one server, so that it waits for that one alone.
