@@ -307,8 +307,8 @@ fn repeats(found: &[Diagnostic], remark: &Diagnostic) -> bool {
 
 /// Checks arguments against a usage text, for words whose values nobody reads.
 ///
-/// A usage is a list of tokens: `NUMBER`, `TIME` and `SIZE` are checked as such, `a|b` is a choice of words, `[X]`
-/// may be absent, `X...` takes everything that is left, and any other token stands for one word.
+/// A usage is a list of tokens: `NUMBER`, `TIME` and `SIZE` are checked as such, `a|b` is a choice of words, a word
+/// without capitals stands for itself, `[X]` may be absent, `X...` takes everything that is left, and any other token stands for one word.
 pub(crate) fn usage(args: &mut Args<'_>, name: &str, usage: &str) -> Result<(), Diagnostic> {
     for token in usage.split_whitespace() {
         if let Some(many) = token.trim_end_matches(']').strip_suffix("...") {
@@ -348,15 +348,16 @@ fn argument(args: &mut Args<'_>, name: &str, token: &str) -> Result<(), Diagnost
         }
         "TIME" => haproxy::value::duration_ms(args, &what).map(drop),
         "SIZE" => haproxy::value::size_bytes(args, &what).map(drop),
-        choice if choice.contains('|') => {
+        choice if choice.contains('|') || !choice.contains(char::is_uppercase) => {
             let word = args.word(&what)?;
-            if choice.split('|').any(|known| known == word.text) {
+            let numeric = word.text.parse::<i64>().is_ok();
+            let fits = |known: &str| known == word.text || (known == "NUMBER" && numeric);
+            if choice.split('|').any(fits) {
                 return Ok(());
             }
             let message = format_args!("'{}' is not a value of '{name}'", word.text);
-            let expected = choice.replace('|', ", ");
-            Err(Diagnostic::error(Kind::Invalid, word.span, message)
-                .help(format_args!("write one of {expected}")))
+            let error = Diagnostic::error(Kind::Invalid, word.span, message);
+            Err(error.help(format_args!("write one of {}", choice.replace('|', ", "))))
         }
         _ => args.word(&what).map(drop),
     }

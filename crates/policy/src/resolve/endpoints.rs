@@ -142,6 +142,7 @@ impl Resolver<'_> {
         let mut servers = Vec::new();
         for draft in &proxy.servers {
             let (address, source) = self.server_address(draft);
+            let (minconn, maxconn) = self.limits(draft);
             let mut written = draft.id.as_ref().map(|id| id.value);
             for name in server_names(draft) {
                 if !names.insert(name.clone()) {
@@ -150,6 +151,8 @@ impl Resolver<'_> {
                 let number = written.take().unwrap_or_else(|| free(&taken, &mut next));
                 let address = address.clone();
                 servers.push(Server {
+                    minconn,
+                    maxconn,
                     name,
                     number,
                     address,
@@ -157,7 +160,6 @@ impl Resolver<'_> {
                     ..draft.model.clone()
                 });
             }
-            self.limits(draft);
         }
         servers
     }
@@ -171,16 +173,19 @@ impl Resolver<'_> {
         self.report(warning.help("give each server a name of its own"));
     }
 
-    /// `minconn` only means something below `maxconn`.
-    fn limits(&mut self, draft: &ServerDraft) {
-        if let (Some(low), Some(high)) = (draft.model.minconn, draft.model.maxconn)
-            && low > high
-        {
+    /// `minconn` alone, or above `maxconn`, is a `maxconn`.
+    fn limits(&mut self, draft: &ServerDraft) -> (Option<u32>, Option<u32>) {
+        let (low, high) = (draft.model.minconn, draft.model.maxconn);
+        let Some(least) = low.filter(|low| high.is_none_or(|high| *low > high)) else {
+            return (low, high);
+        };
+        if let Some(high) = high {
             let message =
-                format!("'minconn {low}' is above 'maxconn {high}', so that only 'maxconn' counts");
-            let warning = Diagnostic::warning(Kind::NoEffect, draft.name_span, message);
-            self.report(warning.help("write the lower number behind 'minconn'"));
+                format!("'minconn {least}' is above 'maxconn {high}' and counts as 'maxconn'");
+            let note = Diagnostic::note(Kind::NoEffect, draft.name_span, message);
+            self.report(note.help("write the lower number behind 'minconn'"));
         }
+        (None, Some(least))
     }
 
     fn server_address(&mut self, draft: &ServerDraft) -> (ServerAddress, Option<SocketAddr>) {

@@ -190,8 +190,13 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
         "NUMBER",
         "Longest TCP segment.",
         |args, bind| {
-            bind.model.segment_bytes =
-                Some(value::signed(args, "the segment size", -65_535..=65_535)?);
+            let place = value::place(args);
+            let bytes = value::signed(args, "the segment size", -65_535..=65_535)?;
+            if bytes == 0 {
+                let message = "a segment cannot be empty";
+                return Err(Diagnostic::error(Kind::Invalid, place, message));
+            }
+            bind.model.segment_bytes = Some(bytes);
             Ok(())
         },
     ),

@@ -499,7 +499,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             "NAME",
             "Name of this machine in statistics.",
             |args, draft| {
-                draft.global.model.node = Some(value::text(args, "a name")?);
+                draft.global.model.node = Some(value::machine_name(args)?);
                 Ok(())
             },
         )

@@ -270,6 +270,32 @@ fn misplaced(draft: &Draft, row: &Keyword<Draft>, here: Sections) -> Diagnostic 
         .help(format_args!("it belongs in {places}"))
 }
 
+/// Rules in `defaults` run before those of a proxy, so that HAProxy wants them to be asked for by name.
+const NAMED_DEFAULTS_ONLY: &[&str] = &[
+    "acl",
+    "http-after-response",
+    "http-request",
+    "http-response",
+    "quic-initial",
+    "tcp-request connection",
+    "tcp-request content",
+    "tcp-request inspect-delay",
+    "tcp-request session",
+    "tcp-response content",
+    "tcp-response inspect-delay",
+];
+
+/// A rule in a `defaults` section that has no name.
+fn nameless(draft: &mut Draft, name: &str) -> Option<Diagnostic> {
+    let inherited = draft.section == Some(Sections::DEFAULTS);
+    if !inherited || !draft.proxy().name.is_empty() || !NAMED_DEFAULTS_ONLY.contains(&name) {
+        return None;
+    }
+    let message = format_args!("'{name}' cannot stand in a 'defaults' section without a name");
+    let error = Diagnostic::error(Kind::Invalid, draft.keyword, message);
+    Some(error.help("write 'defaults NAME', and 'from NAME' behind the names of proxies"))
+}
+
 /// Reads the arguments of a row and says what its status wants said.
 fn obey(draft: &mut Draft, row: &'static Keyword<Draft>, args: &mut Args<'_>) {
     if draft.polarity != Polarity::Plain && !row.negatable {
@@ -286,6 +312,10 @@ fn obey(draft: &mut Draft, row: &'static Keyword<Draft>, args: &mut Args<'_>) {
         return;
     }
     draft.name = row.name;
+    if let Some(error) = nameless(draft, row.name) {
+        draft.report(error);
+        return;
+    }
     let read = match row.read {
         Reading::Full(read) => read(args, draft),
         Reading::Form => usage(args, row.name, row.usage),

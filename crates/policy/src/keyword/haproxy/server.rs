@@ -260,7 +260,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
     ),
     tls("npn", "PROTOCOLS"),
     check("observe", "layer4|layer7"),
-    check("on-error", "WORD"),
+    check("on-error", "fastinter|fail-check|sudden-death|mark-down"),
     check("on-marked-down", "shutdown-sessions"),
     check("on-marked-up", "shutdown-backup-sessions"),
     later(

@@ -1,7 +1,5 @@
 //! `stats …` in proxies: the statistics page. All words are dormant, so that no page is served.
 
-use plimsoll_config::diagnostic::{Diagnostic, Kind};
-
 use super::value;
 use crate::draft::Draft;
 use crate::keyword::{Keyword, Reading, Sections, Status};
@@ -68,16 +66,11 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     stats("stats show-modules", Sections::PROXY, "", "Shows modules."),
     Keyword {
         read: Reading::Full(|args, _| {
-            let Some(word) = args.peek() else {
-                return Ok(());
-            };
-            let safe =
-                |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-            if !word.text.bytes().all(safe) {
-                let message = format_args!("'{}' cannot be the name of a machine", word.text);
-                return Err(Diagnostic::error(Kind::Invalid, word.span, message));
+            if args.is_empty() {
+                Ok(())
+            } else {
+                value::machine_name(args).map(drop)
             }
-            value::text(args, "a name").map(drop)
         }),
         ..stats(
             "stats show-node",

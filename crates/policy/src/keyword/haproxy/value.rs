@@ -63,6 +63,18 @@ pub(crate) fn text(args: &mut Args<'_>, what: &str) -> Result<String, Diagnostic
     args.word(what).map(|word| word.text.clone())
 }
 
+/// A name for this machine.
+pub(crate) fn machine_name(args: &mut Args<'_>) -> Result<String, Diagnostic> {
+    let word = args.word("a name")?;
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if word.text.is_empty() || !word.text.bytes().all(safe) {
+        let message = format_args!("'{}' cannot be the name of a machine", word.text);
+        return Err(Diagnostic::error(Kind::Invalid, word.span, message)
+            .help("write letters, digits, '-', '_' and '.'"));
+    }
+    Ok(word.text.clone())
+}
+
 /// All words that are left, at least one, as one text.
 pub(crate) fn sentence(args: &mut Args<'_>, what: &str) -> Result<String, Diagnostic> {
     let mut sentence = text(args, what)?;
