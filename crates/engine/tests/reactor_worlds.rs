@@ -4,6 +4,7 @@ mod reactor_help;
 
 use std::future::poll_fn;
 use std::io;
+use std::task::Poll;
 
 use plimsoll_engine::reactor::simulated::{Simulation, Weather};
 use plimsoll_engine::reactor::{Options, Reactor, Socket};
@@ -202,6 +203,30 @@ fn one_task_may_read_while_another_writes() {
         let answer = echo(reactor.clone(), server);
         reactor.spawn(async { answer.await.unwrap() }).unwrap();
         assert!(read_all(&socket).await.unwrap() == pattern(3_000_000, 2));
+    });
+}
+
+#[test]
+fn one_task_may_wait_for_bytes_and_for_a_hang_up() {
+    in_both_worlds(|reactor, client, server| async move {
+        let write = async move {
+            write_all(&client, b"bytes").await.unwrap();
+            std::future::pending::<()>().await;
+        };
+        reactor.spawn(write).unwrap();
+        let deadline_ns = reactor.now_ns() + SECOND_NS;
+        let woken = reactor.until(deadline_ns, || {
+            if server.poll_readable().is_ready() {
+                return Poll::Ready("bytes");
+            }
+            server.poll_hangup().map(|()| "hang-up")
+        });
+        let begun_ns = reactor.now_ns();
+        assert_eq!(woken.await, Ok("bytes"));
+        assert!(
+            reactor.now_ns() - begun_ns < SECOND_NS / 2,
+            "only the deadline woke it"
+        );
     });
 }
 
