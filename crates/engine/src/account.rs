@@ -127,6 +127,9 @@ pub(crate) fn exchange_answered(session: &Session, record: &Record) {
 }
 
 fn write_exchange(session: &Session, moment: Moment, record: &Record, now_ns: u64) {
+    if !writes(session, moment) {
+        return;
+    }
     let head = &record.request.head;
     let request = RequestLine {
         method: head.method(),
@@ -415,13 +418,19 @@ struct Line<'a> {
     timers: Timers,
 }
 
+/// Whether the frontend has lines written, and at this moment.
+fn writes(session: &Session, moment: Moment) -> bool {
+    let settings = &session.tables.frontend(session.frontend).log;
+    !settings.targets.is_empty() && log::moment(settings) == moment
+}
+
 /// Writes a line, if this is the moment at which the frontend's lines are written.
 fn write(session: &Session, moment: Moment, line: &Line<'_>) {
-    let (tables, worker) = (&session.tables, &session.worker);
-    let frontend = tables.frontend(session.frontend);
-    if frontend.log.targets.is_empty() || log::moment(&frontend.log) != moment {
+    if !writes(session, moment) {
         return;
     }
+    let (tables, worker) = (&session.tables, &session.worker);
+    let frontend = tables.frontend(session.frontend);
     let backend = line.dispatch.map(|dispatch| dispatch.backend);
     let server = backend.zip(line.server);
     let record = log::Record {
