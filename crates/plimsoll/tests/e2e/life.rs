@@ -251,3 +251,38 @@ fn a_successor_ends_its_predecessor() {
     client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert_eq!(client.response().text(), "a");
 }
+
+#[test]
+fn root_is_given_up_once_it_listens() {
+    if !plimsoll_sys::user::is_root() {
+        eprintln!("SKIPPED: only root can become somebody else");
+        return;
+    }
+    let Some(nobody) = plimsoll_sys::user::user_by_name("nobody").unwrap() else {
+        eprintln!("SKIPPED: there is no user 'nobody'");
+        return;
+    };
+    let mut rig = Rig::new();
+    let origin = rig.origin("a");
+    let folder = rig.path("cage");
+    fs::create_dir(&folder).unwrap();
+    let global = format!("global\n    user nobody\n    chroot {}\n", folder.display());
+    rig.config(&(global + &text(&origin.server_line())));
+    let id = rig.binary().id();
+    let status = || fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let uid = format!("Uid:\t{0}\t{0}\t{0}\t{0}", nobody.uid);
+    assert!(until(|| status().contains(&uid)), "{}", status());
+    assert!(
+        status().lines().any(|line| line.trim_end() == "Groups:"),
+        "{}",
+        status()
+    );
+    let root = fs::read_link(format!("/proc/{id}/root")).unwrap();
+    assert_eq!(root, folder.canonicalize().unwrap());
+    // Every thread, not only the first.
+    for thread in fs::read_dir(format!("/proc/{id}/task")).unwrap() {
+        let status = fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
+        assert!(status.contains(&uid), "{status}");
+    }
+    assert_eq!(rig.get("/").text(), "a");
+}

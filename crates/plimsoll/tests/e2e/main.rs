@@ -9,4 +9,5 @@ mod lab;
 mod life;
 mod logs;
 mod peers;
+mod soak;
 mod tcp;
