@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plimsoll_config::diagnostic::{Diagnostic, Span};
+use plimsoll_config::diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Kind, Severity, Span};
 
 use crate::keyword::Sections;
 use crate::model::{
@@ -42,12 +42,97 @@ impl Polarity {
     }
 }
 
+/// Most proxies, `defaults` sections included; a configuration beyond it is refused.
+pub(crate) const PROXIES_MAX: usize = 100_000;
+
+/// What there is to say about a configuration. Each of errors and others is kept up to [`DIAGNOSTICS_MAX`], so that a
+/// thousand notes cannot hide an error.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    errors: Vec<Diagnostic>,
+    others: Vec<Diagnostic>,
+    /// What was not kept: how much, and where the first of it was.
+    omitted: [Option<(usize, Span)>; 2],
+}
+
+impl Findings {
+    pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
+        let grave = diagnostic.severity == Severity::Error;
+        let list = if grave {
+            &mut self.errors
+        } else {
+            &mut self.others
+        };
+        if list.len() < DIAGNOSTICS_MAX {
+            list.push(diagnostic);
+            return;
+        }
+        let (count, _) = self.omitted[usize::from(grave)].get_or_insert((0, diagnostic.span));
+        *count += 1;
+    }
+
+    pub(crate) fn extend(&mut self, diagnostics: impl IntoIterator<Item = Diagnostic>) {
+        for diagnostic in diagnostics {
+            self.push(diagnostic);
+        }
+    }
+
+    /// How many errors are kept.
+    pub(crate) fn errors(&self) -> usize {
+        self.errors.len()
+    }
+
+    /// Whether no further error is kept, so that there is no use in looking for more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.errors.len() >= DIAGNOSTICS_MAX
+    }
+
+    /// How many warnings are kept.
+    pub(crate) fn warnings(&self) -> usize {
+        let warning = |problem: &&Diagnostic| problem.severity == Severity::Warning;
+        self.others.iter().filter(warning).count()
+    }
+
+    /// Takes back what was said at `span`, unless it was an error.
+    pub(crate) fn retract(&mut self, span: Span) {
+        self.others.retain(|problem| problem.span != span);
+    }
+
+    /// Everything in the order of the text; what was not kept is counted.
+    pub(crate) fn into_vec(self) -> Vec<Diagnostic> {
+        let mut all = self.errors;
+        all.extend(self.others);
+        for (grave, omitted) in self.omitted.into_iter().enumerate() {
+            let Some((count, span)) = omitted else {
+                continue;
+            };
+            all.push(if grave == 1 {
+                Diagnostic::error(
+                    Kind::Advice,
+                    span,
+                    format_args!("{count} more errors are not shown"),
+                )
+            } else {
+                Diagnostic::note(
+                    Kind::Advice,
+                    span,
+                    format_args!("{count} more remarks are not shown"),
+                )
+            });
+        }
+        all.sort_by_key(|problem| (problem.span.file, problem.span.start));
+        all
+    }
+}
+
 /// A whole configuration as written.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
     pub(crate) global: GlobalDraft,
     pub(crate) proxies: Vec<ProxyDraft>,
     pub(crate) defaults: Vec<ProxyDraft>,
+    /// The last `defaults` section of each name.
+    pub(crate) defaults_by_name: BTreeMap<String, usize>,
     /// The section being read, or nothing.
     pub(crate) section: Option<Sections>,
     pub(crate) polarity: Polarity,
@@ -57,17 +142,17 @@ pub(crate) struct Draft {
     pub(crate) name: &'static str,
     /// The whole line being read.
     pub(crate) line: Span,
-    pub(crate) diagnostics: Vec<Diagnostic>,
+    pub(crate) findings: Findings,
     /// Lines of the section being read that set something once.
     pub(crate) seen: BTreeMap<&'static str, Span>,
-    /// What was said of dormant words on server lines, to be said once.
+    /// What was said of deferred words on server lines, to be said once.
     pub(crate) told: BTreeSet<String>,
 }
 
 impl Draft {
     /// Says something about the configuration.
     pub(crate) fn report(&mut self, diagnostic: Diagnostic) {
-        self.diagnostics.push(diagnostic);
+        self.findings.push(diagnostic);
     }
 
     /// The proxy or `defaults` section being read. Lines of proxies are only read inside one.
@@ -237,7 +322,7 @@ pub(crate) enum LogDraft {
 }
 
 impl LogDraft {
-    /// A target whose address waits for resolution.
+    /// What stands in a target whose address waits for resolution.
     pub(crate) fn placeholder() -> LogAddress {
         LogAddress::Descriptor(-1)
     }
@@ -310,8 +395,7 @@ pub(crate) struct ServerDraft {
     pub(crate) init_addr: Vec<InitAddr>,
     /// `resolve-prefer`.
     pub(crate) prefer: Family,
-    pub(crate) span: Span,
-    /// `minconn` and `maxconn` as written are checked together.
+    /// Where its name stands.
     pub(crate) name_span: Span,
     /// `server-template`: first and last number of the servers it stands for.
     pub(crate) template: Option<(u32, u32)>,
@@ -327,7 +411,6 @@ impl Default for ServerDraft {
             source: None,
             init_addr: Vec::new(),
             prefer: Family::Any,
-            span: Span::default(),
             name_span: Span::default(),
             template: None,
         }

@@ -8,12 +8,12 @@ mod endpoints;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity, Span};
+use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 use plimsoll_config::suggest::nearest;
 
 use crate::balance::BalanceSpec;
 use crate::draft::{
-    Draft, ErrorFileDraft, LogDraft, LogFormatDraft, ProxyDraft, Settings, Spanned,
+    Draft, ErrorFileDraft, Findings, LogDraft, LogFormatDraft, ProxyDraft, Settings, Spanned,
 };
 use crate::keyword::haproxy::{Context, NOWHERE, STICK_HTTP};
 use crate::model::{
@@ -28,16 +28,27 @@ pub(crate) const TIMEOUT_CONNECT_MS: u64 = 5_000;
 /// The first number given to a proxy that has none.
 const FIRST_PROXY_NUMBER: u32 = 2;
 
+/// Errors after which the names of all backends are no longer searched for what was meant.
+const SUGGESTIONS_MAX: usize = 50;
+
+/// Most servers, and most listening addresses, of a whole configuration.
+const SERVERS_MAX: usize = 200_000;
+const LISTENERS_MAX: usize = 65_536;
+
 /// Largest file that answers an error, in bytes.
 const ERROR_FILE_BYTES_MAX: usize = 256 << 10;
 
 /// Makes the model of a draft, and says everything that is wrong with either.
 pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Diagnostic>) {
-    let diagnostics = std::mem::take(&mut draft.diagnostics);
+    let findings = std::mem::take(&mut draft.findings);
     let mut resolver = Resolver {
         context,
-        diagnostics,
+        findings,
         hosts: HashMap::new(),
+        files: HashMap::new(),
+        told: HashSet::new(),
+        servers: 0,
+        listeners: 0,
         global_logs: Vec::new(),
     };
     let mut model = Model {
@@ -61,7 +72,7 @@ pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Di
     if draft.global.zero_warning {
         resolver.deny_warnings();
     }
-    (model, resolver.diagnostics)
+    (model, resolver.findings.into_vec())
 }
 
 /// Where a backend stands in the model, and which draft it comes from.
@@ -73,15 +84,22 @@ struct Place {
 
 struct Resolver<'a> {
     context: &'a Context<'a>,
-    diagnostics: Vec<Diagnostic>,
+    findings: Findings,
     /// Answers of the resolver, so that a name is asked for once; `Err` holds what was said.
     hosts: HashMap<String, Result<Vec<IpAddr>, String>>,
+    /// Files by path, or why they cannot be read.
+    files: HashMap<String, Result<Vec<u8>, String>>,
+    /// Places that have been complained about.
+    told: HashSet<Span>,
+    /// Servers and listeners so far, against their caps.
+    servers: usize,
+    listeners: usize,
     global_logs: Vec<LogTarget>,
 }
 
 impl Resolver<'_> {
     fn report(&mut self, diagnostic: Diagnostic) {
-        self.diagnostics.push(diagnostic);
+        self.findings.push(diagnostic);
     }
 
     fn error(&mut self, kind: Kind, span: Span, message: String, help: &str) {
@@ -99,11 +117,7 @@ impl Resolver<'_> {
 
     /// `zero-warning`.
     fn deny_warnings(&mut self) {
-        let count = self
-            .diagnostics
-            .iter()
-            .filter(|problem| problem.severity == Severity::Warning)
-            .count();
+        let count = self.findings.warnings();
         if count > 0 {
             let message = format!("'zero-warning' is set, and there are {count} warnings");
             self.error(
@@ -228,8 +242,8 @@ impl Resolver<'_> {
             return;
         }
         for line in &proxy.stick {
-            self.diagnostics.retain(|problem| problem.span != line.span);
-            self.diagnostics
+            self.findings.retract(line.span);
+            self.findings
                 .extend(STICK_HTTP.diagnostic(line.value, line.span));
         }
     }
@@ -449,11 +463,18 @@ impl Resolver<'_> {
     }
 
     fn no_backend(&mut self, wanted: &Spanned<String>, places: &HashMap<String, Place>) {
+        let message = format!("no backend is called '{}'", wanted.value);
         let mut names: Vec<_> = places.keys().map(String::as_str).collect();
         names.sort_unstable();
-        let message = format!("no backend is called '{}'", wanted.value);
-        let help = nearest(&wanted.value, names).map(|near| format!("did you mean '{near}'?"));
-        let help = help.unwrap_or_else(|| format!("add 'backend {}'", wanted.value));
+        let near = if self.findings.errors() < SUGGESTIONS_MAX {
+            nearest(&wanted.value, names)
+        } else {
+            None
+        };
+        let help = match near {
+            Some(near) => format!("did you mean '{near}'?"),
+            None => format!("add 'backend {}'", wanted.value),
+        };
         self.error(Kind::Reference, wanted.span, message, &help);
     }
 
@@ -518,26 +539,36 @@ impl Resolver<'_> {
     fn error_files(&mut self, drafts: &[ErrorFileDraft]) -> Vec<ErrorFile> {
         let mut files = Vec::new();
         for draft in drafts {
-            let path = &draft.path.value;
-            let complaint = match self.context.files.read(path.as_ref()) {
-                Ok(content) if content.len() <= ERROR_FILE_BYTES_MAX => {
-                    files.push(ErrorFile {
-                        status: draft.status,
-                        content,
-                    });
-                    continue;
+            match self.content(&draft.path.value) {
+                Ok(content) => files.push(ErrorFile {
+                    status: draft.status,
+                    content,
+                }),
+                // The line may stand in `defaults`; its problem is told once.
+                Err(complaint) => {
+                    if self.told.insert(draft.path.span) {
+                        self.error(Kind::Environment, draft.path.span, complaint, "");
+                    }
                 }
-                Ok(_) => format!("'{path}' is longer than {ERROR_FILE_BYTES_MAX} bytes"),
-                Err(error) => format!("'{path}' cannot be read: {error}"),
-            };
-            let known = |problem: &Diagnostic| {
-                problem.span == draft.path.span && problem.kind == Kind::Environment
-            };
-            if !self.diagnostics.iter().any(known) {
-                self.error(Kind::Environment, draft.path.span, complaint, "");
             }
         }
         files
+    }
+
+    /// The content of a file, which is read once.
+    fn content(&mut self, path: &str) -> Result<Vec<u8>, String> {
+        let files = self.context.files;
+        let read = || match files.read(path.as_ref()) {
+            Ok(content) if content.len() <= ERROR_FILE_BYTES_MAX => Ok(content),
+            Ok(_) => Err(format!(
+                "'{path}' is longer than {ERROR_FILE_BYTES_MAX} bytes"
+            )),
+            Err(error) => Err(format!("'{path}' cannot be read: {error}")),
+        };
+        self.files
+            .entry(path.to_owned())
+            .or_insert_with(read)
+            .clone()
     }
 }
 

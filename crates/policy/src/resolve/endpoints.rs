@@ -5,11 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 
-use super::{Resolver, free};
+use super::{LISTENERS_MAX, Resolver, SERVERS_MAX, free};
 use crate::draft::{
     AddressDraft, BindDraft, Family, HostDraft, InitAddr, ListenDraft, ProxyDraft,
     ServerAddressDraft, ServerDraft, UnixDraft,
 };
+use crate::keyword::haproxy::NOWHERE;
 use crate::model::{Bind, BindAddress, Server, ServerAddress, UnixOwner};
 
 impl Resolver<'_> {
@@ -28,6 +29,11 @@ impl Resolver<'_> {
             let mut written = draft.id.as_ref().map(|id| id.value);
             let unix = self.unix(&draft.unix);
             for address in self.listen(&draft.addresses) {
+                if self.listeners == LISTENERS_MAX {
+                    self.too_many("listening addresses", LISTENERS_MAX);
+                    return binds;
+                }
+                self.listeners += 1;
                 let number = written.take().unwrap_or_else(|| free(&taken, &mut next));
                 binds.push(Bind {
                     address,
@@ -57,6 +63,15 @@ impl Resolver<'_> {
             }
         }
         addresses
+    }
+
+    fn too_many(&mut self, what: &str, most: usize) {
+        self.error(
+            Kind::Invalid,
+            NOWHERE,
+            format!("there are more than {most} {what}"),
+            "",
+        );
     }
 
     fn unix(&mut self, draft: &UnixDraft) -> UnixOwner {
@@ -145,6 +160,11 @@ impl Resolver<'_> {
             let (minconn, maxconn) = self.limits(draft);
             let mut written = draft.id.as_ref().map(|id| id.value);
             for name in server_names(draft) {
+                if self.servers == SERVERS_MAX {
+                    self.too_many("servers", SERVERS_MAX);
+                    return servers;
+                }
+                self.servers += 1;
                 if !names.insert(name.clone()) {
                     self.same_name(proxy, draft, &name);
                 }

@@ -420,7 +420,7 @@ fn read(
     };
     let mut found = read_words(args, OPTIONS, &mut bind, "an option of a bind line");
     found.append(&mut bind.remarks);
-    draft.diagnostics.append(&mut found);
+    draft.findings.extend(found);
     Ok(bind)
 }
 

@@ -385,7 +385,6 @@ fn dispatch(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
     }
     let mut server = ServerDraft {
         address,
-        span: draft.line,
         name_span: span,
         ..ServerDraft::default()
     };

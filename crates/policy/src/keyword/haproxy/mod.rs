@@ -96,8 +96,7 @@ pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
     for section in &document.sections {
         section::read(&mut draft, section);
     }
-    let (model, mut diagnostics) = crate::resolve::resolve(draft, context);
-    diagnostics.sort_by_key(|problem| (problem.span.file, problem.span.start));
+    let (model, diagnostics) = crate::resolve::resolve(draft, context);
     let failed = diagnostics
         .iter()
         .any(|problem| problem.severity == Severity::Error);
@@ -172,7 +171,7 @@ fn read_line(draft: &mut Draft, line: &Line) {
         Ok(None) => {}
         Err(error) => draft.report(error),
     }
-    draft.diagnostics.append(&mut args.warnings());
+    draft.findings.extend(args.warnings());
 }
 
 /// The rows of a family such as `timeout client`, whose name is two words.
@@ -334,10 +333,10 @@ fn obey(draft: &mut Draft, row: &'static Keyword<Draft>, args: &mut Args<'_>) {
     // What a reader finds wrong is more precise than what the row says about the word.
     if !idle && read.is_ok() {
         draft
-            .diagnostics
+            .findings
             .extend(row.status.diagnostic(row.name, draft.keyword));
     }
-    draft.diagnostics.extend(read.err());
+    draft.findings.extend(read.err());
 }
 
 /// The empty place that problems of a whole configuration are told at.

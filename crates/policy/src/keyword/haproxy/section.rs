@@ -5,7 +5,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity, Span};
 use plimsoll_config::haproxy;
 
 use super::{Context, address, read_line, server, value};
-use crate::draft::{BindDraft, Draft, ProxyDraft, ServerDraft, Settings, UnixDraft};
+use crate::draft::{BindDraft, Draft, PROXIES_MAX, ProxyDraft, ServerDraft, Settings, UnixDraft};
 use crate::keyword::{Sections, Status};
 use crate::model::{Bind, BindAddress, Mode, Model};
 
@@ -95,6 +95,9 @@ pub(super) const NAMES: &[&str] = &{
 
 /// Reads a section and its lines into the draft.
 pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
+    if draft.findings.is_full() {
+        return;
+    }
     draft.seen.clear();
     draft.line = section.span;
     draft.keyword = section.keyword.span;
@@ -109,11 +112,16 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
             let known = SECTIONS.iter().find(|known| known.name == name);
             let status =
                 known.and_then(|known| known.status.diagnostic(name, section.keyword.span));
-            draft.diagnostics.extend(status);
+            draft.findings.extend(status);
             draft.section = None;
             return;
         }
     };
+    if draft.proxies.len() + draft.defaults.len() >= PROXIES_MAX {
+        let message = format_args!("there are more than {PROXIES_MAX} proxies");
+        draft.report(Diagnostic::error(Kind::Invalid, draft.keyword, message));
+        return;
+    }
     draft.section = Some(kind);
     let mut args = section.args();
     let opened = match kind {
@@ -125,6 +133,9 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
         draft.report(error);
     }
     for line in &section.lines {
+        if draft.findings.is_full() {
+            return;
+        }
         read_line(draft, line);
     }
 }
@@ -153,19 +164,18 @@ fn defaults(draft: &mut Draft, args: &mut Args<'_>) -> Result<(), Diagnostic> {
         }
         checked
     });
+    draft
+        .defaults_by_name
+        .insert(section.name.clone(), draft.defaults.len());
     draft.defaults.push(section);
     read.and_then(|()| args.finish())
 }
 
 /// A name may be given again, as long as nobody has named the section that had it.
 fn defaults_name(draft: &Draft, word: &Word) -> Result<(), Diagnostic> {
-    let earlier = draft
-        .defaults
-        .iter()
-        .rev()
-        .find(|earlier| earlier.name == word.text);
+    let earlier = draft.defaults_by_name.get(&word.text);
     match earlier {
-        Some(earlier) if earlier.referenced => {
+        Some(earlier) if draft.defaults[*earlier].referenced => {
             let message = format_args!(
                 "another 'defaults' section is called '{}' and has been used",
                 word.text
@@ -183,16 +193,8 @@ fn inherited(draft: &mut Draft, args: &mut Args<'_>) -> Result<Option<usize>, Di
         return Ok(None);
     }
     let word = args.word("the name of a 'defaults' section")?;
-    let found = draft
-        .defaults
-        .iter()
-        .rposition(|section| section.name == word.text);
-    let Some(found) = found else {
-        let names = draft
-            .defaults
-            .iter()
-            .map(|section| section.name.as_str())
-            .filter(|name| !name.is_empty());
+    let Some(found) = draft.defaults_by_name.get(&word.text).copied() else {
+        let names = draft.defaults_by_name.keys().map(String::as_str);
         let message = format_args!("no 'defaults' section above is called '{}'", word.text);
         let error = Diagnostic::error(Kind::Reference, word.span, message);
         return Err(match plimsoll_config::suggest::nearest(&word.text, names) {
@@ -316,7 +318,6 @@ pub(super) fn listen_to(
             Ok(address) => {
                 let mut server = ServerDraft {
                     address,
-                    span: whole(text),
                     ..ServerDraft::default()
                 };
                 server.model.name = format!("s{}", index + 1);

@@ -548,7 +548,7 @@ fn push(
     let mut server = draft.settings().default_server.clone();
     server.model.name.clone_from(&name.text);
     (server.address, server.template) = (address, template);
-    (server.span, server.name_span) = (draft.line, name.span);
+    server.name_span = name.span;
     let found = read_words(args, OPTIONS, &mut server, "an option of a server");
     report(draft, found);
     draft.proxy().servers.push(server);
