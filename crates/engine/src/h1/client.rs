@@ -100,6 +100,7 @@ impl Client {
             fresh = false;
             match request::parse(&scratch[..filled], head, limits) {
                 Ok(Parse::Complete(length)) => {
+                    self.carry.drain(..kept);
                     return Poll::Ready(self.accept(head, &mut scratch[length..filled], early));
                 }
                 Ok(Parse::Partial) => self.keep(&scratch[..filled]),
@@ -125,11 +126,12 @@ impl Client {
             .decode(rest)
             .map_err(|error| NoRequest::Refused(error.into()))?;
         early.extend_from_slice(&rest[decoded.payload.clone()]);
-        self.carry.clear();
         self.scanned = 0;
         if decoded.consumed < rest.len() {
-            self.carry.extend_from_slice(&rest[decoded.consumed..]);
-        } else {
+            // Behind an upload more may have been carried than a head's window shows.
+            let unused = rest[decoded.consumed..].iter().copied();
+            self.carry.splice(..0, unused);
+        } else if self.carry.is_empty() {
             self.carry = Vec::new();
         }
         Ok(decoded.done)
@@ -192,7 +194,10 @@ impl ClientStream for Client {
             let filled = if self.carry.is_empty() {
                 match ready!(self.transport.poll_read(scratch))? {
                     0 => return Poll::Ready(Err(StreamError::Closed)),
-                    count => count,
+                    count => {
+                        self.bytes_in += count as u64;
+                        count
+                    }
                 }
             } else {
                 let count = self.carry.len().min(scratch.len());
