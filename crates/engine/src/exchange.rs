@@ -132,7 +132,13 @@ pub(crate) fn run<'a, C: ClientStream>(
     // A block rather than an `async fn`, which would hold each argument twice.
     async move {
         let ended = exchange.carry(client).await;
-        exchange.finish(client, ended)
+        let outcome = exchange.finish(client, ended);
+        // Whoever was not told of a close may rely on the connection, however slowly our answer leaves.
+        let owes = matches!(outcome, Outcome::Next) && client.is_backlogged();
+        if owes && exchange.flush(client).await.is_err() {
+            return Outcome::Close;
+        }
+        outcome
     }
 }
 
@@ -477,21 +483,7 @@ impl Exchange<'_> {
         client
             .respond(&self.response, &[], End::Done, None)
             .map_err(|error| Fault::of_client(&error))?;
-        let deadline_ns = self.worker.deadline(
-            self.tables
-                .frontend(self.session.frontend)
-                .timeouts
-                .client_ms,
-        );
-        match self
-            .worker
-            .reactor
-            .until(deadline_ns, || client.poll_flush())
-            .await
-        {
-            Ok(flushed) => flushed.map_err(|error| Fault::of_client(&error))?,
-            Err(_) => return Err(Fault::ClientTimeout),
-        }
+        self.flush(client).await?;
         let (transport, mut carry) = answer.connection.stream.into_parts();
         carry.extend_from_slice(&answer.scratch[answer.piece.range]);
         (self.record.received_bytes, self.record.sent_bytes) = client.take_traffic();
@@ -503,6 +495,20 @@ impl Exchange<'_> {
             slot,
             record,
         })))
+    }
+
+    /// Waits until the client has taken everything.
+    async fn flush<C: ClientStream>(&self, client: &mut C) -> Result<(), Fault> {
+        let timeouts = self.tables.frontend(self.session.frontend).timeouts;
+        let deadline_ns = self.worker.deadline(timeouts.client_ms);
+        let flushed = self
+            .worker
+            .reactor
+            .until(deadline_ns, || client.poll_flush());
+        match flushed.await {
+            Ok(flushed) => flushed.map_err(|error| Fault::of_client(&error)),
+            Err(_) => Err(Fault::ClientTimeout),
+        }
     }
 
     /// Keeps an idle connection for this session or for all, as `http-reuse` says.
@@ -576,10 +582,20 @@ impl Exchange<'_> {
             self.record.dispatch.as_ref().map(|d| d.backend),
         );
         // The rest of a body that nobody waits for must not be taken for the next request.
-        let close = !self.record.request.complete
-            || matches!(fault, Fault::Refused(_) | Fault::ClientTimeout);
+        if !self.record.request.complete
+            || matches!(
+                fault,
+                Fault::Refused(_) | Fault::Truncated | Fault::ClientTimeout
+            )
+            || self.closes_clients()
+        {
+            client.close_after();
+        }
         let mut out = Vec::new();
-        let close = reply::error(fault.status(), files, close, &mut out);
+        let close = reply::error(fault.status(), files, client.closes(), &mut out);
+        if self.record.request.head.method() == b"HEAD" {
+            reply::drop_body(&mut out);
+        }
         if client.reply(&out).is_err() || close {
             Outcome::Close
         } else {

@@ -22,6 +22,13 @@ pub(crate) fn error(status: u16, files: &[ErrorFile], close: bool, out: &mut Vec
     close
 }
 
+/// Leaves only the head: the answer to HEAD, behind which the client expects its next response.
+pub(crate) fn drop_body(response: &mut Vec<u8>) {
+    if let Some(end) = memchr::memmem::find(response, b"\r\n\r\n") {
+        response.truncate(end + 4);
+    }
+}
+
 /// The reason phrase and one sentence for a person.
 fn texts(status: u16) -> (&'static str, &'static str) {
     match status {
