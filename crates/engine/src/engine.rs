@@ -324,24 +324,33 @@ fn prepare(
         accepts_per_turn: tune.max_accept,
         ..reactor::Options::default()
     })?;
-    let orders = Orders::new(reactor.mailbox());
     let seed = plimsoll_sys::clock::wall_ns() ^ (index as u64) << 56;
     let worker = Worker::new(reactor, Rc::new(Tables::new(shared, index)), seed, stopping);
+    let entrances = openings
+        .into_iter()
+        .map(|opening| {
+            let listener = Listener::adopt(&worker.reactor, opening.socket, opening.eager)?;
+            Ok((listener, opening.entrance))
+        })
+        .collect::<io::Result<Vec<_>>>()?;
+    let orders = settle(&worker, entrances)?;
+    Ok((worker, orders))
+}
+
+/// Gives a worker what it does: its entrances, its house to keep, and the orders it obeys.
+pub(crate) fn settle(
+    worker: &Rc<Worker>,
+    entrances: Vec<(Listener, Entrance)>,
+) -> io::Result<Orders> {
     let mut listeners = Vec::new();
-    for Opening {
-        socket,
-        eager,
-        entrance,
-    } in openings
-    {
-        let listener = Listener::adopt(&worker.reactor, socket, eager)?;
+    for (listener, entrance) in entrances {
         let task = worker
             .reactor
-            .spawn(listener::run(Rc::clone(&worker), listener, entrance));
+            .spawn(listener::run(Rc::clone(worker), listener, entrance));
         listeners.push(task.map_err(|_| io::Error::other("no room for another listener"))?);
     }
     // No reference back from the hooks to the worker: it would keep itself alive.
-    let weak = Rc::downgrade(&worker);
+    let weak = Rc::downgrade(worker);
     let stale = weak.clone();
     worker.reactor.on_turn_end(move || {
         let Some(worker) = stale.upgrade() else {
@@ -353,6 +362,7 @@ fn prepare(
             }
         }
     });
+    let orders = Orders::new(worker.reactor.mailbox());
     let obeyed = orders.clone();
     worker.reactor.on_mail(move || {
         let Some(worker) = weak.upgrade() else { return };
@@ -362,9 +372,9 @@ fn prepare(
     });
     let task = worker
         .reactor
-        .spawn(keep_house(Rc::downgrade(&worker), worker.reactor.clone()));
+        .spawn(keep_house(Rc::downgrade(worker), worker.reactor.clone()));
     task.map_err(|_| io::Error::other("no room for the housekeeper"))?;
-    Ok((worker, orders))
+    Ok(orders)
 }
 
 fn obey(worker: &Rc<Worker>, order: Order, listeners: &mut Vec<reactor::TaskId>) {

@@ -27,6 +27,8 @@ mod session;
 mod stream;
 mod tables;
 mod tcp;
+#[cfg(test)]
+mod testing;
 mod transport;
 mod tunnel;
 mod upgrade;
