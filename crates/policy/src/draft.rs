@@ -45,26 +45,28 @@ impl Polarity {
 /// Most proxies, `defaults` sections included; a configuration beyond it is refused.
 pub(crate) const PROXIES_MAX: usize = 100_000;
 
-/// What there is to say about a configuration. Each of errors and others is kept up to [`DIAGNOSTICS_MAX`], so that a
-/// thousand notes cannot hide an error.
+/// What there is to say about a configuration. Of errors and of others, each is kept up to [`DIAGNOSTICS_MAX`], so that
+/// a thousand notes cannot hide an error.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    errors: Vec<Diagnostic>,
-    others: Vec<Diagnostic>,
-    /// What was not kept: how much, and where the first of it was.
+    kept: Vec<Diagnostic>,
+    errors: usize,
+    others: usize,
+    /// What was not kept, others and errors: how much, and where the first of it was.
     omitted: [Option<(usize, Span)>; 2],
 }
 
 impl Findings {
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
         let grave = diagnostic.severity == Severity::Error;
-        let list = if grave {
+        let kept = if grave {
             &mut self.errors
         } else {
             &mut self.others
         };
-        if list.len() < DIAGNOSTICS_MAX {
-            list.push(diagnostic);
+        if *kept < DIAGNOSTICS_MAX {
+            *kept += 1;
+            self.kept.push(diagnostic);
             return;
         }
         let (count, _) = self.omitted[usize::from(grave)].get_or_insert((0, diagnostic.span));
@@ -79,46 +81,39 @@ impl Findings {
 
     /// How many errors are kept.
     pub(crate) fn errors(&self) -> usize {
-        self.errors.len()
+        self.errors
     }
 
     /// Whether no further error is kept, so that there is no use in looking for more.
     pub(crate) fn is_full(&self) -> bool {
-        self.errors.len() >= DIAGNOSTICS_MAX
+        self.errors >= DIAGNOSTICS_MAX
     }
 
     /// How many warnings are kept.
     pub(crate) fn warnings(&self) -> usize {
         let warning = |problem: &&Diagnostic| problem.severity == Severity::Warning;
-        self.others.iter().filter(warning).count()
+        self.kept.iter().filter(warning).count()
     }
 
     /// Takes back what was said at `span`, unless it was an error.
     pub(crate) fn retract(&mut self, span: Span) {
-        self.others.retain(|problem| problem.span != span);
+        let before = self.kept.len();
+        self.kept
+            .retain(|problem| problem.span != span || problem.severity == Severity::Error);
+        self.others -= before - self.kept.len();
     }
 
     /// Everything in the order of the text; what was not kept is counted.
     pub(crate) fn into_vec(self) -> Vec<Diagnostic> {
-        let mut all = self.errors;
-        all.extend(self.others);
-        for (grave, omitted) in self.omitted.into_iter().enumerate() {
-            let Some((count, span)) = omitted else {
-                continue;
-            };
-            all.push(if grave == 1 {
-                Diagnostic::error(
-                    Kind::Advice,
-                    span,
-                    format_args!("{count} more errors are not shown"),
-                )
-            } else {
-                Diagnostic::note(
-                    Kind::Advice,
-                    span,
-                    format_args!("{count} more remarks are not shown"),
-                )
-            });
+        let mut all = self.kept;
+        let [others, errors] = self.omitted;
+        if let Some((count, span)) = errors {
+            let message = format_args!("{count} more errors are not shown");
+            all.push(Diagnostic::error(Kind::Advice, span, message));
+        }
+        if let Some((count, span)) = others {
+            let message = format_args!("{count} more remarks are not shown");
+            all.push(Diagnostic::note(Kind::Advice, span, message));
         }
         all.sort_by_key(|problem| (problem.span.file, problem.span.start));
         all

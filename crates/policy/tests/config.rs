@@ -8,11 +8,12 @@ use std::fmt::{Debug, Write as _};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use config_support::{Outcome, load_text, shared};
-use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity};
+use config_support::{Outcome, SmallMachine, load_text, shared};
+use plimsoll_config::diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Kind, Severity};
 use plimsoll_config::source::{MemoryLoader, Sources};
+use plimsoll_policy::keyword::haproxy::{Context, listen_to};
 use plimsoll_policy::model::{
-    Backend, Bind, BindAddress, Frontend, Global, Model, Server, ServerAddress,
+    Backend, BackendId, Bind, BindAddress, Frontend, Global, Mode, Model, Server, ServerAddress,
 };
 use proptest::prelude::*;
 
@@ -185,6 +186,89 @@ fn the_first_users_files_load() {
         };
         assert!(outcome.diagnostics.iter().all(quiet), "{page}: {told:#?}");
     }
+}
+
+#[test]
+fn a_flood_of_problems_is_cut_and_counted() {
+    let notes = "frontend f\nbind :80\ntimeout client 5s\n".to_owned()
+        + &"option splice-auto\n".repeat(1_500);
+    let outcome = load_text("notes.cfg", notes.clone(), MemoryLoader::new());
+    assert!(outcome.model.is_some());
+    assert_eq!(outcome.diagnostics.len(), DIAGNOSTICS_MAX + 1);
+    assert!(
+        outcome
+            .diagnostics
+            .iter()
+            .any(|problem| problem.message == "500 more remarks are not shown")
+    );
+
+    let outcome = load_text("both.cfg", notes + "bnid :80\n", MemoryLoader::new());
+    assert!(
+        outcome
+            .diagnostics
+            .iter()
+            .any(|problem| problem.help.as_deref() == Some("did you mean 'bind'?"))
+    );
+
+    let errors = "global\n".to_owned() + &"bnid\n".repeat(100_000);
+    let outcome = load_text("errors.cfg", errors, MemoryLoader::new());
+    assert!(outcome.model.is_none());
+    assert!(outcome.diagnostics.len() <= DIAGNOSTICS_MAX + 2);
+}
+
+#[test]
+fn more_than_can_be_served_is_refused() {
+    let cases = [
+        (
+            "backend b\n".to_owned() + &"server-template a 10000 192.0.2.1:80\n".repeat(21),
+            "200000 servers",
+        ),
+        (
+            "frontend f\n".to_owned() + &"bind :1-4096\n".repeat(17),
+            "65536 listening addresses",
+        ),
+        (
+            "backend b\nserver-template a 10001 192.0.2.1:80\n".to_owned(),
+            "'10001' is not a number of servers",
+        ),
+        (
+            "frontend f\nbind :1-4097\n".to_owned(),
+            "these ports cannot be listened on",
+        ),
+    ];
+    for (text, complaint) in cases {
+        let outcome = load_text("many.cfg", text, MemoryLoader::new());
+        let told = outcome
+            .diagnostics
+            .iter()
+            .any(|problem| problem.message.contains(complaint));
+        assert!(told && outcome.model.is_none(), "{complaint}");
+    }
+}
+
+#[test]
+fn two_addresses_make_a_proxy() {
+    let files = MemoryLoader::new();
+    let context = Context {
+        files: &files,
+        machine: &SmallMachine,
+    };
+    let model =
+        listen_to(":8080", &["app:80", "192.0.2.8:81"], &context).expect("both can be resolved");
+    assert_eq!((model.frontends.len(), model.backends.len()), (1, 1));
+    assert_eq!(model.frontends[0].default_backend, Some(BackendId(0)));
+    assert_eq!(model.frontends[0].mode, Mode::Http);
+    let names: Vec<_> = model.backends[0]
+        .servers
+        .iter()
+        .map(|server| server.name.as_str())
+        .collect();
+    assert_eq!(names, ["s1", "s2"]);
+    assert!(model.backends[0].timeouts.server_ms.is_some());
+
+    let problems =
+        listen_to("8080", &["nowhere.example:80", "a b"], &context).expect_err("nothing fits");
+    assert_eq!(problems.len(), 3, "{problems:?}");
 }
 
 /// Words that mean something somewhere, for texts that come close to configurations.

@@ -222,16 +222,19 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
         "Connections of reverse HTTP.",
         "reverse HTTP",
     ),
-    Keyword::new(
-        "nice",
-        NOWHERE,
-        "NUMBER",
-        "Priority of the listener's tasks.",
-        |args, bind| {
-            bind.model.nice = value::signed(args, "the priority", -1024..=1024)?;
-            Ok(())
-        },
-    ),
+    Keyword {
+        status: Status::NoOp("workers treat all connections alike"),
+        ..Keyword::new(
+            "nice",
+            NOWHERE,
+            "NUMBER",
+            "Priority of the listener's tasks.",
+            |args, bind| {
+                bind.model.nice = value::signed(args, "the priority", -1024..=1024)?;
+                Ok(())
+            },
+        )
+    },
     tls("no-alpn", ""),
     tls("no-ca-names", ""),
     tls("no-sslv3", ""),

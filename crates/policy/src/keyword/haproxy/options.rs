@@ -14,6 +14,7 @@ const PROXY: Sections = Sections::PROXY;
 
 const HTTP_RULES: &str = "the HTTP rules";
 const SPLICE: &str = "splice(2) is used wherever it pays";
+const PROBES: &str = "no probe is sent; the timeouts end silent connections";
 const PERSISTENCE: &str = "cookies and stick tables";
 
 /// The options, sorted.
@@ -78,14 +79,17 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Blocks responses that could be cached with a cookie.",
         HTTP_RULES,
     ),
-    Keyword::switch(
-        "option clitcpka",
-        FRONT,
-        "TCP keep-alive towards clients.",
-        |draft, on| {
-            draft.settings().front.keepalive_probes = on;
-        },
-    ),
+    Keyword {
+        status: Status::Deferred(PROBES),
+        ..Keyword::switch(
+            "option clitcpka",
+            FRONT,
+            "TCP keep-alive towards clients.",
+            |draft, on| {
+                draft.settings().front.keepalive_probes = on;
+            },
+        )
+    },
     noop(
         "option contstats",
         FRONT,
@@ -191,15 +195,18 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             connection_mode(draft, ConnectionMode::KeepAlive, on);
         },
     ),
-    Keyword::switch(
-        "option http-no-delay",
-        PROXY,
-        "Sends every piece at once.",
-        |draft, on| {
-            draft.settings().front.low_latency = on;
-            draft.settings().back.low_latency = on;
-        },
-    ),
+    Keyword {
+        status: Status::NoOp("small pieces are always sent at once"),
+        ..Keyword::switch(
+            "option http-no-delay",
+            PROXY,
+            "Sends every piece at once.",
+            |draft, on| {
+                draft.settings().front.low_latency = on;
+                draft.settings().back.low_latency = on;
+            },
+        )
+    },
     later(
         "option http-pretend-keepalive",
         BACK,
@@ -232,14 +239,17 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         },
     )
     .negatable(),
-    Keyword::switch(
-        "option http-use-proxy-header",
-        FRONT,
-        "Obeys Proxy-Connection.",
-        |draft, on| {
-            draft.settings().front.use_proxy_connection_header = on;
-        },
-    ),
+    Keyword {
+        status: Status::NotYet(HTTP_RULES),
+        ..Keyword::switch(
+            "option http-use-proxy-header",
+            FRONT,
+            "Obeys Proxy-Connection.",
+            |draft, on| {
+                draft.settings().front.use_proxy_connection_header = on;
+            },
+        )
+    },
     Keyword::inert(
         "option http_proxy",
         PROXY,
@@ -311,15 +321,18 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         },
     ),
     check("option mysql-check", "[WORD...]"),
-    Keyword::switch(
-        "option nolinger",
-        PROXY,
-        "Resets connections instead of closing them.",
-        |draft, on| {
-            draft.settings().front.linger_zero = on;
-            draft.settings().back.linger_zero = on;
-        },
-    ),
+    Keyword {
+        status: Status::Deferred("connections are closed in the usual way"),
+        ..Keyword::switch(
+            "option nolinger",
+            PROXY,
+            "Resets connections instead of closing them.",
+            |draft, on| {
+                draft.settings().front.linger_zero = on;
+                draft.settings().back.linger_zero = on;
+            },
+        )
+    },
     Keyword::inert(
         "option originalto",
         PROXY,
@@ -334,14 +347,17 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         PERSISTENCE,
     ),
     check("option pgsql-check", "[WORD...]"),
-    Keyword::switch(
-        "option prefer-last-server",
-        BACK,
-        "Stays with a server while its connection lasts.",
-        |draft, on| {
-            draft.settings().back.prefer_last_server = on;
-        },
-    ),
+    Keyword {
+        status: Status::NotYet("connections that belong to a client"),
+        ..Keyword::switch(
+            "option prefer-last-server",
+            BACK,
+            "Stays with a server while its connection lasts.",
+            |draft, on| {
+                draft.settings().back.prefer_last_server = on;
+            },
+        )
+    },
     check("option redis-check", ""),
     Keyword::new(
         "option redispatch",
@@ -377,14 +393,17 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         SPLICE,
     ),
     check("option spop-check", ""),
-    Keyword::switch(
-        "option srvtcpka",
-        BACK,
-        "TCP keep-alive towards servers.",
-        |draft, on| {
-            draft.settings().back.keepalive_probes = on;
-        },
-    ),
+    Keyword {
+        status: Status::Deferred(PROBES),
+        ..Keyword::switch(
+            "option srvtcpka",
+            BACK,
+            "TCP keep-alive towards servers.",
+            |draft, on| {
+                draft.settings().back.keepalive_probes = on;
+            },
+        )
+    },
     check("option ssl-hello-chk", ""),
     check("option tcp-check", ""),
     noop(
@@ -399,18 +418,21 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Saves a packet per connection.",
         "it changes packets, not data",
     ),
-    Keyword::new(
-        "option tcpka",
-        PROXY,
-        "",
-        "TCP keep-alive on both sides.",
-        |_, draft| {
-            let settings = draft.settings();
-            settings.front.keepalive_probes = true;
-            settings.back.keepalive_probes = true;
-            Ok(())
-        },
-    ),
+    Keyword {
+        status: Status::Deferred(PROBES),
+        ..Keyword::new(
+            "option tcpka",
+            PROXY,
+            "",
+            "TCP keep-alive on both sides.",
+            |_, draft| {
+                let settings = draft.settings();
+                settings.front.keepalive_probes = true;
+                settings.back.keepalive_probes = true;
+                Ok(())
+            },
+        )
+    },
     Keyword::new(
         "option tcplog",
         PROXY,
