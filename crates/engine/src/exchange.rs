@@ -582,17 +582,10 @@ impl Exchange<'_> {
             self.record.dispatch.as_ref().map(|d| d.backend),
         );
         // The rest of a body that nobody waits for must not be taken for the next request.
-        if !self.record.request.complete
-            || matches!(
-                fault,
-                Fault::Refused(_) | Fault::Truncated | Fault::ClientTimeout
-            )
-            || self.closes_clients()
-        {
-            client.close_after();
-        }
+        let close = !self.record.request.complete
+            || matches!(fault, Fault::Refused(_) | Fault::ClientTimeout);
         let mut out = Vec::new();
-        let close = reply::error(fault.status(), files, client.closes(), &mut out);
+        let close = reply::error(fault.status(), files, close, &mut out);
         if self.record.request.head.method() == b"HEAD" {
             reply::drop_body(&mut out);
         }
