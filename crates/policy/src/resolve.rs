@@ -4,6 +4,7 @@
 //! for the caller to decide from the diagnostics. What is absent: text and keywords.
 
 mod endpoints;
+mod logs;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -12,13 +13,9 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 use plimsoll_config::suggest::nearest;
 
 use crate::balance::BalanceSpec;
-use crate::draft::{
-    Draft, ErrorFileDraft, Findings, LogDraft, LogFormatDraft, ProxyDraft, Settings, Spanned,
-};
+use crate::draft::{Draft, Findings, ProxyDraft, Settings, Spanned};
 use crate::keyword::haproxy::{Context, NOWHERE, STICK_HTTP};
-use crate::model::{
-    Backend, BackendId, ErrorFile, Frontend, Global, LogAddress, LogFormat, LogTarget, Mode, Model,
-};
+use crate::model::{Backend, BackendId, Frontend, Global, LogTarget, Mode, Model};
 
 /// What replaces a timeout that nobody wrote, in milliseconds.
 pub(crate) const TIMEOUT_CLIENT_MS: u64 = 60_000;
@@ -34,9 +31,6 @@ const SUGGESTIONS_MAX: usize = 50;
 /// Most servers, and most listening addresses, of a whole configuration.
 const SERVERS_MAX: usize = 200_000;
 const LISTENERS_MAX: usize = 65_536;
-
-/// Largest file that answers an error, in bytes.
-const ERROR_FILE_BYTES_MAX: usize = 256 << 10;
 
 /// Makes the model of a draft, and says everything that is wrong with either.
 pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Diagnostic>) {
@@ -476,99 +470,6 @@ impl Resolver<'_> {
             None => format!("add 'backend {}'", wanted.value),
         };
         self.error(Kind::Reference, wanted.span, message, &help);
-    }
-
-    fn log_format(&mut self, proxy: &ProxyDraft, targets: &[LogTarget]) -> LogFormat {
-        let Some(format) = &proxy.settings.log_format else {
-            return LogFormat::Connect;
-        };
-        if targets.is_empty() && !proxy.settings.logged && !proxy.settings.disabled {
-            let message = format!(
-                "{} '{}' writes no log, because it has no 'log' line",
-                proxy.noun(),
-                proxy.name
-            );
-            self.warn(
-                proxy.span,
-                message,
-                "write 'log global', or remove the option",
-            );
-        }
-        match format.value {
-            LogFormatDraft::Tcp => LogFormat::Tcp,
-            LogFormatDraft::Http { clf } if proxy.settings.mode == Mode::Http => {
-                LogFormat::Http { clf }
-            }
-            LogFormatDraft::Http { .. } => {
-                if !proxy.settings.disabled {
-                    let message = format!(
-                        "'option httplog' becomes 'option tcplog' in {} '{}'",
-                        proxy.noun(),
-                        proxy.name
-                    );
-                    self.warn(proxy.span, message, "write 'mode http', or 'option tcplog'");
-                }
-                LogFormat::Tcp
-            }
-        }
-    }
-
-    fn logs(&mut self, drafts: &[LogDraft]) -> Vec<LogTarget> {
-        let mut targets = Vec::new();
-        let mut has_global = false;
-        for draft in drafts {
-            match draft {
-                LogDraft::Global => {
-                    if !std::mem::replace(&mut has_global, true) {
-                        targets.extend(self.global_logs.iter().cloned());
-                    }
-                }
-                LogDraft::Target(target) => targets.push(target.clone()),
-                LogDraft::Host { host, target } => {
-                    let address = self.socket(host).map(LogAddress::Udp);
-                    targets.extend(address.map(|address| LogTarget {
-                        address,
-                        ..target.clone()
-                    }));
-                }
-            }
-        }
-        targets
-    }
-
-    fn error_files(&mut self, drafts: &[ErrorFileDraft]) -> Vec<ErrorFile> {
-        let mut files = Vec::new();
-        for draft in drafts {
-            match self.content(&draft.path.value) {
-                Ok(content) => files.push(ErrorFile {
-                    status: draft.status,
-                    content,
-                }),
-                // The line may stand in `defaults`; its problem is told once.
-                Err(complaint) => {
-                    if self.told.insert(draft.path.span) {
-                        self.error(Kind::Environment, draft.path.span, complaint, "");
-                    }
-                }
-            }
-        }
-        files
-    }
-
-    /// The content of a file, which is read once.
-    fn content(&mut self, path: &str) -> Result<Vec<u8>, String> {
-        let files = self.context.files;
-        let read = || match files.read(path.as_ref()) {
-            Ok(content) if content.len() <= ERROR_FILE_BYTES_MAX => Ok(content),
-            Ok(_) => Err(format!(
-                "'{path}' is longer than {ERROR_FILE_BYTES_MAX} bytes"
-            )),
-            Err(error) => Err(format!("'{path}' cannot be read: {error}")),
-        };
-        self.files
-            .entry(path.to_owned())
-            .or_insert_with(read)
-            .clone()
     }
 }
 

@@ -4,7 +4,7 @@ use plimsoll_config::args::Args;
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use super::value;
-use super::{TLS, bind, log};
+use super::{bind, log};
 use crate::draft::{Draft, Spanned};
 use crate::keyword::{Keyword, Sections, Status};
 
@@ -42,12 +42,6 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "workers sleep when there is nothing to do",
     )
     .negatable(),
-    noop(
-        "ca-base",
-        "DIRECTORY",
-        "Where relative names of CA files begin.",
-        TLS,
-    ),
     Keyword::new(
         "chroot",
         GLOBAL,
@@ -93,12 +87,6 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "WORD WORD...",
         "Chooses processors.",
         "the system's scheduler places the workers",
-    ),
-    noop(
-        "crt-base",
-        "DIRECTORY",
-        "Where relative names of certificates begin.",
-        TLS,
     ),
     Keyword::switch(
         "daemon",
@@ -318,12 +306,6 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "nothing here starts programs",
     )
     .negatable(),
-    noop(
-        "issuers-chain-path",
-        "DIRECTORY",
-        "Certificates that complete chains.",
-        TLS,
-    ),
     later(
         "jwt.decrypt_alg_list",
         "LIST",
@@ -335,12 +317,6 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "LIST",
         "Algorithms for encrypted tokens.",
         "the rule language",
-    ),
-    noop(
-        "key-base",
-        "DIRECTORY",
-        "Where relative names of keys begin.",
-        TLS,
     ),
     noop(
         "limited-quic",
@@ -457,18 +433,6 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "rate limits",
     ),
     noop(
-        "maxsslconn",
-        "NUMBER",
-        "Most concurrent TLS connections.",
-        TLS,
-    ),
-    noop(
-        "maxsslrate",
-        "NUMBER",
-        "Most TLS handshakes per second.",
-        TLS,
-    ),
-    noop(
         "maxzlibmem",
         "NUMBER",
         "Memory for compression.",
@@ -548,26 +512,6 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "the system's scheduler places the workers",
     )
     .negatable(),
-    noop(
-        "ocsp-update.disable",
-        "on|off",
-        "Fetches no OCSP responses.",
-        TLS,
-    ),
-    noop("ocsp-update.httpproxy", "ADDRESS", "Proxy for OCSP.", TLS),
-    noop(
-        "ocsp-update.maxdelay",
-        "NUMBER",
-        "Longest wait between OCSP responses.",
-        TLS,
-    ),
-    noop(
-        "ocsp-update.mindelay",
-        "NUMBER",
-        "Shortest wait between OCSP responses.",
-        TLS,
-    ),
-    noop("ocsp-update.mode", "on|off", "Fetches OCSP responses.", TLS),
     Keyword::new(
         "pidfile",
         GLOBAL,
@@ -669,135 +613,6 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "NUMBER",
         "Spreads checks over time.",
         "health checks are not active in this version",
-    ),
-    noop(
-        "ssl-default-bind-ciphers",
-        "LIST",
-        "Ciphers of TLS 1.2 for clients.",
-        TLS,
-    ),
-    noop(
-        "ssl-default-bind-ciphersuites",
-        "LIST",
-        "Ciphers of TLS 1.3 for clients.",
-        TLS,
-    ),
-    noop(
-        "ssl-default-bind-client-sigalgs",
-        "LIST",
-        "Signatures of client certificates.",
-        TLS,
-    ),
-    noop(
-        "ssl-default-bind-curves",
-        "LIST",
-        "Key exchanges for clients.",
-        TLS,
-    ),
-    noop(
-        "ssl-default-bind-options",
-        "OPTION...",
-        "TLS versions for clients.",
-        TLS,
-    ),
-    noop(
-        "ssl-default-bind-sigalgs",
-        "LIST",
-        "Signatures for clients.",
-        TLS,
-    ),
-    noop(
-        "ssl-default-server-ciphers",
-        "LIST",
-        "Ciphers of TLS 1.2 for servers.",
-        TLS,
-    ),
-    noop(
-        "ssl-default-server-ciphersuites",
-        "LIST",
-        "Ciphers of TLS 1.3 for servers.",
-        TLS,
-    ),
-    noop(
-        "ssl-default-server-client-sigalgs",
-        "LIST",
-        "Signatures of our certificate.",
-        TLS,
-    ),
-    noop(
-        "ssl-default-server-curves",
-        "LIST",
-        "Key exchanges for servers.",
-        TLS,
-    ),
-    noop(
-        "ssl-default-server-options",
-        "OPTION...",
-        "TLS versions for servers.",
-        TLS,
-    ),
-    noop(
-        "ssl-default-server-sigalgs",
-        "LIST",
-        "Signatures for servers.",
-        TLS,
-    ),
-    noop(
-        "ssl-dh-param-file",
-        "FILE",
-        "Parameters of finite-field key exchange.",
-        TLS,
-    ),
-    noop("ssl-engine", "NAME [WORD...]", "OpenSSL engine.", TLS),
-    noop(
-        "ssl-load-extra-del-ext",
-        "",
-        "How names of extra files are formed.",
-        TLS,
-    ),
-    noop(
-        "ssl-load-extra-files",
-        "KIND...",
-        "Which extra files are loaded.",
-        TLS,
-    ),
-    noop("ssl-mode-async", "", "Asynchronous TLS.", TLS),
-    noop(
-        "ssl-passphrase-cmd",
-        "COMMAND...",
-        "Program that knows pass phrases.",
-        TLS,
-    ),
-    noop(
-        "ssl-propquery",
-        "QUERY",
-        "Choice among OpenSSL providers.",
-        TLS,
-    ),
-    noop("ssl-provider", "NAME", "OpenSSL provider.", TLS),
-    noop(
-        "ssl-provider-path",
-        "DIRECTORY",
-        "Where OpenSSL providers are.",
-        TLS,
-    ),
-    noop(
-        "ssl-security-level",
-        "NUMBER",
-        "OpenSSL security level.",
-        TLS,
-    ),
-    noop(
-        "ssl-server-verify",
-        "none|required",
-        "Whether certificates of servers are verified.",
-        TLS,
-    ),
-    noop(
-        "ssl-skip-self-issued-ca",
-        "",
-        "Leaves out self-issued CA certificates.",
-        TLS,
     ),
     Keyword::legacy(
         "stats bind-process",

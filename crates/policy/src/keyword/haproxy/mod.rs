@@ -9,6 +9,7 @@ mod balance;
 mod bind;
 mod checks;
 mod global;
+mod global_tls;
 mod global_tune;
 mod legacy;
 mod log;
@@ -119,12 +120,13 @@ pub fn listen_to(
 }
 
 /// The rows of all lines, topic by topic.
-fn topics() -> [&'static [Keyword<Draft>]; 13] {
+fn topics() -> [&'static [Keyword<Draft>]; 15] {
     [
         balance::KEYWORDS,
         bind::KEYWORDS,
         checks::KEYWORDS,
         global::KEYWORDS,
+        global_tls::KEYWORDS,
         global_tune::KEYWORDS,
         legacy::KEYWORDS,
         log::KEYWORDS,
@@ -134,12 +136,13 @@ fn topics() -> [&'static [Keyword<Draft>]; 13] {
         rules::KEYWORDS,
         server::KEYWORDS,
         stats::KEYWORDS,
+        timeouts::KEYWORDS,
     ]
 }
 
 /// Every row of every topic.
 fn keywords() -> impl Iterator<Item = &'static Keyword<Draft>> {
-    topics().into_iter().flatten().chain(timeouts::KEYWORDS)
+    topics().into_iter().flatten()
 }
 
 /// Rows by name; a name can stand for one thing in `global` and another in proxies.
