@@ -156,7 +156,7 @@ impl Resolver<'_> {
         let mut next = 1;
         let mut servers = Vec::new();
         for draft in &proxy.servers {
-            let (address, source) = self.server_address(draft);
+            let (address, source) = self.server_address(draft, proxy.settings.disabled);
             let (minconn, maxconn) = self.limits(draft);
             let mut written = draft.id.as_ref().map(|id| id.value);
             for name in server_names(draft) {
@@ -208,7 +208,12 @@ impl Resolver<'_> {
         (None, Some(least))
     }
 
-    fn server_address(&mut self, draft: &ServerDraft) -> (ServerAddress, Option<SocketAddr>) {
+    /// The address of a server and of its connections' near end. Nobody asks for the names of a disabled proxy.
+    fn server_address(
+        &mut self,
+        draft: &ServerDraft,
+        disabled: bool,
+    ) -> (ServerAddress, Option<SocketAddr>) {
         let source = draft.source.as_ref().and_then(|source| self.socket(source));
         let address = match &draft.address {
             ServerAddressDraft::None => ServerAddress::Abstract(String::new()),
@@ -219,6 +224,14 @@ impl Resolver<'_> {
                 ..
             } => ServerAddress::Inet {
                 ip: *ip,
+                port: *port,
+            },
+            ServerAddressDraft::Inet {
+                host: HostDraft::Name(host, _),
+                port,
+                ..
+            } if disabled => ServerAddress::Unresolved {
+                host: host.clone(),
                 port: *port,
             },
             ServerAddressDraft::Inet {

@@ -97,14 +97,34 @@ pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
     for section in &document.sections {
         section::read(&mut draft, section);
     }
-    let (model, diagnostics) = crate::resolve::resolve(draft, context);
+    let (model, mut diagnostics) = crate::resolve::resolve(draft, context);
     let failed = diagnostics
         .iter()
         .any(|problem| problem.severity == Severity::Error);
+    if failed {
+        diagnostics.extend(template(document));
+        diagnostics.sort_by_key(|problem| (problem.span.file, problem.span.start));
+    }
     Loaded {
         model: (!failed).then_some(model),
         diagnostics,
     }
+}
+
+/// What opens a placeholder in the languages that configurations are commonly generated with.
+const PLACEHOLDERS: &[&str] = &["{{", "{%", "<%"];
+
+/// A hint for a text that a program should have filled in first.
+fn template(document: &Document) -> Option<Diagnostic> {
+    let placeholder = |word: &&Word| PLACEHOLDERS.iter().any(|open| word.text.contains(open));
+    let lines = document.sections.iter().flat_map(|section| &section.lines);
+    let word = lines.flat_map(|line| &line.words).find(placeholder)?;
+    let note = Diagnostic::note(
+        Kind::Advice,
+        word.span,
+        "this looks like a template for another program",
+    );
+    Some(note.help("let that program fill it in, and check the result"))
 }
 
 /// The model of `--listen ADDRESS --to ADDRESS,ADDRESS…`: one HTTP proxy, round robin, bounded timeouts.
