@@ -1,6 +1,7 @@
 //! Every decision Plimsoll takes, as pure functions and state machines.
 //!
-//! Rooms: [`model`] (what a configuration means), [`balance`] (choosing servers), [`live`] (shared atomics).
+//! Rooms: [`keyword`] (words of a configuration), [`model`] (what it means), [`balance`] (choosing servers), [`live`]
+//! (shared atomics).
 //! What is absent: sockets, clocks, files, threads. Time, chance and bytes are arguments.
 #![forbid(unsafe_code)]
 
