@@ -10,7 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use plimsoll_policy::model::{Bind, BindAddress, Frontend, FrontendId, Model};
+use plimsoll_policy::model::{Bind, BindAddress, Frontend, FrontendId, Mode, Model};
 use plimsoll_policy::plane::Plane;
 use plimsoll_sys::address::Address;
 use plimsoll_sys::listen::{self, ListenOptions};
@@ -196,7 +196,8 @@ fn open_all(model: &Model, workers: usize) -> Result<Vec<Vec<Opening>>, StartErr
             for (socket, openings) in sockets.into_iter().zip(&mut openings) {
                 openings.push(Opening {
                     socket,
-                    eager: bind.defer_accept,
+                    // A client of HTTP speaks first, and has mostly done so by the time it is accepted.
+                    eager: bind.defer_accept || frontend.mode == Mode::Http,
                     entrance: Entrance {
                         frontend: FrontendId(index as u32),
                         bind: bind_index,

@@ -31,6 +31,12 @@ impl Address {
         }
     }
 
+    /// Whether it leads back to this machine by way of the loopback interface.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        matches!(self, Self::Inet(address) if address.ip().to_canonical().is_loopback())
+    }
+
     /// Whether this is a unix socket of any kind.
     #[must_use]
     pub fn is_unix(&self) -> bool {

@@ -35,7 +35,7 @@ pub struct ConnectOptions {
 #[derive(Debug)]
 pub struct Connecting {
     pub socket: OwnedFd,
-    /// Established already (unix sockets); otherwise it is when the socket becomes writable without an error.
+    /// Established already (unix sockets, loopback); otherwise it is when the socket becomes writable without an error.
     pub done: bool,
 }
 
@@ -48,12 +48,25 @@ pub fn connect(address: &Address, options: &ConnectOptions) -> io::Result<Connec
     if let Address::Inet(_) = address {
         set_inet(fd, options)?;
     }
-    match net::connect(fd, &address.encode()?) {
-        Ok(()) => Ok(Connecting { socket, done: true }),
-        Err(Errno::INPROGRESS) => Ok(Connecting {
-            socket,
-            done: false,
-        }),
+    let encoded = address.encode()?;
+    let done = match net::connect(fd, &encoded) {
+        Ok(()) => true,
+        // Over loopback the whole handshake happens within the call, which says all the same that it has only begun.
+        // Asking once more is cheaper than waiting for an event.
+        Err(Errno::INPROGRESS) if address.is_loopback() => {
+            is_established(net::connect(fd, &encoded))?
+        }
+        Err(Errno::INPROGRESS) => false,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Connecting { socket, done })
+}
+
+/// What a second `connect` tells about the first.
+fn is_established(again: Result<(), Errno>) -> io::Result<bool> {
+    match again {
+        Ok(()) | Err(Errno::ISCONN) => Ok(true),
+        Err(Errno::ALREADY) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

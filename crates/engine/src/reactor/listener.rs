@@ -21,7 +21,7 @@ pub struct Listener {
     id: SocketId,
     handle: Handle,
     address: Address,
-    /// Accepted connections have bytes to read (TCP_DEFER_ACCEPT), so reading at once is worth it.
+    /// Accepted connections probably have bytes to read, so reading at once is worth it.
     eager: bool,
     /// No accept before this, after one failed for want of resources.
     paused_until_ns: Cell<u64>,
@@ -38,7 +38,8 @@ impl Listener {
 
     /// Takes over a listening socket made elsewhere: by another process, or shared with another worker.
     ///
-    /// `eager` says that connections are accepted only when their first bytes are there.
+    /// `eager` says that the first bytes of a connection are mostly there when it is accepted: reading is tried before
+    /// the driver hears of the connection at all.
     pub fn adopt(reactor: &Reactor, socket: OwnedFd, eager: bool) -> io::Result<Self> {
         let (socket, _) = listen::adopt(socket)?;
         Self::new(reactor, Handle::Kernel(socket), eager)

@@ -86,7 +86,11 @@ impl Socket {
     /// Ready when the connection is established, or has failed.
     pub fn poll_connected(&self) -> Poll<io::Result<()>> {
         ready!(self.poll_writable());
-        Poll::Ready(self.core.driver.take_error(&self.handle))
+        // A failed attempt hangs up, so that a successful one need not be asked for its error.
+        if self.is_broken() {
+            return Poll::Ready(self.core.driver.take_error(&self.handle));
+        }
+        Poll::Ready(Ok(()))
     }
 
     // ---- Reading
