@@ -22,9 +22,9 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     Keyword::switch(
         "option abortonclose",
         PROXY,
-        "Drops requests of clients that left. The default in HTTP mode.",
+        "Drops waiting requests of clients that left.",
         |draft, on| {
-            draft.settings().abort_on_close = Some(on);
+            draft.settings().back.abort_on_close = on;
         },
     ),
     Keyword::legacy(
