@@ -94,7 +94,9 @@ impl Server {
         }
         self.keep_alive = head.keep_alive;
         self.decoder = Decoder::new(head.framing);
-        if head.status == 101 {
+        // RFC 9112 section 6.3: behind a successful answer to CONNECT there is no body but a tunnel, as behind 101.
+        let granted = self.asked.connect && (200..300).contains(&head.status);
+        if head.status == 101 || granted {
             self.carry.extend_from_slice(&scratch[start..]);
             return Ok(Piece {
                 range: 0..0,
