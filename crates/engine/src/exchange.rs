@@ -40,6 +40,8 @@ pub(crate) enum Outcome {
     /// Another request may follow.
     Next,
     Close,
+    /// The client takes nothing any more: there is no point in waiting until it has read what is left.
+    Gone,
     /// The protocol was changed: bytes flow freely between the client and this server connection.
     Tunnel(Box<Upgrade>),
 }
@@ -136,7 +138,7 @@ pub(crate) fn run<'a, C: ClientStream>(
         // Whoever was not told of a close may rely on the connection, however slowly our answer leaves.
         let owes = matches!(outcome, Outcome::Next) && client.is_backlogged();
         if owes && exchange.flush(client).await.is_err() {
-            return Outcome::Close;
+            return Outcome::Gone;
         }
         outcome
     }
@@ -574,7 +576,10 @@ impl Exchange<'_> {
 
     fn answer_fault<C: ClientStream>(&mut self, client: &mut C, fault: Fault) -> Outcome {
         if self.responding || fault.status() == 0 {
-            return Outcome::Close;
+            return match fault {
+                Fault::ClientClosed | Fault::ClientTimeout => Outcome::Gone,
+                _ => Outcome::Close,
+            };
         }
         self.record.status = fault.status();
         let files = self.tables.error_files(

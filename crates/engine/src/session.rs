@@ -134,6 +134,7 @@ async fn serve_h1(session: &mut Session, client: &mut h1::client::Client) {
         match Box::pin(exchange::run(session, client, request, times)).await {
             Outcome::Next if client.may_continue() && !session.worker.is_stopping() => {}
             Outcome::Next | Outcome::Close => return Box::pin(close(session, client)).await,
+            Outcome::Gone => return,
             Outcome::Tunnel(server) => {
                 return Box::pin(upgrade::run(session, client, *server)).await;
             }
