@@ -274,6 +274,7 @@ fn judge(errand: &Errand, heard: io::Result<Option<Response>>, mood: Mood) -> bo
 fn may_be_refused(errand: &Errand, status: u16, mood: Mood) -> bool {
     match errand.script.kind {
         Kind::Silent => status == 504,
+        Kind::StallAt => matches!(status, 502 | 504),
         kind if kind.is_honest() => status == 502 && mood.restless && !errand.is_repeatable(),
         _ => status == 502,
     }

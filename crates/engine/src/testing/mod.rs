@@ -11,8 +11,13 @@
 
 mod cases;
 mod client;
+mod deadlines;
 mod origin;
 mod peer;
+mod queueing;
 mod script;
 mod seeds;
 mod stage;
+
+mod tunnels;
+mod upgrades;

@@ -63,8 +63,13 @@ async fn answer(peer: &mut Peer, request: &Lines, register: &Register) -> io::Re
             read_upload(peer, request, &script).await?;
             match kind {
                 Kind::Slow => write_slowly(peer, &response).await?,
+                Kind::StallAt => {
+                    peer.write(&response[..script.at.min(response.len() - 1)])
+                        .await?;
+                    peer.cast.sleep(SILENCE_NS).await;
+                }
                 Kind::ResetAt | Kind::CloseAt => {
-                    peer.write(&response[..script.at.min(response.len())])
+                    peer.write(&response[..script.at.min(response.len() - 1)])
                         .await?;
                     return Ok(if kind == Kind::ResetAt {
                         Next::Reset
@@ -78,7 +83,8 @@ async fn answer(peer: &mut Peer, request: &Lines, register: &Register) -> io::Re
         }
     }
     match script.kind {
-        Kind::UntilClose | Kind::CloseAfter | Kind::Garbage | Kind::Silent => Ok(Next::Close),
+        Kind::UntilClose | Kind::CloseAfter | Kind::Garbage => Ok(Next::Close),
+        Kind::StallAt | Kind::Silent => Ok(Next::Close),
         Kind::CloseLate => {
             peer.cast.sleep(script.at as u64 * 1_000).await;
             Ok(Next::Close)

@@ -35,12 +35,14 @@ pub(super) enum Kind {
     Garbage,
     /// In chunks that are none.
     JunkChunks,
+    /// Only the first `at` bytes, then nothing for long.
+    StallAt,
     /// Never.
     Silent,
 }
 
 impl Kind {
-    const ALL: [(Self, &str); 15] = [
+    const ALL: [(Self, &str); 16] = [
         (Self::Fixed, "fixed"),
         (Self::Chunked, "chunked"),
         (Self::UntilClose, "until-close"),
@@ -55,6 +57,7 @@ impl Kind {
         (Self::CloseAt, "close-at"),
         (Self::Garbage, "garbage"),
         (Self::JunkChunks, "junk-chunks"),
+        (Self::StallAt, "stall-at"),
         (Self::Silent, "silent"),
     ];
 
@@ -62,7 +65,12 @@ impl Kind {
     pub(super) fn is_honest(self) -> bool {
         !matches!(
             self,
-            Self::ResetAt | Self::CloseAt | Self::Garbage | Self::JunkChunks | Self::Silent
+            Self::ResetAt
+                | Self::CloseAt
+                | Self::Garbage
+                | Self::JunkChunks
+                | Self::StallAt
+                | Self::Silent
         )
     }
 }

@@ -37,6 +37,7 @@ const WICKED: &[Kind] = &[
     Kind::CloseAt,
     Kind::Garbage,
     Kind::JunkChunks,
+    Kind::StallAt,
     Kind::Silent,
 ];
 
@@ -226,35 +227,35 @@ fn fair_weather(seed: u64) -> Weather {
 
 #[test]
 fn in_calm_weather_everybody_is_served() {
-    for_seeds(40, Duration::from_secs(1), |seed| {
+    for_seeds(40, Duration::from_millis(400), |seed| {
         play(seed, Weather::calm(), Origins::Honest, false);
     });
 }
 
 #[test]
 fn bytes_may_come_in_any_pieces() {
-    for_seeds(120, Duration::from_secs(2), |seed| {
+    for_seeds(120, Duration::from_millis(800), |seed| {
         play(seed, fair_weather(seed), Origins::Honest, false);
     });
 }
 
 #[test]
 fn origins_may_close_idle_connections_at_any_moment() {
-    for_seeds(80, Duration::from_secs(2), |seed| {
+    for_seeds(80, Duration::from_millis(800), |seed| {
         play(seed, fair_weather(seed), Origins::Restless, false);
     });
 }
 
 #[test]
 fn wicked_origins_harm_only_those_who_ask_them() {
-    for_seeds(80, Duration::from_secs(2), |seed| {
+    for_seeds(80, Duration::from_millis(800), |seed| {
         play(seed, fair_weather(seed), Origins::Wicked, false);
     });
 }
 
 #[test]
 fn in_a_storm_nothing_is_mixed_up_and_nothing_is_left() {
-    for_seeds(160, Duration::from_secs(3), |seed| {
+    for_seeds(160, Duration::from_millis(1_200), |seed| {
         let origins = match seed % 3 {
             0 => Origins::Honest,
             1 => Origins::Restless,

@@ -232,9 +232,15 @@ impl Stage {
 
     /// Plays until every actor has ended.
     pub(super) fn play(&self) {
+        self.play_watched(|_| {});
+    }
+
+    /// As [`play`](Self::play), with somebody who looks on between turns.
+    pub(super) fn play_watched(&self, mut look: impl FnMut(&Self)) {
         let until_ns = self.worker.reactor.now_ns() + RUN_NS_MAX;
         while self.cast.playing.get() > 0 {
             self.worker.reactor.turn().expect("somebody can go on");
+            look(self);
             assert!(
                 self.worker.reactor.now_ns() < until_ns,
                 "{} actors are stuck; {:#?}",
@@ -242,6 +248,20 @@ impl Stage {
                 self.simulation.recent()
             );
         }
+    }
+
+    /// Client connections that are open.
+    pub(super) fn sessions(&self) -> u32 {
+        self.gates[0].passed()
+    }
+
+    /// Slots taken at server number `index`, and requests waiting anywhere in the backend.
+    pub(super) fn load(&self, index: usize) -> (u32, u32) {
+        let tables = self.worker.tables();
+        let plane = tables.plane.backend(BackendId(0));
+        let live = plane.server(ServerId(index as u32));
+        let queued = live.queued.load(Ordering::SeqCst) + plane.live.queued.load(Ordering::SeqCst);
+        (live.current.load(Ordering::SeqCst), queued)
     }
 
     /// Plays to the end, lets every time-out pass, and looks for what should not be there any more.
