@@ -15,3 +15,4 @@ pub mod model;
 pub mod plane;
 pub mod queue;
 mod resolve;
+pub mod stats;

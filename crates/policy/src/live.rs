@@ -6,9 +6,9 @@
 //!
 //! What is absent: queues of waiting requests ([`crate::queue`]), traffic counters, health histories.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::model;
 
@@ -161,6 +161,10 @@ pub struct ServerLive {
     state: AtomicU32,
     /// A moving average: `f32` nanoseconds above, milliseconds of the last update below.
     response: AtomicU64,
+    /// When the state last changed, in seconds since 1970; 0: not since the start.
+    changed_s: AtomicU64,
+    /// Where the server is now, once an operator has moved it.
+    moved: OnceLock<Box<Mutex<model::ServerAddress>>>,
     backend: Arc<BackendLive>,
 }
 
@@ -184,6 +188,8 @@ impl Default for ServerLive {
             ramp: AtomicU32::new(RAMP_FULL),
             state: AtomicU32::new(ServerState::UP.0),
             response: AtomicU64::new(0),
+            changed_s: AtomicU64::new(0),
+            moved: OnceLock::new(),
             backend: Arc::default(),
         }
     }
@@ -378,6 +384,30 @@ impl ServerLive {
             self.backend.touch();
         }
         news
+    }
+
+    /// When the state last changed, in seconds since 1970; 0: not since the start.
+    pub fn changed_s(&self) -> u64 {
+        self.changed_s.load(Relaxed)
+    }
+
+    /// Notes that [`Self::mark`] or [`Self::clear`] made a difference, at a moment in seconds since 1970.
+    pub fn note_change(&self, now_s: u64) {
+        self.changed_s.store(now_s, Relaxed);
+    }
+
+    /// The address an operator gave the server at run time; `None`: that of the configuration holds.
+    pub fn moved_to(&self) -> Option<model::ServerAddress> {
+        let moved = self.moved.get()?;
+        Some(moved.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// Gives the server another address. Connections that exist go on to the old one.
+    pub fn move_to(&self, address: model::ServerAddress) {
+        let moved = self
+            .moved
+            .get_or_init(|| Box::new(Mutex::new(address.clone())));
+        *moved.lock().unwrap_or_else(PoisonError::into_inner) = address;
     }
 
     /// Whether a balancing algorithm may choose it: up, and a weight above 0.

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::balance::{self, Arranged, Balance};
@@ -17,6 +18,48 @@ use crate::model::{Backend, BackendId, FrontendId, Model, ServerId};
 pub struct FrontendLive {
     /// Client connections now open.
     pub current: AtomicU32,
+    /// `maxconn` as an operator set it, plus one; 0: the configuration's holds.
+    maxconn: AtomicU32,
+    state: AtomicU32,
+}
+
+/// Whether a frontend accepts connections, as far as operators decide it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FrontendState {
+    #[default]
+    Open,
+    /// Accepts nothing until it is enabled again.
+    Paused,
+    /// Has given up its addresses for good.
+    Stopped,
+}
+
+impl FrontendLive {
+    /// The limit an operator set; `None`: the configuration's holds.
+    pub fn maxconn(&self) -> Option<u32> {
+        self.maxconn.load(Relaxed).checked_sub(1)
+    }
+
+    pub fn set_maxconn(&self, maxconn: u32) {
+        self.maxconn.store(maxconn.saturating_add(1), Relaxed);
+    }
+
+    pub fn state(&self) -> FrontendState {
+        match self.state.load(Relaxed) {
+            0 => FrontendState::Open,
+            1 => FrontendState::Paused,
+            _ => FrontendState::Stopped,
+        }
+    }
+
+    pub fn set_state(&self, state: FrontendState) {
+        self.state.store(state as u32, Relaxed);
+    }
+
+    /// Whether it still holds its addresses.
+    pub fn is_listening(&self) -> bool {
+        self.state() != FrontendState::Stopped
+    }
 }
 
 /// Everything that workers look up while they serve.
@@ -25,6 +68,8 @@ pub struct Plane {
     pub model: Model,
     frontends: Vec<Arc<FrontendLive>>,
     backends: Vec<BackendPlane>,
+    /// The process's `maxconn` as an operator set it, plus one; 0: that of the start holds.
+    process_maxconn: Arc<AtomicU32>,
 }
 
 impl Plane {
@@ -66,7 +111,20 @@ impl Plane {
             model,
             frontends,
             backends,
+            process_maxconn: previous
+                .map(|plane| Arc::clone(&plane.process_maxconn))
+                .unwrap_or_default(),
         }
+    }
+
+    /// The process's `maxconn` as an operator set it; `None`: that of the start holds.
+    pub fn process_maxconn(&self) -> Option<u32> {
+        self.process_maxconn.load(Relaxed).checked_sub(1)
+    }
+
+    pub fn set_process_maxconn(&self, maxconn: u32) {
+        self.process_maxconn
+            .store(maxconn.saturating_add(1), Relaxed);
     }
 
     pub fn frontend(&self, id: FrontendId) -> &Arc<FrontendLive> {

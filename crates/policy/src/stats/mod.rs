@@ -1,0 +1,234 @@
+//! Statistics as data: rows of named, typed cells, and the formats they are printed in.
+//!
+//! | look in | for |
+//! |---|---|
+//! | [`Column`] | which columns there are |
+//! | [`rows`] | what stands in the row of a frontend, backend or server |
+//! | [`info`] | what is said of the process as a whole |
+//! | [`format`] | CSV, typed lines and JSON |
+//!
+//! What is absent: counting (that is [`crate::counters`]), clocks and sockets. Sums, rates and the time come through
+//! [`View`].
+
+mod cell;
+mod columns;
+pub mod format;
+pub mod info;
+pub mod rows;
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::counters::{BackendCounter, FrontendCounter, ServerCounter};
+use crate::live::ServerState;
+use crate::model::{Backend, BackendId, Frontend, FrontendId, Model, Server, ServerId};
+use crate::plane::Plane;
+
+pub use cell::{Cell, Row, RowKind, Tags, Value};
+pub use columns::Column;
+
+/// Everything that commands and pages may look at.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    pub plane: &'a Plane,
+    pub sums: &'a dyn Sums,
+    pub process: &'a Process,
+    pub now: Now,
+}
+
+/// Numbers that several workers make together, and what only the engine knows.
+pub trait Sums {
+    fn frontend(&self, id: FrontendId, counter: FrontendCounter) -> u64;
+    fn backend(&self, id: BackendId, counter: BackendCounter) -> u64;
+    fn server(&self, backend: BackendId, server: ServerId, counter: ServerCounter) -> u64;
+    /// Events per second.
+    fn rate(&self, meter: Meter) -> Speed;
+    /// Client connections now open to a frontend.
+    fn connections(&self, frontend: FrontendId) -> u32;
+    /// Response times of a server at these shares (0.5 is the median), in microseconds; `None` before the first.
+    fn latency_us(&self, backend: BackendId, server: ServerId, share: f64) -> Option<u64>;
+    /// Log messages that could not be delivered.
+    fn lost_logs(&self) -> u64;
+}
+
+/// A kind of event and where it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meter {
+    FrontendSessions(FrontendId),
+    FrontendRequests(FrontendId),
+    BackendSessions(BackendId),
+    ServerSessions(BackendId, ServerId),
+    ProcessConnections,
+}
+
+/// Events per second: in the last one, and the most ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Speed {
+    pub now: u32,
+    pub max: u32,
+}
+
+/// What does not change while the process lives.
+#[derive(Clone, Debug, Default)]
+pub struct Process {
+    pub id: u32,
+    pub workers: u32,
+    /// Milliseconds since 1970.
+    pub started_ms: u64,
+    /// How long the start took.
+    pub start_took_ms: u64,
+    /// The process's `maxconn` as it came out at the start.
+    pub connections_max: u32,
+    /// Open files allowed.
+    pub descriptors_max: u64,
+    /// The machine's name.
+    pub machine: String,
+    /// Environment variables, as `NAME=value`.
+    pub environment: Vec<String>,
+}
+
+/// The time of a question.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Now {
+    /// Milliseconds since 1970.
+    pub wall_ms: u64,
+    /// Local time minus UTC, in seconds.
+    pub utc_offset_s: i32,
+}
+
+/// The version this program claims towards scripts written for HAProxy.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+impl<'a> View<'a> {
+    pub fn model(self) -> &'a Model {
+        &self.plane.model
+    }
+
+    pub fn frontends(self) -> impl Iterator<Item = (FrontendId, &'a Frontend)> {
+        (0..).map(FrontendId).zip(&self.model().frontends)
+    }
+
+    pub fn backends(self) -> impl Iterator<Item = (BackendId, &'a Backend)> {
+        (0..).map(BackendId).zip(&self.model().backends)
+    }
+
+    /// The servers of a backend.
+    pub fn servers(self, backend: &'a Backend) -> impl Iterator<Item = (ServerId, &'a Server)> {
+        (0..).map(ServerId).zip(&backend.servers)
+    }
+
+    pub fn frontend_named(self, name: &str) -> Option<FrontendId> {
+        self.frontends()
+            .find(|(_, frontend)| named(name, &frontend.name, frontend.number))
+            .map(|(id, _)| id)
+    }
+
+    pub fn backend_named(self, name: &str) -> Option<BackendId> {
+        self.backends()
+            .find(|(_, backend)| named(name, &backend.name, backend.number))
+            .map(|(id, _)| id)
+    }
+
+    pub fn server_named(self, backend: BackendId, name: &str) -> Option<ServerId> {
+        self.servers(self.backend(backend))
+            .find(|(_, server)| named(name, &server.name, server.number))
+            .map(|(id, _)| id)
+    }
+
+    pub fn frontend(self, id: FrontendId) -> &'a Frontend {
+        &self.model().frontends[id.0 as usize]
+    }
+
+    pub fn backend(self, id: BackendId) -> &'a Backend {
+        &self.model().backends[id.0 as usize]
+    }
+
+    pub fn server(self, backend: BackendId, server: ServerId) -> &'a Server {
+        &self.backend(backend).servers[server.0 as usize]
+    }
+
+    /// Seconds since a moment (in seconds since 1970); since the start when the moment is 0.
+    pub fn seconds_since(self, moment_s: u64) -> u64 {
+        let then = if moment_s == 0 {
+            self.process.started_ms / 1_000
+        } else {
+            moment_s
+        };
+        (self.now.wall_ms / 1_000).saturating_sub(then)
+    }
+
+    /// Requests now waiting in a backend: for any server, and for a given one.
+    pub fn queued(self, id: BackendId) -> u32 {
+        let plane = self.plane.backend(id);
+        let servers = self.servers(self.backend(id));
+        servers
+            .map(|(server, _)| plane.server(server).queued.load(Relaxed))
+            .fold(plane.live.queued.load(Relaxed), u32::saturating_add)
+    }
+
+    /// The servers that balancing uses now: active ones, or backups when no active one is left.
+    pub fn usable(self, id: BackendId) -> Usable {
+        let (model, plane) = (self.backend(id), self.plane.backend(id));
+        let mut usable = Usable::default();
+        for (server, known) in self.servers(model) {
+            let live = plane.server(server);
+            if !live.is_usable() {
+                continue;
+            }
+            if known.backup {
+                usable.backup += 1;
+                usable.first_backup_weight = match usable.backup {
+                    1 => live.weight(),
+                    _ => usable.first_backup_weight,
+                };
+                usable.backup_weight += live.weight();
+            } else {
+                usable.active += 1;
+                usable.active_weight += live.weight();
+            }
+        }
+        usable.weight = match (usable.active, model.all_backups) {
+            (1.., _) => usable.active_weight,
+            (0, true) => usable.backup_weight,
+            (0, false) => usable.first_backup_weight,
+        };
+        usable
+    }
+}
+
+/// How much of a backend can be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usable {
+    pub active: u32,
+    pub backup: u32,
+    /// Sum of the weights in use.
+    pub weight: u32,
+    active_weight: u32,
+    backup_weight: u32,
+    first_backup_weight: u32,
+}
+
+/// Whether a name, or a number (with or without `#` before it), means this object.
+fn named(asked: &str, name: &str, number: u32) -> bool {
+    let digits = asked.strip_prefix('#').unwrap_or(asked);
+    asked == name || digits.parse() == Ok(number)
+}
+
+/// Why an operator or the configuration keeps a server out, as the bits of `srv_admin_state`.
+pub fn admin_bits(server: &Server, state: ServerState) -> u32 {
+    let forced = u32::from(state.contains(ServerState::MAINTENANCE));
+    let configured = if server.disabled { 4 } else { 0 };
+    let drained = if state.contains(ServerState::DRAIN) {
+        8
+    } else {
+        0
+    };
+    let unresolved = if state.contains(ServerState::UNRESOLVED) {
+        32
+    } else {
+        0
+    };
+    forced | configured | drained | unresolved
+}
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,0 +1,754 @@
+//! What stands in each row.
+//!
+//! A cell that nobody can fill is left out, not set to 0: counts of idle connections, for instance, are known to
+//! workers alone.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::{Column, Meter, Row, RowKind, Speed, Tags, Value, View};
+use crate::balance::BalanceSpec;
+use crate::counters::{BackendCounter, FrontendCounter, ServerCounter};
+use crate::live::{RAMP_FULL, ServerLive, ServerState};
+use crate::model::{BackendId, FrontendId, Mode, Server, ServerAddress, ServerId, ServerPort};
+use crate::plane::FrontendState;
+
+/// Which rows are wanted, and how much may be shown in them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// A proxy's number; `None`: all.
+    pub proxy: Option<u32>,
+    /// Bits of [`RowKind::bit`]; 0: all.
+    pub kinds: i64,
+    /// A server's number; `None`: all.
+    pub service: Option<u32>,
+    /// Proxies of these names only; empty: all (`stats scope`).
+    pub names: Vec<String>,
+    /// Proxies whose names contain this (`scope=` on the page).
+    pub name_part: Option<String>,
+    /// Addresses, cookies and algorithms are shown.
+    pub legends: bool,
+    /// Servers that are down are left out (`up`).
+    pub without_down: bool,
+    /// Servers in maintenance are left out (`no-maint`).
+    pub without_maintenance: bool,
+}
+
+impl Selection {
+    fn wants(&self, kind: RowKind, name: &str, number: u32) -> bool {
+        (self.kinds <= 0 || self.kinds & kind.bit() != 0)
+            && self.proxy.is_none_or(|wanted| wanted == number)
+            && (self.names.is_empty() || self.names.iter().any(|known| known == name))
+            && self
+                .name_part
+                .as_ref()
+                .is_none_or(|part| name.contains(part.as_str()))
+    }
+
+    fn wants_server(&self, server: &Server, state: ServerState) -> bool {
+        let (down, maintenance) = (is_down(state), state.contains(ServerState::MAINTENANCE));
+        self.service.is_none_or(|wanted| wanted == server.number)
+            && !(self.without_maintenance && maintenance)
+            && !(self.without_down && (down || maintenance))
+    }
+}
+
+fn is_down(state: ServerState) -> bool {
+    state.contains(ServerState::DOWN) || state.contains(ServerState::UNRESOLVED)
+}
+
+/// The rows of all proxies in the order of their numbers: for each its frontend, its servers, its backend.
+pub fn rows<'a>(view: View<'a>, selection: &'a Selection) -> impl Iterator<Item = Row<'a>> {
+    proxies(view).into_iter().flat_map(move |proxy| {
+        let frontend = proxy.frontend.filter(|&id| {
+            let model = view.frontend(id);
+            selection.wants(RowKind::Frontend, &model.name, model.number)
+        });
+        let wanted = |kind| {
+            proxy.backend.filter(move |&id| {
+                let model = view.backend(id);
+                selection.wants(kind, &model.name, model.number)
+            })
+        };
+        let servers = wanted(RowKind::Server).into_iter().flat_map(move |id| {
+            let plane = view.plane.backend(id);
+            view.servers(view.backend(id))
+                .filter(move |(server, model)| {
+                    selection.wants_server(model, plane.server(*server).state())
+                })
+                .map(move |(server, _)| server_row(view, selection, id, server))
+        });
+        let backend =
+            wanted(RowKind::Backend).filter(|_| selection.service.is_none_or(|id| id == 0));
+        frontend
+            .filter(|_| selection.service.is_none_or(|id| id == 0))
+            .into_iter()
+            .map(move |id| frontend_row(view, id))
+            .chain(servers)
+            .chain(
+                backend
+                    .into_iter()
+                    .map(move |id| backend_row(view, selection, id)),
+            )
+    })
+}
+
+/// A section of the configuration with its halves.
+struct Proxy {
+    number: u32,
+    frontend: Option<FrontendId>,
+    backend: Option<BackendId>,
+}
+
+fn proxies(view: View<'_>) -> Vec<Proxy> {
+    let mut proxies: Vec<Proxy> = view
+        .frontends()
+        .map(|(id, model)| Proxy {
+            number: model.number,
+            frontend: Some(id),
+            backend: None,
+        })
+        .collect();
+    let with_frontend = proxies.len();
+    let mut halves: Vec<(u32, usize)> = (0..with_frontend)
+        .map(|index| (proxies[index].number, index))
+        .collect();
+    halves.sort_unstable();
+    for (id, model) in view.backends() {
+        let half = halves.binary_search_by_key(&model.number, |&(number, _)| number);
+        match half {
+            Ok(found) => proxies[halves[found].1].backend = Some(id),
+            Err(_) => proxies.push(Proxy {
+                number: model.number,
+                frontend: None,
+                backend: Some(id),
+            }),
+        }
+    }
+    proxies.sort_by_key(|proxy| proxy.number);
+    proxies
+}
+
+fn frontend_row(view: View<'_>, id: FrontendId) -> Row<'_> {
+    let (model, live) = (view.frontend(id), view.plane.frontend(id));
+    let mut row = Row::new(RowKind::Frontend, model.number, 0);
+    identify(&mut row, &model.name, "FRONTEND", model.mode);
+    let now = view.sums.connections(id);
+    row.number_u32(Column::SessionsNow, Tags::GAUGE, now);
+    let count = |counter| view.sums.frontend(id, counter);
+    let peak = count(FrontendCounter::SessionsMax).max(u64::from(now));
+    row.number_u32(Column::SessionsMax, Tags::MAXIMUM, narrow(peak));
+    let limit = live
+        .maxconn()
+        .or(model.maxconn)
+        .unwrap_or(view.process.connections_max);
+    row.number_u32(Column::SessionLimit, Tags::CONFIG_LIMIT, limit);
+    let state = match live.state() {
+        _ if model.disabled => "STOP",
+        FrontendState::Open => "OPEN",
+        FrontendState::Paused => "PAUSED",
+        FrontendState::Stopped => "STOP",
+    };
+    row.text(Column::Status, Tags::STATUS, state);
+    speeds(&mut row, view.sums.rate(Meter::FrontendSessions(id)));
+    row.number_u32(Column::RateLimit, Tags::CONFIG_LIMIT, 0);
+    // A connection is a session until TLS or rules come between the two.
+    let accepted = view.sums.rate(Meter::FrontendSessions(id));
+    put_rate(&mut row, Column::ConnectionRate, accepted.now);
+    row.number_u32(Column::ConnectionRateMax, Tags::MAXIMUM, accepted.max);
+    let requests = view.sums.rate(Meter::FrontendRequests(id));
+    put_rate(&mut row, Column::RequestRate, requests.now);
+    row.number_u32(Column::RequestRateMax, Tags::MAXIMUM, requests.max);
+    for (column, counter) in FRONTEND_COUNTS {
+        if model.mode == Mode::Http || !of_http(*column) {
+            row.count(*column, count(*counter));
+        }
+    }
+    row.count(Column::Requests, count(FrontendCounter::Requests));
+    let (h1, other) = match model.mode {
+        Mode::Http => (count(FrontendCounter::Sessions), 0),
+        Mode::Tcp => (0, count(FrontendCounter::Sessions)),
+    };
+    row.put(Column::OtherSessions, Tags::COUNTER, Value::U64(other));
+    row.count(Column::H1Sessions, h1);
+    row.count(Column::H1Requests, count(FrontendCounter::Requests));
+    for column in [
+        Column::H2Sessions,
+        Column::H3Sessions,
+        Column::OtherRequests,
+        Column::H2Requests,
+        Column::H3Requests,
+    ] {
+        row.count(column, 0);
+    }
+    unfiltered(&mut row, model.mode);
+    row.sorted()
+}
+
+const FRONTEND_COUNTS: &[(Column, FrontendCounter)] = &[
+    (Column::Sessions, FrontendCounter::Sessions),
+    (Column::BytesIn, FrontendCounter::BytesIn),
+    (Column::BytesOut, FrontendCounter::BytesOut),
+    (Column::DeniedRequests, FrontendCounter::DeniedRequests),
+    (Column::DeniedResponses, FrontendCounter::DeniedResponses),
+    (Column::RequestErrors, FrontendCounter::RequestErrors),
+    (Column::Responses1xx, FrontendCounter::Responses1xx),
+    (Column::Responses2xx, FrontendCounter::Responses2xx),
+    (Column::Responses3xx, FrontendCounter::Responses3xx),
+    (Column::Responses4xx, FrontendCounter::Responses4xx),
+    (Column::Responses5xx, FrontendCounter::Responses5xx),
+    (Column::ResponsesOther, FrontendCounter::ResponsesOther),
+    (Column::Connections, FrontendCounter::Connections),
+    (Column::Intercepted, FrontendCounter::Intercepted),
+    (
+        Column::DeniedConnections,
+        FrontendCounter::DeniedConnections,
+    ),
+    (Column::DeniedSessions, FrontendCounter::DeniedSessions),
+    (Column::FailedRewrites, FrontendCounter::FailedRewrites),
+    (Column::InternalErrors, FrontendCounter::InternalErrors),
+    (Column::RequestBytesIn, FrontendCounter::BytesIn),
+    (Column::ResponseBytesOut, FrontendCounter::BytesOut),
+];
+
+fn of_http(column: Column) -> bool {
+    matches!(
+        column,
+        Column::Responses1xx
+            | Column::Responses2xx
+            | Column::Responses3xx
+            | Column::Responses4xx
+            | Column::Responses5xx
+            | Column::ResponsesOther
+            | Column::Intercepted
+            | Column::Requests
+    )
+}
+
+fn server_row<'a>(
+    view: View<'a>,
+    selection: &Selection,
+    backend: BackendId,
+    id: ServerId,
+) -> Row<'a> {
+    let (owner, model) = (view.backend(backend), view.server(backend, id));
+    let live = view.plane.backend(backend).server(id);
+    let mut row = Row::new(RowKind::Server, owner.number, model.number);
+    identify(&mut row, &owner.name, &model.name, owner.mode);
+    let count = |counter| view.sums.server(backend, id, counter);
+    let now = live.current.load(Relaxed);
+    let peak = count(ServerCounter::SessionsMax).max(u64::from(now));
+    let waiting = live.queued.load(Relaxed);
+    let waiting_peak = count(ServerCounter::QueueMax).max(u64::from(waiting));
+    row.number_u32(Column::QueueNow, Tags::GAUGE, waiting);
+    row.number_u32(Column::QueueMax, Tags::MAXIMUM, narrow(waiting_peak));
+    row.number_u32(Column::SessionsNow, Tags::GAUGE, now);
+    row.number_u32(Column::SessionsMax, Tags::MAXIMUM, narrow(peak));
+    if live.maxconn() > 0 {
+        row.number_u32(Column::SessionLimit, Tags::CONFIG_LIMIT, live.maxconn());
+    }
+    row.text(Column::Status, Tags::STATUS, status(model, live));
+    let weight = live.weight() * live.ramp_sixteenths() / RAMP_FULL;
+    row.number_u32(Column::Weight, Tags::AVERAGE, weight);
+    row.number_u32(Column::UserWeight, Tags::AVERAGE, live.weight());
+    if live.ramp_sixteenths() < RAMP_FULL {
+        let percent = live.ramp_sixteenths() * 100 / RAMP_FULL;
+        row.number_u32(Column::Throttle, Tags::AVERAGE, percent);
+    }
+    row.number_u32(Column::Active, Tags::STATUS, u32::from(!model.backup));
+    row.number_u32(Column::Backup, Tags::STATUS, u32::from(model.backup));
+    let changed_s = narrow(view.seconds_since(live.changed_s()));
+    row.number_u32(Column::LastChange, Tags::AGE_KEPT, changed_s);
+    if live.maxqueue() > 0 {
+        row.number_u32(Column::QueueLimit, Tags::CONFIG, live.maxqueue());
+    }
+    row.number_u32(Column::ServerRevision, Tags::COUNTER, 0);
+    speeds(&mut row, view.sums.rate(Meter::ServerSessions(backend, id)));
+    if let Some(most) = model.pool_max {
+        row.number_u32(Column::IdleLimit, Tags::CONFIG_LIMIT, most);
+    }
+    last_session(&mut row, view, count(ServerCounter::LastSession));
+    for (column, counter) in SERVER_COUNTS {
+        if owner.mode == Mode::Http || !of_http(*column) {
+            row.count(*column, count(*counter));
+        }
+    }
+    for (column, tags, counter) in SERVER_TIMES {
+        row.number_u32(*column, *tags, narrow(count(*counter)));
+    }
+    if selection.legends {
+        let address = live.moved_to().unwrap_or_else(|| model.address.clone());
+        if let Some(text) = address_text(&address) {
+            row.text(Column::Address, Tags::CONFIG, text);
+        }
+        if let Some(cookie) = &model.cookie {
+            row.text(Column::Cookie, Tags::CONFIG_NAME, cookie);
+        }
+    }
+    row.sorted()
+}
+
+const SERVER_COUNTS: &[(Column, ServerCounter)] = &[
+    (Column::Sessions, ServerCounter::Sessions),
+    (Column::BytesIn, ServerCounter::BytesIn),
+    (Column::BytesOut, ServerCounter::BytesOut),
+    (Column::DeniedResponses, ServerCounter::DeniedResponses),
+    (Column::ConnectionErrors, ServerCounter::ConnectionErrors),
+    (Column::ResponseErrors, ServerCounter::ResponseErrors),
+    (Column::Retries, ServerCounter::Retries),
+    (Column::Redispatches, ServerCounter::Redispatches),
+    (Column::Balanced, ServerCounter::Balanced),
+    (Column::Responses1xx, ServerCounter::Responses1xx),
+    (Column::Responses2xx, ServerCounter::Responses2xx),
+    (Column::Responses3xx, ServerCounter::Responses3xx),
+    (Column::Responses4xx, ServerCounter::Responses4xx),
+    (Column::Responses5xx, ServerCounter::Responses5xx),
+    (Column::ResponsesOther, ServerCounter::ResponsesOther),
+    (Column::Requests, ServerCounter::Requests),
+    (Column::ClientAborts, ServerCounter::ClientAborts),
+    (Column::ServerAborts, ServerCounter::ServerAborts),
+    (Column::FailedRewrites, ServerCounter::FailedRewrites),
+    (
+        Column::ConnectionAttempts,
+        ServerCounter::ConnectionAttempts,
+    ),
+    (Column::ConnectionReuses, ServerCounter::ConnectionReuses),
+    (Column::InternalErrors, ServerCounter::InternalErrors),
+    (Column::RequestBytesOut, ServerCounter::BytesIn),
+    (Column::ResponseBytesIn, ServerCounter::BytesOut),
+];
+
+const SERVER_TIMES: &[(Column, Tags, ServerCounter)] = &[
+    (Column::QueueTime, Tags::AVERAGE, ServerCounter::QueueTime),
+    (
+        Column::ConnectTime,
+        Tags::AVERAGE,
+        ServerCounter::ConnectTime,
+    ),
+    (
+        Column::ResponseTime,
+        Tags::AVERAGE,
+        ServerCounter::ResponseTime,
+    ),
+    (Column::TotalTime, Tags::AVERAGE, ServerCounter::TotalTime),
+    (
+        Column::QueueTimeMax,
+        Tags::MAXIMUM,
+        ServerCounter::QueueTimeMax,
+    ),
+    (
+        Column::ConnectTimeMax,
+        Tags::MAXIMUM,
+        ServerCounter::ConnectTimeMax,
+    ),
+    (
+        Column::ResponseTimeMax,
+        Tags::MAXIMUM,
+        ServerCounter::ResponseTimeMax,
+    ),
+    (
+        Column::TotalTimeMax,
+        Tags::MAXIMUM,
+        ServerCounter::TotalTimeMax,
+    ),
+];
+
+/// The words of the `status` column.
+pub fn status(model: &Server, live: &ServerLive) -> &'static str {
+    let state = live.state();
+    if state.contains(ServerState::UNRESOLVED) {
+        "MAINT (resolution)"
+    } else if state.contains(ServerState::MAINTENANCE) {
+        "MAINT"
+    } else if state.contains(ServerState::DOWN) {
+        "DOWN"
+    } else if state.contains(ServerState::DRAIN) {
+        "DRAIN"
+    } else if state.contains(ServerState::STOPPING) {
+        "NOLB"
+    } else if model.check {
+        "UP"
+    } else {
+        "no check"
+    }
+}
+
+/// An address as it stands in the `addr` column; names that are not resolved have none.
+pub fn address_text(address: &ServerAddress) -> Option<String> {
+    match address {
+        ServerAddress::Inet { ip, port } => {
+            let port = match port {
+                ServerPort::Fixed(port) => *port,
+                ServerPort::Offset(offset) => u16::try_from(*offset).unwrap_or(0),
+            };
+            Some(SocketAddr::new(*ip, port).to_string())
+        }
+        ServerAddress::Unix(_) | ServerAddress::Abstract(_) => Some("unix".to_owned()),
+        ServerAddress::Unresolved { .. } => None,
+    }
+}
+
+fn backend_row<'a>(view: View<'a>, selection: &Selection, id: BackendId) -> Row<'a> {
+    let (model, usable) = (view.backend(id), view.usable(id));
+    let mut row = Row::new(RowKind::Backend, model.number, 0);
+    identify(&mut row, &model.name, "BACKEND", model.mode);
+    let count = |counter| view.sums.backend(id, counter);
+    let queued = view.queued(id);
+    let queued_peak = count(BackendCounter::QueueMax).max(u64::from(queued));
+    row.number_u32(Column::QueueNow, Tags::GAUGE, queued);
+    row.number_u32(Column::QueueMax, Tags::MAXIMUM, narrow(queued_peak));
+    let now = narrow(count(BackendCounter::SessionsNow));
+    row.number_u32(Column::SessionsNow, Tags::GAUGE, now);
+    let peak = narrow(count(BackendCounter::SessionsPeak));
+    row.number_u32(Column::SessionsMax, Tags::MAXIMUM, peak);
+    let full = model.fullconn.unwrap_or(view.process.connections_max / 10);
+    row.number_u32(Column::SessionLimit, Tags::CONFIG_LIMIT, full.max(1));
+    let up = usable.weight > 0 || model.servers.is_empty();
+    let mut status = if up { "UP" } else { "DOWN" }.to_owned();
+    if selection.without_down || selection.without_maintenance {
+        let (good, known) = (usable.active + usable.backup, in_service(view, id));
+        status = format!("{status} ({good}/{known})");
+    }
+    row.text(Column::Status, Tags::STATUS, status);
+    row.number_u32(Column::Weight, Tags::AVERAGE, usable.weight);
+    row.number_u32(Column::UserWeight, Tags::AVERAGE, usable.weight);
+    row.number_u32(Column::Active, Tags::GAUGE, usable.active);
+    row.number_u32(Column::Backup, Tags::GAUGE, usable.backup);
+    let changed_s = narrow(view.seconds_since(last_change(view, id)));
+    row.number_u32(Column::LastChange, Tags::AGE_KEPT, changed_s);
+    let rate = view.sums.rate(Meter::BackendSessions(id));
+    put_rate(&mut row, Column::Rate, rate.now);
+    row.number_u32(Column::RateMax, Tags::GAUGE, rate.max);
+    last_session(&mut row, view, count(BackendCounter::LastSession));
+    for (column, counter) in BACKEND_COUNTS {
+        if model.mode == Mode::Http || !of_http(*column) {
+            row.count(*column, count(*counter));
+        }
+    }
+    for (column, tags, counter) in BACKEND_TIMES {
+        row.number_u32(*column, *tags, narrow(count(*counter)));
+    }
+    if selection.legends {
+        row.text(Column::Algorithm, Tags::CONFIG, algorithm(&model.balance));
+    }
+    for column in [
+        Column::AggregatedServerStatus,
+        Column::AggregatedServerCheckStatus,
+        Column::AggregatedCheckStatus,
+    ] {
+        row.number_u32(column, Tags::GAUGE, 0);
+    }
+    unfiltered(&mut row, model.mode);
+    row.sorted()
+}
+
+const BACKEND_COUNTS: &[(Column, BackendCounter)] = &[
+    (Column::Sessions, BackendCounter::Sessions),
+    (Column::BytesIn, BackendCounter::BytesIn),
+    (Column::BytesOut, BackendCounter::BytesOut),
+    (Column::DeniedRequests, BackendCounter::DeniedRequests),
+    (Column::DeniedResponses, BackendCounter::DeniedResponses),
+    (Column::ConnectionErrors, BackendCounter::ConnectionErrors),
+    (Column::ResponseErrors, BackendCounter::ResponseErrors),
+    (Column::Retries, BackendCounter::Retries),
+    (Column::Redispatches, BackendCounter::Redispatches),
+    (Column::Balanced, BackendCounter::Balanced),
+    (Column::Responses1xx, BackendCounter::Responses1xx),
+    (Column::Responses2xx, BackendCounter::Responses2xx),
+    (Column::Responses3xx, BackendCounter::Responses3xx),
+    (Column::Responses4xx, BackendCounter::Responses4xx),
+    (Column::Responses5xx, BackendCounter::Responses5xx),
+    (Column::ResponsesOther, BackendCounter::ResponsesOther),
+    (Column::Requests, BackendCounter::Requests),
+    (Column::ClientAborts, BackendCounter::ClientAborts),
+    (Column::ServerAborts, BackendCounter::ServerAborts),
+    (Column::FailedRewrites, BackendCounter::FailedRewrites),
+    (
+        Column::ConnectionAttempts,
+        BackendCounter::ConnectionAttempts,
+    ),
+    (Column::ConnectionReuses, BackendCounter::ConnectionReuses),
+    (Column::InternalErrors, BackendCounter::InternalErrors),
+    (Column::RequestBytesOut, BackendCounter::BytesIn),
+    (Column::ResponseBytesIn, BackendCounter::BytesOut),
+];
+
+const BACKEND_TIMES: &[(Column, Tags, BackendCounter)] = &[
+    (Column::QueueTime, Tags::AVERAGE, BackendCounter::QueueTime),
+    (
+        Column::ConnectTime,
+        Tags::AVERAGE,
+        BackendCounter::ConnectTime,
+    ),
+    (
+        Column::ResponseTime,
+        Tags::AVERAGE,
+        BackendCounter::ResponseTime,
+    ),
+    (Column::TotalTime, Tags::AVERAGE, BackendCounter::TotalTime),
+    (
+        Column::QueueTimeMax,
+        Tags::MAXIMUM,
+        BackendCounter::QueueTimeMax,
+    ),
+    (
+        Column::ConnectTimeMax,
+        Tags::MAXIMUM,
+        BackendCounter::ConnectTimeMax,
+    ),
+    (
+        Column::ResponseTimeMax,
+        Tags::MAXIMUM,
+        BackendCounter::ResponseTimeMax,
+    ),
+    (
+        Column::TotalTimeMax,
+        Tags::MAXIMUM,
+        BackendCounter::TotalTimeMax,
+    ),
+];
+
+/// The configuration's word for an algorithm.
+pub fn algorithm(spec: &BalanceSpec) -> &'static str {
+    match spec {
+        BalanceSpec::RoundRobin => "roundrobin",
+        BalanceSpec::StaticRoundRobin => "static-rr",
+        BalanceSpec::LeastConnections => "leastconn",
+        BalanceSpec::First => "first",
+        BalanceSpec::Random { .. } => "random",
+        BalanceSpec::Source => "source",
+        BalanceSpec::Uri { .. } => "uri",
+        BalanceSpec::UrlParam { .. } => "url_param",
+        BalanceSpec::Header { .. } => "hdr",
+        BalanceSpec::Hash { .. } => "hash",
+        BalanceSpec::RdpCookie { .. } => "rdp-cookie",
+        BalanceSpec::PeakEwma => "peak-ewma",
+    }
+}
+
+/// When any server of the backend last changed its state.
+fn last_change(view: View<'_>, id: BackendId) -> u64 {
+    let plane = view.plane.backend(id);
+    let servers = view.servers(view.backend(id));
+    servers
+        .map(|(server, _)| plane.server(server).changed_s())
+        .max()
+        .unwrap_or(0)
+}
+
+/// Servers that are not in maintenance.
+fn in_service(view: View<'_>, id: BackendId) -> usize {
+    let plane = view.plane.backend(id);
+    view.servers(view.backend(id))
+        .filter(|(server, _)| {
+            let state = plane.server(*server).state();
+            !state.contains(ServerState::MAINTENANCE)
+        })
+        .count()
+}
+
+/// What all rows begin with.
+fn identify<'a>(row: &mut Row<'a>, proxy: &'a str, service: &'a str, mode: Mode) {
+    row.text(Column::ProxyName, Tags::KEY_NAME, proxy);
+    row.text(Column::ServiceName, Tags::KEY_NAME, service);
+    row.number_u32(Column::Process, Tags::KEY, 1);
+    row.number_u32(Column::ProxyNumber, Tags::KEY_SERVICE, row.proxy);
+    row.number_u32(Column::ServiceNumber, Tags::KEY_SERVICE, row.service);
+    row.number_u32(Column::Kind, Tags::CONFIG, row.kind as u32);
+    let mode = match mode {
+        Mode::Http => "http",
+        Mode::Tcp => "tcp",
+    };
+    row.text(Column::Mode, Tags::CONFIG, mode);
+}
+
+fn speeds(row: &mut Row<'_>, speed: Speed) {
+    put_rate(row, Column::Rate, speed.now);
+    row.number_u32(Column::RateMax, Tags::MAXIMUM, speed.max);
+}
+
+fn put_rate(row: &mut Row<'_>, column: Column, per_second: u32) {
+    row.number_u32(column, Tags::RATE_KEPT, per_second);
+}
+
+fn last_session(row: &mut Row<'_>, view: View<'_>, moment_s: u64) {
+    let age_s = match moment_s {
+        0 => -1,
+        moment_s => i32::try_from(view.seconds_since(moment_s)).unwrap_or(i32::MAX),
+    };
+    row.put(Column::LastSession, Tags::AGE_KEPT, Value::S32(age_s));
+}
+
+/// Nothing is compressed or cached, so these are 0 and not unknown.
+fn unfiltered(row: &mut Row<'_>, mode: Mode) {
+    for column in [
+        Column::CompressedIn,
+        Column::CompressedOut,
+        Column::CompressionBypassed,
+        Column::ResponsesCompressed,
+    ] {
+        row.count(column, 0);
+    }
+    if mode == Mode::Http {
+        for column in [
+            Column::CacheLookups,
+            Column::CacheHits,
+            Column::CacheHintHits,
+        ] {
+            row.count(column, 0);
+        }
+    }
+}
+
+fn narrow(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{format, testing};
+    use super::*;
+
+    fn csv(selection: &Selection) -> Vec<String> {
+        let (plane, process) = (testing::plane(), testing::process());
+        let view = testing::view(&plane, &process);
+        let text = format::stat(rows(view, selection), format::Format::Csv, false);
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn field(line: &str, column: Column) -> &str {
+        line.split(',').nth(column as usize).expect("a column")
+    }
+
+    #[test]
+    fn every_line_has_every_column() {
+        let lines = csv(&Selection::default());
+        let columns = Column::ALL.len() + 1;
+        for line in &lines {
+            assert_eq!(line.matches(',').count(), columns, "{line}");
+        }
+        let names: Vec<String> = lines[1..]
+            .iter()
+            .map(|line| line.split(',').take(2).collect::<Vec<_>>().join("/"))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "web/FRONTEND",
+                "app/a",
+                "app/b",
+                "app/c",
+                "app/BACKEND",
+                "raw/FRONTEND",
+                "raw/x",
+                "raw/BACKEND"
+            ]
+        );
+    }
+
+    #[test]
+    fn values_stand_in_their_columns() {
+        let lines = csv(&Selection {
+            legends: true,
+            ..Selection::default()
+        });
+        for (line, column, expected) in [
+            (1, Column::SessionsNow, "2"),
+            (1, Column::SessionLimit, "1000"),
+            (1, Column::Status, "OPEN"),
+            (1, Column::Rate, "3"),
+            (2, Column::Status, "no check"),
+            (2, Column::Weight, "50"),
+            (2, Column::LastChange, "61"),
+            (2, Column::LastSession, "-1"),
+            (3, Column::LastSession, "5"),
+            (2, Column::Address, "127.0.0.1:8001"),
+            (3, Column::SessionLimit, "10"),
+            (4, Column::Status, "MAINT"),
+            (4, Column::Backup, "1"),
+            (5, Column::Status, "UP"),
+            (5, Column::Weight, "70"),
+            (5, Column::Active, "2"),
+            (5, Column::Algorithm, "roundrobin"),
+            (7, Column::Responses2xx, ""),
+            (7, Column::Mode, "tcp"),
+        ] {
+            assert_eq!(
+                field(&lines[line], column),
+                expected,
+                "{} in line {line}",
+                column.name()
+            );
+        }
+    }
+
+    #[test]
+    fn selections_leave_out_what_is_not_wanted() {
+        let count = |selection: Selection| csv(&selection).len() - 1;
+        let with = Selection::default;
+        assert_eq!(
+            count(Selection {
+                proxy: Some(3),
+                ..with()
+            }),
+            4
+        );
+        assert_eq!(count(Selection { kinds: 1, ..with() }), 2);
+        assert_eq!(count(Selection { kinds: 6, ..with() }), 6);
+        assert_eq!(
+            count(Selection {
+                proxy: Some(3),
+                kinds: 4,
+                service: Some(2),
+                ..with()
+            }),
+            1
+        );
+        assert_eq!(
+            count(Selection {
+                without_maintenance: true,
+                ..with()
+            }),
+            7
+        );
+        assert_eq!(
+            count(Selection {
+                names: vec!["raw".into()],
+                ..with()
+            }),
+            3
+        );
+        assert_eq!(
+            count(Selection {
+                name_part: Some("a".into()),
+                ..with()
+            }),
+            7
+        );
+        assert_eq!(
+            count(Selection {
+                proxy: Some(99),
+                ..with()
+            }),
+            0
+        );
+    }
+
+    #[test]
+    fn a_backend_without_usable_servers_is_down() {
+        let (plane, process) = (testing::plane(), testing::process());
+        let view = testing::view(&plane, &process);
+        let id = view.backend_named("app").expect("it is there");
+        for server in 0..2 {
+            plane
+                .backend(id)
+                .server(ServerId(server))
+                .mark(ServerState::DOWN);
+        }
+        let selection = Selection::default();
+        let row = rows(view, &selection).find(|row| row.kind == RowKind::Backend);
+        let row = row.expect("the first backend is this one");
+        assert_eq!(row.value(Column::Status), Some(&Value::Text("DOWN".into())));
+        assert_eq!(row.number(Column::Active), 0);
+    }
+}

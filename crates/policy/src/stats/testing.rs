@@ -1,0 +1,126 @@
+//! Numbers made up for tests.
+
+use super::{Meter, Now, Process, Speed, Sums, View};
+use crate::counters::{BackendCounter, Counter as _, FrontendCounter, ServerCounter};
+use crate::model::{
+    Backend, BackendId, Frontend, FrontendId, Mode, Model, Server, ServerAddress, ServerId,
+    ServerPort,
+};
+use crate::plane::Plane;
+
+/// The start of the process in tests, and the moment of the question a minute later.
+pub(crate) const STARTED_MS: u64 = 1_700_000_000_000;
+pub(crate) const NOW_MS: u64 = STARTED_MS + 61_500;
+
+/// Every counter is its own position plus 1.
+pub(crate) struct Made;
+
+impl Sums for Made {
+    fn frontend(&self, _: FrontendId, counter: FrontendCounter) -> u64 {
+        counter.index() as u64 + 1
+    }
+
+    fn backend(&self, _: BackendId, counter: BackendCounter) -> u64 {
+        counter.index() as u64 + 1
+    }
+
+    fn server(&self, _: BackendId, server: ServerId, counter: ServerCounter) -> u64 {
+        match counter {
+            ServerCounter::LastSession => u64::from(server.0) * (NOW_MS / 1_000 - 5),
+            counter => counter.index() as u64 + 1,
+        }
+    }
+
+    fn rate(&self, _: Meter) -> Speed {
+        Speed { now: 3, max: 9 }
+    }
+
+    fn connections(&self, _: FrontendId) -> u32 {
+        2
+    }
+
+    fn latency_us(&self, _: BackendId, _: ServerId, share: f64) -> Option<u64> {
+        Some((share * 1_000.0) as u64)
+    }
+
+    fn lost_logs(&self) -> u64 {
+        4
+    }
+}
+
+/// `web` (a frontend), `app` (a backend of three servers, one of them a disabled backup) and `raw` (a TCP `listen`).
+pub(crate) fn plane() -> Plane {
+    let address = |port| ServerAddress::Inet {
+        ip: [127, 0, 0, 1].into(),
+        port: ServerPort::Fixed(port),
+    };
+    let server = |name: &str, number, weight| Server {
+        number,
+        weight,
+        ..Server::new(name, address(8_000 + number as u16))
+    };
+    let app = Backend {
+        name: "app".to_owned(),
+        number: 3,
+        mode: Mode::Http,
+        servers: vec![
+            server("a", 1, 50),
+            Server {
+                maxconn: Some(10),
+                ..server("b", 2, 20)
+            },
+            Server {
+                backup: true,
+                disabled: true,
+                ..server("c", 3, 1)
+            },
+        ],
+        ..Backend::default()
+    };
+    let raw = Backend {
+        name: "raw".to_owned(),
+        number: 4,
+        servers: vec![server("x", 1, 1)],
+        ..Backend::default()
+    };
+    let frontend = |name: &str, number, mode| Frontend {
+        name: name.to_owned(),
+        number,
+        mode,
+        ..Frontend::default()
+    };
+    let model = Model {
+        frontends: vec![
+            frontend("web", 2, Mode::Http),
+            frontend("raw", 4, Mode::Tcp),
+        ],
+        backends: vec![app, raw],
+        ..Model::default()
+    };
+    Plane::build(model, None)
+}
+
+pub(crate) fn process() -> Process {
+    Process {
+        id: 77,
+        workers: 2,
+        started_ms: STARTED_MS,
+        start_took_ms: 9,
+        connections_max: 1_000,
+        descriptors_max: 4_096,
+        machine: "here".to_owned(),
+        environment: vec!["A=1".to_owned(), "AB=2".to_owned()],
+    }
+}
+
+pub(crate) fn view<'a>(plane: &'a Plane, process: &'a Process) -> View<'a> {
+    View {
+        plane,
+        sums: &Made,
+        process,
+        now: Now {
+            wall_ms: NOW_MS,
+            utc_offset_s: 0,
+        },
+    }
+}
