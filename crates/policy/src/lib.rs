@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod balance;
+pub mod command;
 pub mod counters;
 mod draft;
 pub mod keyword;
@@ -13,6 +14,7 @@ pub mod live;
 pub mod log;
 pub mod model;
 pub mod plane;
+pub mod probe;
 pub mod queue;
 mod resolve;
 pub mod stats;

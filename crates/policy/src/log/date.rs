@@ -83,7 +83,7 @@ impl Dates {
     }
 
     /// `21/Nov/2026:03:00:57.123`, local time.
-    pub(super) fn push_local_ms(&mut self, time: WallTime, out: &mut Vec<u8>) {
+    pub(crate) fn push_local_ms(&mut self, time: WallTime, out: &mut Vec<u8>) {
         let second = self.local_second(time);
         out.extend_from_slice(self.local.text(second, 20, write_log));
         push_fraction(out, u64::from(time.millis()), 3);

@@ -1,0 +1,124 @@
+//! What commands ask for.
+
+use crate::live::{ServerLive, ServerState};
+use crate::model::{BackendId, FrontendId, ServerAddress, ServerId};
+
+/// A change that a command asks the engine to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    Server(BackendId, ServerId, ServerChange),
+    Frontend(FrontendId, FrontendChange),
+    /// The process's `maxconn`; 0: that of the start.
+    ProcessMaxconn(u32),
+    Clear(Clear),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerChange {
+    /// In service, unless checks say otherwise.
+    Ready,
+    /// No new clients; persistence may still bring some.
+    Drain,
+    /// Out of service.
+    Maintain,
+    /// As if health checks had succeeded, asked for no new requests, or failed.
+    Up,
+    Stopping,
+    Down,
+    /// 0 to 256.
+    Weight(u32),
+    /// 0: no limit.
+    Maxconn(u32),
+    Move(ServerAddress),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrontendChange {
+    /// Accept again.
+    Enable,
+    /// Accept nothing for the time being.
+    Disable,
+    /// Give up the addresses for good.
+    Stop,
+    Maxconn(u32),
+}
+
+/// Which counters begin anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clear {
+    All,
+    /// Maxima and peaks only.
+    Peaks,
+    Server(BackendId, ServerId),
+}
+
+impl ServerChange {
+    /// Changes what all workers share; the moment is in seconds since 1970. Returns whether anything is different now.
+    pub fn apply(&self, live: &ServerLive, now_s: u64) -> bool {
+        let changed = match self {
+            Self::Ready => {
+                let maintained = live.clear(ServerState::MAINTENANCE);
+                live.clear(ServerState::DRAIN) || maintained
+            }
+            Self::Drain => {
+                let maintained = live.clear(ServerState::MAINTENANCE);
+                live.mark(ServerState::DRAIN) || maintained
+            }
+            Self::Maintain => {
+                let drained = live.clear(ServerState::DRAIN);
+                live.mark(ServerState::MAINTENANCE) || drained
+            }
+            Self::Up => {
+                let stopping = live.clear(ServerState::STOPPING);
+                live.clear(ServerState::DOWN) || stopping
+            }
+            Self::Stopping => {
+                let down = live.clear(ServerState::DOWN);
+                live.mark(ServerState::STOPPING) || down
+            }
+            Self::Down => live.mark(ServerState::DOWN),
+            Self::Weight(weight) => {
+                live.set_weight(*weight);
+                return true;
+            }
+            Self::Maxconn(maxconn) => {
+                live.set_maxconn(*maxconn);
+                return true;
+            }
+            Self::Move(address) => {
+                live.move_to(address.clone());
+                return true;
+            }
+        };
+        if changed {
+            live.note_change(now_s);
+        }
+        changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_of_an_operator_counts() {
+        let live = ServerLive::default();
+        for (change, state) in [
+            (ServerChange::Drain, ServerState::DRAIN),
+            (ServerChange::Maintain, ServerState::MAINTENANCE),
+            (ServerChange::Drain, ServerState::DRAIN),
+            (ServerChange::Ready, ServerState::UP),
+            (ServerChange::Stopping, ServerState::STOPPING),
+            (ServerChange::Up, ServerState::UP),
+            (ServerChange::Down, ServerState::DOWN),
+            (ServerChange::Up, ServerState::UP),
+        ] {
+            assert!(change.apply(&live, 7), "{change:?} is news");
+            assert_eq!(live.state(), state, "{change:?}");
+        }
+        assert_eq!(live.changed_s(), 7);
+        assert!(!ServerChange::Ready.apply(&live, 8));
+        assert_eq!(live.changed_s(), 7, "nothing changed");
+    }
+}

@@ -1,0 +1,173 @@
+//! Commands about the connection they come through.
+
+use super::{Answer, Command, Refusal, Session, Words};
+use crate::model::{AccessLevel, BindAddress};
+use crate::stats::View;
+use crate::stats::format::write;
+
+pub(super) const ECHO: Command = Command {
+    path: &["echo"],
+    access: AccessLevel::User,
+    usage: "echo <text>",
+    doc: "answer with the same words",
+    run: |words, _, _| Ok(words.all().join(" ") + "\n"),
+};
+
+pub(super) const PROMPT: Command = Command {
+    path: &["prompt"],
+    access: AccessLevel::User,
+    usage: "prompt [help | n | i | p]*",
+    doc: "show a prompt and stay connected, or stop doing so",
+    run: prompt,
+};
+
+pub(super) const QUIT: Command = Command {
+    path: &["quit"],
+    access: AccessLevel::User,
+    usage: "quit",
+    doc: "disconnect",
+    run: |_, _, session| {
+        session.ended = true;
+        Ok(String::new())
+    },
+};
+
+pub(super) const USER: Command = Command {
+    path: &["user"],
+    access: AccessLevel::User,
+    usage: "user",
+    doc: "lower this connection's level to user",
+    run: |_, _, session| lower(session, AccessLevel::User),
+};
+
+pub(super) const OPERATOR: Command = Command {
+    path: &["operator"],
+    access: AccessLevel::Operator,
+    usage: "operator",
+    doc: "lower this connection's level to operator",
+    run: |_, _, session| lower(session, AccessLevel::Operator),
+};
+
+pub(super) const EXPERT: Command = Command {
+    path: &["expert-mode"],
+    access: AccessLevel::Admin,
+    usage: "expert-mode [on|off]",
+    doc: "allow commands that may do harm",
+    run: |words, _, session| switch(words, "expert-mode", &mut session.expert),
+};
+
+pub(super) const EXPERIMENTAL: Command = Command {
+    path: &["experimental-mode"],
+    access: AccessLevel::Admin,
+    usage: "experimental-mode [on|off]",
+    doc: "allow commands that are not finished",
+    run: |words, _, session| switch(words, "experimental-mode", &mut session.experimental),
+};
+
+pub(super) const TIMEOUT: Command = Command {
+    path: &["set", "timeout"],
+    access: AccessLevel::User,
+    usage: "set timeout cli <seconds>",
+    doc: "how long this connection may be silent",
+    run: timeout,
+};
+
+pub(super) const LEVEL: Command = Command {
+    path: &["show", "cli", "level"],
+    access: AccessLevel::User,
+    usage: "show cli level",
+    doc: "this connection's level",
+    run: |_, _, session| Ok(format!("{}\n", name(session.level))),
+};
+
+pub(super) const SOCKETS: Command = Command {
+    path: &["show", "cli", "sockets"],
+    access: AccessLevel::Operator,
+    usage: "show cli sockets",
+    doc: "the command sockets and their levels",
+    run: sockets,
+};
+
+fn prompt(words: &mut Words<'_>, _: View<'_>, session: &mut Session) -> Answer {
+    if words.is_empty() {
+        session.interactive = !session.interactive;
+        return Ok(String::new());
+    }
+    while let Some(word) = words.next() {
+        match word {
+            "n" => session.interactive = false,
+            "i" | "p" => session.interactive = true,
+            "help" => return Ok(PROMPT_HELP.to_owned()),
+            _ => {
+                return Err(Refusal(format!(
+                    "Unknown mode '{word}': try 'prompt help'."
+                )));
+            }
+        }
+    }
+    Ok(String::new())
+}
+
+const PROMPT_HELP: &str = "\
+  n : no prompt, and the connection ends after a line
+  i : the connection stays open
+  p : the connection stays open and shows a prompt
+  without a word, 'p' and 'n' take turns
+";
+
+fn lower(session: &mut Session, level: AccessLevel) -> Answer {
+    session.level = session.level.min(level);
+    Ok(String::new())
+}
+
+fn switch(words: &mut Words<'_>, mode: &str, on: &mut bool) -> Answer {
+    match words.next() {
+        None => {
+            let state = if *on { "ON" } else { "OFF" };
+            return Ok(format!("{mode} is {state}\n"));
+        }
+        Some(word) => *on = word == "on",
+    }
+    Ok(String::new())
+}
+
+fn timeout(words: &mut Words<'_>, _: View<'_>, session: &mut Session) -> Answer {
+    if words.next() != Some("cli") {
+        return Err("'set timeout' only supports 'cli'.".into());
+    }
+    let seconds: u64 = match words.next().map(str::parse) {
+        Some(Ok(seconds @ 1..)) => seconds,
+        Some(_) => return Err("Invalid timeout value.".into()),
+        None => return Err("Expects an integer value.".into()),
+    };
+    session.timeout_ms = seconds.saturating_mul(1_000);
+    Ok(String::new())
+}
+
+fn sockets(_: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
+    let mut text = "# socket lvl processes\n".to_owned();
+    for socket in &view.model().global.stats_sockets {
+        let address = match &socket.address {
+            BindAddress::Inet(address) if address.is_ipv6() => {
+                format!("ipv6@[{}]:{}", address.ip(), address.port())
+            }
+            BindAddress::Inet(address) => format!("ipv4@{address}"),
+            BindAddress::Unix(path) => format!("unix@{}", path.display()),
+            BindAddress::Abstract(name) => format!("abns@{name}"),
+            BindAddress::Inherited(descriptor) => format!("fd@{descriptor}"),
+        };
+        write(
+            &mut text,
+            format_args!("{address} {} all\n", name(socket.level)),
+        );
+    }
+    Ok(text)
+}
+
+fn name(level: AccessLevel) -> &'static str {
+    match level {
+        AccessLevel::User => "user",
+        AccessLevel::Operator => "operator",
+        AccessLevel::Admin => "admin",
+    }
+}

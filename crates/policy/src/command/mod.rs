@@ -1,0 +1,169 @@
+//! The runtime API: one row per command, one file per family.
+//!
+//! | look in | for |
+//! |---|---|
+//! | [`Command`] | a row: path, level, usage, meaning, function |
+//! | [`line`](self::line) | how a line is cut into commands and words |
+//! | [`Session`] | what a connection to a command socket remembers |
+//! | [`Change`] | what a command asks of the engine |
+//!
+//! A command looks at a [`View`] and leaves [`Change`]s in its session; it changes nothing itself, so a chain of commands
+//! sees the effect of each one before the next. What is absent: sockets, prompts and time-outs (the engine).
+
+mod change;
+mod clear;
+mod cli;
+mod find;
+mod frontend;
+mod help;
+pub mod line;
+mod maxconn;
+mod server;
+mod servers;
+mod show;
+mod stat;
+mod weight;
+
+use crate::model::AccessLevel;
+use crate::stats::View;
+
+pub use change::{Change, Clear, FrontendChange, ServerChange};
+pub use line::Words;
+
+/// A command of the runtime API.
+pub struct Command {
+    /// The words that select it.
+    pub path: &'static [&'static str],
+    /// Who may run it.
+    pub access: AccessLevel,
+    /// The path with its arguments.
+    pub usage: &'static str,
+    pub doc: &'static str,
+    run: fn(&mut Words<'_>, View<'_>, &mut Session) -> Answer,
+}
+
+/// The text of an answer, or why there is none; both reach the person who asked.
+pub type Answer = Result<String, Refusal>;
+
+/// One sentence on why a command was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal(pub String);
+
+impl From<&str> for Refusal {
+    fn from(sentence: &str) -> Self {
+        Self(sentence.to_owned())
+    }
+}
+
+/// What one connection to a command socket remembers between commands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    pub level: AccessLevel,
+    /// A prompt is shown, and the connection stays open after a line (`prompt`).
+    pub interactive: bool,
+    /// Dangerous commands are allowed (`expert-mode on`).
+    pub expert: bool,
+    /// Unfinished commands are allowed (`experimental-mode on`).
+    pub experimental: bool,
+    /// The connection is closed after this long without a line.
+    pub timeout_ms: u64,
+    /// The person wants to leave (`quit`).
+    pub ended: bool,
+    /// What the last command asked for; taken by whoever carries it out.
+    pub changes: Vec<Change>,
+}
+
+impl Session {
+    pub fn new(level: AccessLevel, timeout_ms: u64) -> Self {
+        Self {
+            level,
+            interactive: false,
+            expert: false,
+            experimental: false,
+            timeout_ms,
+            ended: false,
+            changes: Vec::new(),
+        }
+    }
+}
+
+/// All commands, in the order of their paths.
+pub const COMMANDS: &[Command] = &[
+    clear::COUNTERS,
+    server::DISABLE_AGENT,
+    frontend::DISABLE,
+    server::DISABLE_HEALTH,
+    server::DISABLE,
+    cli::ECHO,
+    server::ENABLE_AGENT,
+    frontend::ENABLE,
+    server::ENABLE_HEALTH,
+    server::ENABLE,
+    cli::EXPERIMENTAL,
+    cli::EXPERT,
+    weight::GET,
+    help::HELP,
+    cli::OPERATOR,
+    cli::PROMPT,
+    cli::QUIT,
+    maxconn::FRONTEND,
+    maxconn::GLOBAL,
+    maxconn::SERVER,
+    server::SET,
+    cli::TIMEOUT,
+    weight::SET,
+    show::ACTIVITY,
+    show::BACKEND,
+    cli::LEVEL,
+    cli::SOCKETS,
+    show::ENVIRONMENT,
+    show::ERRORS,
+    show::INFO,
+    servers::CONNECTIONS,
+    servers::STATE,
+    show::SESSIONS,
+    stat::STAT,
+    show::VERSION,
+    frontend::SHUTDOWN,
+    cli::USER,
+];
+
+/// Runs one command. The answer is complete: text, and the empty line that ends every answer.
+///
+/// Words that name no command are answered with the commands that look like them.
+pub fn run(mut words: Words<'_>, view: View<'_>, session: &mut Session) -> String {
+    let mut text = match find(words.all()) {
+        _ if words.is_empty() => String::new(),
+        None => help::unknown(words.all()),
+        Some(command) if command.access > session.level => "Permission denied\n".to_owned(),
+        Some(command) => {
+            words.skip(command.path.len());
+            match (command.run)(&mut words, view, session) {
+                Ok(text) => text,
+                Err(Refusal(sentence)) => sentence,
+            }
+        }
+    };
+    if !session.ended {
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The command with the longest path that the words begin with.
+fn find(words: &[String]) -> Option<&'static Command> {
+    COMMANDS
+        .iter()
+        .filter(|command| starts_with(words, command.path))
+        .max_by_key(|command| command.path.len())
+}
+
+fn starts_with(words: &[String], path: &[&str]) -> bool {
+    words.len() >= path.len() && words.iter().zip(path).all(|(word, part)| word == part)
+}
+
+#[cfg(test)]
+mod tests;

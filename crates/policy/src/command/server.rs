@@ -1,0 +1,227 @@
+//! Commands that change servers.
+
+use std::net::IpAddr;
+
+use super::{Answer, Change, Command, Refusal, ServerChange, Session, Words, find, weight};
+use crate::model::{AccessLevel, BackendId, ServerAddress, ServerId, ServerPort};
+use crate::stats::View;
+
+pub(super) const SET: Command = Command {
+    path: &["set", "server"],
+    access: AccessLevel::Admin,
+    usage: "set server <bk>/<srv> [opts]",
+    doc: "change a server's state, weight, health or address",
+    run: set,
+};
+
+pub(super) const ENABLE: Command = Command {
+    path: &["enable", "server"],
+    access: AccessLevel::Admin,
+    usage: "enable server <bk>/<srv>",
+    doc: "as 'set server <bk>/<srv> state ready'",
+    run: |words, view, session| shorthand(words, view, session, ServerChange::Ready),
+};
+
+pub(super) const DISABLE: Command = Command {
+    path: &["disable", "server"],
+    access: AccessLevel::Admin,
+    usage: "disable server <bk>/<srv>",
+    doc: "as 'set server <bk>/<srv> state maint'",
+    run: |words, view, session| shorthand(words, view, session, ServerChange::Maintain),
+};
+
+pub(super) const ENABLE_HEALTH: Command = Command {
+    path: &["enable", "health"],
+    access: AccessLevel::Admin,
+    usage: "enable health <bk>/<srv>",
+    doc: "resume a server's health checks",
+    run: |words, view, _| {
+        resume(words, view, "Health check was", |view, backend, server| {
+            view.server(backend, server).check
+        })
+    },
+};
+
+pub(super) const DISABLE_HEALTH: Command = Command {
+    path: &["disable", "health"],
+    access: AccessLevel::Admin,
+    usage: "disable health <bk>/<srv>",
+    doc: "pause a server's health checks",
+    run: pause,
+};
+
+pub(super) const ENABLE_AGENT: Command = Command {
+    path: &["enable", "agent"],
+    access: AccessLevel::Admin,
+    usage: "enable agent <bk>/<srv>",
+    doc: "resume a server's agent checks",
+    run: |words, view, _| resume(words, view, "Agent was", |_, _, _| false),
+};
+
+pub(super) const DISABLE_AGENT: Command = Command {
+    path: &["disable", "agent"],
+    access: AccessLevel::Admin,
+    usage: "disable agent <bk>/<srv>",
+    doc: "pause a server's agent checks",
+    run: pause,
+};
+
+const USAGE: &str = "usage: set server <backend>/<server> addr | health | state | weight";
+
+/// What the configuration alone can set.
+const FIXED: [&str; 8] = [
+    "agent",
+    "agent-addr",
+    "agent-port",
+    "agent-send",
+    "check-addr",
+    "check-port",
+    "name",
+    "ssl",
+];
+
+fn set(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
+    let (backend, server) = find::server(words, view)?;
+    let change = match words.next() {
+        Some("state") => match words.next() {
+            Some("ready") => ServerChange::Ready,
+            Some("drain") => ServerChange::Drain,
+            Some("maint") => ServerChange::Maintain,
+            _ => {
+                return Err(
+                    "'set server <srv> state' expects 'ready', 'drain' and 'maint'.".into(),
+                );
+            }
+        },
+        Some("health") => match words.next() {
+            Some("up") => ServerChange::Up,
+            Some("stopping") => ServerChange::Stopping,
+            Some("down") => ServerChange::Down,
+            _ => {
+                return Err(
+                    "'set server <srv> health' expects 'up', 'stopping', or 'down'.".into(),
+                );
+            }
+        },
+        Some("weight") => {
+            ServerChange::Weight(weight::read(words, view.server(backend, server).weight)?)
+        }
+        Some("addr") => return set_address(words, view, session, (backend, server)),
+        Some("fqdn") => {
+            return Err(
+                "set server <b>/<s> fqdn failed because no resolution is configured.".into(),
+            );
+        }
+        Some(word) if FIXED.contains(&word) => {
+            return Err(Refusal(format!(
+                "'{word}' cannot be changed while the process runs, in this version."
+            )));
+        }
+        _ => return Err(USAGE.into()),
+    };
+    session
+        .changes
+        .push(Change::Server(backend, server, change));
+    Ok(String::new())
+}
+
+fn shorthand(
+    words: &mut Words<'_>,
+    view: View<'_>,
+    session: &mut Session,
+    change: ServerChange,
+) -> Answer {
+    let (backend, server) = find::server(words, view)?;
+    session
+        .changes
+        .push(Change::Server(backend, server, change));
+    Ok(String::new())
+}
+
+/// `addr IP [port PORT]`.
+fn set_address(
+    words: &mut Words<'_>,
+    view: View<'_>,
+    session: &mut Session,
+    (backend, server): (BackendId, ServerId),
+) -> Answer {
+    let word = words
+        .next()
+        .ok_or("set server <b>/<s> addr requires an address and optionally a port.")?;
+    let ip: IpAddr = word
+        .parse()
+        .map_err(|_| Refusal(format!("Invalid addr '{word}'")))?;
+    let live = view.plane.backend(backend).server(server);
+    let model = view.server(backend, server);
+    let before = live.moved_to().unwrap_or_else(|| model.address.clone());
+    let (old_ip, old_port) = match before {
+        ServerAddress::Inet { ip, port } => (Some(ip), port),
+        ServerAddress::Unresolved { port, .. } => (None, port),
+        ServerAddress::Unix(_) | ServerAddress::Abstract(_) => {
+            return Err("A server on a unix socket cannot be moved.".into());
+        }
+    };
+    let port = match words.next() {
+        None => old_port,
+        Some("port") => read_port(words.next())?,
+        Some(word) => return Err(Refusal(format!("Expected 'port' instead of '{word}'."))),
+    };
+    let mut news = Vec::new();
+    if old_ip != Some(ip) {
+        let old = old_ip.map_or_else(|| "-".to_owned(), |ip| ip.to_string());
+        news.push(format!("IP changed from '{old}' to '{ip}'"));
+    }
+    if old_port != port {
+        let (old, new) = (port_text(old_port), port_text(port));
+        news.push(format!("port changed from '{old}' to '{new}'"));
+    }
+    if news.is_empty() {
+        return Ok("nothing changed\n".to_owned());
+    }
+    let change = ServerChange::Move(ServerAddress::Inet { ip, port });
+    session
+        .changes
+        .push(Change::Server(backend, server, change));
+    Ok(format!("{} by 'stats socket command'\n", news.join(", ")))
+}
+
+/// A port, or `+N` or `-N` for one relative to the client's.
+fn read_port(word: Option<&str>) -> Result<ServerPort, Refusal> {
+    let word = word.ok_or("A port is expected.")?;
+    let port = match word.as_bytes().first() {
+        Some(b'+' | b'-') => word.parse().ok().map(ServerPort::Offset),
+        _ => word.parse().ok().map(ServerPort::Fixed),
+    };
+    port.ok_or_else(|| Refusal(format!("Invalid port '{word}'")))
+}
+
+fn port_text(port: ServerPort) -> String {
+    match port {
+        ServerPort::Fixed(port) => port.to_string(),
+        ServerPort::Offset(offset) => format!("{offset:+}"),
+    }
+}
+
+/// Checks that are not configured cannot be resumed; those that are cannot be paused, so they go on.
+fn resume(
+    words: &mut Words<'_>,
+    view: View<'_>,
+    what: &str,
+    configured: fn(View<'_>, BackendId, ServerId) -> bool,
+) -> Answer {
+    let (backend, server) = find::server(words, view)?;
+    if configured(view, backend, server) {
+        return Ok(String::new());
+    }
+    Err(Refusal(format!(
+        "{what} not configured on this server, cannot enable."
+    )))
+}
+
+fn pause(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
+    let (backend, server) = find::server(words, view)?;
+    if view.server(backend, server).check {
+        return Err("Checks cannot be paused in this version.".into());
+    }
+    Ok(String::new())
+}

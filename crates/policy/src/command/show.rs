@@ -1,0 +1,145 @@
+//! `show`: the process and what goes on in it.
+
+use super::{Answer, Command, Refusal, Session, Words};
+use crate::log::{Dates, WallTime};
+use crate::model::AccessLevel;
+use crate::stats::format::{Format, write};
+use crate::stats::info;
+use crate::stats::{self, View};
+
+pub(super) const ACTIVITY: Command = Command {
+    path: &["show", "activity"],
+    access: AccessLevel::Operator,
+    usage: "show activity",
+    doc: "threads and the time",
+    run: activity,
+};
+
+pub(super) const BACKEND: Command = Command {
+    path: &["show", "backend"],
+    access: AccessLevel::User,
+    usage: "show backend",
+    doc: "the names of all backends",
+    run: backend,
+};
+
+pub(super) const ENVIRONMENT: Command = Command {
+    path: &["show", "env"],
+    access: AccessLevel::Operator,
+    usage: "show env [<name>]",
+    doc: "environment variables of the process",
+    run: environment,
+};
+
+pub(super) const ERRORS: Command = Command {
+    path: &["show", "errors"],
+    access: AccessLevel::Operator,
+    usage: "show errors",
+    doc: "messages kept because they were not acceptable; none are kept yet",
+    run: errors,
+};
+
+pub(super) const INFO: Command = Command {
+    path: &["show", "info"],
+    access: AccessLevel::User,
+    usage: "show info [desc|json|typed]*",
+    doc: "facts about the process",
+    run: info,
+};
+
+pub(super) const SESSIONS: Command = Command {
+    path: &["show", "sess"],
+    access: AccessLevel::Operator,
+    usage: "show sess",
+    doc: "how many client connections each frontend has",
+    run: sessions,
+};
+
+pub(super) const VERSION: Command = Command {
+    path: &["show", "version"],
+    access: AccessLevel::User,
+    usage: "show version",
+    doc: "the version of this program",
+    run: |_, _, _| Ok(format!("{}\n", stats::VERSION)),
+};
+
+fn activity(_: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
+    let now = view.now.wall_ms;
+    let up_ms = now.saturating_sub(view.process.started_ms);
+    let mut text = format!("thread_id: 1 (1..{})\n", view.process.workers);
+    for (name, ms) in [("date_now", now), ("uptime_now", up_ms)] {
+        write(
+            &mut text,
+            format_args!("{name}: {}.{:03}000\n", ms / 1_000, ms % 1_000),
+        );
+    }
+    Ok(text)
+}
+
+fn backend(_: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
+    let mut text = "# name\n".to_owned();
+    for (_, backend) in view.backends() {
+        text.push_str(&backend.name);
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+fn environment(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
+    let variables = &view.process.environment;
+    match words.next() {
+        None => Ok(variables
+            .iter()
+            .map(|variable| format!("{variable}\n"))
+            .collect()),
+        Some(name) => {
+            let is_it =
+                |variable: &&String| variable.split_once('=').is_some_and(|(n, _)| n == name);
+            let variable = variables.iter().find(is_it);
+            let variable = variable.ok_or("Variable not found")?;
+            Ok(format!("{variable}\n"))
+        }
+    }
+}
+
+fn errors(_: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
+    let mut dates = Dates::default();
+    dates.set_utc_offset_s(view.now.utc_offset_s);
+    let mut date = Vec::new();
+    let now = WallTime::default().after_ms(view.now.wall_ms);
+    dates.push_local_ms(now, &mut date);
+    Ok(format!(
+        "Total events captured on [{}] : 0\n",
+        String::from_utf8_lossy(&date)
+    ))
+}
+
+fn info(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
+    let (mut format, mut described) = (Format::Csv, false);
+    for word in words.all() {
+        match word.as_str() {
+            "typed" => format = Format::Typed,
+            "json" => format = Format::Json,
+            "desc" => described = true,
+            _ => {}
+        }
+    }
+    Ok(info::info(view, format, described))
+}
+
+fn sessions(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
+    if let Some(word) = words.next() {
+        return Err(Refusal(format!(
+            "Single sessions are not listed, so there is no '{word}'."
+        )));
+    }
+    let mut text = String::new();
+    for (id, frontend) in view.frontends() {
+        let count = view.sums.connections(id);
+        write(
+            &mut text,
+            format_args!("fe={} connections={count}\n", frontend.name),
+        );
+    }
+    Ok(text)
+}
