@@ -14,7 +14,6 @@ pub mod live;
 pub mod log;
 pub mod model;
 pub mod plane;
-pub mod probe;
 pub mod queue;
 mod resolve;
 pub mod stats;
