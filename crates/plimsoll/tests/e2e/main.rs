@@ -1,4 +1,5 @@
 //! The real binary, from outside.
+#![allow(clippy::print_stderr, reason = "skips are told")]
 
 #[path = "../rig/mod.rs"]
 mod rig;

@@ -108,10 +108,11 @@ fn nginx_behind_it() {
     } else {
         ""
     };
+    // Without a master: the rig ends the process it started, and a worker would outlive its master.
     let file = rig.file(
         "nginx.conf",
         &format!(
-            "{user} daemon off; worker_processes 1; pid {0}/pid; error_log stderr crit;\n\
+            "{user} daemon off; master_process off; pid {0}/pid; error_log stderr crit;\n\
              events {{ worker_connections 100; }}\n\
              http {{ access_log off; client_body_temp_path {0}/a; proxy_temp_path {0}/b; fastcgi_temp_path {0}/c;\n\
              uwsgi_temp_path {0}/d; scgi_temp_path {0}/e;\n\
