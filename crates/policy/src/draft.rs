@@ -307,12 +307,12 @@ pub(crate) enum LogFormatDraft {
 pub(crate) enum LogDraft {
     /// `log global`.
     Global,
-    /// A target whose address is complete.
-    Target(LogTarget),
-    /// A target at a named host; the address of `target` is a placeholder.
-    Host {
-        host: AddressDraft,
+    Target {
         target: LogTarget,
+        /// Where it is, when it has a host that may be a name; the address of `target` is a placeholder then.
+        host: Option<AddressDraft>,
+        /// Whether the line says `format`; without it, what `global` says decides.
+        has_format: bool,
     },
 }
 

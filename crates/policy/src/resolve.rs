@@ -15,7 +15,7 @@ use plimsoll_config::suggest::nearest;
 use crate::balance::BalanceSpec;
 use crate::draft::{Draft, Findings, ProxyDraft, Settings, Spanned};
 use crate::keyword::haproxy::{Context, NOWHERE, STICK_HTTP};
-use crate::model::{Backend, BackendId, Frontend, Global, LogTarget, Mode, Model};
+use crate::model::{Backend, BackendId, Frontend, Global, LogEnvelope, LogTarget, Mode, Model};
 
 /// What replaces a timeout that nobody wrote, in milliseconds.
 pub(crate) const TIMEOUT_CLIENT_MS: u64 = 60_000;
@@ -44,6 +44,11 @@ pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Di
         servers: 0,
         listeners: 0,
         global_logs: Vec::new(),
+        // Only a host that is to be sent needs the form that has one.
+        log_envelope: match draft.global.model.log_hostname {
+            Some(_) => LogEnvelope::Rfc3164,
+            None => LogEnvelope::Local,
+        },
     };
     let mut model = Model {
         global: resolver.global(&draft),
@@ -89,6 +94,8 @@ struct Resolver<'a> {
     servers: usize,
     listeners: usize,
     global_logs: Vec<LogTarget>,
+    /// The form of messages to targets without a `format`.
+    log_envelope: LogEnvelope,
 }
 
 impl Resolver<'_> {

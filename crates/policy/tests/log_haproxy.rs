@@ -534,7 +534,12 @@ fn our_headers_are_haproxys() {
         ("iso", LogEnvelope::Iso),
         ("raw", LogEnvelope::Raw),
     ];
-    for hostname in [None, Some("edge1")] {
+    for (hostname, unsaid) in [
+        (None, LogEnvelope::Local),
+        (Some("edge1"), LogEnvelope::Rfc3164),
+    ] {
+        let mut forms = forms.to_vec();
+        forms.push(("", unsaid));
         let logs: Vec<_> = forms.iter().map(|_| receiver()).collect();
         let (scratch, address) = (Scratch::new("headers"), free_port());
         let mut text = format!(
@@ -547,7 +552,11 @@ fn our_headers_are_haproxys() {
         writeln!(text, "frontend f\n mode http\n timeout client 5s\n bind {address}\n http-request return status 204").expect("a string");
         for (name, socket) in forms.iter().zip(&logs) {
             let place = socket.local_addr().expect("a bound socket");
-            writeln!(text, " log {place} format {} local3", name.0).expect("writing to a string");
+            let format = match name.0 {
+                "" => String::new(),
+                name => format!("format {name}"),
+            };
+            writeln!(text, " log {place} {format} local3").expect("writing to a string");
         }
         let Some(haproxy) = Haproxy::start(&scratch, &text) else {
             return;

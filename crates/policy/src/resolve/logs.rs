@@ -55,13 +55,22 @@ impl Resolver<'_> {
                         targets.extend(self.global_logs.iter().cloned());
                     }
                 }
-                LogDraft::Target(target) => targets.push(target.clone()),
-                LogDraft::Host { host, target } => {
-                    let address = self.socket(host).map(LogAddress::Udp);
-                    targets.extend(address.map(|address| LogTarget {
-                        address,
-                        ..target.clone()
-                    }));
+                LogDraft::Target {
+                    target,
+                    host,
+                    has_format,
+                } => {
+                    let mut target = target.clone();
+                    if !has_format {
+                        target.format = self.log_envelope;
+                    }
+                    if let Some(host) = host {
+                        let Some(address) = self.socket(host) else {
+                            continue;
+                        };
+                        target.address = LogAddress::Udp(address);
+                    }
+                    targets.push(target);
                 }
             }
         }

@@ -122,7 +122,8 @@ fn target(args: &mut Args<'_>) -> Result<LogDraft, Diagnostic> {
     if args.take("len") {
         target.length_bytes = value::number(args, "the length", LENGTH_BYTES)?;
     }
-    if args.take("format") {
+    let has_format = args.take("format");
+    if has_format {
         target.format = value::choice(args, "a format of log messages", FORMATS)?;
     }
     if args.take("sample") {
@@ -145,12 +146,17 @@ fn target(args: &mut Args<'_>) -> Result<LogDraft, Diagnostic> {
     if let Some(word) = args.next() {
         target.level_min = numbered(word, "a level", LEVELS)?;
     }
-    Ok(match place {
+    let host = match place {
         LogPlace::Known(address) => {
             target.address = address;
-            LogDraft::Target(target)
+            None
         }
-        LogPlace::Host(host) => LogDraft::Host { host, target },
+        LogPlace::Host(host) => Some(host),
+    };
+    Ok(LogDraft::Target {
+        target,
+        host,
+        has_format,
     })
 }
 
