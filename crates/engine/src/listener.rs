@@ -28,6 +28,10 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
+    pub(crate) fn new(passes: [Pass; 2]) -> Self {
+        Self { passes }
+    }
+
     /// Client connections now open in the process.
     pub(crate) fn process(&self) -> u32 {
         self.passes[0].passed()
@@ -54,9 +58,7 @@ pub(crate) async fn run(worker: Rc<Worker>, listener: Listener, entrance: Entran
 
 async fn admit(worker: &Worker, entrance: &Entrance) -> Admission {
     let [process, frontend] = &entrance.gates;
-    Admission {
-        passes: [pass(worker, process).await, pass(worker, frontend).await],
-    }
+    Admission::new([pass(worker, process).await, pass(worker, frontend).await])
 }
 
 async fn pass(worker: &Worker, gate: &Arc<Gate>) -> Pass {
@@ -92,7 +94,7 @@ fn greet(
         accepted_wall_us: worker.reactor.wall_ns() / 1_000,
         requests: 0,
         own: None,
-        admission,
+        admission: Rc::new(admission),
         tables,
     }
 }

@@ -44,8 +44,9 @@ pub(crate) struct Session {
     pub(crate) requests: u32,
     /// A server connection that belongs to this session alone (`http-reuse never`, authenticated connections).
     pub(crate) own: Option<Box<Connection>>,
-    /// Holds the connection's place under `maxconn`; gives it back when the session ends.
-    pub(crate) admission: Admission,
+    /// Holds the connection's place under `maxconn`; gives it back when the session ends, or the last one of several
+    /// that run side by side on one multiplexed connection.
+    pub(crate) admission: Rc<Admission>,
 }
 
 impl Session {

@@ -95,6 +95,17 @@ pub(super) struct Response {
 }
 
 impl Response {
+    /// A response whose body ends by itself, however it came.
+    pub(super) fn new(informs: u32, status: u16, lines: Lines, body: Body) -> Self {
+        Self {
+            informs,
+            status,
+            lines,
+            body,
+            to_end: false,
+        }
+    }
+
     /// The connection goes on behind it.
     fn keeps(&self) -> bool {
         self.body.complete && !self.to_end && !self.lines.closes()
@@ -218,7 +229,7 @@ fn send(peer: &Peer, bytes: Vec<u8>, shut: bool) {
 }
 
 /// Whether the response is one that this errand may get; returns whether the connection goes on.
-fn judge(errand: &Errand, heard: io::Result<Option<Response>>, mood: Mood) -> bool {
+pub(super) fn judge(errand: &Errand, heard: io::Result<Option<Response>>, mood: Mood) -> bool {
     let response = match heard {
         Ok(Some(response)) => response,
         Ok(None) | Err(_) if mood.foul => return false,

@@ -18,6 +18,6 @@ mod queueing;
 mod script;
 mod seeds;
 mod stage;
-
+mod streams;
 mod tunnels;
 mod upgrades;

@@ -18,7 +18,7 @@ use plimsoll_sys::{Address, ConnectOptions, ListenOptions};
 use crate::control::log::LogSink;
 use crate::engine;
 use crate::gate::Gate;
-use crate::listener::Entrance;
+use crate::listener::{Admission, Entrance};
 use crate::orders::{Order, Orders};
 use crate::reactor::simulated::{Simulation, Weather};
 use crate::reactor::{self, Listener, Reactor, Socket, TaskId};
@@ -207,6 +207,12 @@ impl Stage {
 
     pub(super) fn cast(&self) -> &Cast {
         &self.cast
+    }
+
+    /// A place behind the gates, for a connection that does not come through the listener.
+    pub(super) fn admission(&self) -> Admission {
+        let pass = |gate: &Arc<Gate>| gate.pass(|| unreachable!("there is room")).expect("room");
+        Admission::new([pass(&self.gates[0]), pass(&self.gates[1])])
     }
 
     /// Has `serve` started for every connection to server number `index`.
