@@ -102,6 +102,8 @@ const BACKEND: &[&str] = &[
     "balance uri len 0",
     "balance uri depth 2 whole path-only",
     "balance url_param",
+    "balance url_param a check_post",
+    "balance url_param a check_body",
     "balance hdr()",
     "balance hdr(a) use_domain_only",
     "balance hash foo",

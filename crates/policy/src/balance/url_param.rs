@@ -8,7 +8,7 @@ use super::{Algorithm, BalanceSpec, Call};
 pub(super) const ALGORITHM: Algorithm = Algorithm {
     name: "url_param",
     aliases: &[],
-    usage: "url_param <name> [check_post]",
+    usage: "url_param <name> [check_post [<bytes>]]",
     doc: "By a hash of the value of a query parameter; of a POST request the buffered body is searched too.",
     read,
 };
@@ -16,10 +16,17 @@ pub(super) const ALGORITHM: Algorithm = Algorithm {
 fn read(call: Call<'_>, args: &mut Args<'_>) -> Result<BalanceSpec, Diagnostic> {
     call.without_argument()?;
     let name = args.word("the name of a parameter")?.text.clone();
-    if let Some(word) = args.next()
-        && word.text != "check_post"
-    {
-        // Bodies are searched whether it is there or not, as HAProxy does.
+    // Bodies are searched whether it is there or not, as HAProxy does.
+    if args.take("check_post") {
+        let Some(word) = args.peek() else {
+            return Ok(BalanceSpec::UrlParam { name });
+        };
+        args.number("the number of bytes to wait for", 0..=u64::from(u32::MAX))?;
+        let message = "how much of a body to wait for has no effect here";
+        let cause =
+            "'option http-buffer-request' waits for bodies, as far as the buffer holds them";
+        args.warn(Diagnostic::note(Kind::NoEffect, word.span, message).cause(cause));
+    } else if let Some(word) = args.next() {
         return Err(Diagnostic::error(
             Kind::Invalid,
             word.span,
@@ -63,7 +70,35 @@ fn is_token(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use plimsoll_config::args::Word;
+    use plimsoll_config::diagnostic::Span;
+
     use super::*;
+
+    #[test]
+    fn what_may_follow_the_name() {
+        let read = |line: &str| {
+            let words: Vec<_> = line
+                .split(' ')
+                .map(|word| Word::new(word, Span::default()))
+                .collect();
+            let mut args = Args::new(&words, Span::default());
+            let spec = super::super::read(&mut args).ok()?;
+            assert_eq!(spec, BalanceSpec::UrlParam { name: "id".into() });
+            Some(args.warnings().len())
+        };
+        for (line, notes) in [
+            ("url_param id", Some(0)),
+            ("url_param id check_post", Some(0)),
+            ("url_param id check_post 512", Some(1)),
+            ("url_param id check_post many", None),
+            ("url_param id check_post 1 2", None),
+            ("url_param id 512", None),
+            ("url_param", None),
+        ] {
+            assert_eq!(read(line), notes, "{line}");
+        }
+    }
 
     #[test]
     fn parameters_of_a_target() {
