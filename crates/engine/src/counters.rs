@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use plimsoll_policy::counters::{
-    BackendBlock, BackendCounter, FrontendBlock, Histogram, ServerBlock, total,
+    BackendBlock, BackendCounter, FrontendBlock, FrontendCounter, Histogram, ServerBlock,
+    ServerCounter, Summary, total,
 };
 use plimsoll_policy::model::{BackendId, FrontendId, Model, ServerId};
 
@@ -106,6 +107,76 @@ impl AllCounters {
                 .for_each(|(&key, &count)| *sums.entry(key).or_default() += count);
         }
         sums
+    }
+
+    pub(crate) fn frontend(&self, id: FrontendId, counter: FrontendCounter) -> u64 {
+        total(self.0.iter().map(|counters| counters.frontend(id)), counter)
+    }
+
+    pub(crate) fn server(
+        &self,
+        backend: BackendId,
+        server: ServerId,
+        counter: ServerCounter,
+    ) -> u64 {
+        let blocks = self.0.iter();
+        total(
+            blocks.map(|counters| counters.server(backend, server)),
+            counter,
+        )
+    }
+
+    /// The response time that a share (0 to 1) of a server's responses did not exceed; `None` before the first.
+    pub(crate) fn latency_us(
+        &self,
+        backend: BackendId,
+        server: ServerId,
+        share: f64,
+    ) -> Option<u64> {
+        let cells = self.0.iter();
+        let histograms = cells.filter_map(|counters| {
+            let cell = &counters.latencies[backend.0 as usize][server.0 as usize];
+            cell.get().map(|histogram| &**histogram)
+        });
+        Summary::of(histograms).percentile(share * 100.0)
+    }
+
+    /// Begins all counters anew.
+    pub(crate) fn clear(&self) {
+        for counters in self.0.iter() {
+            counters.frontends.iter().for_each(FrontendBlock::clear);
+            counters.backends.iter().for_each(BackendBlock::clear);
+            let servers = counters.servers.iter().flatten();
+            servers.for_each(ServerBlock::clear);
+            let latencies = counters.latencies.iter().flatten();
+            latencies
+                .filter_map(OnceLock::get)
+                .for_each(|histogram| histogram.clear());
+        }
+    }
+
+    /// Begins maxima and peaks anew.
+    pub(crate) fn clear_peaks(&self) {
+        for counters in self.0.iter() {
+            counters
+                .frontends
+                .iter()
+                .for_each(FrontendBlock::clear_peaks);
+            counters.backends.iter().for_each(BackendBlock::clear_peaks);
+            let servers = counters.servers.iter().flatten();
+            servers.for_each(ServerBlock::clear_peaks);
+        }
+    }
+
+    /// Begins the counters of one server anew.
+    pub(crate) fn clear_server(&self, backend: BackendId, server: ServerId) {
+        for counters in self.0.iter() {
+            counters.server(backend, server).clear();
+            let cell = &counters.latencies[backend.0 as usize][server.0 as usize];
+            if let Some(histogram) = cell.get() {
+                histogram.clear();
+            }
+        }
     }
 
     pub(crate) fn backend(&self, id: BackendId, counter: BackendCounter) -> u64 {

@@ -15,11 +15,13 @@ use plimsoll_policy::plane::Plane;
 use plimsoll_sys::address::Address;
 use plimsoll_sys::listen::{self, ListenOptions};
 
+use crate::control::admin::desk::{Gates, Reach};
+use crate::control::admin::{self, Admin, Door};
 use crate::control::log::LogSink;
 use crate::counters::Side;
-use crate::gate::Gate;
 use crate::listener::{self, Entrance};
 use crate::orders::{Order, Orders};
+use crate::queue;
 use crate::reactor::{self, Listener, Reactor};
 use crate::tables::{Shared, Tables};
 use crate::worker::Worker;
@@ -74,6 +76,7 @@ pub struct Engine {
     stopping: Arc<AtomicBool>,
     shared: Shared,
     sink: LogSink,
+    admin: Option<Admin>,
 }
 
 /// A listening socket with what it leads to.
@@ -87,33 +90,53 @@ impl Engine {
     /// Opens every listening socket, then starts the workers. Nothing runs when this fails.
     pub fn start(model: Model, options: Options) -> Result<Self, StartError> {
         let count = worker_count(&model);
-        let mut openings = open_all(&model, count)?;
+        let gates = Gates::new(&model);
+        let mut openings = open_all(&model, count, &gates)?;
+        let doors = admin::open(&model).map_err(|(bind, error)| StartError::Listen {
+            proxy: "stats socket".to_owned(),
+            address: display(&bind.address),
+            error,
+        })?;
         let sink = LogSink::default();
         let shared = Shared::new(Plane::build(model, None), count, &sink, &options.name);
         let stopping = Arc::new(AtomicBool::new(false));
-        let mut workers = Vec::with_capacity(count);
+        let mut engine = Self {
+            workers: Vec::with_capacity(count),
+            stopping,
+            shared,
+            sink,
+            admin: None,
+        };
         for (index, openings) in openings.drain(..).enumerate() {
-            let started = start_worker(index, openings, &shared, &stopping);
-            match started {
-                Ok(worker) => workers.push(worker),
+            match start_worker(index, openings, &engine.shared, &engine.stopping) {
+                Ok(worker) => engine.workers.push(worker),
                 Err(error) => {
-                    Self {
-                        workers,
-                        stopping,
-                        shared,
-                        sink,
-                    }
-                    .stop_now();
+                    engine.stop_now();
                     return Err(StartError::Worker(error));
                 }
             }
         }
-        Ok(Self {
-            workers,
-            stopping,
-            shared,
-            sink,
-        })
+        match engine.start_admin(doors, gates) {
+            Ok(()) => Ok(engine),
+            Err(error) => {
+                engine.stop_now();
+                Err(StartError::Worker(error))
+            }
+        }
+    }
+
+    /// Command sockets, and the rates that they and statistics pages show.
+    fn start_admin(&mut self, doors: Vec<Door>, gates: Gates) -> io::Result<()> {
+        let workers = self.workers.iter().map(|(orders, _)| orders.clone());
+        let desk = &self.shared.desk;
+        desk.attach(Reach {
+            gates,
+            workers: workers.collect(),
+        });
+        if !doors.is_empty() {
+            self.admin = Some(Admin::start(doors, Arc::clone(desk))?);
+        }
+        Ok(())
     }
 
     /// Accepts nothing more; what runs may end. [`wait`](Self::wait) returns when it has.
@@ -128,6 +151,9 @@ impl Engine {
 
     fn order(&self, order: Order) {
         self.stopping.store(true, Ordering::SeqCst);
+        if let Some(admin) = &self.admin {
+            admin.stop();
+        }
         for (orders, _) in &self.workers {
             orders.send(order);
         }
@@ -154,7 +180,8 @@ impl Engine {
 
     /// Whether every worker has stopped.
     pub fn is_finished(&self) -> bool {
-        self.workers.iter().all(|(_, thread)| thread.is_finished())
+        let workers = self.workers.iter().all(|(_, thread)| thread.is_finished());
+        workers && self.admin.as_ref().is_none_or(Admin::is_finished)
     }
 }
 
@@ -166,7 +193,7 @@ fn worker_count(model: &Model) -> usize {
 }
 
 /// The process's `maxconn` when nothing limits it: the descriptor limit allows two per connection.
-fn connection_limit(model: &Model) -> u32 {
+pub(crate) fn connection_limit(model: &Model) -> u32 {
     model.global.maxconn.unwrap_or_else(|| {
         let descriptors = plimsoll_sys::limit::descriptor_limit().now;
         u32::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED) / 2)
@@ -176,16 +203,14 @@ fn connection_limit(model: &Model) -> u32 {
 }
 
 /// The sockets of each worker.
-fn open_all(model: &Model, workers: usize) -> Result<Vec<Vec<Opening>>, StartError> {
+fn open_all(model: &Model, workers: usize, gates: &Gates) -> Result<Vec<Vec<Opening>>, StartError> {
     let mut openings: Vec<Vec<Opening>> = (0..workers).map(|_| Vec::new()).collect();
-    let process = Arc::new(Gate::new(connection_limit(model)));
     for (index, frontend) in model
         .frontends
         .iter()
         .enumerate()
         .filter(|(_, frontend)| !frontend.disabled)
     {
-        let gate = Arc::new(Gate::new(frontend.maxconn.unwrap_or(u32::MAX)));
         for (bind_index, bind) in frontend.binds.iter().enumerate() {
             let sockets =
                 open(model, frontend, bind, workers).map_err(|error| StartError::Listen {
@@ -201,7 +226,10 @@ fn open_all(model: &Model, workers: usize) -> Result<Vec<Vec<Opening>>, StartErr
                     entrance: Entrance {
                         frontend: FrontendId(index as u32),
                         bind: bind_index,
-                        gates: [Arc::clone(&process), Arc::clone(&gate)],
+                        gates: [
+                            Arc::clone(&gates.process),
+                            Arc::clone(&gates.frontends[index]),
+                        ],
                     },
                 });
             }
@@ -345,10 +373,12 @@ pub(crate) fn settle(
 ) -> io::Result<Orders> {
     let mut listeners = Vec::new();
     for (listener, entrance) in entrances {
+        let frontend = entrance.frontend;
         let task = worker
             .reactor
             .spawn(listener::run(Rc::clone(worker), listener, entrance));
-        listeners.push(task.map_err(|_| io::Error::other("no room for another listener"))?);
+        let task = task.map_err(|_| io::Error::other("no room for another listener"))?;
+        listeners.push((frontend, task));
     }
     // No reference back from the hooks to the worker: it would keep itself alive.
     let weak = Rc::downgrade(worker);
@@ -378,16 +408,23 @@ pub(crate) fn settle(
     Ok(orders)
 }
 
-fn obey(worker: &Rc<Worker>, order: Order, listeners: &mut Vec<reactor::TaskId>) {
+fn obey(worker: &Rc<Worker>, order: Order, listeners: &mut Vec<(FrontendId, reactor::TaskId)>) {
     match order {
         Order::StopGracefully => {
             listeners
                 .drain(..)
-                .for_each(|task| worker.reactor.cancel(task));
+                .for_each(|(_, task)| worker.reactor.cancel(task));
             worker.reactor.wake_all();
             worker.drain();
         }
         Order::StopNow => worker.reactor.stop(),
+        Order::CloseFrontend(frontend) => listeners
+            .extract_if(.., |(known, _)| *known == frontend)
+            .for_each(|(_, task)| worker.reactor.cancel(task)),
+        Order::ServeWaiting(backend, server) => {
+            queue::serve_waiting(&worker.tables(), backend, server);
+        }
+        Order::DropIdle(backend, server) => worker.tables().pool(backend, server).clear(),
     }
 }
 

@@ -10,7 +10,7 @@ use std::task::Waker;
 #[derive(Debug)]
 pub(crate) struct Gate {
     passed: AtomicU32,
-    limit: u32,
+    limit: AtomicU32,
     /// Somebody stands in `waiting`: looked at whenever a connection ends, which is why it is not the list itself.
     crowded: AtomicBool,
     waiting: Mutex<Vec<Waker>>,
@@ -20,7 +20,7 @@ impl Gate {
     pub(crate) fn new(limit: u32) -> Self {
         Self {
             passed: AtomicU32::new(0),
-            limit,
+            limit: AtomicU32::new(limit),
             crowded: AtomicBool::new(false),
             waiting: Mutex::default(),
         }
@@ -28,6 +28,12 @@ impl Gate {
 
     pub(crate) fn passed(&self) -> u32 {
         self.passed.load(Ordering::Relaxed)
+    }
+
+    /// Changes the limit; who has passed stays.
+    pub(crate) fn set_limit(&self, limit: u32) {
+        self.limit.store(limit, Ordering::SeqCst);
+        self.wake();
     }
 
     /// Lets one connection through, or remembers whom to wake when that may succeed.
@@ -47,7 +53,7 @@ impl Gate {
     fn try_pass(self: &Arc<Self>) -> Option<Pass> {
         self.passed
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |passed| {
-                (passed < self.limit).then_some(passed + 1)
+                (passed < self.limit.load(Ordering::SeqCst)).then_some(passed + 1)
             })
             .ok()
             .map(|_| Pass(Arc::clone(self)))
@@ -95,5 +101,16 @@ mod tests {
         assert!(!gate.crowded.load(Ordering::SeqCst), "who waited was woken");
         assert!(gate.pass(|| unreachable!()).is_some());
         assert_eq!(gate.passed(), 1);
+    }
+
+    #[test]
+    fn a_higher_limit_lets_waiting_ones_try_again() {
+        let gate = Arc::new(Gate::new(0));
+        assert!(gate.pass(|| Waker::noop().clone()).is_none());
+        gate.set_limit(1);
+        assert!(!gate.crowded.load(Ordering::SeqCst), "who waited was woken");
+        let _pass = gate.pass(|| unreachable!()).unwrap();
+        gate.set_limit(0);
+        assert_eq!(gate.passed(), 1, "who has passed stays");
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use plimsoll_policy::model::{BackendId, FrontendId, ServerId};
+
 use crate::reactor::Mailbox;
 
 /// Orders waiting for one worker; more than this means that it has not turned for a long time.
@@ -15,6 +17,12 @@ pub(crate) enum Order {
     StopGracefully,
     /// Drop everything and stop.
     StopNow,
+    /// Give up a frontend's addresses.
+    CloseFrontend(FrontendId),
+    /// Hand out free slots of a server to those who wait.
+    ServeWaiting(BackendId, ServerId),
+    /// Close idle connections to a server.
+    DropIdle(BackendId, ServerId),
 }
 
 /// The sending end of a worker's orders.

@@ -59,7 +59,9 @@ pub(crate) async fn open(
     client_port: u16,
 ) -> Result<Transport, Fault> {
     let model = tables.server(backend, server);
-    let address = address_of(&model.address, client_port).ok_or(Fault::ConnectRefused)?;
+    let moved = tables.plane.backend(backend).server(server).moved_to();
+    let address = address_of(moved.as_ref().unwrap_or(&model.address), client_port)
+        .ok_or(Fault::ConnectRefused)?;
     let options = ConnectOptions {
         source: model
             .source

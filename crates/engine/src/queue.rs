@@ -230,7 +230,7 @@ impl Drop for Queued {
 }
 
 /// Hands free slots of `server` to those who wait for them.
-fn serve_waiting(tables: &Tables, backend: BackendId, server: ServerId) {
+pub(crate) fn serve_waiting(tables: &Tables, backend: BackendId, server: ServerId) {
     let live = tables.plane.backend(backend).server(server);
     let for_backend = tables.takes_part(backend, server);
     loop {

@@ -13,6 +13,7 @@ use plimsoll_policy::plane::{Arrangement, Plane};
 use plimsoll_sys::ConnectOptions;
 use plimsoll_wire::h1::Limits;
 
+use crate::control::admin::desk::Desk;
 use crate::control::log::{self, LogRoute, LogSink};
 use crate::counters::{AllCounters, Counters};
 use crate::pool::{IDLE_PER_SERVER_MAX, Pool};
@@ -24,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) plane: Arc<Plane>,
     pub(crate) queues: Arc<Queues>,
     pub(crate) counters: AllCounters,
+    pub(crate) desk: Arc<Desk>,
     /// Where each frontend's lines go.
     routes: Arc<[LogRoute]>,
 }
@@ -36,11 +38,14 @@ impl Shared {
             let who = log::identity(global, &frontend.log, program);
             sink.route(&frontend.log, frontend.ignore_empty_connections, &who)
         };
+        let routes = plane.model.frontends.iter().map(route).collect();
+        let (counters, plane) = (AllCounters::new(&plane.model, workers), Arc::new(plane));
         Self {
-            routes: plane.model.frontends.iter().map(route).collect(),
+            routes,
             queues: Arc::new(Queues::new(&plane)),
-            counters: AllCounters::new(&plane.model, workers),
-            plane: Arc::new(plane),
+            desk: Arc::new(Desk::new(&plane, &counters, sink, workers)),
+            counters,
+            plane,
         }
     }
 }
@@ -70,6 +75,7 @@ impl Tables {
             plane,
             queues,
             counters: all_counters,
+            desk: _,
             routes,
         } = shared;
         let counters = Arc::clone(all_counters.of_worker(worker));

@@ -153,10 +153,19 @@ impl<C: Counter, const N: usize> Block<C, N> {
 
     /// Sets counts, maxima and peaks back to 0 and keeps levels (`clear counters all`).
     ///
-    /// The one method another thread may call: what its worker counts at the same moment may survive.
+    /// Another thread may call it: what its worker counts at the same moment may survive.
     pub fn clear(&self) {
+        self.clear_kinds(|kind| kind != Kind::Level);
+    }
+
+    /// Sets maxima and peaks back to 0 (`clear counters`). As [`Self::clear`], another thread may call it.
+    pub fn clear_peaks(&self) {
+        self.clear_kinds(|kind| matches!(kind, Kind::Maximum | Kind::Peak));
+    }
+
+    fn clear_kinds(&self, wanted: impl Fn(Kind) -> bool) {
         for (cell, row) in self.cells.iter().zip(C::ROWS) {
-            if row.kind != Kind::Level {
+            if wanted(row.kind) {
                 cell.store(0, Relaxed);
             }
         }

@@ -174,6 +174,11 @@ impl LogSink {
             .collect()
     }
 
+    /// The count behind [`Self::lost`].
+    pub(crate) fn losses(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.lost)
+    }
+
     /// Messages lost since the start (`DroppedLogs`).
     pub fn lost(&self) -> u64 {
         self.lost.load(Relaxed)

@@ -1,5 +1,6 @@
-//! What goes on beside the traffic: logs.
+//! What goes on beside the traffic: logs, command sockets.
 //!
 //! What is absent: decisions about traffic, and anything that could make a worker wait.
 
+pub(crate) mod admin;
 pub mod log;

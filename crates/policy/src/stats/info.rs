@@ -154,15 +154,6 @@ fn product<'a>(view: View<'a>, facts: &mut Facts<'a>) {
             whole(process.started_ms / 1_000),
         ),
         (
-            (
-                74,
-                "BootTime_ms",
-                "How long the start took, in milliseconds.",
-            ),
-            Tags::DURATION,
-            whole(process.start_took_ms),
-        ),
-        (
             (81, "NbThreadGroups", "Groups of threads, always 1."),
             Tags::CONFIG,
             whole(1),

@@ -74,8 +74,6 @@ pub struct Process {
     pub workers: u32,
     /// Milliseconds since 1970.
     pub started_ms: u64,
-    /// How long the start took.
-    pub start_took_ms: u64,
     /// The process's `maxconn` as it came out at the start.
     pub connections_max: u32,
     /// Open files allowed.

@@ -105,7 +105,6 @@ pub(crate) fn process() -> Process {
         id: 77,
         workers: 2,
         started_ms: STARTED_MS,
-        start_took_ms: 9,
         connections_max: 1_000,
         descriptors_max: 4_096,
         machine: "here".to_owned(),

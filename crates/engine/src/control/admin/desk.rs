@@ -1,0 +1,250 @@
+//! What stands behind the answers: the plane, the sums of all workers, and the orders that carry changes out.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use plimsoll_policy::command::{self, Change, Clear, FrontendChange, ServerChange, Session, Words};
+use plimsoll_policy::counters::{BackendCounter, FrontendCounter, ServerCounter};
+use plimsoll_policy::model::{BackendId, FrontendId, Model, ServerId};
+use plimsoll_policy::plane::{FrontendState, Plane};
+use plimsoll_policy::stats::{Meter, Now, Process, Speed, Sums, View};
+use plimsoll_sys::clock;
+
+use super::meters::Meters;
+use crate::control::log::LogSink;
+use crate::counters::AllCounters;
+use crate::engine::connection_limit;
+use crate::gate::Gate;
+use crate::orders::{Order, Orders};
+
+const NS_PER_MS: u64 = 1_000_000;
+
+/// Shared by the admin thread and the workers, who serve statistics pages.
+pub(crate) struct Desk {
+    plane: Arc<Plane>,
+    counters: AllCounters,
+    /// Log messages that could not be delivered.
+    lost_logs: Arc<AtomicU64>,
+    process: Process,
+    meters: Mutex<Meters>,
+    reach: OnceLock<Reach>,
+}
+
+/// What changes go through; known once the workers run.
+pub(crate) struct Reach {
+    pub(crate) gates: Gates,
+    pub(crate) workers: Vec<Orders>,
+}
+
+/// The limits on client connections.
+#[derive(Clone)]
+pub(crate) struct Gates {
+    pub(crate) process: Arc<Gate>,
+    /// The process's `maxconn` at the start.
+    pub(crate) process_limit: u32,
+    /// In the order of the model's frontends.
+    pub(crate) frontends: Vec<Arc<Gate>>,
+}
+
+impl Gates {
+    /// Gates with the limits of the configuration.
+    pub(crate) fn new(model: &Model) -> Self {
+        let process_limit = connection_limit(model);
+        let frontends = model.frontends.iter();
+        Self {
+            process: Arc::new(Gate::new(process_limit)),
+            process_limit,
+            frontends: frontends
+                .map(|frontend| Arc::new(Gate::new(frontend.maxconn.unwrap_or(u32::MAX))))
+                .collect(),
+        }
+    }
+}
+
+impl Desk {
+    pub(crate) fn new(
+        plane: &Arc<Plane>,
+        counters: &AllCounters,
+        sink: &LogSink,
+        workers: usize,
+    ) -> Self {
+        let meters = Meters::new(&plane.model, clock::monotonic_ns());
+        Self {
+            plane: Arc::clone(plane),
+            counters: counters.clone(),
+            lost_logs: sink.losses(),
+            process: Self::process(&plane.model, workers),
+            meters: Mutex::new(meters),
+            reach: OnceLock::new(),
+        }
+    }
+
+    fn process(model: &Model, workers: usize) -> Process {
+        let wall_ms = clock::wall_ns() / NS_PER_MS;
+        let variables = std::env::vars_os()
+            .map(|(name, value)| format!("{}={}", name.to_string_lossy(), value.to_string_lossy()));
+        Process {
+            id: std::process::id(),
+            workers: workers as u32,
+            started_ms: wall_ms,
+            connections_max: connection_limit(model),
+            descriptors_max: plimsoll_sys::limit::descriptor_limit().now,
+            machine: plimsoll_sys::process::host_name()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+            environment: variables.collect(),
+        }
+    }
+
+    /// Tells what changes go through. Before that they reach live state only.
+    pub(crate) fn attach(&self, reach: Reach) {
+        // Told once, by whoever started the workers.
+        let _ = self.reach.set(reach);
+    }
+
+    /// How long a connection may be silent, unless it says otherwise.
+    pub(super) fn timeout_ms(&self) -> u64 {
+        self.plane.model.global.stats_timeout_ms
+    }
+
+    /// What can be seen at this moment.
+    pub(crate) fn view(&self) -> View<'_> {
+        let wall_ms = clock::wall_ns() / NS_PER_MS;
+        View {
+            plane: &self.plane,
+            sums: self,
+            process: &self.process,
+            now: Now {
+                wall_ms,
+                utc_offset_s: clock::utc_offset_seconds((wall_ms / 1_000) as i64),
+            },
+        }
+    }
+
+    /// Runs a command and carries out what it asks for.
+    pub(super) fn run(&self, words: Words<'_>, session: &mut Session) -> String {
+        let answer = command::run(words, self.view(), session);
+        for change in std::mem::take(&mut session.changes) {
+            self.carry_out(&change);
+        }
+        answer
+    }
+
+    pub(super) fn measure(&self) {
+        let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
+        meters.measure(&self.counters, clock::monotonic_ns());
+    }
+
+    pub(crate) fn carry_out(&self, change: &Change) {
+        match change {
+            Change::Server(backend, server, change) => {
+                self.change_server(*backend, *server, change);
+            }
+            Change::Frontend(frontend, change) => self.change_frontend(*frontend, *change),
+            Change::ProcessMaxconn(limit) => {
+                if let Some(Reach { gates, .. }) = self.reach.get() {
+                    let limit = if *limit == 0 {
+                        gates.process_limit
+                    } else {
+                        *limit
+                    };
+                    self.plane.set_process_maxconn(limit);
+                    gates.process.set_limit(limit);
+                }
+            }
+            Change::Clear(clear) => self.clear(*clear),
+        }
+    }
+
+    fn change_server(&self, backend: BackendId, server: ServerId, change: &ServerChange) {
+        let live = self.plane.backend(backend).server(server);
+        let now_s = clock::wall_ns() / NS_PER_MS / 1_000;
+        change.apply(live, now_s);
+        match change {
+            ServerChange::Move(_) => self.order_all(Order::DropIdle(backend, server)),
+            // Requests may wait for what has just become possible; one worker hands out slots for all.
+            _ if live.somebody_waits() => self.order_one(Order::ServeWaiting(backend, server)),
+            _ => {}
+        }
+    }
+
+    fn change_frontend(&self, frontend: FrontendId, change: FrontendChange) {
+        let live = self.plane.frontend(frontend);
+        match change {
+            FrontendChange::Enable => live.set_state(FrontendState::Open),
+            FrontendChange::Disable => live.set_state(FrontendState::Paused),
+            FrontendChange::Maxconn(limit) => live.set_maxconn(limit),
+            FrontendChange::Stop => {
+                live.set_state(FrontendState::Stopped);
+                self.order_all(Order::CloseFrontend(frontend));
+            }
+        }
+        if let Some(Reach { gates, .. }) = self.reach.get() {
+            let model = &self.plane.model.frontends[frontend.0 as usize];
+            let limit = match live.state() {
+                FrontendState::Open => live.maxconn().or(model.maxconn).unwrap_or(u32::MAX),
+                FrontendState::Paused | FrontendState::Stopped => 0,
+            };
+            gates.frontends[frontend.0 as usize].set_limit(limit);
+        }
+    }
+
+    fn clear(&self, clear: Clear) {
+        match clear {
+            Clear::All => self.counters.clear(),
+            Clear::Peaks => self.counters.clear_peaks(),
+            Clear::Server(backend, server) => {
+                self.counters.clear_server(backend, server);
+                return;
+            }
+        }
+        let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
+        meters.clear_maxima();
+    }
+
+    fn order_all(&self, order: Order) {
+        let workers = self.reach.get().map(|reach| reach.workers.as_slice());
+        for orders in workers.unwrap_or_default() {
+            orders.send(order);
+        }
+    }
+
+    fn order_one(&self, order: Order) {
+        if let Some(orders) = self.reach.get().and_then(|reach| reach.workers.first()) {
+            orders.send(order);
+        }
+    }
+}
+
+impl Sums for Desk {
+    fn frontend(&self, id: FrontendId, counter: FrontendCounter) -> u64 {
+        self.counters.frontend(id, counter)
+    }
+
+    fn backend(&self, id: BackendId, counter: BackendCounter) -> u64 {
+        self.counters.backend(id, counter)
+    }
+
+    fn server(&self, backend: BackendId, server: ServerId, counter: ServerCounter) -> u64 {
+        self.counters.server(backend, server, counter)
+    }
+
+    fn rate(&self, meter: Meter) -> Speed {
+        let meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
+        meters.speed(meter)
+    }
+
+    fn connections(&self, frontend: FrontendId) -> u32 {
+        self.reach.get().map_or(0, |reach| {
+            reach.gates.frontends[frontend.0 as usize].passed()
+        })
+    }
+
+    fn latency_us(&self, backend: BackendId, server: ServerId, share: f64) -> Option<u64> {
+        self.counters.latency_us(backend, server, share)
+    }
+
+    fn lost_logs(&self) -> u64 {
+        self.lost_logs.load(Relaxed)
+    }
+}

@@ -1,0 +1,152 @@
+//! One connection to a command socket: lines in, answers out.
+//!
+//! Without a prompt a connection carries one line, as HAProxy's do; a client that ends its side after the line is
+//! answered all the same. With a prompt it goes on until `quit`, its end, or silence.
+
+use std::io;
+use std::time::Duration;
+
+use plimsoll_policy::command::line::{self, LINE_BYTES_MAX};
+use plimsoll_policy::command::{Session, Words};
+use plimsoll_policy::model::AccessLevel;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+use super::desk::Desk;
+
+/// Shown where a line is awaited, and where a line of a payload is.
+const PROMPT: &[u8] = b"> ";
+const PROMPT_PAYLOAD: &[u8] = b"+ ";
+
+/// How long, and for how many bytes, a closing connection is listened to, so that its answer is not lost to a reset.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: usize = 64 << 10;
+
+/// Serves a connection to its end.
+pub(super) async fn hold(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    desk: &Desk,
+    level: AccessLevel,
+) {
+    let mut session = Session::new(level, desk.timeout_ms());
+    let mut wire = Wire {
+        stream,
+        ahead: Vec::new(),
+        ended: false,
+    };
+    // A client that fails or falls silent is not told: it would not listen.
+    if converse(&mut wire, desk, &mut session).await.is_ok() {
+        let _ = timeout(LINGER, wire.close()).await;
+    }
+}
+
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    wire: &mut Wire<S>,
+    desk: &Desk,
+    session: &mut Session,
+) -> io::Result<()> {
+    loop {
+        let Some(text) = patient(session, wire.line()).await? else {
+            return Ok(());
+        };
+        let parsed = line::parse(&text);
+        let payload = match &parsed.payload_end {
+            Some(end) => Some(payload(wire, session, end).await?),
+            None => None,
+        };
+        let last = parsed.commands.len() - 1;
+        for (index, words) in parsed.commands.iter().enumerate() {
+            let payload = payload.as_deref().filter(|_| index == last);
+            let answer = desk.run(Words::new(words, payload), session);
+            patient(session, wire.send(answer.as_bytes())).await?;
+            if session.ended {
+                return Ok(());
+            }
+        }
+        if !session.interactive {
+            return Ok(());
+        }
+        patient(session, wire.send(PROMPT)).await?;
+    }
+}
+
+/// The lines up to one that equals `end`, or up to the end of what the client says.
+async fn payload<S: AsyncRead + AsyncWrite + Unpin>(
+    wire: &mut Wire<S>,
+    session: &Session,
+    end: &str,
+) -> io::Result<String> {
+    let mut payload = String::new();
+    loop {
+        if session.interactive {
+            patient(session, wire.send(PROMPT_PAYLOAD)).await?;
+        }
+        let Some(line) = patient(session, wire.line()).await? else {
+            return Ok(payload);
+        };
+        let line = line.strip_suffix(b"\r").unwrap_or(&line);
+        if line == end.as_bytes() {
+            return Ok(payload);
+        }
+        if payload.len() + line.len() > LINE_BYTES_MAX {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        payload.push_str(&String::from_utf8_lossy(line));
+        payload.push('\n');
+    }
+}
+
+/// Waits as long as the session allows silence.
+async fn patient<T>(session: &Session, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let limit = Duration::from_millis(session.timeout_ms);
+    timeout(limit, step)
+        .await
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+struct Wire<S> {
+    stream: S,
+    /// Received but not consumed.
+    ahead: Vec<u8>,
+    /// The client has ended its side.
+    ended: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// The next line without its end; what stands before the end of the stream counts as one. `None` behind it.
+    async fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            if let Some(end) = memchr::memchr(b'\n', &self.ahead) {
+                let rest = self.ahead.split_off(end + 1);
+                let mut line = std::mem::replace(&mut self.ahead, rest);
+                line.truncate(end);
+                return Ok(Some(line));
+            }
+            if self.ended {
+                let line = std::mem::take(&mut self.ahead);
+                return Ok(Some(line).filter(|line| !line.is_empty()));
+            }
+            if self.ahead.len() > LINE_BYTES_MAX {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            self.ended = self.stream.read_buf(&mut self.ahead).await? == 0;
+        }
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
+    }
+
+    async fn close(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await?;
+        let mut heard = 0;
+        while !self.ended && heard < LINGER_BYTES_MAX {
+            self.ahead.clear();
+            let count = self.stream.read_buf(&mut self.ahead).await?;
+            self.ended = count == 0;
+            heard += count;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! Rates, measured once a second from counters, so that counting costs workers nothing more.
+
+use plimsoll_policy::counters::{BackendCounter, FrontendCounter, ServerCounter};
+use plimsoll_policy::model::{BackendId, FrontendId, Model, ServerId};
+use plimsoll_policy::stats::{Meter, Speed};
+
+use crate::counters::AllCounters;
+
+/// The rates of everything in a plane.
+#[derive(Debug, Default)]
+pub(super) struct Meters {
+    process: Gauge,
+    frontends: Vec<[Gauge; 2]>,
+    backends: Vec<Gauge>,
+    servers: Vec<Vec<Gauge>>,
+    /// When the last measurement was made, in nanoseconds of the monotonic clock.
+    measured_ns: u64,
+}
+
+/// A count as it was at the last measurement, and the speed at which it got there.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gauge {
+    count: u64,
+    speed: Speed,
+}
+
+impl Gauge {
+    fn note(&mut self, count: u64, elapsed_ns: u64) {
+        // Cleared counters begin anew.
+        let events = count.checked_sub(self.count).unwrap_or(count);
+        let per_second = (u128::from(events) * 1_000_000_000 / u128::from(elapsed_ns.max(1)))
+            .min(u128::from(u32::MAX)) as u32;
+        self.count = count;
+        self.speed.now = per_second;
+        self.speed.max = self.speed.max.max(per_second);
+    }
+}
+
+impl Meters {
+    pub(super) fn new(model: &Model, now_ns: u64) -> Self {
+        let backends = &model.backends;
+        Self {
+            process: Gauge::default(),
+            frontends: vec![Default::default(); model.frontends.len()],
+            backends: vec![Gauge::default(); backends.len()],
+            servers: backends
+                .iter()
+                .map(|backend| vec![Gauge::default(); backend.servers.len()])
+                .collect(),
+            measured_ns: now_ns,
+        }
+    }
+
+    pub(super) fn measure(&mut self, counters: &AllCounters, now_ns: u64) {
+        let elapsed_ns = now_ns.saturating_sub(self.measured_ns);
+        self.measured_ns = now_ns;
+        let mut connections = 0;
+        for (id, [sessions, requests]) in (0..).map(FrontendId).zip(&mut self.frontends) {
+            let count = |counter| counters.frontend(id, counter);
+            connections += count(FrontendCounter::Connections);
+            sessions.note(count(FrontendCounter::Sessions), elapsed_ns);
+            requests.note(count(FrontendCounter::Requests), elapsed_ns);
+        }
+        self.process.note(connections, elapsed_ns);
+        let backends = self.backends.iter_mut().zip(&mut self.servers);
+        for (id, (backend, servers)) in (0..).map(BackendId).zip(backends) {
+            let count = counters.backend(id, BackendCounter::Sessions);
+            backend.note(count, elapsed_ns);
+            for (server, gauge) in (0..).map(ServerId).zip(servers) {
+                let count = counters.server(id, server, ServerCounter::Sessions);
+                gauge.note(count, elapsed_ns);
+            }
+        }
+    }
+
+    pub(super) fn speed(&self, meter: Meter) -> Speed {
+        let gauge = match meter {
+            Meter::ProcessConnections => Some(&self.process),
+            Meter::FrontendSessions(id) => self.frontends.get(id.0 as usize).map(|pair| &pair[0]),
+            Meter::FrontendRequests(id) => self.frontends.get(id.0 as usize).map(|pair| &pair[1]),
+            Meter::BackendSessions(id) => self.backends.get(id.0 as usize),
+            Meter::ServerSessions(id, server) => self
+                .servers
+                .get(id.0 as usize)
+                .and_then(|servers| servers.get(server.0 as usize)),
+        };
+        gauge.map_or_else(Speed::default, |gauge| gauge.speed)
+    }
+
+    /// Forgets the greatest speeds.
+    pub(super) fn clear_maxima(&mut self) {
+        let servers = self.servers.iter_mut().flatten();
+        let frontends = self.frontends.iter_mut().flatten();
+        for gauge in frontends.chain(&mut self.backends).chain(servers) {
+            gauge.speed.max = 0;
+        }
+        self.process.speed.max = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gauge_shows_events_per_second() {
+        let mut gauge = Gauge::default();
+        gauge.note(100, 2_000_000_000);
+        assert_eq!(gauge.speed, Speed { now: 50, max: 50 });
+        gauge.note(110, 1_000_000_000);
+        assert_eq!(gauge.speed, Speed { now: 10, max: 50 });
+        gauge.note(3, 1_000_000_000);
+        assert_eq!(gauge.speed.now, 3, "the counter was cleared");
+    }
+}
