@@ -4,6 +4,8 @@
 //! behave the same, so a reload is a comparison of two of these. Names are already resolved to ids,
 //! defaults are already applied, and every number is within its range.
 
+pub mod check;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -91,7 +93,7 @@ impl Default for Tune {
             buffer_bytes: 16_384,
             rewrite_bytes: 1_024,
             max_fields: 101,
-            log_uri_bytes: 1_023,
+            log_uri_bytes: 1_024,
             max_accept: 64,
             max_events: 256,
             receive_buffer_client_bytes: None,
@@ -586,6 +588,7 @@ pub enum LogAddress {
 /// The header before a log line (`format`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogEnvelope {
+    #[default]
     Rfc3164,
     Rfc5424,
     Priority,
@@ -593,8 +596,6 @@ pub enum LogEnvelope {
     Timed,
     Iso,
     Raw,
-    /// RFC 3164 without the host.
-    #[default]
     Local,
 }
 
