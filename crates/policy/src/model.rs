@@ -93,7 +93,7 @@ impl Default for Tune {
             buffer_bytes: 16_384,
             rewrite_bytes: 1_024,
             max_fields: 101,
-            log_uri_bytes: 1_024,
+            log_uri_bytes: 1_023,
             max_accept: 64,
             max_events: 256,
             receive_buffer_client_bytes: None,
@@ -588,7 +588,6 @@ pub enum LogAddress {
 /// The header before a log line (`format`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogEnvelope {
-    #[default]
     Rfc3164,
     Rfc5424,
     Priority,
@@ -596,6 +595,8 @@ pub enum LogEnvelope {
     Timed,
     Iso,
     Raw,
+    /// RFC 3164 without the host.
+    #[default]
     Local,
 }
 
