@@ -88,8 +88,10 @@ struct Opening {
 
 impl Engine {
     /// Opens every listening socket, then starts the workers. Nothing runs when this fails.
-    pub fn start(model: Model, options: Options) -> Result<Self, StartError> {
+    pub fn start(mut model: Model, options: Options) -> Result<Self, StartError> {
         let count = worker_count(&model);
+        let process_maxconn = connection_limit(&model);
+        plimsoll_policy::queue::fill_fullconn(&mut model, process_maxconn);
         let gates = Gates::new(&model);
         let mut openings = open_all(&model, count, &gates)?;
         let doors = admin::open(&model).map_err(|(bind, error)| StartError::Listen {

@@ -215,7 +215,8 @@ pub struct Backend {
     pub reuse: Reuse,
     pub persistence: ConnectionMode,
     pub forward_for: Option<ForwardFor>,
-    /// Connections at which servers reach their full `maxconn` (`fullconn`); `None`: a tenth of the frontends' sum.
+    /// Connections at which servers reach their full `maxconn` (`fullconn`); `None`: not written, see
+    /// [`crate::queue::fill_fullconn`].
     pub fullconn: Option<u32>,
     /// `option abortonclose`: a queued request is dropped when its client leaves.
     pub abort_on_close: bool,

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use crate::live::{BackendLive, ServerLive, Slot};
+use crate::model::Model;
 
 /// Most requests that may wait in one backend, all its servers' queues included.
 pub const ENTRIES_MAX: usize = 1 << 18;
@@ -42,6 +43,23 @@ pub fn dynamic_limit(maxconn: u32, minconn: u32, fullconn: u32, backend_current:
     let share = u64::from(backend_current) * u64::from(maxconn) / u64::from(fullconn);
     // Below maxconn, because backend_current is below fullconn.
     minconn.max(share as u32)
+}
+
+/// Fills in `fullconn` where it is not written: a tenth of the connections that the frontends leading to the backend
+/// may bring, rounded up. A frontend without a `maxconn` may bring `process_maxconn`.
+pub fn fill_fullconn(model: &mut Model, process_maxconn: u32) {
+    let mut brought = vec![0_u32; model.backends.len()];
+    let frontends = model.frontends.iter().filter(|frontend| !frontend.disabled);
+    for frontend in frontends {
+        let backend = frontend.default_backend.map(|id| id.0 as usize);
+        if let Some(sum) = backend.and_then(|index| brought.get_mut(index)) {
+            *sum = sum.saturating_add(frontend.maxconn.unwrap_or(process_maxconn));
+        }
+    }
+    for (backend, brought) in model.backends.iter_mut().zip(brought) {
+        let tenth = brought.div_ceil(10).max(1);
+        backend.fullconn.get_or_insert(tenth);
+    }
 }
 
 /// Takes a slot of a server at once, unless it is full or others have waited longer.
@@ -274,6 +292,37 @@ mod tests {
             })
             .collect();
         (backend, servers)
+    }
+
+    #[test]
+    fn a_tenth_of_what_frontends_may_bring_is_a_full_backend() {
+        use crate::model::{Backend, BackendId, Frontend};
+        let frontend = |maxconn, backend: u32, disabled| Frontend {
+            maxconn,
+            disabled,
+            default_backend: Some(BackendId(backend)),
+            ..Frontend::default()
+        };
+        let mut model = Model {
+            frontends: vec![
+                frontend(Some(101), 0, false),
+                frontend(None, 0, false),
+                frontend(Some(5), 1, false),
+                frontend(Some(5_000), 1, true),
+                frontend(Some(5_000), 2, false),
+                Frontend::default(),
+            ],
+            backends: vec![Backend::default(); 4],
+            ..Model::default()
+        };
+        model.backends[2].fullconn = Some(7);
+        fill_fullconn(&mut model, 1_000);
+        let found: Vec<_> = model
+            .backends
+            .iter()
+            .map(|backend| backend.fullconn)
+            .collect();
+        assert_eq!(found, [Some(111), Some(1), Some(7), Some(1)]);
     }
 
     #[test]

@@ -67,7 +67,6 @@ pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Di
             model.backends.push(resolver.backend(proxy, number));
         }
     }
-    full_connections(&mut model);
     if draft.global.zero_warning {
         resolver.deny_warnings();
     }
@@ -477,29 +476,6 @@ impl Resolver<'_> {
             None => format!("add 'backend {}'", wanted.value),
         };
         self.error(Kind::Reference, wanted.span, message, &help);
-    }
-}
-
-/// `fullconn` where it is not written and matters: a tenth of what the frontends may bring.
-fn full_connections(model: &mut Model) {
-    let mut brought: HashMap<BackendId, u32> = HashMap::new();
-    for frontend in &model.frontends {
-        let limit = frontend.maxconn.or(model.global.maxconn);
-        if let (Some(backend), Some(limit)) = (frontend.default_backend, limit) {
-            let sum = brought.entry(backend).or_default();
-            *sum = sum.saturating_add(limit);
-        }
-    }
-    for (index, backend) in model.backends.iter_mut().enumerate() {
-        let id = BackendId(u32::try_from(index).unwrap_or(u32::MAX));
-        if backend
-            .servers
-            .iter()
-            .any(|server| server.minconn.is_some())
-        {
-            let tenth = brought.get(&id).map(|sum| sum.div_ceil(10).max(1));
-            backend.fullconn = backend.fullconn.or(tenth);
-        }
     }
 }
 
