@@ -133,6 +133,8 @@ impl Script {
         };
         match self.kind {
             Kind::NoContent => head("204 No Content", ""),
+            // With nothing behind the head, nothing else would say that the connection ends.
+            Kind::UntilClose if head_only => head("200 OK", "Connection: close\r\n"),
             Kind::UntilClose => [head("200 OK", ""), body].concat(),
             Kind::Chunked | Kind::Echo => {
                 let mut all = head("200 OK", "Transfer-Encoding: chunked\r\n");
