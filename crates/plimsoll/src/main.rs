@@ -9,6 +9,7 @@ mod check;
 mod claims;
 mod configuration;
 mod console;
+mod ctl;
 mod demo;
 mod dialect;
 mod haproxy;
@@ -38,6 +39,7 @@ Examples:
   plimsoll run --listen :8080 --to 10.0.0.1:80,10.0.0.2:80
   plimsoll check /etc/haproxy/haproxy.cfg
   plimsoll run /etc/haproxy/haproxy.cfg
+  plimsoll ctl show servers state
 
 In HAProxy's place:
   Called by the name 'haproxy', or with its flags (-f -c -cc -D -W -Ws -p -sf -st -n -v …), it behaves like HAProxy:
@@ -50,6 +52,7 @@ enum Command {
     Demo(demo::Demo),
     Backend(backend::Backend),
     Load(load::Load),
+    Ctl(ctl::Ctl),
 }
 
 fn main() -> ExitCode {
@@ -77,5 +80,6 @@ fn command(cli: Cli) -> anyhow::Result<u8> {
         Command::Demo(demo) => demo.run(),
         Command::Backend(backend) => backend.run(),
         Command::Load(load) => load.run(),
+        Command::Ctl(ctl) => ctl.run(),
     }
 }

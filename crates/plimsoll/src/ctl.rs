@@ -1,0 +1,138 @@
+//! `plimsoll ctl`: asks a running balancer through its command socket, HAProxy's as well as ours.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use crate::console;
+
+/// Where sockets usually are, in the order of trying.
+const USUAL_PLACES: [&str; 4] = [
+    "/run/plimsoll/admin.sock",
+    "/run/haproxy/admin.sock",
+    "/var/run/haproxy.sock",
+    "/var/lib/haproxy/stats",
+];
+
+/// How long an answer may take to begin or go on.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Longest answer in bytes.
+const ANSWER_BYTES_MAX: u64 = 1 << 30;
+
+/// Answers that mean that nothing was done.
+const FAILURES: [&str; 2] = ["Unknown command", "Permission denied"];
+
+/// Ask a running balancer, or tell it to change something.
+///
+/// The words are one command of HAProxy's runtime API, 'help' lists them. Without words, commands are read from standard
+/// input, one per line; a line that ends with '<<' is followed by its payload up to an empty line.
+#[derive(Args, Debug)]
+pub(crate) struct Ctl {
+    /// The command socket: a path, 'abns@NAME', or HOST:PORT. Without it, the usual places are tried.
+    #[arg(short, long, value_name = "SOCKET")]
+    socket: Option<String>,
+
+    /// The command.
+    #[arg(
+        value_name = "COMMAND",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    words: Vec<String>,
+}
+
+impl Ctl {
+    /// The result is the exit status: 1 when a command was not understood or not permitted.
+    ///
+    /// # Errors
+    /// When the socket cannot be reached, or breaks.
+    pub(crate) fn run(&self) -> anyhow::Result<u8> {
+        let socket = self.place()?;
+        if !self.words.is_empty() {
+            return ask(socket, &format!("{}\n", self.words.join(" ")));
+        }
+        let stdin = io::stdin();
+        if stdin.is_terminal() {
+            bail!("no command; try 'plimsoll ctl help', or write commands to standard input");
+        }
+        let mut status = 0;
+        let mut lines = stdin.lock().lines();
+        while let Some(line) = lines.next() {
+            let mut text = line? + "\n";
+            if text.trim_end().ends_with("<<") {
+                for line in lines.by_ref() {
+                    let line = line? + "\n";
+                    text.push_str(&line);
+                    if line == "\n" {
+                        break;
+                    }
+                }
+            }
+            if !text.trim().is_empty() {
+                status = status.max(ask(socket, &text)?);
+            }
+        }
+        Ok(status)
+    }
+
+    fn place(&self) -> anyhow::Result<&str> {
+        let usual = || {
+            let mut places = USUAL_PLACES.into_iter();
+            places.find(|place| Path::new(place).exists())
+        };
+        self.socket.as_deref().or_else(usual).with_context(|| {
+            format!(
+                "no command socket in the usual places ({}); name it with '-s SOCKET'",
+                USUAL_PLACES.join(", ")
+            )
+        })
+    }
+}
+
+/// One line on a connection of its own, and its answer to standard output.
+fn ask(socket: &str, text: &str) -> anyhow::Result<u8> {
+    let answer = converse(socket, text).with_context(|| format!("cannot ask {socket}"))?;
+    // Every answer ends with an empty line, which is for programs that read several.
+    let answer = answer.strip_suffix('\n').unwrap_or(&answer);
+    console::print(answer);
+    let failed = FAILURES.iter().any(|failure| answer.starts_with(failure));
+    Ok(u8::from(failed))
+}
+
+fn converse(socket: &str, text: &str) -> io::Result<String> {
+    let answer = match (socket.strip_prefix("abns@"), socket.contains('/')) {
+        (Some(name), _) => {
+            let address = SocketAddr::from_abstract_name(name)?;
+            of_unix(UnixStream::connect_addr(&address)?, text)?
+        }
+        (None, true) => of_unix(UnixStream::connect(socket)?, text)?,
+        (None, false) => {
+            let stream = TcpStream::connect(socket)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            (&stream).write_all(text.as_bytes())?;
+            stream.shutdown(Shutdown::Write)?;
+            read(&stream)?
+        }
+    };
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+fn of_unix(stream: UnixStream, text: &str) -> io::Result<Vec<u8>> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    (&stream).write_all(text.as_bytes())?;
+    stream.shutdown(Shutdown::Write)?;
+    read(&stream)
+}
+
+fn read(stream: impl io::Read) -> io::Result<Vec<u8>> {
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    Ok(answer)
+}
