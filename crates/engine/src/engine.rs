@@ -312,7 +312,7 @@ fn display(address: &BindAddress) -> String {
     match address {
         BindAddress::Inet(address) => address.to_string(),
         BindAddress::Unix(path) => path.display().to_string(),
-        BindAddress::Abstract(name) => format!("abns@{name}"),
+        BindAddress::Abstract(name) => format!("abns@{}", name.trim_end_matches('\0')),
         BindAddress::Inherited(descriptor) => format!("fd@{descriptor}"),
     }
 }

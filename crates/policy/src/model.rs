@@ -432,7 +432,7 @@ pub enum ProxyHeader {
 pub enum ServerAddress {
     Inet { ip: IpAddr, port: ServerPort },
     Unix(PathBuf),
-    /// A name in Linux's abstract socket space, without the leading zero.
+    /// A name in Linux's abstract socket space, without the leading zero, with the zeros that `abns@` puts behind it.
     Abstract(String),
     /// Named but not resolved (yet): no traffic until it is.
     Unresolved { host: String, port: ServerPort },
@@ -519,6 +519,7 @@ pub enum AccessLevel {
 pub enum BindAddress {
     Inet(SocketAddr),
     Unix(PathBuf),
+    /// As [`ServerAddress::Abstract`].
     Abstract(String),
     /// A listening descriptor inherited from the parent process (`fd@N`).
     Inherited(i32),
@@ -581,6 +582,7 @@ pub enum LogAddress {
     Udp(SocketAddr),
     /// A unix datagram socket such as `/dev/log`.
     Unix(PathBuf),
+    /// As [`ServerAddress::Abstract`].
     Abstract(String),
     /// An inherited or standard descriptor: `stdout` is 1, `stderr` 2, `fd@N` N.
     Descriptor(i32),

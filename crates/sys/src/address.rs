@@ -90,7 +90,11 @@ impl fmt::Display for Address {
         match self {
             Self::Inet(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix@{}", path.display()),
-            Self::Abstract(name) => write!(f, "abns@{}", String::from_utf8_lossy(name)),
+            Self::Abstract(name) => {
+                // Zeros at the end are padding.
+                let name = String::from_utf8_lossy(name);
+                write!(f, "abns@{}", name.trim_end_matches('\0'))
+            }
             Self::Unnamed => f.write_str("unix@"),
         }
     }

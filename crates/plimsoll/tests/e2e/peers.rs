@@ -140,6 +140,35 @@ fn nginx_behind_it() {
 }
 
 #[test]
+fn haproxy_and_it_meet_at_abstract_names() {
+    let Some(haproxy) = require_peer("haproxy") else {
+        return;
+    };
+    let mut rig = Rig::new();
+    let front = free_address();
+    let name = |what: &str| format!("abns@plimsoll-test-{what}-{}", std::process::id());
+    let defaults = "defaults\n    mode http\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n";
+    rig.config(&format!(
+        "{defaults}listen middle\n    bind {{listen}}\n    bind {}\n    server a {}\n",
+        name("middle"),
+        name("back")
+    ));
+    let file = rig.file(
+        "haproxy-around.cfg",
+        &format!(
+            "{defaults}listen front\n    bind {front}\n    server a {}\n\
+             frontend back\n    bind {}\n    http-request return status 204\n",
+            name("middle"),
+            name("back")
+        ),
+    );
+    let mut command = Command::new(haproxy);
+    command.arg("-db").arg("-f").arg(file);
+    rig.start(command, front);
+    assert_eq!(rig.get("/").status, 204);
+}
+
+#[test]
 fn the_same_files_pass_and_fail_as_with_haproxy() {
     let Some(haproxy) = require_peer("haproxy") else {
         return;

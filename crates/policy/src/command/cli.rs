@@ -153,7 +153,7 @@ fn sockets(_: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
             }
             BindAddress::Inet(address) => format!("ipv4@{address}"),
             BindAddress::Unix(path) => format!("unix@{}", path.display()),
-            BindAddress::Abstract(name) => format!("abns@{name}"),
+            BindAddress::Abstract(name) => format!("abns@{}", name.trim_end_matches('\0')),
             BindAddress::Inherited(descriptor) => format!("fd@{descriptor}"),
         };
         write(

@@ -14,6 +14,9 @@ use crate::model::{BindAddress, LogAddress, ServerAddress, ServerPort};
 /// Most ports one `bind` address may stand for.
 const PORT_RANGE_MAX: u16 = 4096;
 
+/// Room for a name in `sockaddr_un` behind the zero that makes it abstract, in bytes.
+const ABSTRACT_NAME_BYTES: usize = 107;
+
 /// Where syslog listens.
 const SYSLOG_PORT: u16 = 514;
 
@@ -83,6 +86,16 @@ fn inet(address: &AddressText) -> Result<HostDraft, Diagnostic> {
     }
 }
 
+/// A name as the kernel compares it: `abns@` fills what is left of the address with zeros, `abnsz@` ends with the name.
+fn abstract_name(name: &str, zero_terminated: bool) -> String {
+    let mut name = name.to_owned();
+    if !zero_terminated {
+        let zeros = ABSTRACT_NAME_BYTES.saturating_sub(name.len());
+        name.extend(std::iter::repeat_n('\0', zeros));
+    }
+    name
+}
+
 fn descriptor(number: u32, span: Span) -> Result<i32, Diagnostic> {
     i32::try_from(number).map_err(|_| invalid(span, "no descriptor has so high a number"))
 }
@@ -104,8 +117,12 @@ fn listen_one(address: &AddressText) -> Result<ListenDraft, Diagnostic> {
     let span = address.span;
     match &address.host {
         Host::Path(path) => return Ok(ListenDraft::Other(BindAddress::Unix(path.into()))),
-        Host::Abstract { name, .. } => {
-            return Ok(ListenDraft::Other(BindAddress::Abstract(name.clone())));
+        Host::Abstract {
+            name,
+            zero_terminated,
+        } => {
+            let name = abstract_name(name, *zero_terminated);
+            return Ok(ListenDraft::Other(BindAddress::Abstract(name)));
         }
         Host::Descriptor(number) => {
             return Ok(ListenDraft::Other(BindAddress::Inherited(descriptor(
@@ -152,10 +169,12 @@ fn server_one(args: &mut Args<'_>) -> Result<ServerAddressDraft, Diagnostic> {
     let span = address.span;
     match &address.host {
         Host::Path(path) => return Ok(ServerAddressDraft::Other(ServerAddress::Unix(path.into()))),
-        Host::Abstract { name, .. } => {
-            return Ok(ServerAddressDraft::Other(ServerAddress::Abstract(
-                name.clone(),
-            )));
+        Host::Abstract {
+            name,
+            zero_terminated,
+        } => {
+            let name = abstract_name(name, *zero_terminated);
+            return Ok(ServerAddressDraft::Other(ServerAddress::Abstract(name)));
         }
         Host::Descriptor(_) => {
             return Err(invalid(span, "a file descriptor is no address of a server"));
@@ -231,8 +250,12 @@ fn log_one(args: &mut Args<'_>) -> Result<LogPlace, Diagnostic> {
     }
     match &address.host {
         Host::Path(path) => return Ok(LogPlace::Known(LogAddress::Unix(path.into()))),
-        Host::Abstract { name, .. } => {
-            return Ok(LogPlace::Known(LogAddress::Abstract(name.clone())));
+        Host::Abstract {
+            name,
+            zero_terminated,
+        } => {
+            let name = abstract_name(name, *zero_terminated);
+            return Ok(LogPlace::Known(LogAddress::Abstract(name)));
         }
         Host::Descriptor(number) => {
             return Ok(LogPlace::Known(LogAddress::Descriptor(descriptor(
@@ -306,13 +329,23 @@ mod tests {
             ("ipv4@localhost:80", "localhost V4 80"),
             ("fd@7", "Inherited(7)"),
             ("/run/x.sock", "Unix(\"/run/x.sock\")"),
-            ("abns@x", "Abstract(\"x\")"),
+            ("abnsz@x", "Abstract(\"x\")"),
         ];
         for (text, expected) in cases {
             let address = read(text, listen).unwrap().pop().unwrap();
             assert_eq!(shown(address), expected, "{text}");
         }
         assert_eq!(read("127.0.0.1:80,:443", listen).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn abstract_names_fill_the_address() {
+        let mut found = read("abns@name", listen).unwrap();
+        let Some(ListenDraft::Other(BindAddress::Abstract(name))) = found.pop() else {
+            panic!("no abstract name");
+        };
+        assert_eq!(name.len(), ABSTRACT_NAME_BYTES);
+        assert_eq!(name.trim_end_matches('\0'), "name");
     }
 
     #[test]
