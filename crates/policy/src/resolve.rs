@@ -335,7 +335,12 @@ impl Resolver<'_> {
         frontend.log.targets = self.logs(&settings.logs);
         frontend.log.tag.clone_from(&settings.log_tag);
         frontend.log.format = self.log_format(proxy, &frontend.log.targets);
-        frontend.default_backend = self.default_backend(proxy, places, proxies);
+        let place = self.default_backend(proxy, places, proxies);
+        frontend.default_backend = place.map(|place| place.id);
+        // An HTTP backend takes the connections of a TCP frontend as HTTP.
+        if place.is_some_and(|place| proxies[place.draft].settings.mode == Mode::Http) {
+            frontend.mode = Mode::Http;
+        }
         frontend
     }
 
@@ -405,12 +410,10 @@ impl Resolver<'_> {
         proxy: &ProxyDraft,
         places: &HashMap<String, Place>,
         proxies: &[ProxyDraft],
-    ) -> Option<BackendId> {
+    ) -> Option<Place> {
         let own = || {
-            proxy
-                .has_back()
-                .then(|| places.get(&proxy.name).map(|place| place.id))
-                .flatten()
+            let own = places.get(&proxy.name).filter(|_| proxy.has_back());
+            own.copied()
         };
         let Some(wanted) = proxy
             .use_backend
@@ -420,9 +423,9 @@ impl Resolver<'_> {
             return own();
         };
         if proxy.settings.disabled {
-            return places.get(&wanted.value).map(|place| place.id);
+            return places.get(&wanted.value).copied();
         }
-        let Some(place) = places.get(&wanted.value) else {
+        let Some(place) = places.get(&wanted.value).copied() else {
             self.no_backend(wanted, places);
             return None;
         };
@@ -435,31 +438,16 @@ impl Resolver<'_> {
                 message,
                 "remove the line; the servers below are used anyway",
             );
-        } else if target.settings.mode != proxy.settings.mode {
-            self.mode_clash(proxy, target, wanted.span);
+        } else if (proxy.settings.mode, target.settings.mode) == (Mode::Http, Mode::Tcp) {
+            let (from, to) = (&proxy.name, &target.name);
+            let message = format!("'{from}' speaks HTTP and cannot use the TCP backend '{to}'");
+            let help = "give both the same mode";
+            self.error(Kind::Invalid, wanted.span, message, help);
         } else if !proxy.servers.is_empty() {
             let message = format!("the servers of '{}' are never used", proxy.name);
             self.warn(wanted.span, message, "remove this line, or the servers");
         }
-        Some(place.id)
-    }
-
-    fn mode_clash(&mut self, proxy: &ProxyDraft, target: &ProxyDraft, span: Span) {
-        let (from, to) = (&proxy.name, &target.name);
-        if proxy.settings.mode == Mode::Tcp {
-            let message = format!(
-                "passing TCP of '{from}' to the HTTP backend '{to}' is not implemented yet"
-            );
-            self.error(
-                Kind::NotImplemented,
-                span,
-                message,
-                "give both the same mode",
-            );
-        } else {
-            let message = format!("'{from}' speaks HTTP and cannot use the TCP backend '{to}'");
-            self.error(Kind::Invalid, span, message, "give both the same mode");
-        }
+        Some(place)
     }
 
     fn no_backend(&mut self, wanted: &Spanned<String>, places: &HashMap<String, Place>) {

@@ -54,6 +54,28 @@ fn a_server_that_speaks_first_is_heard() {
 }
 
 #[test]
+fn an_http_backend_takes_connections_of_a_tcp_frontend_as_http() {
+    let mut rig = Rig::new();
+    let origin = rig.origin("a");
+    rig.config(&format!(
+        "defaults\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n\
+         frontend relay\n    mode tcp\n    bind {{listen}}\n    default_backend web\n\
+         backend web\n    mode http\n    option forwardfor\n    {}\n",
+        origin.server_line()
+    ));
+    let mut client = rig.client();
+    for path in ["/one", "/two"] {
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        assert_eq!(client.response().text(), "a");
+    }
+    for request in origin.wait_for_requests(2) {
+        assert_eq!(request.field("x-forwarded-for"), Some("127.0.0.1"));
+    }
+    client.send("HELLO\r\n\r\n");
+    assert_eq!(client.response().status, 400);
+}
+
+#[test]
 fn nobody_behind_it_closes_the_connection() {
     let mut rig = Rig::new();
     rig.config(&text(&format!(
