@@ -41,6 +41,12 @@ pub(crate) fn session_ends(session: &Session) {
     session.worker.session_ends();
 }
 
+/// A request was answered here, without a server.
+pub(crate) fn intercepted(session: &Session) {
+    let frontend = session.tables.counters.frontend(session.frontend);
+    frontend.increment(FrontendCounter::Intercepted);
+}
+
 /// A request or TCP session has been directed to a backend.
 pub(crate) fn backend_entered(tables: &Tables, backend: BackendId) {
     let counters = tables.counters.backend(backend);
@@ -113,7 +119,8 @@ pub(crate) fn exchange(session: &Session, record: &Record) {
     if let Some(dispatch) = &record.dispatch {
         count_backend(session, record, dispatch, now_ns);
     }
-    write_exchange(session, Moment::End, record, now_ns);
+    let moment = last_moment(session, record.times.answered_ns > 0);
+    write_exchange(session, moment, record, now_ns);
 }
 
 /// The head of a response is there: `option logasap` writes its line now.
@@ -151,6 +158,7 @@ fn write_exchange(session: &Session, moment: Moment, record: &Record, now_ns: u6
                 .fault
                 .map_or(Termination::NORMAL, |fault| fault.termination(record.phase)),
             timers: timers(&record.times, now_ns),
+            server_load: record.server_load,
         },
     );
 }
@@ -228,7 +236,7 @@ fn leave_backend(session: &Session, dispatch: &Dispatch, fault: Option<Fault>) {
         u64::from(dispatch.redispatched),
     );
     match fault {
-        Some(Fault::ClientClosed | Fault::ClientTimeout) => {
+        Some(Fault::GaveUp | Fault::ClientClosed | Fault::ClientTimeout) => {
             backend.increment(BackendCounter::ClientAborts)
         }
         Some(Fault::ServerClosed) => backend.increment(BackendCounter::ServerAborts),
@@ -262,7 +270,8 @@ pub(crate) fn tcp(
             counters.add(ServerCounter::BytesOut, sent);
         }
     }
-    write_tcp(session, Moment::End, dispatch, server, report);
+    let moment = last_moment(session, report.connected_ns > 0);
+    write_tcp(session, moment, dispatch, server, report);
 }
 
 /// The server is connected: `option logasap` writes its line now.
@@ -310,6 +319,7 @@ fn write_tcp(
                 .fault
                 .map_or(Termination::NORMAL, |fault| fault.termination(report.phase)),
             timers: timers(&times, session.worker.reactor.now_ns()),
+            server_load: report.server_load,
         },
     );
 }
@@ -325,7 +335,7 @@ pub(crate) fn bad_request(session: &Session, client: &mut Client, fault: Fault, 
     frontend.add(FrontendCounter::BytesOut, traffic.1);
     write(
         session,
-        Moment::End,
+        last_moment(session, false),
         &Line {
             mode: Mode::Http,
             dispatch: None,
@@ -335,6 +345,7 @@ pub(crate) fn bad_request(session: &Session, client: &mut Client, fault: Fault, 
             request: None,
             termination: fault.termination(crate::fault::Phase::Request),
             timers: timers(&times, session.worker.reactor.now_ns()),
+            server_load: None,
         },
     );
 }
@@ -416,12 +427,22 @@ struct Line<'a> {
     request: Option<RequestLine<'a>>,
     termination: Termination,
     timers: Timers,
+    /// The server's load when its slot was given back; `None`: it is looked up.
+    server_load: Option<u32>,
 }
 
 /// Whether the frontend has lines written, and at this moment.
 fn writes(session: &Session, moment: Moment) -> bool {
     let settings = &session.tables.frontend(session.frontend).log;
     !settings.targets.is_empty() && log::moment(settings) == moment
+}
+
+/// The moment that an end is: also that of the answer, when none came.
+fn last_moment(session: &Session, answered: bool) -> Moment {
+    match !answered && writes(session, Moment::Answer) {
+        true => Moment::Answer,
+        false => Moment::End,
+    }
 }
 
 /// Writes a line, if this is the moment at which the frontend's lines are written.
@@ -462,8 +483,10 @@ fn write(session: &Session, moment: Moment, line: &Line<'_>) {
             process: session.admission.process(),
             frontend: session.admission.frontend(),
             backend: backend.map_or(0, |id| tables.backend_sessions(id)),
-            server: server.map_or(0, |(backend, server)| {
-                tables.plane.backend(backend).server(server).load()
+            server: line.server_load.unwrap_or_else(|| {
+                server.map_or(0, |(backend, server)| {
+                    tables.plane.backend(backend).server(server).served()
+                })
             }),
         },
         retries: line.dispatch.map_or(0, |dispatch| dispatch.retries),
@@ -471,8 +494,8 @@ fn write(session: &Session, moment: Moment, line: &Line<'_>) {
         queued: line
             .dispatch
             .map_or_else(Queued::default, |dispatch| Queued {
-                server: dispatch.queue_position.0,
-                backend: dispatch.queue_position.1,
+                server: dispatch.waited.behind.0,
+                backend: dispatch.waited.behind.1,
             }),
         partial: moment == Moment::Answer,
     };

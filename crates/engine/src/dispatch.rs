@@ -12,7 +12,7 @@ use plimsoll_policy::model::{BackendId, ServerId};
 
 use crate::account;
 use crate::fault::Fault;
-use crate::queue::{self, Slot};
+use crate::queue::{self, Slot, Waited};
 use crate::tables::Tables;
 use crate::worker::Worker;
 
@@ -29,8 +29,8 @@ pub(crate) struct Dispatch {
     avoid: Option<ServerId>,
     pub(crate) retries: u32,
     pub(crate) redispatched: bool,
-    /// Requests that were before this one in the server's and in the backend's queue.
-    pub(crate) queue_position: (u32, u32),
+    /// Where the request waited last.
+    pub(crate) waited: Waited,
     /// The place in the backend's count, on which `minconn` and `hash-balance-factor` depend.
     visit: Option<(Arc<BackendLive>, Visit)>,
 }
@@ -63,7 +63,7 @@ impl Dispatch {
             avoid: None,
             retries: 0,
             redispatched: false,
-            queue_position: (0, 0),
+            waited: Waited::default(),
         }
     }
 
@@ -82,9 +82,18 @@ impl Dispatch {
             now_ns: worker.reactor.now_ns(),
             avoid: self.avoid,
         };
-        let acquired = queue::acquire(worker, tables, self.backend, self.pinned, &pick, gone).await;
-        let (slot, position) = acquired?;
-        self.queue_position = position;
+        self.waited = Waited::default();
+        let (backend, pinned) = (self.backend, self.pinned);
+        let acquired = queue::acquire(
+            worker,
+            tables,
+            backend,
+            pinned,
+            &pick,
+            &mut self.waited,
+            gone,
+        );
+        let slot = acquired.await?;
         account::server_entered(tables, self.backend, slot.server, slot.live().load());
         Ok(slot)
     }

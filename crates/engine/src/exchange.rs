@@ -12,9 +12,10 @@ use plimsoll_policy::model::{BackendId, ConnectionMode, RetryOn, Reuse, ServerId
 use plimsoll_wire::head::{Framing, Head};
 
 use crate::account;
+use crate::control::admin::page;
 use crate::dispatch::{Affinity, Dispatch};
 use crate::fault::{Fault, Phase};
-use crate::pool::Connection;
+use crate::pool::{self, Connection};
 use crate::queue::Slot;
 use crate::reactor::Scratch;
 use crate::relay::{Patience, Relay};
@@ -84,6 +85,8 @@ pub(crate) struct Record {
     /// Bytes received from the client and sent to it, heads included.
     pub(crate) received_bytes: u64,
     pub(crate) sent_bytes: u64,
+    /// The server's load when its slot was given back.
+    pub(crate) server_load: Option<u32>,
     pub(crate) fault: Option<Fault>,
 }
 
@@ -150,12 +153,18 @@ impl Exchange<'_> {
         if self.tables.frontend(self.session.frontend).buffer_request {
             self.buffer_request(client).await?;
         }
+        if let Some(outcome) = self.serve_page(client, None).await? {
+            return Ok(outcome);
+        }
         let backend = self.choose_backend()?;
+        if let Some(outcome) = self.serve_page(client, Some(backend)).await? {
+            return Ok(outcome);
+        }
         if self.tables.backend(backend).buffer_request {
             self.buffer_request(client).await?;
         }
         if self.abandoned {
-            return Err(Fault::Refused(400));
+            return Err(Fault::GaveUp);
         }
         self.prepare_request(backend);
         let answer = self.obtain_answer(client, backend).await?;
@@ -174,9 +183,57 @@ impl Exchange<'_> {
             .await?;
         if connection.stream.reusable() {
             self.keep_connection(backend, connection);
+        } else {
+            pool::discard(connection);
         }
-        drop(slot);
+        self.record.server_load = Some(slot.release());
         Ok(Outcome::Next)
+    }
+
+    /// Answers with the statistics page, where this frontend or backend has one and the request is meant for it.
+    async fn serve_page<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+        backend: Option<BackendId>,
+    ) -> Result<Option<Outcome>, Fault> {
+        let tables = Rc::clone(&self.tables);
+        let frontend = tables.frontend(self.session.frontend);
+        let (owner, page) = match backend {
+            None => (&frontend.name, &frontend.stats_page),
+            Some(id) => (&tables.backend(id).name, &tables.backend(id).stats_page),
+        };
+        let Some(page) = page else { return Ok(None) };
+        let Some(wish) = page.wish(self.record.request.head.target()) else {
+            return Ok(None);
+        };
+        if !self.record.request.complete {
+            Box::pin(self.buffer_request(client)).await?;
+        }
+        let Request {
+            head,
+            early,
+            complete,
+        } = &self.record.request;
+        let question = page::Question {
+            head,
+            body: early,
+            complete: *complete,
+            client: self.session.client_ip(),
+            owner,
+        };
+        let (status, mut out) = page::answer(&tables.desk, page, &wish, &question);
+        if head.method() == b"HEAD" {
+            reply::drop_body(&mut out);
+        }
+        self.record.status = status;
+        account::intercepted(self.session);
+        client
+            .reply(&out)
+            .map_err(|error| Fault::of_client(&error))?;
+        Ok(Some(match complete {
+            true => Outcome::Next,
+            false => Outcome::Close,
+        }))
     }
 
     /// The backend that the frontend's rules name.
@@ -197,20 +254,21 @@ impl Exchange<'_> {
         let deadline_ns = self
             .worker
             .deadline(timeouts.http_request_ms.or(timeouts.client_ms));
-        let (worker, request, abandoned) =
-            (&self.worker, &mut self.record.request, &mut self.abandoned);
+        let (worker, record, abandoned) = (&self.worker, &mut self.record, &mut self.abandoned);
+        let (request, times) = (&mut record.request, &mut record.times);
         if request.head.expect_continue && !request.complete {
             client.invite().map_err(|error| Fault::of_client(&error))?;
+            request.head.remove(b"expect");
         }
         let whole = poll_fn(|_| {
             while !request.complete && !*abandoned && request.early.len() < limit {
                 let mut scratch = worker.reactor.scratch();
                 let room = (limit - request.early.len()).min(scratch.len());
                 let Poll::Ready(read) = client.poll_body(&mut scratch[..room]) else {
-                    return worker
-                        .reactor
-                        .poll_deadline(deadline_ns)
-                        .map(|_| Err(Fault::ClientTimeout));
+                    return worker.reactor.poll_deadline(deadline_ns).map(|_| {
+                        times.received_ns = 0; // As HAProxy has it: the request never was complete.
+                        Err(Fault::ClientTimeout)
+                    });
                 };
                 let piece = match read.map_err(|error| Fault::of_client(&error)) {
                     Ok(piece) => piece,
@@ -238,13 +296,19 @@ impl Exchange<'_> {
         let Some(client) = self.session.client_ip() else {
             return;
         };
-        // The backend's rule is the one nearer to the server: its header wins where both are set.
-        let Some(rule) = back.forward_for.as_ref().or(front.forward_for.as_ref()) else {
+        let rules = [&back.forward_for, &front.forward_for];
+        let mut rules = rules.into_iter().flatten();
+        // The backend's rule is the one nearer to the server: its header wins where both are set. Either one may
+        // spare a client; both must want to add only where there is none.
+        let Some(rule) = rules.clone().next() else {
             return;
         };
         let head = &mut self.record.request.head;
-        let spared = rule.except.is_some_and(|network| network.contains(client))
-            || (rule.if_none && head.values(rule.header.as_bytes()).next().is_some());
+        let spared = rules
+            .clone()
+            .any(|rule| rule.except.is_some_and(|network| network.contains(client)))
+            || (rules.all(|rule| rule.if_none)
+                && head.values(rule.header.as_bytes()).next().is_some());
         if !spared {
             self.session
                 .write_client_ip(|text| head.add(rule.header.as_bytes(), text));
@@ -277,6 +341,7 @@ impl Exchange<'_> {
             let now_ns = self.worker.reactor.now_ns();
             account::attempt_failed(&self.tables, (backend, failed), fault, now_ns);
             drop(slot);
+            self.record.times.answered_ns = 0;
             let replayable = self.replayable();
             let Some(dispatch) = &mut self.record.dispatch else {
                 return Err(fault);
@@ -305,9 +370,17 @@ impl Exchange<'_> {
         let Some(dispatch) = &mut self.record.dispatch else {
             return Err(Fault::NoServer);
         };
-        let slot = dispatch
+        let acquired = dispatch
             .acquire(&self.worker, &self.tables, affinity, gone)
-            .await?;
+            .await;
+        let waited = dispatch.waited;
+        if acquired.is_err() {
+            self.record.server = waited.server.or(self.record.server);
+            if waited.has_queued() {
+                self.record.times.admitted_ns = self.worker.reactor.now_ns();
+            }
+        }
+        let slot = acquired?;
         self.record.server = Some(slot.server);
         self.record.times.admitted_ns = self.worker.reactor.now_ns();
         Ok(slot)
@@ -377,7 +450,7 @@ impl Exchange<'_> {
     ) -> Result<(Scratch, Piece), Fault> {
         connection.uses += 1;
         account::server_connection(&self.tables, backend, connection.server, connection.reused);
-        connection.stream.persistent = self.persistence(backend) == ConnectionMode::KeepAlive
+        connection.stream.persistent = !self.closes_servers(backend)
             && self
                 .tables
                 .may_reuse(backend, connection.server, connection.uses);
@@ -399,6 +472,7 @@ impl Exchange<'_> {
             request.complete,
             patience(&self.tables, self.session, backend),
         );
+        relay.heeds_leaving = self.tables.backend(backend).abort_on_close;
         let answered = loop {
             match poll_fn(|_| relay.poll_head(&mut self.response)).await {
                 Ok(_) if self.response.status < 200 && self.response.status != 101 => {
@@ -410,7 +484,9 @@ impl Exchange<'_> {
             }
         };
         self.upload_begun |= relay.upload_begun;
-        self.record.times.answered_ns = self.worker.reactor.now_ns();
+        if answered.is_ok() {
+            self.record.times.answered_ns = self.worker.reactor.now_ns();
+        }
         answered
     }
 
@@ -438,7 +514,7 @@ impl Exchange<'_> {
         self.record.phase = Phase::Data;
         self.responding = true;
         let mut done = piece.last;
-        if self.persistence(connection.backend) == ConnectionMode::Close {
+        if self.closes_clients() {
             client.close_after();
         }
         let end = End::of(&piece);
@@ -451,10 +527,10 @@ impl Exchange<'_> {
             )
             .map_err(|error| Fault::of_client(&error))?;
         drop(scratch);
-        if done && !client.is_backlogged() {
+        let upload_done = self.record.request.complete || connection.stream.is_request_done();
+        if done && upload_done && !client.is_backlogged() {
             return Ok(());
         }
-        let upload_done = self.record.request.complete || connection.stream.is_request_done();
         let patience = patience(&self.tables, self.session, connection.backend);
         let mut relay = Relay::new(
             &self.worker,
@@ -463,7 +539,11 @@ impl Exchange<'_> {
             upload_done,
             patience,
         );
-        poll_fn(|_| relay.poll_bodies(&mut done)).await
+        let ended = poll_fn(|_| relay.poll_bodies(&mut done)).await;
+        if done {
+            self.record.phase = Phase::Last;
+        }
+        ended
     }
 
     /// RFC 9110 section 9.3.6: a successful answer to CONNECT turns the connection into a tunnel.
@@ -514,20 +594,19 @@ impl Exchange<'_> {
     }
 
     /// Keeps an idle connection for this session or for all, as `http-reuse` says.
-    fn keep_connection(&mut self, backend: BackendId, connection: Box<Connection>) {
-        if self.tables.backend(backend).reuse == Reuse::Never {
-            self.session.own = Some(connection);
+    fn keep_connection(&mut self, backend: BackendId, mut connection: Box<Connection>) {
+        connection.private |= authenticates_connection(&self.response);
+        if connection.private || self.tables.backend(backend).reuse == Reuse::Never {
+            self.session.keep_own(connection);
             return;
         }
-        let (server, max) = (
-            connection.server,
-            self.tables.pool_max(backend, connection.server),
-        );
-        self.tables.pool(backend, server).put(
-            connection,
-            self.tables.pool_tag(backend, server),
-            max,
-        );
+        let server = connection.server;
+        let tag = self.tables.pool_tag(backend, server);
+        let max = self.tables.pool_max(backend, server);
+        let in_use = self.tables.plane.backend(backend).server(server).load();
+        self.tables
+            .pool(backend, server)
+            .put(connection, tag, max, in_use as usize);
     }
 
     /// Whether the request can be sent once more: all of its body is still here, and the client has seen nothing.
@@ -543,11 +622,17 @@ impl Exchange<'_> {
         )
     }
 
-    fn persistence(&self, backend: BackendId) -> ConnectionMode {
+    /// `option httpclose` closes the connections of the side it is written on.
+    fn closes_clients(&self) -> bool {
         let frontend = self.tables.frontend(self.session.frontend);
-        frontend
-            .persistence
-            .max(self.tables.backend(backend).persistence)
+        frontend.persistence == ConnectionMode::Close
+    }
+
+    /// `option http-server-close` closes the server's connection wherever it is written.
+    fn closes_servers(&self, backend: BackendId) -> bool {
+        let frontend = self.tables.frontend(self.session.frontend);
+        frontend.persistence == ConnectionMode::ServerClose
+            || self.tables.backend(backend).persistence != ConnectionMode::KeepAlive
     }
 
     /// Answers a fault where that is still possible, then counts and logs.
@@ -587,10 +672,17 @@ impl Exchange<'_> {
             self.record.dispatch.as_ref().map(|d| d.backend),
         );
         // The rest of a body that nobody waits for must not be taken for the next request.
-        let close = !self.record.request.complete
-            || matches!(fault, Fault::Refused(_) | Fault::ClientTimeout);
+        if !self.record.request.complete
+            || matches!(
+                fault,
+                Fault::Refused(_) | Fault::GaveUp | Fault::ClientTimeout
+            )
+            || self.closes_clients()
+        {
+            client.close_after();
+        }
         let mut out = Vec::new();
-        let close = reply::error(fault.status(), files, close, &mut out);
+        let close = reply::error(fault.status(), files, client.persistence(), &mut out);
         if self.record.request.head.method() == b"HEAD" {
             reply::drop_body(&mut out);
         }
@@ -600,6 +692,24 @@ impl Exchange<'_> {
             Outcome::Next
         }
     }
+}
+
+/// Whether the server is about to learn who sits at the other end of this connection, and will take all that comes over
+/// it as his: with NTLM and its like it is connections that are authenticated, not requests.
+fn authenticates_connection(response: &Head) -> bool {
+    let name: &[u8] = match response.status {
+        401 => b"www-authenticate",
+        407 => b"proxy-authenticate",
+        _ => return false,
+    };
+    let begins = |value: &[u8], scheme: &[u8]| {
+        value
+            .get(..scheme.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
+    response
+        .values(name)
+        .any(|value| begins(value, b"NTLM") || begins(value, b"Negotiate"))
 }
 
 /// A request as the balancing algorithms look at it.

@@ -12,6 +12,9 @@ pub(crate) enum Fault {
     // -- the client's
     /// The request is not acceptable; the status says how.
     Refused(u16),
+    /// The client ended its side in the middle of its request, or while it was owed an answer; it may still read that
+    /// it gets none.
+    GaveUp,
     /// The client left before its request or the response was complete.
     ClientClosed,
     /// The client was silent for too long.
@@ -50,6 +53,8 @@ pub(crate) enum Phase {
     Headers,
     /// Relaying bodies.
     Data,
+    /// The response has been taken from the server: waiting for the client to take it, or to end its request.
+    Last,
 }
 
 impl Fault {
@@ -79,6 +84,7 @@ impl Fault {
     pub(crate) fn status(self) -> u16 {
         match self {
             Self::Refused(status) => status,
+            Self::GaveUp => 400,
             Self::ClientClosed => 0,
             Self::ClientTimeout => 408,
             Self::NoServer | Self::QueueFull | Self::QueueTimeout | Self::Exhausted => 503,
@@ -104,9 +110,10 @@ impl Fault {
     /// The log's termination state (HAProxy's manual, section 8.5).
     pub(crate) fn termination(self, phase: Phase) -> Termination {
         let cause = match self {
-            Self::Refused(_) if phase == Phase::Request => Cause::ClientAborted,
             Self::Refused(_) | Self::JunkResponse => Cause::Proxy,
-            Self::ClientClosed => Cause::ClientAborted,
+            // Part of a head is junk; part of a body is an end.
+            Self::ServerClosed if phase == Phase::Headers => Cause::Proxy,
+            Self::GaveUp | Self::ClientClosed => Cause::ClientAborted,
             Self::ClientTimeout => Cause::ClientTimeout,
             Self::NoServer | Self::QueueFull => Cause::ServerAborted,
             Self::QueueTimeout | Self::ConnectTimeout | Self::ServerTimeout => Cause::ServerTimeout,
@@ -116,11 +123,12 @@ impl Fault {
         };
         let phase = match (self, phase) {
             // Finding no server is seen while connecting, whenever it is found out.
-            (Self::NoServer | Self::QueueFull, _) | (_, Phase::Connect) => log::Phase::Connect,
+            (Self::NoServer, _) | (_, Phase::Connect) => log::Phase::Connect,
             (_, Phase::Request) => log::Phase::Request,
             (_, Phase::Queue) => log::Phase::Queue,
             (_, Phase::Headers) => log::Phase::Headers,
             (_, Phase::Data) => log::Phase::Data,
+            (_, Phase::Last) => log::Phase::Last,
         };
         Termination::new(cause, phase)
     }
@@ -156,7 +164,9 @@ mod tests {
             (Fault::ServerClosed, Phase::Data, b"SD", 502),
             (Fault::ClientClosed, Phase::Data, b"CD", 0),
             (Fault::ClientTimeout, Phase::Request, b"cR", 408),
-            (Fault::Refused(400), Phase::Request, b"CR", 400),
+            (Fault::Refused(400), Phase::Request, b"PR", 400),
+            (Fault::GaveUp, Phase::Request, b"CR", 400),
+            (Fault::ServerClosed, Phase::Headers, b"PH", 502),
         ] {
             assert_eq!(
                 (fault.termination(phase).letters(), fault.status()),

@@ -93,7 +93,7 @@ fn greet(
         accepted_ns: worker.reactor.now_ns(),
         accepted_wall_us: worker.reactor.wall_ns() / 1_000,
         requests: 0,
-        own: None,
+        own: Vec::new(),
         admission: Rc::new(admission),
         tables,
     }

@@ -19,11 +19,16 @@ use crate::worker::Worker;
 /// Idle connections kept per server and worker when `pool-max-conn` says nothing.
 pub(crate) const IDLE_PER_SERVER_MAX: usize = 4_096;
 
+/// Idle connections kept per server and worker whether or not so many were needed lately.
+const IDLE_FREE: usize = 8;
+
 /// A connection to a server, while it serves an exchange or waits for one.
 pub(crate) struct Connection {
     pub(crate) stream: h1::server::Server,
     /// It has carried an exchange before this one.
     pub(crate) reused: bool,
+    /// It is authenticated as one client's, and may serve no other.
+    pub(crate) private: bool,
     /// Exchanges begun on it.
     pub(crate) uses: u32,
     pub(crate) backend: BackendId,
@@ -44,10 +49,26 @@ impl Connection {
         Ok(Box::new(Self {
             stream,
             reused: false,
+            private: false,
             uses: 0,
             backend,
             server,
         }))
+    }
+}
+
+/// Closes a connection whose last response is complete.
+///
+/// A reset does it with one packet, and leaves no port waiting on our side (RFC 9293 section 3.6.1): source ports
+/// towards a busy server are precious. Nothing is lost by it, since nothing is on its way.
+#[expect(
+    clippy::boxed_local,
+    reason = "connections are handed on in their boxes"
+)]
+pub(crate) fn discard(connection: Box<Connection>) {
+    let socket = connection.stream.transport.socket();
+    if !socket.hung_up() {
+        let _ = socket.reset_on_close();
     }
 }
 
@@ -119,6 +140,8 @@ pub(crate) struct Pool {
     idle: RefCell<Vec<Box<Connection>>>,
     /// The fewest that lay idle since the last purge: so many were not needed.
     spare: Cell<usize>,
+    /// The most that were in use at once lately: more idle ones than that could never be needed.
+    need: Cell<usize>,
     purge_due_ns: Cell<u64>,
 }
 
@@ -140,13 +163,17 @@ impl Pool {
         }
     }
 
-    /// Keeps an idle connection, unless `max` are kept already or its peer has spoken or closed meanwhile.
+    /// Keeps an idle connection, unless `max` are kept already, or as many as were `in_use` at once lately, or its peer
+    /// has spoken or closed meanwhile.
     ///
     /// The reactor reports under `tag` when that happens later; see [`Pool::drop_socket`].
-    pub(crate) fn put(&self, connection: Box<Connection>, tag: u32, max: usize) {
+    pub(crate) fn put(&self, connection: Box<Connection>, tag: u32, max: usize, in_use: usize) {
+        let need = self.need.get().max(in_use);
+        self.need.set(need);
         let mut idle = self.idle.borrow_mut();
-        let socket = connection.stream.transport.socket();
-        if idle.len() < max && socket.park(tag) {
+        if idle.len() >= max.min(need.max(IDLE_FREE)) {
+            discard(connection);
+        } else if connection.stream.transport.socket().park(tag) {
             idle.push(connection);
         }
     }
@@ -167,11 +194,12 @@ impl Pool {
             .set(now_ns.saturating_add(delay_ms.saturating_mul(1_000_000)));
         let mut idle = self.idle.borrow_mut();
         let surplus = self.spare.get().min(idle.len()).div_ceil(2);
-        idle.drain(..surplus);
+        idle.drain(..surplus).for_each(discard);
         self.spare.set(idle.len());
+        self.need.set(self.need.get() / 2);
     }
 
     pub(crate) fn clear(&self) {
-        self.idle.borrow_mut().clear();
+        self.idle.take().into_iter().for_each(discard);
     }
 }

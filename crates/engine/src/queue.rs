@@ -71,6 +71,13 @@ impl Slot {
     }
 }
 
+impl Slot {
+    /// Gives the slot back; how many the server still serves, before anyone who waited takes it.
+    pub(crate) fn release(self) -> u32 {
+        self.live().served().saturating_sub(1)
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         let slot = self.slot.take();
@@ -84,32 +91,46 @@ impl Drop for Slot {
     }
 }
 
+/// Where a request waited, if it had to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Waited {
+    /// How many were before it in the server's or in the backend's queue, itself included.
+    pub(crate) behind: (u32, u32),
+    /// The server whose queue it was sent to.
+    pub(crate) server: Option<ServerId>,
+}
+
+impl Waited {
+    /// Whether it got as far as a place in a queue.
+    pub(crate) fn has_queued(self) -> bool {
+        self.behind != (0, 0)
+    }
+}
+
 /// Picks a server, `pinned` if that is set, and takes a slot of it, waiting if need be; `gone` gives up the wait.
 ///
-/// Also returns how many were before this request in the server's and in the backend's queue.
+/// `note` tells afterwards, whatever the outcome, where the request waited.
 pub(crate) async fn acquire(
     worker: &Rc<Worker>,
     tables: &Rc<Tables>,
     backend: BackendId,
     pinned: Option<ServerId>,
     pick: &Pick<'_>,
+    note: &mut Waited,
     gone: impl FnMut() -> bool,
-) -> Result<(Slot, (u32, u32)), Fault> {
+) -> Result<Slot, Fault> {
     let plane = tables.plane.backend(backend);
     let mut chosen = None;
     for _ in 0..PICKS_MAX {
         chosen = pinned.or_else(|| tables.pick(backend, pick));
         let Some(server) = chosen else { break };
         if let Some(slot) = queue::take_now(plane.server(server)) {
-            return Ok((
-                Slot {
-                    tables: Rc::clone(tables),
-                    backend,
-                    server,
-                    slot: Some(slot),
-                },
-                (0, 0),
-            ));
+            return Ok(Slot {
+                tables: Rc::clone(tables),
+                backend,
+                server,
+                slot: Some(slot),
+            });
         }
     }
     if chosen.is_none() && tables.arrangement(backend).usable == 0 {
@@ -119,7 +140,8 @@ pub(crate) async fn acquire(
         Some(server) => Place::Server(Arc::clone(plane.server(server))),
         None => Place::Backend,
     };
-    Box::pin(wait(worker, tables, backend, (place, chosen), gone)).await
+    note.server = chosen;
+    Box::pin(wait(worker, tables, backend, place, note, gone)).await
 }
 
 /// Whether the algorithm binds a request to one server, so that it waits for that one alone.
@@ -144,20 +166,24 @@ async fn wait(
     worker: &Rc<Worker>,
     tables: &Rc<Tables>,
     backend: BackendId,
-    (place, chosen): (Place, Option<ServerId>),
+    place: Place,
+    note: &mut Waited,
     mut gone: impl FnMut() -> bool,
-) -> Result<(Slot, (u32, u32)), Fault> {
+) -> Result<Slot, Fault> {
     let seat = Arc::new(Seat {
         given: Mutex::default(),
         waker: worker.reactor.waker(),
     });
-    let of_server = matches!(place, Place::Server(_));
     let admitted = tables
         .queues
         .lock(backend)
         .join(place, Arc::clone(&seat), None);
     let Admit::Queued { ticket, ahead } = admitted else {
         return Err(Fault::QueueFull);
+    };
+    note.behind = match note.server {
+        Some(_) => (ahead + 1, 0),
+        None => (0, ahead + 1),
     };
     let queued = Queued {
         tables: Rc::clone(tables),
@@ -166,7 +192,7 @@ async fn wait(
         seat,
     };
     // A slot may have come free between the look and the note that somebody waits.
-    match chosen {
+    match note.server {
         Some(server) => serve_waiting(tables, backend, server),
         None => (0..tables.backend(backend).servers.len() as u32)
             .map(ServerId)
@@ -186,20 +212,12 @@ async fn wait(
         Ok(None) => return Err(Fault::ClientClosed),
         Err(_) => return Err(Fault::QueueTimeout),
     };
-    let before = if of_server {
-        (ahead + 1, 0)
-    } else {
-        (0, ahead + 1)
-    };
-    Ok((
-        Slot {
-            tables: Rc::clone(tables),
-            backend,
-            server,
-            slot: Some(slot),
-        },
-        before,
-    ))
+    Ok(Slot {
+        tables: Rc::clone(tables),
+        backend,
+        server,
+        slot: Some(slot),
+    })
 }
 
 /// A request's place in a queue; leaves it when dropped, and passes on a slot that came too late.

@@ -6,6 +6,7 @@
 use std::rc::Rc;
 use std::task::{Poll, ready};
 
+use plimsoll_wire::h1::encode::Connection;
 use plimsoll_wire::head::Head;
 
 use crate::counters::Side;
@@ -35,6 +36,8 @@ pub(crate) struct Relay<'a, C, S> {
     pub(crate) upload_done: bool,
     /// Part of the body has been taken from the client here.
     pub(crate) upload_begun: bool,
+    /// A client that ends its side is not waiting for the answer any more (`option abortonclose`).
+    pub(crate) heeds_leaving: bool,
 }
 
 impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
@@ -54,6 +57,7 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             patience,
             upload_done,
             upload_begun: false,
+            heeds_leaving: false,
         }
     }
 
@@ -70,7 +74,11 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             Poll::Pending => {}
         }
         match upload {
+            Poll::Ready(Err(Fault::ClientClosed)) => Poll::Ready(Err(Fault::GaveUp)),
             Poll::Ready(Err(fault)) => Poll::Ready(Err(fault)),
+            Poll::Ready(Ok(())) if self.heeds_leaving && self.client.poll_gone().is_ready() => {
+                Poll::Ready(Err(Fault::GaveUp))
+            }
             Poll::Ready(Ok(())) => self.wait(self.server_deadline_ns, Fault::ServerTimeout),
             Poll::Pending => self.wait_for_upload(),
         }
@@ -80,8 +88,8 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
     pub(crate) fn poll_bodies(&mut self, done: &mut bool) -> Poll<Result<(), Fault>> {
         let upload = self.poll_upload();
         match self.poll_download(done) {
-            // A response that is complete before the request makes the rest of the request pointless.
-            Poll::Ready(result) => return Poll::Ready(result),
+            Poll::Ready(Ok(())) => return self.poll_leftover(upload),
+            Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
             Poll::Pending => {}
         }
         if let Poll::Ready(Err(fault)) = upload
@@ -93,6 +101,17 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             return self.wait(self.client_deadline_ns, Fault::ClientTimeout);
         }
         self.wait(self.server_deadline_ns, Fault::ServerTimeout)
+    }
+
+    /// The response is complete before the request: the rest still goes to the server, so that both connections can
+    /// be used again, unless the client's ends anyway or the server takes no more.
+    fn poll_leftover(&mut self, upload: Poll<Result<(), Fault>>) -> Poll<Result<(), Fault>> {
+        match upload {
+            Poll::Ready(Err(fault)) if !fault.is_servers() => Poll::Ready(Err(fault)),
+            Poll::Ready(_) => Poll::Ready(Ok(())),
+            Poll::Pending if self.client.persistence() == Connection::Close => Poll::Ready(Ok(())),
+            Poll::Pending => self.wait_for_upload(),
+        }
     }
 
     /// Passes an interim response on.

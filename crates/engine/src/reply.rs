@@ -1,25 +1,35 @@
 //! Answers that Plimsoll gives itself.
 
 use plimsoll_policy::model::ErrorFile;
+use plimsoll_wire::h1::encode::Connection;
 
 /// Appends the error response for `status` to `out`: the configured file, or ours.
 ///
 /// Returns whether the connection must close behind it; files are sent as they are, and close.
-pub(crate) fn error(status: u16, files: &[ErrorFile], close: bool, out: &mut Vec<u8>) -> bool {
+pub(crate) fn error(
+    status: u16,
+    files: &[ErrorFile],
+    connection: Connection,
+    out: &mut Vec<u8>,
+) -> bool {
     if let Some(file) = files.iter().find(|file| file.status == status) {
         out.extend_from_slice(&file.content);
         return true;
     }
     let (reason, sentence) = texts(status);
     let body = format!("<html><body><h1>{status} {reason}</h1>\n{sentence}\n</body></html>\n");
-    let connection = if close { "connection: close\r\n" } else { "" };
+    let field = match connection {
+        Connection::Close => "connection: close\r\n",
+        Connection::KeepAlive => "connection: keep-alive\r\n",
+        _ => "",
+    };
     let head = format!(
-        "HTTP/1.1 {status} {reason}\r\ncontent-length: {}\r\ncache-control: no-cache\r\n{connection}content-type: text/html\r\n\r\n",
+        "HTTP/1.1 {status} {reason}\r\ncontent-length: {}\r\ncache-control: no-cache\r\n{field}content-type: text/html\r\n\r\n",
         body.len(),
     );
     out.extend_from_slice(head.as_bytes());
     out.extend_from_slice(body.as_bytes());
-    close
+    connection == Connection::Close
 }
 
 /// Leaves only the head: the answer to HEAD, behind which the client expects its next response.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 
 use plimsoll_policy::model::{BackendId, Bind, FrontendId, Mode, ServerId};
+use plimsoll_wire::h1::encode::Connection as Persistence;
 
 use crate::counters::Side;
 use crate::exchange::{self, Outcome, Request, Times};
@@ -28,6 +29,9 @@ const IP_TEXT_MAX: usize = 45;
 const LINGER_MS: u64 = 2_000;
 const LINGER_BYTES_MAX: usize = 1 << 20;
 
+/// Server connections kept for one session alone.
+const OWN_CONNECTIONS_MAX: usize = 5;
+
 /// What is known of a client connection for as long as it lasts.
 pub(crate) struct Session {
     pub(crate) worker: Rc<Worker>,
@@ -42,8 +46,9 @@ pub(crate) struct Session {
     pub(crate) accepted_wall_us: u64,
     /// Requests begun so far, the present one included.
     pub(crate) requests: u32,
-    /// A server connection that belongs to this session alone (`http-reuse never`, authenticated connections).
-    pub(crate) own: Option<Box<Connection>>,
+    /// Server connections that belong to this session alone (`http-reuse never`, authenticated connections).
+    #[expect(clippy::vec_box, reason = "connections move, and are large")]
+    pub(crate) own: Vec<Box<Connection>>,
     /// Holds the connection's place under `maxconn`; gives it back when the session ends, or the last one of several
     /// that run side by side on one multiplexed connection.
     pub(crate) admission: Rc<Admission>,
@@ -76,12 +81,19 @@ impl Session {
         backend: BackendId,
         server: ServerId,
     ) -> Option<Box<Connection>> {
-        let mut own = self.own.take()?;
-        let fits = own.backend == backend
-            && own.server == server
-            && !own.stream.transport.socket().is_stale();
+        let mut kept = self.own.iter();
+        let index = kept.position(|own| own.backend == backend && own.server == server)?;
+        let mut own = self.own.remove(index);
         own.reused = true;
-        fits.then_some(own)
+        (!own.stream.transport.socket().is_stale()).then_some(own)
+    }
+
+    /// Keeps a server connection for this session alone, in place of the oldest one when there are too many.
+    pub(crate) fn keep_own(&mut self, connection: Box<Connection>) {
+        if self.own.len() >= OWN_CONNECTIONS_MAX {
+            self.own.remove(0);
+        }
+        self.own.push(connection);
     }
 
     /// Hands the client's address, as text, to `write`.
@@ -237,22 +249,18 @@ async fn refuse(session: &mut Session, client: &mut h1::client::Client, end: NoM
             session.tables.counters.refuse(Side::Client, error.name());
             Fault::Refused(error.status())
         }
-        NoMore::Client(NoRequest::Closed { .. } | NoRequest::Reset) => Fault::ClientClosed,
+        NoMore::Client(NoRequest::Closed { .. }) => Fault::GaveUp,
+        NoMore::Client(NoRequest::Reset) => Fault::ClientClosed,
         NoMore::Timeout => Fault::ClientTimeout,
     };
-    if silent
-        && session
-            .tables
-            .frontend(session.frontend)
-            .ignore_empty_connections
-    {
-        return;
+    let frontend = session.tables.frontend(session.frontend);
+    if !silent || !frontend.ignore_empty_connections {
+        account::bad_request(session, client, fault, times);
     }
-    account::bad_request(session, client, fault, times);
     if fault.status() != 0 {
         let mut out = Vec::new();
         let files = session.tables.error_files(session.frontend, None);
-        reply::error(fault.status(), files, true, &mut out);
+        reply::error(fault.status(), files, Persistence::Close, &mut out);
         if client.reply(&out).is_ok() {
             close(session, client).await;
         }

@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::task::Poll;
 
 use plimsoll_wire::h1::body::BodyError;
+use plimsoll_wire::h1::encode::Connection;
 use plimsoll_wire::h1::response::ResponseError;
 use plimsoll_wire::head::Head;
 
@@ -128,6 +129,9 @@ pub(crate) trait ClientStream {
 
     /// Says so in the coming response when the client's connection is not to be used again.
     fn close_after(&mut self);
+
+    /// What the present response says about the client's connection.
+    fn persistence(&self) -> Connection;
 }
 
 /// The server's side of one exchange.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use plimsoll_policy::model::BackendId;
+use plimsoll_policy::model::{BackendId, ServerId};
 
 use crate::account;
 use crate::dispatch::{Affinity, Dispatch};
@@ -21,6 +21,9 @@ pub(crate) struct Report {
     pub(crate) connected_ns: u64,
     pub(crate) received_bytes: u64,
     pub(crate) sent_bytes: u64,
+    /// The server tried last, and its load when its slot was given back.
+    pub(crate) server: Option<ServerId>,
+    pub(crate) server_load: Option<u32>,
     pub(crate) fault: Option<Fault>,
 }
 
@@ -37,11 +40,12 @@ pub(crate) async fn serve(session: &mut Session, mut client: Transport) {
         Ok((server, slot)) => {
             account::tcp_connected(session, &dispatch, slot.server, &report);
             relay(session, backend, &mut client, server, &mut report).await;
-            account::tcp(session, Some(&dispatch), Some(slot.server), &report);
+            report.server_load = Some(slot.release());
+            account::tcp(session, Some(&dispatch), report.server, &report);
         }
         Err(fault) => {
             report.fault = Some(fault);
-            account::tcp(session, Some(&dispatch), None, &report);
+            account::tcp(session, Some(&dispatch), report.server, &report);
         }
     }
 }
@@ -65,6 +69,7 @@ async fn reach_server(
                 client.transport.socket().is_broken()
             })
             .await?;
+        report.server = Some(slot.server);
         report.admitted_ns = worker.reactor.now_ns();
         report.phase = Phase::Connect;
         account::server_connection(&tables, dispatch.backend, slot.server, false);

@@ -19,6 +19,6 @@ pub(crate) async fn run(session: &mut Session, client: &mut Client, upgrade: Upg
     record.received_bytes += client.received_bytes;
     record.sent_bytes += server.received_bytes;
     record.fault = tcp::fault(ended);
+    record.server_load = Some(upgrade.slot.release());
     account::exchange(session, &record);
-    drop(upgrade.slot);
 }

@@ -266,6 +266,8 @@ pub(crate) struct Settings {
     pub(crate) log_tag: Option<String>,
     pub(crate) error_files: Vec<ErrorFileDraft>,
     pub(crate) forward_for: Option<ForwardFor>,
+    /// `option abortonclose`; where nothing is said, the mode decides.
+    pub(crate) abort_on_close: Option<bool>,
     pub(crate) source: Option<AddressDraft>,
     /// Where `balance` stands, for warnings about its mode.
     pub(crate) balance: Option<Span>,
@@ -289,6 +291,7 @@ impl Default for Settings {
             log_tag: None,
             error_files: Vec::new(),
             forward_for: None,
+            abort_on_close: None,
             source: None,
             balance: None,
         }

@@ -226,6 +226,11 @@ impl ServerLive {
 
     // --- Load ---
 
+    /// Exchanges that it serves now.
+    pub fn served(&self) -> u32 {
+        self.current.load(Relaxed)
+    }
+
     /// The load that `leastconn` and `random` compare: served plus waiting.
     pub fn load(&self) -> u32 {
         self.current

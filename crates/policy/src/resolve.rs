@@ -352,6 +352,9 @@ impl Resolver<'_> {
             (number, settings.mode, settings.disabled);
         backend.description.clone_from(&proxy.description);
         backend.timeouts = bounded(settings);
+        backend.abort_on_close = settings
+            .abort_on_close
+            .unwrap_or(settings.mode == Mode::Http);
         backend.forward_for.clone_from(&settings.forward_for);
         if settings.mode == Mode::Tcp {
             backend.forward_for = None;

@@ -205,7 +205,6 @@ impl ClientStream for Client {
                 self.carry.drain(..count);
                 count
             };
-            self.bytes_in += filled as u64;
             let decoded = self.decoder.decode(&mut scratch[..filled])?;
             if decoded.consumed < filled {
                 let rest = scratch[decoded.consumed..filled].to_vec();
@@ -252,11 +251,9 @@ impl ClientStream for Client {
         let framing = self.response_framing(head);
         // A request body that was never asked for leaves the connection in doubt.
         self.keep_alive &= !self.expects_continue || self.decoder.is_done();
-        let connection = match (head.upgrade, self.keep_alive, self.version) {
-            (true, ..) => encode::Connection::Upgrade,
-            (_, false, _) => encode::Connection::Close,
-            (_, true, Version::H10) => encode::Connection::KeepAlive,
-            (_, true, _) => encode::Connection::Implied,
+        let connection = match head.upgrade {
+            true => encode::Connection::Upgrade,
+            false => self.persistence(),
         };
         self.writer = BodyWriter::new(framing);
         let mut out = self.worker.out_buffer();
@@ -316,5 +313,13 @@ impl ClientStream for Client {
 
     fn close_after(&mut self) {
         self.keep_alive = false;
+    }
+
+    fn persistence(&self) -> encode::Connection {
+        match (self.keep_alive, self.version) {
+            (false, _) => encode::Connection::Close,
+            (true, Version::H10) => encode::Connection::KeepAlive,
+            (true, _) => encode::Connection::Implied,
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::task::{Poll, ready};
 use plimsoll_wire::h1::body::Decoder;
 use plimsoll_wire::h1::response::{self, Asked, Parse};
 use plimsoll_wire::h1::{Limits, encode};
-use plimsoll_wire::head::{Framing, Head};
+use plimsoll_wire::head::{Framing, Head, Version};
 
 use super::writer::BodyWriter;
 use crate::stream::{End, Piece, ServerStream, StreamError};
@@ -130,10 +130,14 @@ impl ServerStream for Server {
         self.request_done = end.is_done();
         self.decoder = Decoder::default();
         self.writer = BodyWriter::new(head.framing);
+        // A request of HTTP/1.0 stays one, and there closing is what needs no word. It should have no chunks.
+        let persists_by_itself = head.version >= Version::H11;
+        self.persistent &= persists_by_itself || head.framing != Framing::Chunked;
         let connection = match (head.upgrade, self.persistent) {
             (true, _) => encode::Connection::Upgrade,
-            (_, true) => encode::Connection::Implied,
-            (_, false) => encode::Connection::Close,
+            (_, true) if !persists_by_itself => encode::Connection::KeepAlive,
+            (_, false) if persists_by_itself => encode::Connection::Close,
+            _ => encode::Connection::Implied,
         };
         let mut out = self.worker.out_buffer();
         encode::request(head, connection, head.framing, &mut out);
@@ -194,6 +198,8 @@ impl ServerStream for Server {
                 .map_err(StreamError::Response)?
             {
                 Parse::Complete(length) => {
+                    let interim = head.status < 200 && head.status != 101;
+                    self.answered = !interim || filled > length;
                     return Poll::Ready(self.accept(head, length, &mut scratch[..filled]));
                 }
                 Parse::Partial => {

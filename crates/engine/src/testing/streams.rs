@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use plimsoll_policy::model::{FrontendId, Mode};
 use plimsoll_wire::h1::Limits;
+use plimsoll_wire::h1::encode::Connection;
 use plimsoll_wire::h1::response::{self, Asked, Parse};
 use plimsoll_wire::head::{Framing, Head, Version};
 
@@ -182,6 +183,10 @@ impl ClientStream for Stream {
 
     /// One stream cannot close the connection of the others.
     fn close_after(&mut self) {}
+
+    fn persistence(&self) -> Connection {
+        Connection::Implied
+    }
 }
 
 /// A request head that no HTTP/1 parser has made.
@@ -215,7 +220,7 @@ fn session(worker: &Rc<Worker>, admission: &Rc<Admission>) -> Session {
         accepted_ns: worker.reactor.now_ns(),
         accepted_wall_us: 0,
         requests: 1,
-        own: None,
+        own: Vec::new(),
         admission: Rc::clone(admission),
     }
 }

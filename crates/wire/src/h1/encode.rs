@@ -1,10 +1,11 @@
 //! Heads back to bytes.
 //!
 //! Fields that nobody touched lie in the arena as they will go out, names in lower case; they are copied in runs. The
-//! version is ours, whatever the peer's was (RFC 9110 section 2.5); framing and connection are what the caller says.
+//! version is ours, whatever the peer's was (RFC 9110 section 2.5), but for requests of HTTP/1.0, which stay such;
+//! framing and connection are what the caller says.
 
 use crate::decimal::Digits;
-use crate::head::{Field, FieldKind, Framing, Head};
+use crate::head::{Field, FieldKind, Framing, Head, Version};
 
 /// What the message says about the connection it is sent on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,11 @@ pub fn request(head: &Head, connection: Connection, framing: Framing, out: &mut 
     out.extend_from_slice(head.method());
     out.push(b' ');
     out.extend_from_slice(head.target());
-    out.extend_from_slice(b" HTTP/1.1\r\n");
+    // An HTTP/1.0 request may lack a host, without which HTTP/1.1 servers refuse it.
+    out.extend_from_slice(match head.version < Version::H11 {
+        true => b" HTTP/1.0\r\n",
+        false => b" HTTP/1.1\r\n",
+    });
     fields(head, connection, framing, out);
 }
 

@@ -22,9 +22,9 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     Keyword::switch(
         "option abortonclose",
         PROXY,
-        "Drops waiting requests of clients that left.",
+        "Drops requests of clients that left. The default in HTTP mode.",
         |draft, on| {
-            draft.settings().back.abort_on_close = on;
+            draft.settings().abort_on_close = Some(on);
         },
     ),
     Keyword::legacy(
