@@ -1,0 +1,58 @@
+//! Which lines are written, when, and at what level.
+
+use crate::origin::Act;
+use crate::stage::{Case, case, get, ok, play};
+
+fn three(name: &str, front: &str, lines: usize) -> Case {
+    case(name)
+        .front(front)
+        .origin(|asked| {
+            let answer = match asked.request {
+                0 => ok("fine"),
+                1 => b"HTTP/1.1 500 Bad\r\nContent-Length: 0\r\n\r\n".to_vec(),
+                _ => b"HTTP/1.1 404 Not\r\nContent-Length: 0\r\n\r\n".to_vec(),
+            };
+            vec![Act::Body, Act::Send(answer)]
+        })
+        .sends(get("/a") + &get("/b") + &get("/c"), 3)
+        .lines(lines)
+}
+
+#[test]
+fn which_lines_are_written() {
+    let failing = |name: &str, front: &str, lines| {
+        case(name)
+            .front(front)
+            .back("retries 0;server s1 {dead}")
+            .sends(get("/"), 1)
+            .lines(lines)
+    };
+    play(vec![
+        three("all", "", 3),
+        three("dontlog-normal", "option dontlog-normal", 1),
+        three("separate-errors", "option log-separate-errors", 3),
+        three("both", "option dontlog-normal;option log-separate-errors", 1),
+        three("logasap", "option logasap", 3),
+        failing("failed", "", 1),
+        failing("failed-dontlog-normal", "option dontlog-normal", 1),
+        failing("failed-separate-errors", "option log-separate-errors", 1),
+        failing("failed-logasap", "option logasap", 1),
+        case("retried-dontlog-normal")
+            .front("option dontlog-normal")
+            .back("timeout connect 100ms;option redispatch 1;balance roundrobin;server d {dead};server s1 {s1}")
+            .sends(get("/"), 1),
+        case("asap-of-a-long-body")
+            .front("option logasap")
+            .origin(|_| vec![Act::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf".to_vec()), Act::Gate, Act::Send(b"half".to_vec())])
+            .talk(|stage| {
+                let mut client = stage.client();
+                client.send(get("/"));
+                stage.wait_for_line();
+                stage.origins[0].open_gate();
+                client.answer();
+                stage.done(client);
+            }),
+        case("bad-request").sends("\x01\r\n\r\n", 1),
+        case("bad-request-dontlognull").front("option dontlognull").sends("\x01\r\n\r\n", 1),
+    ]);
+}

@@ -1,0 +1,23 @@
+//! The same configuration and the same bytes before HAProxy and before Plimsoll: what differs is a mistake, or has its
+//! reason in `docs/differences.md`.
+#![allow(
+    clippy::print_stderr,
+    reason = "skips are told, and transcripts shown on request"
+)]
+
+mod actor;
+mod log;
+mod origin;
+#[path = "../rig/mod.rs"]
+mod rig;
+mod stage;
+
+mod faults;
+mod framing;
+mod logs;
+mod newer;
+mod persistence;
+mod queues;
+mod reuse;
+mod timeouts;
+mod tunnels;

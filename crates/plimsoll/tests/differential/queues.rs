@@ -1,0 +1,127 @@
+//! Limits, and those who wait because of them.
+
+use crate::actor::Actor;
+use crate::origin::Act;
+use crate::stage::{Case, Stage, case, get, moment, ok, play};
+
+/// A server that answers when the gate is opened.
+fn gated(name: &str, back: &str) -> Case {
+    case(name)
+        .origin(|asked| vec![Act::Body, Act::Gate, Act::Send(ok(&asked.line))])
+        .back(back)
+        .unordered()
+}
+
+/// Clients that ask one after the other, the first of which has reached the server before the others begin.
+fn ask(stage: &mut Stage, count: usize) -> Vec<Actor> {
+    let mut clients = Vec::new();
+    for number in 0..count {
+        let mut client = stage.client();
+        client.send(get(&format!("/{number}")));
+        if number == 0 {
+            stage.origins[0].wait_for(1);
+        } else {
+            moment();
+        }
+        clients.push(client);
+    }
+    clients
+}
+
+fn finish(stage: &mut Stage, clients: Vec<Actor>) {
+    let mut gone = Vec::new();
+    for mut client in clients {
+        stage.origins[0].open_gate();
+        client.answer();
+        moment();
+        gone.push(client);
+    }
+    for client in gone {
+        stage.done(client);
+    }
+}
+
+fn all_are_served(case: Case, count: usize) -> Case {
+    case.talk(move |stage| {
+        let clients = ask(stage, count);
+        finish(stage, clients);
+    })
+}
+
+#[test]
+fn servers_with_limits() {
+    play(vec![
+        all_are_served(gated("one-waits", "server s1 {s1} maxconn 1"), 2),
+        all_are_served(gated("three-wait", "server s1 {s1} maxconn 1"), 4),
+        all_are_served(gated("two-of-four", "server s1 {s1} maxconn 2"), 4),
+        all_are_served(gated("source", "balance source;server s1 {s1} maxconn 1"), 3),
+        all_are_served(gated("minconn", "fullconn 4;server s1 {s1} minconn 1 maxconn 4"), 4),
+        gated("timeout", "timeout queue 200ms;server s1 {s1} maxconn 1").talk(|stage| {
+            let mut clients = ask(stage, 2);
+            let mut waiting = clients.pop().expect("two clients");
+            waiting.answer();
+            stage.done(waiting);
+            finish(stage, clients);
+        }),
+        gated("timeout-by-connect", "timeout connect 200ms;server s1 {s1} maxconn 1").talk(|stage| {
+            let mut clients = ask(stage, 2);
+            let mut waiting = clients.pop().expect("two clients");
+            waiting.answer();
+            stage.done(waiting);
+            finish(stage, clients);
+        }),
+        gated("full", "timeout queue 300ms;server s1 {s1} maxconn 1 maxqueue 1").except("0/1 \"GET /2", "0/2 \"GET /2").talk(|stage| {
+            let mut clients = ask(stage, 3);
+            let mut refused = clients.pop().expect("three clients");
+            refused.answer();
+            stage.done(refused);
+            finish(stage, clients);
+        }),
+        gated("full-source", "balance source;retries 1;timeout connect 200ms;timeout queue 2s;server s1 {s1} maxconn 1 maxqueue 1").talk(|stage| {
+            let mut clients = ask(stage, 3);
+            let mut refused = clients.pop().expect("three clients");
+            refused.answer();
+            stage.done(refused);
+            finish(stage, clients);
+        }),
+        gated("leaves", "option abortonclose;server s1 {s1} maxconn 1").lines(2).talk(|stage| {
+            let mut clients = ask(stage, 2);
+            let mut leaving = clients.pop().expect("two clients");
+            leaving.leave();
+            stage.wait_for_line();
+            stage.done(leaving);
+            finish(stage, clients);
+        }),
+        gated("leaves-unheeded", "no option abortonclose;server s1 {s1} maxconn 1").lines(2).talk(|stage| {
+            let mut clients = ask(stage, 2);
+            let mut leaving = clients.pop().expect("two clients");
+            leaving.leave();
+            moment();
+            stage.done(leaving);
+            finish(stage, clients);
+        }),
+    ]);
+}
+
+#[test]
+fn frontends_with_limits() {
+    play(vec![
+        gated("maxconn", "server s1 {s1}")
+            .front("maxconn 1")
+            .talk(|stage| {
+                let mut first = stage.client();
+                first.send(get("/first"));
+                stage.origins[0].wait_for(1);
+                let mut second = stage.client();
+                second.send(get("/second"));
+                moment();
+                stage.origins[0].open_gate();
+                first.answer();
+                first.leave();
+                stage.origins[0].open_gate();
+                second.answer();
+                stage.done(first);
+                stage.done(second);
+            }),
+    ]);
+}

@@ -1,0 +1,226 @@
+//! Upgrades, CONNECT, `Expect`, and TCP mode.
+
+use crate::origin::Act;
+use crate::stage::{Case, case, get, ok, play};
+
+const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+const GRANTED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+fn tunnelled(
+    name: &str,
+    request: &'static str,
+    method: &'static str,
+    answer: &'static str,
+) -> Case {
+    case(name)
+        .origin(move |_| {
+            vec![
+                Act::Send(answer.into()),
+                Act::Send(b"welcome".to_vec()),
+                Act::Read(5),
+                Act::Send(b"bye".to_vec()),
+                Act::Close,
+            ]
+        })
+        .talk(move |stage| {
+            let mut client = stage.client();
+            client.send(request);
+            client.answer_to(method);
+            client.read(7);
+            client.send("hello");
+            client.rest();
+            stage.done(client);
+        })
+}
+
+#[test]
+fn other_protocols() {
+    play(vec![
+        tunnelled("upgrade", UPGRADE, "GET", GRANTED),
+        tunnelled("upgrade-close", UPGRADE, "GET", GRANTED).front("option httpclose"),
+        tunnelled("upgrade-server-close", UPGRADE, "GET", GRANTED)
+            .back("option http-server-close;server s1 {s1}"),
+        tunnelled(
+            "connect",
+            "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n",
+            "CONNECT",
+            "HTTP/1.1 200 OK\r\n\r\n",
+        ),
+        case("refused-upgrade")
+            .says("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno")
+            .sends(UPGRADE.repeat(2), 2),
+        case("refused-connect")
+            .says("HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno")
+            .sends("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 1),
+        case("connect-path").sends("CONNECT /a HTTP/1.1\r\nHost: x\r\n\r\n", 1),
+        case("connect-other-host").sends("CONNECT a:1 HTTP/1.1\r\nHost: b:1\r\n\r\n", 1),
+        case("client-ends")
+            .origin(|_| {
+                vec![
+                    Act::Send(GRANTED.into()),
+                    Act::ReadToEnd,
+                    Act::Send(b"bye".to_vec()),
+                    Act::Close,
+                ]
+            })
+            .talk(|stage| {
+                let mut client = stage.client();
+                client.send(UPGRADE);
+                client.answer();
+                client.send("hello");
+                client.finish();
+                client.rest();
+                stage.done(client);
+            }),
+        case("client-resets")
+            .origin(|_| vec![Act::Send(GRANTED.into()), Act::Read(5), Act::Hold])
+            .lines(1)
+            .talk(|stage| {
+                let mut client = stage.client();
+                client.send(UPGRADE);
+                client.answer();
+                client.send("hello");
+                stage.origins[0].wait_for_note("read \"hello\"");
+                client.reset();
+                stage.origins[0].wait_for_note("was left");
+                stage.done(client);
+            }),
+    ]);
+}
+
+#[test]
+fn expectations() {
+    const HEAD: &str =
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
+    let waits = |name: &str, continues: bool| {
+        case(name).origin(move |_| {
+            let mut acts = Vec::new();
+            if continues {
+                acts.push(Act::Send(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()));
+            }
+            acts.extend([Act::Body, Act::Send(ok("got it"))]);
+            acts
+        })
+    };
+    play(vec![
+        waits("passed", true).talk(|stage| {
+            let mut client = stage.client();
+            client.send(HEAD);
+            client.read("HTTP/1.1 100 Continue\r\n\r\n".len());
+            client.send("abc");
+            client.answer();
+            client.send(get("/next"));
+            client.rest();
+            stage.done(client);
+        }),
+        waits("not-waited-for", false).sends(format!("{HEAD}abc{}", get("/next")), 2),
+        waits("h10", false).sends(HEAD.replace("1.1", "1.0") + "abc", 1),
+        waits("other", false).sends(HEAD.replace("100-continue", "something") + "abc", 1),
+        case("final-early")
+            .origin(|_| {
+                vec![Act::Send(
+                    b"HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n".to_vec(),
+                )]
+            })
+            .talk(|stage| {
+                let mut client = stage.client();
+                client.send(HEAD);
+                client.answer();
+                client.finish();
+                client.rest();
+                stage.done(client);
+            })
+            .except(
+                "content-length: 0 \"\"",
+                "content-length: 0 | connection: close \"\"",
+            )
+            .except("CL--", "----"),
+        case("buffered")
+            .front("option http-buffer-request")
+            .talk(|stage| {
+                let mut client = stage.client();
+                client.send(HEAD);
+                client.read("HTTP/1.1 100 Continue\r\n\r\n".len());
+                client.send("abc");
+                client.answer();
+                client.finish();
+                client.rest();
+                stage.done(client);
+            }),
+    ]);
+}
+
+fn tcp(name: &str) -> Case {
+    case(name)
+        .front("mode tcp;option tcplog")
+        .back("mode tcp;server s1 {s1}")
+        .lines(1)
+}
+
+#[test]
+fn streams_of_bytes() {
+    play(vec![
+        tcp("echo").raw(|_| vec![Act::Read(5), Act::Send(b"world".to_vec()), Act::Close]).talk(|stage| {
+            let mut client = stage.client();
+            client.send("hello");
+            client.rest();
+            stage.done(client);
+        }),
+        tcp("client-half-closes").raw(|_| vec![Act::ReadToEnd, Act::Send(b"late".to_vec()), Act::Close]).talk(|stage| {
+            let mut client = stage.client();
+            client.send("hello");
+            client.finish();
+            client.rest();
+            stage.done(client);
+        }),
+        tcp("server-half-closes")
+            .raw(|_| vec![Act::Send(b"early".to_vec()), Act::Finish, Act::ReadToEnd])
+            .talk(|stage| {
+                let mut client = stage.client();
+                client.rest();
+                client.send("late");
+                client.leave();
+                stage.origins[0].wait_for_note("then the end");
+                stage.done(client);
+            }),
+        tcp("server-resets").raw(|_| vec![Act::Read(5), Act::Reset]).talk(|stage| {
+            let mut client = stage.client();
+            client.send("hello");
+            client.rest();
+            stage.done(client);
+        }),
+        tcp("client-resets").raw(|_| vec![Act::Read(5), Act::Hold]).talk(|stage| {
+            let mut client = stage.client();
+            client.send("hello");
+            stage.origins[0].wait_for_note("hello");
+            client.reset();
+            stage.origins[0].wait_for_note("was left");
+            stage.done(client);
+        }),
+        tcp("refused").back("mode tcp;retries 1;timeout connect 200ms;server s1 {dead}").talk(|stage| {
+            let mut client = stage.client();
+            client.rest();
+            stage.done(client);
+        }),
+        tcp("no-server").back("mode tcp").talk(|stage| {
+            let mut client = stage.client();
+            client.rest();
+            stage.done(client);
+        }),
+        tcp("redispatched")
+            .raw(|_| vec![Act::Send(b"here".to_vec()), Act::Close])
+            .back("mode tcp;timeout connect 200ms;option redispatch 1;balance roundrobin;server d {dead};server s1 {s1}")
+            .talk(|stage| {
+                let mut client = stage.client();
+                client.rest();
+                stage.done(client);
+            }),
+        tcp("bulk")
+            .raw(|_| vec![Act::Fill(b'x', 20_000_000), Act::Close])
+            .talk(|stage| {
+                let mut client = stage.client();
+                client.rest();
+                stage.done(client);
+            }),
+    ]);
+}
