@@ -40,9 +40,14 @@ pub enum Reply {
     SendAndClose(Vec<u8>),
     /// Waits, then goes on with the other.
     After(Duration, Box<Self>),
+    /// Sends these bytes, then speaks another protocol until it is done.
+    Switch(Vec<u8>, Talk),
     /// Says nothing until the proxy gives up.
     Silence,
 }
+
+/// A side of another protocol: what comes, and where answers go.
+pub type Talk = fn(&mut BufReader<TcpStream>, &mut TcpStream) -> io::Result<()>;
 
 impl Reply {
     /// A plain answer with a body.
@@ -175,6 +180,10 @@ fn act(
         Reply::After(delay, reply) => {
             thread::sleep(delay.min(DEADLINE));
             act(*reply, writer, reader)
+        }
+        Reply::Switch(bytes, talk) => {
+            writer.write_all(&bytes)?;
+            talk(reader, writer).map(|()| false)
         }
         Reply::Silence => {
             writer.set_read_timeout(Some(DEADLINE))?;
