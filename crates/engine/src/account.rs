@@ -41,6 +41,12 @@ pub(crate) fn session_ends(session: &Session) {
     session.worker.session_ends();
 }
 
+/// A request was answered here, without a server.
+pub(crate) fn intercepted(session: &Session) {
+    let frontend = session.tables.counters.frontend(session.frontend);
+    frontend.increment(FrontendCounter::Intercepted);
+}
+
 /// A request or TCP session has been directed to a backend.
 pub(crate) fn backend_entered(tables: &Tables, backend: BackendId) {
     let counters = tables.counters.backend(backend);

@@ -135,7 +135,10 @@ impl Engine {
             gates,
             workers: workers.collect(),
         });
-        if !doors.is_empty() {
+        let model = &self.shared.plane.model;
+        let pages = model.frontends.iter().map(|frontend| &frontend.stats_page);
+        let pages = pages.chain(model.backends.iter().map(|backend| &backend.stats_page));
+        if !doors.is_empty() || pages.flatten().next().is_some() {
             self.admin = Some(Admin::start(doors, Arc::clone(desk))?);
         }
         Ok(())

@@ -12,6 +12,7 @@ use plimsoll_policy::model::{BackendId, ConnectionMode, RetryOn, Reuse, ServerId
 use plimsoll_wire::head::{Framing, Head};
 
 use crate::account;
+use crate::control::admin::page;
 use crate::dispatch::{Affinity, Dispatch};
 use crate::fault::{Fault, Phase};
 use crate::pool::{self, Connection};
@@ -152,7 +153,13 @@ impl Exchange<'_> {
         if self.tables.frontend(self.session.frontend).buffer_request {
             self.buffer_request(client).await?;
         }
+        if let Some(outcome) = self.serve_page(client, None).await? {
+            return Ok(outcome);
+        }
         let backend = self.choose_backend()?;
+        if let Some(outcome) = self.serve_page(client, Some(backend)).await? {
+            return Ok(outcome);
+        }
         if self.tables.backend(backend).buffer_request {
             self.buffer_request(client).await?;
         }
@@ -181,6 +188,52 @@ impl Exchange<'_> {
         }
         self.record.server_load = Some(slot.release());
         Ok(Outcome::Next)
+    }
+
+    /// Answers with the statistics page, where this frontend or backend has one and the request is meant for it.
+    async fn serve_page<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+        backend: Option<BackendId>,
+    ) -> Result<Option<Outcome>, Fault> {
+        let tables = Rc::clone(&self.tables);
+        let frontend = tables.frontend(self.session.frontend);
+        let (owner, page) = match backend {
+            None => (&frontend.name, &frontend.stats_page),
+            Some(id) => (&tables.backend(id).name, &tables.backend(id).stats_page),
+        };
+        let Some(page) = page else { return Ok(None) };
+        let Some(wish) = page.wish(self.record.request.head.target()) else {
+            return Ok(None);
+        };
+        if !self.record.request.complete {
+            Box::pin(self.buffer_request(client)).await?;
+        }
+        let Request {
+            head,
+            early,
+            complete,
+        } = &self.record.request;
+        let question = page::Question {
+            head,
+            body: early,
+            complete: *complete,
+            client: self.session.client_ip(),
+            owner,
+        };
+        let (status, mut out) = page::answer(&tables.desk, page, &wish, &question);
+        if head.method() == b"HEAD" {
+            reply::drop_body(&mut out);
+        }
+        self.record.status = status;
+        account::intercepted(self.session);
+        client
+            .reply(&out)
+            .map_err(|error| Fault::of_client(&error))?;
+        Ok(Some(match complete {
+            true => Outcome::Next,
+            false => Outcome::Close,
+        }))
     }
 
     /// The backend that the frontend's rules name.

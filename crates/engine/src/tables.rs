@@ -55,6 +55,7 @@ pub(crate) struct Tables {
     pub(crate) queues: Arc<Queues>,
     /// What this worker counts.
     pub(crate) counters: Arc<Counters>,
+    pub(crate) desk: Arc<Desk>,
     all_counters: AllCounters,
     routes: Arc<[LogRoute]>,
     backends: Vec<BackendTable>,
@@ -75,7 +76,7 @@ impl Tables {
             plane,
             queues,
             counters: all_counters,
-            desk: _,
+            desk,
             routes,
         } = shared;
         let counters = Arc::clone(all_counters.of_worker(worker));
@@ -115,6 +116,7 @@ impl Tables {
             plane,
             queues,
             counters,
+            desk,
             all_counters,
             routes,
             backends,

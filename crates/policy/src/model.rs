@@ -8,8 +8,10 @@ pub mod check;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::balance::{BalanceSpec, HashSpec};
+use crate::stats::page::Page;
 
 /// Index of a frontend in [`Model::frontends`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -175,6 +177,8 @@ pub struct Frontend {
     /// `option http-use-proxy-header`.
     pub use_proxy_connection_header: bool,
     pub error_files: Vec<ErrorFile>,
+    /// `stats …`: where this proxy answers with the statistics page.
+    pub stats_page: Option<Arc<Page>>,
 }
 
 /// `None` means unbounded in HAProxy; resolution replaces a missing one by a bounded default and warns.
@@ -233,6 +237,8 @@ pub struct Backend {
     pub source: Option<SocketAddr>,
     pub log: LogSettings,
     pub error_files: Vec<ErrorFile>,
+    /// See [`Frontend::stats_page`].
+    pub stats_page: Option<Arc<Page>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 //! | [`rows`] | what stands in the row of a frontend, backend or server |
 //! | [`info`] | what is said of the process as a whole |
 //! | [`format`] | CSV, typed lines and JSON |
+//! | [`page`] | the page for people |
 //!
 //! What is absent: counting (that is [`crate::counters`]), clocks and sockets. Sums, rates and the time come through
 //! [`View`].
@@ -14,6 +15,7 @@ mod cell;
 mod columns;
 pub mod format;
 pub mod info;
+pub mod page;
 pub mod rows;
 
 use std::sync::atomic::Ordering::Relaxed;

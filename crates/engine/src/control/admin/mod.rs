@@ -1,11 +1,13 @@
 //! The command sockets (`stats socket`): a thread of its own that answers commands and orders what they ask for.
 //!
 //! Read [`dialogue`](self::dialogue) for what a connection sees, [`desk`](self::desk) for what stands behind the answers.
+//! [`page`](self::page) is the same knowledge over HTTP.
 //! What is absent: the commands (`policy::command`), and anything that could make a worker wait.
 
 pub(crate) mod desk;
 mod dialogue;
 mod meters;
+pub(crate) mod page;
 
 use std::fs;
 use std::io;

@@ -12,9 +12,7 @@ const GLOBAL: Sections = Sections::GLOBAL;
 
 const ENVIRONMENT: &str =
     "Changes the variables that later lines see; the grammar does this while it reads.";
-const COMMANDS: &str = "no command socket is opened";
 const SOFT_STOP: &str = "a stopping process waits for its last connection";
-const STATISTICS: &str = "it is for statistics, of which there are none";
 const ONE_PROCESS: &str = "there is one process with a worker thread per core";
 const POLLER: &str = "there is one poller, epoll";
 const DEBUGGING: &str = "it only serves to debug HAProxy itself";
@@ -101,19 +99,16 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "What relative paths are relative to.",
         default_path,
     ),
-    Keyword {
-        status: Status::Deferred(STATISTICS),
-        ..Keyword::new(
-            "description",
-            GLOBAL,
-            "TEXT...",
-            "Text for the statistics.",
-            |args, draft| {
-                draft.global.model.description = Some(value::sentence(args, "a description")?);
-                Ok(())
-            },
-        )
-    },
+    Keyword::new(
+        "description",
+        GLOBAL,
+        "TEXT...",
+        "Text for the statistics.",
+        |args, draft| {
+            draft.global.model.description = Some(value::sentence(args, "a description")?);
+            Ok(())
+        },
+    ),
     noop(
         "dns-accept-family",
         "WORD",
@@ -462,19 +457,16 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Keeps memory after a reload.",
         "memory is not trimmed",
     ),
-    Keyword {
-        status: Status::Deferred(STATISTICS),
-        ..Keyword::new(
-            "node",
-            GLOBAL,
-            "NAME",
-            "Name of this machine in statistics.",
-            |args, draft| {
-                draft.global.model.node = Some(value::machine_name(args)?);
-                Ok(())
-            },
-        )
-    },
+    Keyword::new(
+        "node",
+        GLOBAL,
+        "NAME",
+        "Name of this machine in statistics.",
+        |args, draft| {
+            draft.global.model.node = Some(value::machine_name(args)?);
+            Ok(())
+        },
+    ),
     noop("noepoll", "", "Does without epoll.", POLLER),
     noop("noevports", "", "Does without event ports.", POLLER),
     noop(
@@ -642,29 +634,23 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Most connections to command sockets.",
         "command sockets have a cap of their own",
     ),
-    Keyword {
-        status: Status::Deferred(COMMANDS),
-        ..Keyword::new(
-            "stats socket",
-            GLOBAL,
-            "ADDRESS [OPTION...]",
-            "A command socket.",
-            bind::read_stats_socket,
-        )
-    },
-    Keyword {
-        status: Status::Deferred(COMMANDS),
-        ..Keyword::new(
-            "stats timeout",
-            GLOBAL,
-            "TIME",
-            "Longest silence on a command socket.",
-            |args, draft| {
-                draft.global.model.stats_timeout_ms = value::duration_ms(args, "a time")?;
-                Ok(())
-            },
-        )
-    },
+    Keyword::new(
+        "stats socket",
+        GLOBAL,
+        "ADDRESS [OPTION...]",
+        "A command socket.",
+        bind::read_stats_socket,
+    ),
+    Keyword::new(
+        "stats timeout",
+        GLOBAL,
+        "TIME",
+        "Longest silence on a command socket.",
+        |args, draft| {
+            draft.global.model.stats_timeout_ms = value::duration_ms(args, "a time")?;
+            Ok(())
+        },
+    ),
     noop(
         "stats-file",
         "FILE",

@@ -1,98 +1,206 @@
-//! `stats …` in proxies: the statistics page. All words are dormant, so that no page is served.
+//! `stats …` in proxies: the statistics page.
+
+use std::sync::Arc;
+
+use plimsoll_config::args::Args;
+use plimsoll_config::diagnostic::{Diagnostic, Kind};
+use plimsoll_config::values::TimeUnit;
 
 use super::value;
 use crate::draft::Draft;
-use crate::keyword::{Keyword, Reading, Sections, Status};
-
-const PAGE: &str = "no statistics page is served, and requests for it go where all others go";
+use crate::keyword::{Keyword, Sections, Status};
+use crate::stats::page::{Admin, Page};
 
 pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
-    stats(
+    Keyword::new(
         "stats admin",
         Sections::OWN,
         "if|unless CONDITION...",
-        "Who may change servers.",
+        "Who may change servers on the page.",
+        admin,
     ),
-    stats(
+    Keyword::new(
         "stats auth",
         Sections::PROXY,
         "USER:PASSWORD",
-        "Who may see the page.",
+        "Who may see the page; may stand several times.",
+        |args, draft| {
+            let user = value::text(args, "a user and a password")?;
+            change(draft, |page| page.users.push(user));
+            Ok(())
+        },
     ),
-    stats("stats enable", Sections::PROXY, "", "Serves the page."),
-    stats(
+    Keyword::new(
+        "stats enable",
+        Sections::PROXY,
+        "",
+        "Serves the page.",
+        |_, draft| {
+            change(draft, |_| {});
+            Ok(())
+        },
+    ),
+    Keyword::new(
         "stats hide-version",
         Sections::PROXY,
         "",
         "Hides the version.",
+        |_, draft| {
+            change(draft, |page| page.hide_version = true);
+            Ok(())
+        },
     ),
-    stats(
+    Keyword::new(
         "stats http-request",
         Sections::OWN,
         "allow|deny|auth [WORD...]",
-        "Who may see the page.",
+        "Who may see the page: nobody, until the rule language can judge.",
+        http_request,
     ),
-    stats(
+    Keyword::new(
         "stats realm",
         Sections::PROXY,
         "TEXT",
         "What a browser shows when it asks for a password.",
+        |args, draft| {
+            let realm = value::text(args, "a text")?;
+            change(draft, |page| page.realm = realm);
+            Ok(())
+        },
     ),
-    Keyword {
-        read: Reading::Full(|args, _| {
-            args.duration("an interval", plimsoll_config::values::TimeUnit::Seconds)
-                .map(drop)
-        }),
-        ..stats(
-            "stats refresh",
-            Sections::PROXY,
-            "TIME",
-            "How often the page reloads.",
-        )
-    },
-    stats(
+    Keyword::new(
+        "stats refresh",
+        Sections::PROXY,
+        "TIME",
+        "How often the page reloads.",
+        |args, draft| {
+            let interval = args.duration("an interval", TimeUnit::Seconds)?;
+            change(draft, |page| {
+                page.refresh_s = Some(interval.as_secs().max(1))
+            });
+            Ok(())
+        },
+    ),
+    Keyword::new(
         "stats scope",
         Sections::PROXY,
         "NAME",
-        "What the page shows.",
+        "A proxy that the page shows instead of all; '.' is this one; may stand several times.",
+        |args, draft| {
+            let name = value::text(args, "the name of a proxy")?;
+            change(draft, |page| page.scope.push(name));
+            Ok(())
+        },
     ),
-    stats(
+    Keyword::new(
         "stats show-desc",
         Sections::PROXY,
         "[TEXT...]",
-        "Shows a description.",
+        "Shows this description, or the one of 'global'.",
+        |args, draft| {
+            let text = match args.is_empty() {
+                true => String::new(),
+                false => value::sentence(args, "a description")?,
+            };
+            change(draft, |page| page.description = Some(text));
+            Ok(())
+        },
     ),
-    stats("stats show-legends", Sections::PROXY, "", "Shows legends."),
-    stats("stats show-modules", Sections::PROXY, "", "Shows modules."),
-    Keyword {
-        read: Reading::Full(|args, _| {
-            if args.is_empty() {
-                Ok(())
-            } else {
-                value::machine_name(args).map(drop)
-            }
-        }),
-        ..stats(
-            "stats show-node",
-            Sections::PROXY,
-            "[NAME]",
-            "Shows the machine's name.",
-        )
-    },
-    stats(
+    Keyword::new(
+        "stats show-legends",
+        Sections::PROXY,
+        "",
+        "Shows addresses and algorithms in tables.",
+        |_, draft| {
+            change(draft, |page| page.legends = true);
+            Ok(())
+        },
+    ),
+    Keyword::inert(
+        "stats show-modules",
+        Sections::PROXY,
+        "",
+        "Shows modules.",
+        Status::NoOp("there are no modules with counters of their own"),
+    ),
+    Keyword::new(
+        "stats show-node",
+        Sections::PROXY,
+        "[NAME]",
+        "Shows this name, or the machine's.",
+        |args, draft| {
+            let name = match args.is_empty() {
+                true => String::new(),
+                false => value::machine_name(args)?,
+            };
+            change(draft, |page| page.node = Some(name));
+            Ok(())
+        },
+    ),
+    Keyword::new(
         "stats show-version",
         Sections::PROXY,
         "",
         "Shows the version.",
+        |_, draft| {
+            change(draft, |page| page.hide_version = false);
+            Ok(())
+        },
     ),
-    stats("stats uri", Sections::PROXY, "PREFIX", "Where the page is."),
+    Keyword::new(
+        "stats uri",
+        Sections::PROXY,
+        "PREFIX",
+        "Where the page is.",
+        |args, draft| {
+            let uri = value::text(args, "a path")?;
+            change(draft, |page| page.uri = uri);
+            Ok(())
+        },
+    ),
 ];
 
-const fn stats(
-    name: &'static str,
-    sections: Sections,
-    usage: &'static str,
-    doc: &'static str,
-) -> Keyword<Draft> {
-    Keyword::inert(name, sections, usage, doc, Status::Dormant(PAGE))
+/// Changes the page of both halves of a section; any word of this family means that there is one.
+fn change(draft: &mut Draft, change: impl FnOnce(&mut Page)) {
+    let settings = draft.settings();
+    let page = settings.front.stats_page.get_or_insert_default();
+    change(Arc::make_mut(page));
+    settings
+        .back
+        .stats_page
+        .clone_from(&settings.front.stats_page);
+}
+
+/// Conditions that can be judged without the rule language; any other one admits nobody, and that is said.
+fn admin(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    let place = value::place(args);
+    let holds = value::choice(args, "'if' or 'unless'", &[("if", true), ("unless", false)])?;
+    let condition = value::sentence(args, "a condition")?;
+    let who = match (condition.as_str(), holds) {
+        ("TRUE", true) | ("FALSE", false) => Admin::Everybody,
+        ("FALSE", true) | ("TRUE", false) => Admin::Nobody,
+        ("LOCALHOST", true) => Admin::Local,
+        _ => {
+            let message =
+                "nobody may change servers on the page: this condition cannot be judged yet";
+            let warning = Diagnostic::warning(Kind::NotImplemented, place, message);
+            args.warn(warning.help("TRUE, FALSE and 'if LOCALHOST' can; or use a command socket"));
+            Admin::Nobody
+        }
+    };
+    change(draft, |page| page.admin = who);
+    Ok(())
+}
+
+/// A page whose rules nobody can judge is shown to nobody.
+fn http_request(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    let place = value::place(args);
+    let known = [("allow", ()), ("deny", ()), ("auth", ())];
+    value::choice(args, "what to do", &known)?;
+    while args.next().is_some() {}
+    let message = "the statistics page is shown to nobody: its rules cannot be judged yet";
+    let warning = Diagnostic::warning(Kind::NotImplemented, place, message);
+    args.warn(warning.help("'stats auth USER:PASSWORD' asks for a password"));
+    change(draft, |page| page.closed = true);
+    Ok(())
 }
