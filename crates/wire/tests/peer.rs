@@ -246,7 +246,6 @@ const STRICTER: &[(&str, RequestError)] = &[
         "GET / HTTP/1.1\r\nA: b\x01\r\n\r\n",
         RequestError::Head(HeadError::ControlByte),
     ),
-    ("GET  / HTTP/1.1\r\n\r\n", RequestError::InvalidRequestLine),
     ("GET / HTTP/2.0\r\n\r\n", RequestError::UnsupportedVersion),
 ];
 

@@ -215,7 +215,6 @@ const STRICTER: &[&str] = &[
     "obs-fold",
     "control",
     "del",
-    "two-spaces",
     "h20",
     "chunk-space",
     "status-short",

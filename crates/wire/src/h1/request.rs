@@ -200,10 +200,14 @@ fn request_line(scan: &mut Scan<'_>, head: &mut Head) -> Result<bool, Stop<Reque
     Ok(true)
 }
 
-/// Passes the one space between words, or any blanks when the scan is lenient.
+/// Passes the spaces between words, or any blanks when the scan is lenient.
+///
+/// There should be one; more are as clear, are seen in the wild, and go out as one (RFC 9112 section 3).
 fn space(scan: &mut Scan<'_>) -> Result<(), Stop<RequestError>> {
-    let count = scan.blanks();
-    if count != 1 && !scan.lenient {
+    let start = scan.at;
+    scan.blanks();
+    let passed = &scan.bytes[start..scan.at];
+    if !scan.lenient && (passed.is_empty() || passed.contains(&b'\t')) {
         return Err(RequestError::InvalidRequestLine.into());
     }
     scan.peek()?;
