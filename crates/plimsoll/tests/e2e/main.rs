@@ -4,6 +4,7 @@
 #[path = "../rig/mod.rs"]
 mod rig;
 
+mod admin;
 mod browser;
 mod command_line;
 mod http;
