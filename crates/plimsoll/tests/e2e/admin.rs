@@ -96,7 +96,7 @@ fn a_moved_server_is_found_at_its_new_place() {
         .find_map(|word| word.split_once(':'))
         .expect("an address");
     let answer = ask(
-        &socket,
+        socket,
         &format!("set server be_app/app_a addr {ip} port {port}"),
     );
     assert!(answer.starts_with("port changed from"), "{answer}");
@@ -129,7 +129,7 @@ fn levels_modes_and_the_end_of_the_files() {
     let mut stage = stage();
     let (rig, socket) = (&stage.rig, &stage.socket);
     let user = rig.path("user.sock");
-    let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
+    let mode = std::fs::metadata(socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o666);
     assert_eq!(
         ask(&user, "disable server be_app/app_a"),
@@ -146,7 +146,7 @@ fn levels_modes_and_the_end_of_the_files() {
 fn a_prompt_keeps_the_connection() {
     let stage = stage();
     let socket = &stage.socket;
-    let stream = UnixStream::connect(&socket).unwrap();
+    let stream = UnixStream::connect(socket).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut expect = |said: &str, heard: &str| {

@@ -67,6 +67,7 @@ pub fn uptime_text(seconds: u64) -> String {
 pub fn facts(view: View<'_>) -> Vec<Fact<'_>> {
     let mut facts = Vec::with_capacity(64);
     product(view, &mut facts);
+    names(view, &mut facts);
     limits(view, &mut facts);
     traffic(view, &mut facts);
     state(view, &mut facts);
@@ -161,8 +162,11 @@ fn product<'a>(view: View<'a>, facts: &mut Facts<'a>) {
     ] {
         fact(facts, place, tags, value);
     }
+}
+
+fn names<'a>(view: View<'a>, facts: &mut Facts<'a>) {
     let global = &view.model().global;
-    let node = global.node.as_deref().unwrap_or(&process.machine);
+    let node = global.node.as_deref().unwrap_or(&view.process.machine);
     let node_place = (50, "node", "The machine's name.");
     fact(facts, node_place, Tags::CONFIG_TEXT, text(node));
     if let Some(description) = &global.description {
