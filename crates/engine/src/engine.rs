@@ -17,6 +17,7 @@ use plimsoll_sys::listen::{self, ListenOptions};
 
 use crate::control::admin::desk::{Gates, Reach};
 use crate::control::admin::{self, Admin, Door};
+use crate::control::checks::Checks;
 use crate::control::log::LogSink;
 use crate::counters::Side;
 use crate::listener::{self, Entrance};
@@ -77,6 +78,7 @@ pub struct Engine {
     shared: Shared,
     sink: LogSink,
     admin: Option<Admin>,
+    checks: Option<Checks>,
 }
 
 /// A listening socket with what it leads to.
@@ -108,6 +110,7 @@ impl Engine {
             shared,
             sink,
             admin: None,
+            checks: None,
         };
         for (index, openings) in openings.drain(..).enumerate() {
             match start_worker(index, openings, &engine.shared, &engine.stopping) {
@@ -118,8 +121,15 @@ impl Engine {
                 }
             }
         }
-        match engine.start_admin(doors, gates) {
-            Ok(()) => Ok(engine),
+        let started = engine.start_admin(doors, gates).and_then(|()| {
+            let Shared { plane, desk, .. } = &engine.shared;
+            Checks::start(plane, desk, &engine.sink, &options.name)
+        });
+        match started {
+            Ok(checks) => {
+                engine.checks = checks;
+                Ok(engine)
+            }
             Err(error) => {
                 engine.stop_now();
                 Err(StartError::Worker(error))
@@ -159,6 +169,9 @@ impl Engine {
         if let Some(admin) = &self.admin {
             admin.stop();
         }
+        if let Some(checks) = &self.checks {
+            checks.stop();
+        }
         for (orders, _) in &self.workers {
             orders.send(order);
         }
@@ -186,7 +199,8 @@ impl Engine {
     /// Whether every worker has stopped.
     pub fn is_finished(&self) -> bool {
         let workers = self.workers.iter().all(|(_, thread)| thread.is_finished());
-        workers && self.admin.as_ref().is_none_or(Admin::is_finished)
+        let checks = self.checks.as_ref().is_none_or(Checks::is_finished);
+        workers && checks && self.admin.as_ref().is_none_or(Admin::is_finished)
     }
 }
 

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use plimsoll_config::diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Kind, Severity, Span};
 
 use crate::keyword::Sections;
+use crate::keyword::haproxy::{ChecksDraft, ServerChecksDraft};
 use crate::model::{
     Backend, Bind, ForwardFor, Frontend, Global, LogAddress, LogTarget, Mode, Server,
 };
@@ -266,6 +267,7 @@ pub(crate) struct Settings {
     pub(crate) log_tag: Option<String>,
     pub(crate) error_files: Vec<ErrorFileDraft>,
     pub(crate) forward_for: Option<ForwardFor>,
+    pub(crate) checks: ChecksDraft,
     /// `option abortonclose`; where nothing is said, the mode decides.
     pub(crate) abort_on_close: Option<bool>,
     pub(crate) source: Option<AddressDraft>,
@@ -291,6 +293,7 @@ impl Default for Settings {
             log_tag: None,
             error_files: Vec::new(),
             forward_for: None,
+            checks: ChecksDraft::default(),
             abort_on_close: None,
             source: None,
             balance: None,
@@ -389,6 +392,7 @@ pub(crate) struct ServerDraft {
     pub(crate) id: Option<Spanned<u32>>,
     pub(crate) address: ServerAddressDraft,
     pub(crate) source: Option<AddressDraft>,
+    pub(crate) checks: ServerChecksDraft,
     /// `init-addr`: how a named host gets its first address; empty: as by default, the last one, then the resolver.
     pub(crate) init_addr: Vec<InitAddr>,
     /// `resolve-prefer`.
@@ -407,6 +411,7 @@ impl Default for ServerDraft {
             id: None,
             address: ServerAddressDraft::None,
             source: None,
+            checks: ServerChecksDraft::default(),
             init_addr: Vec::new(),
             prefer: Family::Any,
             name_span: Span::default(),

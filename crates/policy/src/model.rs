@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use self::check::{BackendCheck, ServerCheck};
 use crate::balance::{BalanceSpec, HashSpec};
 use crate::stats::page::Page;
 
@@ -60,6 +61,10 @@ pub struct Global {
     pub grace_ms: u64,
     /// `ulimit-n`; `None`: derived from `maxconn`.
     pub descriptor_limit: Option<u32>,
+    /// `spread-checks`: intervals between checks vary by this many per cent, 0 to 50.
+    pub spread_checks_percent: u32,
+    /// `max-spread-checks`: first checks are begun within this time; `None`: within an interval.
+    pub spread_checks_max_ms: Option<u64>,
     pub tune: Tune,
 }
 
@@ -129,6 +134,8 @@ impl Default for Global {
             hard_stop_after_ms: None,
             grace_ms: 0,
             descriptor_limit: None,
+            spread_checks_percent: 0,
+            spread_checks_max_ms: None,
             tune: Tune::default(),
         }
     }
@@ -233,6 +240,8 @@ pub struct Backend {
     pub low_latency: bool,
     /// `option prefer-last-server`.
     pub prefer_last_server: bool,
+    /// What the checks of servers ask.
+    pub check: BackendCheck,
     /// Default source address of server connections (`source`).
     pub source: Option<SocketAddr>,
     pub log: LogSettings,
@@ -386,8 +395,7 @@ pub struct Server {
     pub hash_key: HashKey,
     pub cookie: Option<String>,
     pub send_proxy: Option<ProxyHeader>,
-    /// `on-marked-down shutdown-sessions`, `redir` and checks arrive with their issues.
-    pub check: bool,
+    pub check: ServerCheck,
     pub description: Option<String>,
 }
 
@@ -411,7 +419,7 @@ impl Server {
             hash_key: HashKey::Id,
             cookie: None,
             send_proxy: None,
-            check: false,
+            check: ServerCheck::default(),
             description: None,
         }
     }

@@ -3,6 +3,7 @@
 //! Resolution goes on after an error, so that all problems are found in one pass; whether the model may be used is
 //! for the caller to decide from the diagnostics. What is absent: text and keywords.
 
+mod checks;
 mod endpoints;
 mod logs;
 
@@ -67,6 +68,7 @@ pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Di
             model.backends.push(resolver.backend(proxy, number));
         }
     }
+    resolver.tracks(&draft.proxies, &places, &mut model);
     if draft.global.zero_warning {
         resolver.deny_warnings();
     }
@@ -370,7 +372,9 @@ impl Resolver<'_> {
         backend.log.targets = self.logs(&settings.logs);
         backend.log.tag.clone_from(&settings.log_tag);
         backend.error_files = self.error_files(&settings.error_files);
+        backend.check = settings.checks.resolve();
         backend.servers = self.servers(proxy);
+        self.check_ports(proxy, &backend);
         backend
     }
 

@@ -1,6 +1,7 @@
-//! What goes on beside the traffic: logs, command sockets.
+//! What goes on beside the traffic: health checks, logs, command sockets.
 //!
 //! What is absent: decisions about traffic, and anything that could make a worker wait.
 
 pub(crate) mod admin;
+pub(crate) mod checks;
 pub mod log;

@@ -37,7 +37,7 @@ pub(super) const ENABLE_HEALTH: Command = Command {
     doc: "resume a server's health checks",
     run: |words, view, _| {
         resume(words, view, "Health check was", |view, backend, server| {
-            view.server(backend, server).check
+            view.server(backend, server).check.enabled
         })
     },
 };
@@ -220,7 +220,7 @@ fn resume(
 
 fn pause(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
     let (backend, server) = find::server(words, view)?;
-    if view.server(backend, server).check {
+    if view.server(backend, server).check.enabled {
         return Err("Checks cannot be paused in this version.".into());
     }
     Ok(String::new())

@@ -24,13 +24,7 @@ fn read(args: &mut Args<'_>) -> Result<CheckSpec, Diagnostic> {
     } else if let Some(method) = args.peek().map(|_| token(args, "a method")).transpose()? {
         method.clone_into(&mut ask.method);
         token(args, "a URI")?.clone_into(&mut ask.target);
-        if !args.is_empty() {
-            version(args, &mut ask)?;
-        }
-        if !args.is_empty() {
-            let host = token(args, "a host")?.to_owned();
-            ask.fields.push(("Host".to_owned(), host));
-        }
+        version(args, &mut ask)?;
     }
     Ok(CheckSpec {
         flavour: Flavour::Http,
@@ -50,19 +44,31 @@ pub(crate) fn token<'a>(args: &mut Args<'a>, what: &str) -> Result<&'a str, Diag
     Err(Diagnostic::error(Fault::Invalid, word.span, message))
 }
 
-/// `HTTP/1.1`; files of old put whole header fields behind it.
+/// `HTTP/1.1 [HOST]`; files of old put whole header fields behind the version.
 fn version(args: &mut Args<'_>, ask: &mut HttpAsk) -> Result<(), Diagnostic> {
-    let word = args.word("a version")?;
-    let text = word.text.replace("\r\n", "\n");
+    let Some(first) = args.next() else {
+        return Ok(());
+    };
+    if args.rest().len() == 1 && known_version(&first.text).is_some() {
+        let host = token(args, "a host")?.to_owned();
+        ask.fields.push(("Host".to_owned(), host));
+    }
+    let mut text = first.text.clone();
+    while let Some(word) = args.next() {
+        text.push(' ');
+        text.push_str(&word.text);
+    }
+    let text = text.replace("\\r\\n", "\n").replace("\r\n", "\n");
     let mut lines = text.split('\n');
-    ask.version = known_version(lines.next().unwrap_or_default())
-        .ok_or_else(|| bad_version(word))?
-        .to_owned();
+    let version = known_version(lines.next().unwrap_or_default());
+    version
+        .ok_or_else(|| bad_version(first))?
+        .clone_into(&mut ask.version);
     for line in lines.filter(|line| !line.is_empty()) {
         let field = line.split_once(':').filter(|(name, _)| is_name(name));
         let Some((name, value)) = field else {
             let message = format_args!("'{}' is not a header field", line.escape_debug());
-            return Err(Diagnostic::error(Fault::Invalid, word.span, message)
+            return Err(Diagnostic::error(Fault::Invalid, first.span, message)
                 .help("write fields with 'http-check send hdr NAME VALUE'"));
         };
         ask.fields.push((name.to_owned(), value.trim().to_owned()));

@@ -36,6 +36,7 @@ use crate::model::check::CheckSpec;
 
 pub use agent::spec as agent_spec;
 pub use httpchk::complete as complete_http;
+pub(crate) use httpchk::{bad_version, is_name, known_version, token};
 pub use script::{HEARD_BYTES_MAX, Script};
 pub use status::{Class, Status};
 

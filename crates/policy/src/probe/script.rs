@@ -34,6 +34,11 @@ impl Script {
         Self(Arc::new(spec))
     }
 
+    /// What kind of check it is.
+    pub fn flavour(&self) -> Flavour {
+        self.0.flavour
+    }
+
     /// Whether requests carry [`Standing::report`].
     pub fn wants_report(&self) -> bool {
         self.0.send_state

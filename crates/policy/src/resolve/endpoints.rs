@@ -158,6 +158,7 @@ impl Resolver<'_> {
         for draft in &proxy.servers {
             let (address, source) = self.server_address(draft, proxy.settings.disabled);
             let (minconn, maxconn) = self.limits(draft);
+            let check = self.server_check(draft);
             let mut written = draft.id.as_ref().map(|id| id.value);
             for name in server_names(draft) {
                 if self.servers == SERVERS_MAX {
@@ -177,6 +178,7 @@ impl Resolver<'_> {
                     number,
                     address,
                     source,
+                    check: check.clone(),
                     ..draft.model.clone()
                 });
             }
@@ -279,7 +281,7 @@ impl Resolver<'_> {
 }
 
 /// The name of a server, or the names that a template stands for.
-fn server_names(draft: &ServerDraft) -> Vec<String> {
+pub(super) fn server_names(draft: &ServerDraft) -> Vec<String> {
     let name = &draft.model.name;
     match draft.template {
         None => vec![name.clone()],

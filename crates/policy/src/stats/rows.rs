@@ -366,7 +366,7 @@ pub fn status(model: &Server, live: &ServerLive) -> &'static str {
         "DRAIN"
     } else if state.contains(ServerState::STOPPING) {
         "NOLB"
-    } else if model.check {
+    } else if model.check.enabled {
         "UP"
     } else {
         "no check"

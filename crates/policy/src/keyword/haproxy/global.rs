@@ -375,11 +375,16 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         master_worker,
     )
     .negatable(),
-    noop(
+    Keyword::new(
         "max-spread-checks",
+        GLOBAL,
         "TIME",
-        "Spreads the first checks.",
-        "health checks are not active in this version",
+        "Spreads the first checks over this time at most.",
+        |args, draft| {
+            let most = value::duration_ms(args, "a time")?;
+            draft.global.model.spread_checks_max_ms = Some(most);
+            Ok(())
+        },
     ),
     noop(
         "max-threads-per-group",
@@ -600,11 +605,15 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Shares counters between processes.",
         ONE_PROCESS,
     ),
-    noop(
+    Keyword::new(
         "spread-checks",
+        GLOBAL,
         "NUMBER",
-        "Spreads checks over time.",
-        "health checks are not active in this version",
+        "Per cent by which intervals between checks vary.",
+        |args, draft| {
+            draft.global.model.spread_checks_percent = value::number(args, "per cent", 0..=50)?;
+            Ok(())
+        },
     ),
     Keyword::legacy(
         "stats bind-process",

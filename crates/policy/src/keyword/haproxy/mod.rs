@@ -40,6 +40,7 @@ use crate::draft::{Draft, Polarity};
 use crate::keyword::{Keyword, Reading, Sections, Status, bare, usage};
 use crate::model::Model;
 
+pub(crate) use checks::{ChecksDraft, ServerChecksDraft};
 pub(crate) use persistence::STICK_HTTP;
 pub use reference::reference;
 

@@ -3,9 +3,9 @@
 use plimsoll_config::args::Args;
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
-use super::{CHECKS, HTTP2, value};
+use super::{HTTP2, value};
 use crate::draft::{Draft, LogFormatDraft, Polarity, Spanned};
-use crate::keyword::{Keyword, Reading, Sections, Status};
+use crate::keyword::{Keyword, Sections, Status};
 use crate::model::{ConnectionMode, ForwardFor, Network};
 
 const FRONT: Sections = Sections::FRONT;
@@ -124,7 +124,12 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             draft.settings().front.ignore_empty_connections = on;
         },
     ),
-    check("option external-check", ""),
+    later(
+        "option external-check",
+        BACK,
+        "Checks servers by a program.",
+        "checks by external programs",
+    ),
     Keyword::legacy(
         "option forceclose",
         PROXY,
@@ -261,10 +266,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         },
     )
     .negatable(),
-    Keyword {
-        read: Reading::Full(super::legacy::http_check),
-        ..check("option httpchk", "[METHOD] [URI] [VERSION] [HOST]")
-    },
+    check("option httpchk", "[METHOD] [URI] [VERSION] [HOST]"),
     Keyword::switch(
         "option httpclose",
         PROXY,
@@ -303,7 +305,12 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "separate timers",
     ),
     check("option ldap-check", ""),
-    check("option log-health-checks", ""),
+    Keyword::switch(
+        "option log-health-checks",
+        BACK,
+        "Logs the verdicts of checks.",
+        super::checks::log,
+    ),
     Keyword::switch(
         "option log-separate-errors",
         FRONT,
@@ -495,7 +502,7 @@ const fn later(
 }
 
 const fn check(name: &'static str, usage: &'static str) -> Keyword<Draft> {
-    Keyword::inert(name, BACK, usage, "Health check.", Status::Dormant(CHECKS)).negatable()
+    Keyword::new(name, BACK, usage, "Health check.", super::checks::option).negatable()
 }
 
 /// Says how an old option is written today.

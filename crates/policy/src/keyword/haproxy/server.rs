@@ -4,9 +4,9 @@ use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity};
 
 use super::bind::http1_only;
-use super::{CHECKS, HTTP2, address, value};
+use super::{HTTP2, address, checks, value};
 use crate::draft::{Draft, Family, InitAddr, ServerAddressDraft, ServerDraft, Spanned};
-use crate::keyword::{Keyword, Reading, Sections, Status, read_words};
+use crate::keyword::{Keyword, Sections, Status, read_words};
 use crate::model::HashKey;
 
 /// Most servers that one `server-template` may stand for.
@@ -43,18 +43,17 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
 ];
 
 const TLS_DOC: &str = "TLS towards the server.";
-const CHECK_DOC: &str = "Health check.";
 const RESOLVERS: &str = "names are resolved once, by the system";
 const POOLS: &str = "idle connections stay with their worker";
 
 /// The words of a `server` line, sorted.
 pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
-    check("addr", "ADDRESS"),
-    check("agent-addr", "ADDRESS"),
-    check("agent-check", ""),
-    check("agent-inter", "TIME"),
-    check("agent-port", "NUMBER"),
-    check("agent-send", "TEXT"),
+    checks::ADDR,
+    checks::AGENT_ADDR,
+    checks::AGENT_CHECK,
+    checks::AGENT_INTER,
+    checks::AGENT_PORT,
+    checks::AGENT_SEND,
     tls("allow-0rtt", ""),
     tls("alpn", "PROTOCOLS"),
     Keyword::switch(
@@ -70,19 +69,16 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "Congestion control.",
         "the system's default applies",
     ),
-    Keyword {
-        read: Reading::Switch(|server, on| server.model.check = on),
-        ..check("check", "")
-    },
-    check("check-alpn", "PROTOCOLS"),
-    check("check-pool-conn-name", "NAME"),
-    check("check-proto", "NAME"),
-    check("check-reuse-pool", ""),
-    check("check-send-proxy", ""),
-    check("check-sni", "NAME"),
-    check("check-sni-auto", ""),
-    check("check-ssl", ""),
-    check("check-via-socks4", ""),
+    checks::CHECK,
+    checks::CHECK_ALPN,
+    checks::CHECK_POOL_CONN_NAME,
+    checks::CHECK_PROTO,
+    checks::CHECK_REUSE_POOL,
+    checks::CHECK_SEND_PROXY,
+    checks::CHECK_SNI,
+    checks::CHECK_SNI_AUTO,
+    checks::CHECK_SSL,
+    checks::CHECK_VIA_SOCKS4,
     tls("ciphers", "LIST"),
     tls("ciphersuites", "LIST"),
     tls("client-sigalgs", "LIST"),
@@ -105,13 +101,13 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "Starts in maintenance.",
         |server, on| server.model.disabled = on,
     ),
-    check("downinter", "TIME"),
+    checks::DOWNINTER,
     Keyword::switch("enabled", NOWHERE, "Undoes 'disabled'.", |server, on| {
         server.model.disabled = !on
     }),
-    check("error-limit", "NUMBER"),
-    check("fall", "NUMBER"),
-    check("fastinter", "TIME"),
+    checks::ERROR_LIMIT,
+    checks::FALL,
+    checks::FASTINTER,
     tls("force-sslv3", ""),
     tls("force-tlsv10", ""),
     tls("force-tlsv11", ""),
@@ -136,7 +132,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "What places it on a hash ring.",
         hash_key,
     ),
-    check("healthcheck", "NAME"),
+    checks::HEALTHCHECK,
     Keyword::new(
         "id",
         NOWHERE,
@@ -159,8 +155,8 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "How a name gets its first address.",
         init_addr,
     ),
-    check("init-state", "up|fully-up|down|fully-down|none"),
-    check("inter", "TIME"),
+    checks::INIT_STATE,
+    checks::INTER,
     tls("ktls", "on|off"),
     later(
         "log-bufsize",
@@ -225,16 +221,13 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "Network namespace of connections.",
         "network namespaces",
     ),
-    check("no-agent-check", ""),
+    checks::NO_AGENT_CHECK,
     Keyword::switch("no-backup", NOWHERE, "Undoes 'backup'.", |server, on| {
         server.model.backup = !on
     }),
-    Keyword {
-        read: Reading::Switch(|server, on| server.model.check = !on),
-        ..off("no-check")
-    },
+    checks::NO_CHECK,
     off("no-check-reuse-pool"),
-    off("no-check-send-proxy"),
+    checks::NO_CHECK_SEND_PROXY,
     off("no-check-sni-auto"),
     off("no-check-ssl"),
     off("no-renegotiate"),
@@ -259,10 +252,10 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "stick tables are not active in this version",
     ),
     tls("npn", "PROTOCOLS"),
-    check("observe", "layer4|layer7"),
-    check("on-error", "fastinter|fail-check|sudden-death|mark-down"),
-    check("on-marked-down", "shutdown-sessions"),
-    check("on-marked-up", "shutdown-backup-sessions"),
+    checks::OBSERVE,
+    checks::ON_ERROR,
+    checks::ON_MARKED_DOWN,
+    checks::ON_MARKED_UP,
     later(
         "pool-conn-name",
         "EXPRESSION",
@@ -300,7 +293,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
             Ok(())
         },
     ),
-    check("port", "NUMBER"),
+    checks::PORT,
     Keyword::new(
         "proto",
         NOWHERE,
@@ -356,7 +349,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "Follows the name's address.",
         "names that are resolved again at run time",
     ),
-    check("rise", "NUMBER"),
+    checks::RISE,
     later(
         "send-proxy",
         "",
@@ -394,7 +387,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "peers",
     ),
     tls("sigalgs", "LIST"),
-    check("slowstart", "TIME"),
+    checks::SLOWSTART,
     tls("sni", "EXPRESSION"),
     tls("sni-auto", ""),
     later(
@@ -445,7 +438,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "connections to servers are kept, so that few are opened",
     ),
     tls("tls-tickets", ""),
-    check("track", "SERVER"),
+    checks::TRACK,
     later(
         "usesrc",
         "ADDRESS",
@@ -486,10 +479,6 @@ const fn later(
     waits: &'static str,
 ) -> Keyword<ServerDraft> {
     Keyword::inert(name, NOWHERE, usage, doc, Status::NotYet(waits))
-}
-
-const fn check(name: &'static str, usage: &'static str) -> Keyword<ServerDraft> {
-    Keyword::inert(name, NOWHERE, usage, CHECK_DOC, Status::Deferred(CHECKS))
 }
 
 const fn tls(name: &'static str, usage: &'static str) -> Keyword<ServerDraft> {

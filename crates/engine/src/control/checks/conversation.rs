@@ -1,0 +1,249 @@
+//! One check: connections, bytes in both directions, deadlines.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use plimsoll_policy::model::ProxyHeader;
+use plimsoll_policy::probe::{Dial, Dialogue, Fault, Heard, Step, Verdict};
+use plimsoll_wire::proxy_protocol::{v1, v2};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, UnixStream};
+use tokio::time::{Instant, timeout_at};
+
+/// Bytes taken from a server at once.
+const CHUNK_BYTES: usize = 4_096;
+
+/// How long, and for how many bytes, a server is heard out after the verdict.
+const DRAIN: Duration = Duration::from_millis(200);
+const DRAIN_BYTES_MAX: usize = 64 << 10;
+
+/// Where and how patiently a server is asked.
+#[derive(Clone, Debug)]
+pub(super) struct Manner {
+    pub(super) target: Target,
+    pub(super) source: Option<SocketAddr>,
+    /// The PROXY protocol first, on every connection.
+    pub(super) header: Option<ProxyHeader>,
+    /// For a connection that a step wants to begin with the PROXY protocol.
+    pub(super) header_version: ProxyHeader,
+    /// For a connection to come about, and for all of the check unless `answer` says otherwise.
+    pub(super) connect: Duration,
+    /// From the connection to the end (`timeout check`).
+    pub(super) answer: Option<Duration>,
+    /// From the first connection to the end, where `answer` is absent.
+    pub(super) whole: Duration,
+    pub(super) ending: Ending,
+}
+
+/// How a connection ends that has served its purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// With a reset, which leaves nothing behind in the kernel; nothing was said that could be lost.
+    Reset,
+    /// As it comes.
+    Close,
+    /// After the rest of the answer, so that the server does not find its last bytes refused.
+    Drain,
+}
+
+/// Where the check of a server goes unless a step says otherwise.
+#[derive(Clone, Debug)]
+pub(super) enum Target {
+    Inet { ip: IpAddr, port: Option<u16> },
+    Unix(PathBuf),
+}
+
+trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
+
+/// An open connection.
+pub(super) struct Line {
+    stream: Box<dyn Duplex>,
+    deadline: Instant,
+    /// Something came since we last spoke.
+    heard: bool,
+}
+
+/// Leads a dialogue to its verdict; the connection that is still open then is for [`farewell`].
+pub(super) async fn hold(
+    mut dialogue: Box<dyn Dialogue>,
+    manner: &Manner,
+) -> (Verdict, Option<Line>) {
+    let mut say = Vec::new();
+    let mut step = dialogue.hear(Heard::Begin, &mut say);
+    let mut line: Option<Line> = None;
+    loop {
+        let took = match (&mut line, step) {
+            (_, Step::Connect(dial)) => {
+                // The old connection ends before the new one begins.
+                line = None;
+                open(dial, manner).await.map(|opened| {
+                    line = Some(opened);
+                    dialogue.hear(Heard::Connected, &mut say)
+                })
+            }
+            (Some(line), Step::Listen) => listen(line, &mut *dialogue, &mut say).await,
+            (None, Step::Listen) => Err(Fault::Unable("nobody to listen to".to_owned())),
+            (_, Step::Done(verdict)) => return (verdict, line),
+        };
+        let spoken = match (took, &mut line) {
+            (Ok(next), Some(line)) if !say.is_empty() => speak(line, &mut say).await.map(|()| next),
+            (took, _) => took,
+        };
+        match spoken {
+            Ok(next) => step = next,
+            Err(fault) => return (dialogue.fault(&fault), None),
+        }
+    }
+}
+
+/// Hears a server out that has been understood already.
+pub(super) async fn farewell(mut line: Line) {
+    let mut chunk = [0; CHUNK_BYTES];
+    let mut left = DRAIN_BYTES_MAX;
+    let deadline = Instant::now() + DRAIN;
+    while let Ok(Ok(count @ 1..)) = timeout_at(deadline, line.stream.read(&mut chunk)).await {
+        left = left.saturating_sub(count);
+        if left == 0 {
+            return;
+        }
+    }
+}
+
+async fn open(dial: Dial, manner: &Manner) -> Result<Line, Fault> {
+    let begun = Instant::now();
+    let connected = timeout_at(begun + manner.connect, connect(dial, manner)).await;
+    let mut stream = connected.map_err(|_| Fault::ConnectTimeout)??;
+    let deadline = match manner.answer {
+        Some(answer) => Instant::now() + answer,
+        None => begun + manner.whole,
+    };
+    let header = manner
+        .header
+        .or_else(|| dial.send_proxy.then_some(manner.header_version));
+    if let Some(version) = header {
+        let header = proxy_header(version);
+        // A new socket takes so few bytes at once.
+        stream
+            .write_all(&header)
+            .await
+            .map_err(|error| broken(&error))?;
+    }
+    Ok(Line {
+        stream,
+        deadline,
+        heard: false,
+    })
+}
+
+/// A header that says: this connection is my own.
+fn proxy_header(version: ProxyHeader) -> Vec<u8> {
+    let mut header = Vec::new();
+    match version {
+        ProxyHeader::V1 => v1::encode(None, &mut header),
+        // Without fields it is far from the longest a header may be.
+        ProxyHeader::V2 => v2::encode(None, &[], false, &mut header).unwrap_or_default(),
+    }
+    header
+}
+
+async fn connect(dial: Dial, manner: &Manner) -> Result<Box<dyn Duplex>, Fault> {
+    let (ip, port) = match (&manner.target, dial.address) {
+        (Target::Unix(path), None) => return connect_unix(path).await,
+        (Target::Unix(_), Some(ip)) => (ip, dial.port),
+        (Target::Inet { ip, port }, address) => (address.unwrap_or(*ip), dial.port.or(*port)),
+    };
+    let Some(port) = port else {
+        return Err(Fault::Unable("no port is configured for checks".to_owned()));
+    };
+    let unable = |error: io::Error| Fault::Unable(in_words(&error));
+    let socket = match ip {
+        IpAddr::V4(_) => TcpSocket::new_v4(),
+        IpAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    let socket = socket.map_err(unable)?;
+    if let Some(source) = manner
+        .source
+        .filter(|source| source.is_ipv4() == ip.is_ipv4())
+    {
+        socket.bind(source).map_err(unable)?;
+    }
+    let stream = socket
+        .connect(SocketAddr::new(ip, port))
+        .await
+        .map_err(|error| Fault::Refused(refusal(&error)))?;
+    // Neither may fail the check: they only make it cheaper.
+    let _ = stream.set_nodelay(true);
+    if manner.ending == Ending::Reset {
+        let _ = stream.set_zero_linger();
+    }
+    Ok(Box::new(stream))
+}
+
+async fn connect_unix(path: &Path) -> Result<Box<dyn Duplex>, Fault> {
+    match UnixStream::connect(path).await {
+        Ok(stream) => Ok(Box::new(stream)),
+        Err(error) => Err(Fault::Refused(refusal(&error))),
+    }
+}
+
+async fn speak(line: &mut Line, say: &mut Vec<u8>) -> Result<(), Fault> {
+    let written = timeout_at(line.deadline, line.stream.write_all(say)).await;
+    say.clear();
+    line.heard = false;
+    match written {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(broken(&error)),
+        Err(_) => Err(Fault::Timeout),
+    }
+}
+
+async fn listen(
+    line: &mut Line,
+    dialogue: &mut dyn Dialogue,
+    say: &mut Vec<u8>,
+) -> Result<Step, Fault> {
+    let mut chunk = [0; CHUNK_BYTES];
+    let read = timeout_at(line.deadline, line.stream.read(&mut chunk)).await;
+    match read.map_err(|_| Fault::Timeout)? {
+        Ok(0) => Ok(dialogue.hear(Heard::Closed, say)),
+        Ok(count) => {
+            line.heard = true;
+            Ok(dialogue.hear(Heard::Bytes(&chunk[..count]), say))
+        }
+        // Many servers reset a connection right behind their answer.
+        Err(_) if line.heard => Ok(dialogue.hear(Heard::Closed, say)),
+        Err(error) => Err(broken(&error)),
+    }
+}
+
+fn broken(error: &io::Error) -> Fault {
+    Fault::Broken(in_words(error))
+}
+
+/// The system's words without its number.
+fn in_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
+    }
+}
+
+/// Why a connection did not come about, by the name of the error and in words.
+fn refusal(error: &io::Error) -> String {
+    let name = match error.kind() {
+        io::ErrorKind::ConnectionRefused => "ECONNREFUSED",
+        io::ErrorKind::ConnectionReset => "ECONNRESET",
+        io::ErrorKind::HostUnreachable => "EHOSTUNREACH",
+        io::ErrorKind::NetworkUnreachable => "ENETUNREACH",
+        io::ErrorKind::TimedOut => "ETIMEDOUT",
+        io::ErrorKind::NotFound => "ENOENT",
+        io::ErrorKind::PermissionDenied => "EACCES",
+        _ => return in_words(error),
+    };
+    format!("{name} returned by OS ({})", in_words(error))
+}

@@ -1,0 +1,550 @@
+//! What all checks share: the servers, what is thought of them, and the ways to tell workers and logs.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use plimsoll_policy::agent::{AdminWord, Reply};
+use plimsoll_policy::command::{Change as Ordered, ServerChange};
+use plimsoll_policy::health::{
+    Census, Change, Condition, Health, Line, Naming, Reaction, SPREAD_INTERVAL_MIN_MS, Seen, Which,
+    change_line, check_line, jittered_ms, no_server_line, report_header, start_delay_ms,
+};
+use plimsoll_policy::live::{ServerLive, ServerState};
+use plimsoll_policy::log::{Event, Level, WallTime};
+use plimsoll_policy::model::check::Flavour;
+use plimsoll_policy::model::{
+    Backend, BackendId, Model, ProxyHeader, Server, ServerAddress, ServerId, ServerPort,
+};
+use plimsoll_policy::plane::Plane;
+use plimsoll_policy::probe::{Fault, Probe as _, Script, Standing, Verdict, agent_spec};
+use plimsoll_sys::clock;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep};
+
+use super::conversation::{self, Ending, Manner, Target};
+use super::{RUNNING_MAX, Watch};
+use crate::control::admin::desk::Desk;
+use crate::control::log::{self, LogRoute, LogSink, LogWriter};
+
+const NS_PER_S: u64 = 1_000_000_000;
+
+/// A server of a backend.
+type Place = (BackendId, ServerId);
+
+/// The health of every server that is checked or tracks one that is; readable from any thread.
+pub(super) struct Board(HashMap<Place, Mutex<Health>>);
+
+impl Board {
+    pub(super) fn new(model: &Model) -> Self {
+        let wanted = |server: &Server| {
+            let check = &server.check;
+            check.enabled || check.agent.is_some() || check.track.is_some()
+        };
+        let places = places(model).filter(|(_, _, server)| wanted(server));
+        Self(
+            places
+                .map(|(place, _, server)| (place, Mutex::new(Health::new(&server.check))))
+                .collect(),
+        )
+    }
+
+    pub(super) fn health(&self, backend: BackendId, server: ServerId) -> Option<Health> {
+        self.with((backend, server), |health| health.clone())
+    }
+
+    fn with<T>(&self, place: Place, look: impl FnOnce(&mut Health) -> T) -> Option<T> {
+        let health = self.0.get(&place)?;
+        Some(look(
+            &mut health.lock().unwrap_or_else(PoisonError::into_inner),
+        ))
+    }
+}
+
+fn places(model: &Model) -> impl Iterator<Item = (Place, &Backend, &Server)> {
+    let backends = model.backends.iter().enumerate();
+    backends.flat_map(|(backend_index, backend)| {
+        let servers = backend.servers.iter().enumerate();
+        servers.map(move |(index, server)| {
+            let place = (BackendId(backend_index as u32), ServerId(index as u32));
+            (place, backend, server)
+        })
+    })
+}
+
+/// Where the lines about each backend go.
+pub(super) fn routes(model: &Model, sink: &LogSink, program: &str) -> Vec<LogRoute> {
+    let route = |backend: &Backend| {
+        let who = log::identity(&model.global, &backend.log, program);
+        sink.route(&backend.log, false, &who)
+    };
+    model.backends.iter().map(route).collect()
+}
+
+/// What the tasks of all checks share.
+pub(super) struct Hall {
+    plane: Arc<Plane>,
+    desk: Arc<Desk>,
+    board: Arc<Board>,
+    routes: Vec<LogRoute>,
+    writer: RefCell<LogWriter>,
+    /// What is asked: one script per backend, and one per server that has its own or an agent.
+    scripts: Vec<Script>,
+    own_scripts: HashMap<Place, Script>,
+    agents: HashMap<Place, Script>,
+    followers: HashMap<Place, Vec<Place>>,
+    pub(super) running: Semaphore,
+    begun: Instant,
+}
+
+impl Hall {
+    pub(super) fn new(
+        plane: Arc<Plane>,
+        desk: Arc<Desk>,
+        board: Arc<Board>,
+        routes: Vec<LogRoute>,
+    ) -> Self {
+        let model = &plane.model;
+        let of_backend = |backend: &Backend| Script::new(backend.check.spec.clone());
+        let mut followers: HashMap<Place, Vec<Place>> = HashMap::new();
+        let (mut own_scripts, mut agents) = (HashMap::new(), HashMap::new());
+        for (place, _, server) in places(model) {
+            if let Some(leader) = server.check.track {
+                followers.entry(leader).or_default().push(place);
+            }
+            if let Some(spec) = &server.check.spec {
+                own_scripts.insert(place, Script::new(spec.clone()));
+            }
+            if let Some(agent) = &server.check.agent {
+                agents.insert(place, Script::new(agent_spec(agent)));
+            }
+        }
+        Self {
+            scripts: model.backends.iter().map(of_backend).collect(),
+            own_scripts,
+            agents,
+            followers,
+            board,
+            routes,
+            writer: RefCell::default(),
+            running: Semaphore::new(RUNNING_MAX),
+            begun: Instant::now(),
+            desk,
+            plane,
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.begun.elapsed().as_millis() as u64
+    }
+
+    fn backend(&self, id: BackendId) -> &Backend {
+        &self.plane.model.backends[id.0 as usize]
+    }
+
+    fn server(&self, place: Place) -> &Server {
+        &self.backend(place.0).servers[place.1.0 as usize]
+    }
+
+    fn live(&self, place: Place) -> &Arc<ServerLive> {
+        self.plane.backend(place.0).server(place.1)
+    }
+
+    /// Servers that are down before their first check take no traffic from the start.
+    pub(super) fn begin(&self) {
+        for &place in self.board.0.keys() {
+            let condition = self.board.with(place, |health| health.condition());
+            if condition == Some(Condition::Down) {
+                self.order(place, ServerChange::Down);
+            }
+        }
+    }
+
+    /// All checks, with their delays before the first time.
+    pub(super) fn watches(&self) -> Vec<Watch> {
+        let model = &self.plane.model;
+        let mut watches = Vec::new();
+        for ((backend, server), section, row) in places(model) {
+            if section.disabled {
+                continue;
+            }
+            let mut add = |which, delay_ms| {
+                watches.push(Watch {
+                    backend,
+                    server,
+                    which,
+                    delay_ms,
+                });
+            };
+            let inter_ms = row.check.rhythm.interval_ms;
+            if row.check.enabled {
+                add(Which::Check, inter_ms);
+            }
+            if let Some(agent) = &row.check.agent {
+                add(Which::Agent, agent.interval_ms.unwrap_or(inter_ms));
+            }
+        }
+        let long = |watch: &Watch| watch.delay_ms >= SPREAD_INTERVAL_MIN_MS;
+        let shortest_ms = watches.iter().filter(|watch| long(watch));
+        let shortest_ms = shortest_ms.map(|watch| watch.delay_ms).min().unwrap_or(0);
+        let most_ms = model.global.spread_checks_max_ms.unwrap_or(u64::MAX);
+        let total = watches.len();
+        for (position, watch) in watches.iter_mut().enumerate() {
+            let interval_ms = watch.delay_ms.min(most_ms);
+            watch.delay_ms = start_delay_ms(position, total, shortest_ms.min(most_ms), interval_ms);
+        }
+        watches
+    }
+
+    /// Whether a check is not to be made now: an operator has the server, or it has no address.
+    pub(super) fn rests(&self, watch: Watch) -> bool {
+        let place = (watch.backend, watch.server);
+        let state = self.live(place).state();
+        let maintenance = state.contains(ServerState::MAINTENANCE);
+        let draining = state.contains(ServerState::DRAIN);
+        let now_ms = self.now_ms();
+        let before = self.board.with(place, |health| health.condition());
+        self.board.with(place, |health| {
+            health.administer(maintenance, draining, now_ms)
+        });
+        let after = self.board.with(place, |health| health.condition());
+        if before != after && after == Some(Condition::Up) {
+            self.order(place, ServerChange::Up);
+        }
+        // An agent is asked all the same: it may be the one to end the maintenance.
+        (maintenance && watch.which == Which::Check) || state.contains(ServerState::UNRESOLVED)
+    }
+
+    pub(super) fn interval_ms(&self, watch: Watch, chance: u64) -> u64 {
+        let place = (watch.backend, watch.server);
+        let interval_ms = self
+            .board
+            .with(place, |health| health.interval_ms(watch.which));
+        let percent = self.plane.model.global.spread_checks_percent;
+        jittered_ms(interval_ms.unwrap_or(REST_MS), percent, chance)
+    }
+
+    /// Makes one check and does what follows from it.
+    pub(super) async fn check(self: &Rc<Self>, watch: Watch) {
+        let place = (watch.backend, watch.server);
+        let begun = Instant::now();
+        let Some(dialogue) = self.script(watch).map(|script| {
+            let standing = self.standing(place, script);
+            script.begin(&standing)
+        }) else {
+            return;
+        };
+        let (ending, (verdict, line)) = match self.manner(watch) {
+            Ok(manner) => (manner.ending, conversation::hold(dialogue, &manner).await),
+            Err(fault) => (Ending::Close, (dialogue.fault(&fault), None)),
+        };
+        let duration_ms = begun.elapsed().as_millis() as u64;
+        self.heard(watch, &verdict, duration_ms);
+        if let Some(line) = line.filter(|_| ending == Ending::Drain) {
+            conversation::farewell(line).await;
+        }
+    }
+
+    fn script(&self, watch: Watch) -> Option<&Script> {
+        let place = (watch.backend, watch.server);
+        match watch.which {
+            Which::Agent => self.agents.get(&place),
+            Which::Check => self
+                .own_scripts
+                .get(&place)
+                .or_else(|| self.scripts.get(watch.backend.0 as usize)),
+        }
+    }
+
+    fn standing(&self, place: Place, script: &Script) -> Standing {
+        let health = self.board.health(place.0, place.1);
+        let down = health
+            .as_ref()
+            .is_some_and(|health| health.condition() == Condition::Down);
+        let tally = health
+            .as_ref()
+            .and_then(|health| health.tally(Which::Check));
+        let report = match tally.filter(|_| script.wants_report()) {
+            None => String::new(),
+            Some(tally) => {
+                let live = self.live(place);
+                let lives = (0..self.backend(place.0).servers.len() as u32)
+                    .map(|index| self.live((place.0, ServerId(index))));
+                let usable = lives.clone().filter(|live| live.is_usable());
+                let sessions = lives.map(|live| live.load()).sum();
+                let node = self.plane.model.global.node.as_deref();
+                report_header(
+                    &self.naming(place),
+                    tally,
+                    live.state().contains(ServerState::STOPPING),
+                    node.unwrap_or_default(),
+                    (live.weight(), usable.map(|live| live.weight()).sum()),
+                    (
+                        live.served(),
+                        sessions,
+                        live.load() - live.served().min(live.load()),
+                    ),
+                )
+            }
+        };
+        Standing { down, report }
+    }
+
+    /// Where and how patiently a server is asked now.
+    fn manner(&self, watch: Watch) -> Result<Manner, Fault> {
+        let place = (watch.backend, watch.server);
+        let (backend, server) = (self.backend(watch.backend), self.server(place));
+        let check = &server.check;
+        let agent = check.agent.as_ref().filter(|_| watch.which == Which::Agent);
+        let (address, port, interval_ms) = match agent {
+            Some(agent) => (agent.address, Some(agent.port), agent.interval_ms),
+            None => (check.address, check.port, None),
+        };
+        let interval_ms = interval_ms.unwrap_or(check.rhythm.interval_ms);
+        let now_at = self.live(place).moved_to();
+        let target = match (address, now_at.as_ref().unwrap_or(&server.address)) {
+            (Some(ip), home) => Target::Inet {
+                ip,
+                port: port.or_else(|| fixed_port(home)),
+            },
+            (None, home @ ServerAddress::Inet { ip, .. }) => Target::Inet {
+                ip: *ip,
+                port: port.or_else(|| fixed_port(home)),
+            },
+            (None, ServerAddress::Unix(path)) => Target::Unix(path.clone()),
+            // The runtime takes a leading zero for the abstract name space.
+            (None, ServerAddress::Abstract(name)) => Target::Unix(format!("\0{name}").into()),
+            (None, ServerAddress::Unresolved { host, .. }) => {
+                let words = format!("{host} has no address");
+                return Err(Fault::Unable(words));
+            }
+        };
+        let answer_ms = backend.timeouts.check_ms;
+        let connect_ms = match (answer_ms, backend.timeouts.connect_ms) {
+            (Some(_), Some(connect_ms)) => connect_ms.min(interval_ms),
+            _ => interval_ms,
+        };
+        let header_version = server.send_proxy.unwrap_or(ProxyHeader::V1);
+        // A check of the very place that traffic goes to speaks as traffic does.
+        let own_place = address.is_none() && port.is_none();
+        let wanted = check.send_proxy || (own_place && server.send_proxy.is_some());
+        let ending = match self.script(watch).map(Script::flavour) {
+            None | Some(Flavour::Connect) => Ending::Reset,
+            Some(Flavour::Http) => Ending::Drain,
+            Some(Flavour::Script | Flavour::Protocol | Flavour::Agent) => Ending::Close,
+        };
+        Ok(Manner {
+            ending,
+            target,
+            source: server.source.or(backend.source),
+            header: (wanted && agent.is_none()).then_some(header_version),
+            header_version,
+            connect: Duration::from_millis(connect_ms),
+            answer: answer_ms.map(Duration::from_millis),
+            whole: Duration::from_millis(interval_ms),
+        })
+    }
+
+    /// Takes in a verdict: counts it, tells workers and logs.
+    fn heard(self: &Rc<Self>, watch: Watch, verdict: &Verdict, duration_ms: u64) {
+        let place = (watch.backend, watch.server);
+        // An operator may have taken the server while it was being asked.
+        let state = self.live(place).state();
+        if state.contains(ServerState::MAINTENANCE) && watch.which == Which::Check {
+            return;
+        }
+        let now_ms = self.now_ms();
+        let reaction = self.board.with(place, |health| {
+            health.hear(watch.which, verdict, Some(duration_ms), now_ms)
+        });
+        if let Some(reaction) = reaction {
+            self.react(place, watch.which, &reaction);
+        }
+    }
+
+    fn react(self: &Rc<Self>, place: Place, which: Which, reaction: &Reaction) {
+        if let Some(orders) = &reaction.orders {
+            self.obey_agent(place, orders);
+        }
+        let Some(health) = self.board.health(place.0, place.1) else {
+            return;
+        };
+        if reaction.news
+            && self.backend(place.0).check.log
+            && let Some(tally) = health.tally(which)
+        {
+            let weight = self.live(place).weight();
+            self.tell(
+                place.0,
+                &check_line(&self.naming(place), which, tally, weight),
+            );
+        }
+        if let Some(change) = reaction.change {
+            let seen = health.tally(which).map(|tally| tally.last());
+            self.change(place, change, seen);
+        }
+    }
+
+    /// Lets workers, logs and followers know of a change.
+    fn change(self: &Rc<Self>, place: Place, change: Change, seen: Option<&Seen>) {
+        let was_usable = self.live(place).is_usable();
+        let order = match change {
+            Change::Up => {
+                self.warm_up(place);
+                ServerChange::Up
+            }
+            Change::Down { .. } => ServerChange::Down,
+            Change::Stopping => ServerChange::Stopping,
+        };
+        self.order(place, order);
+        let census = self.census(place);
+        let line = change_line(&self.naming(place), change, seen, census);
+        self.tell(place.0, &line);
+        if was_usable && census.active + census.backup == 0 {
+            let backend = self.backend(place.0);
+            let fronts = &self.plane.model.frontends;
+            let listen = fronts.iter().any(|front| front.number == backend.number);
+            self.tell(place.0, &no_server_line(&backend.name, listen));
+        }
+        let leader = self.board.with(place, |health| health.condition());
+        for &follower in self.followers.get(&place).into_iter().flatten() {
+            let now_ms = self.now_ms();
+            let followed = leader.and_then(|leader| {
+                self.board
+                    .with(follower, |health| health.follow(leader, now_ms))
+                    .flatten()
+            });
+            if let Some(change) = followed {
+                self.change(follower, change, None);
+            }
+        }
+    }
+
+    fn census(&self, place: Place) -> Census {
+        let mut census = Census::default();
+        for (index, server) in self.backend(place.0).servers.iter().enumerate() {
+            if self.live((place.0, ServerId(index as u32))).is_usable() {
+                match server.backup {
+                    true => census.backup += 1,
+                    false => census.active += 1,
+                }
+            }
+        }
+        let live = self.live(place);
+        census.sessions = live.served();
+        census.queued = live.load().saturating_sub(live.served());
+        census
+    }
+
+    /// Lets the share of a server that comes back rise (`slowstart`).
+    fn warm_up(self: &Rc<Self>, place: Place) {
+        let step = move |hall: &Self| {
+            let now_ms = hall.now_ms();
+            let (sixteenths, next_ms) = hall.board.with(place, |health| health.ramp(now_ms))?;
+            hall.live(place).set_ramp_sixteenths(sixteenths);
+            next_ms.map(|next_ms| Duration::from_millis(next_ms.saturating_sub(now_ms)))
+        };
+        let Some(mut rest) = step(self) else {
+            return;
+        };
+        let hall = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            loop {
+                sleep(rest).await;
+                match step(&hall) {
+                    Some(next) => rest = next,
+                    None => return,
+                }
+            }
+        });
+    }
+
+    fn obey_agent(&self, place: Place, orders: &Reply) {
+        let live = self.live(place);
+        if let Some(admin) = orders.admin {
+            let before = live.state();
+            let (order, words) = match admin {
+                AdminWord::Ready => (ServerChange::Ready, None),
+                AdminWord::Drain => (ServerChange::Drain, Some("enters drain state")),
+                AdminWord::Maintenance => (
+                    ServerChange::Maintain,
+                    Some("is going DOWN for maintenance"),
+                ),
+            };
+            self.order(place, order);
+            if live.state() != before {
+                let left = before.contains(ServerState::MAINTENANCE);
+                let words = words.unwrap_or(match left {
+                    true => "is UP/READY (leaving forced maintenance)",
+                    false => "is UP (leaving forced drain)",
+                });
+                let naming = self.naming(place);
+                let level = match admin {
+                    AdminWord::Maintenance => Level::Alert,
+                    AdminWord::Ready | AdminWord::Drain => Level::Notice,
+                };
+                let text = format!("Server {}/{} {words}.", naming.backend, naming.server);
+                self.tell(place.0, &Line { level, text });
+            }
+        }
+        if let Some(share) = orders.weight {
+            let weight = share.of(u32::from(self.server(place).weight));
+            if weight != live.weight() {
+                self.order(place, ServerChange::Weight(weight));
+            }
+        }
+        if let Some(limit) = orders.maxconn
+            && limit != live.maxconn()
+        {
+            self.order(place, ServerChange::Maxconn(limit));
+        }
+    }
+
+    fn order(&self, (backend, server): Place, change: ServerChange) {
+        self.desk
+            .carry_out(&Ordered::Server(backend, server, change));
+    }
+
+    fn naming(&self, place: Place) -> Naming<'_> {
+        let server = self.server(place);
+        let track = server.check.track.map(|leader| {
+            let name = self.server(leader).name.as_str();
+            (self.backend(leader.0).name.as_str(), name)
+        });
+        Naming {
+            backend: &self.backend(place.0).name,
+            server: &server.name,
+            backup: server.backup,
+            track,
+        }
+    }
+
+    fn tell(&self, backend: BackendId, line: &Line) {
+        let wall_ns = clock::wall_ns();
+        let now = WallTime {
+            unix_s: wall_ns / NS_PER_S,
+            micros: (wall_ns % NS_PER_S / 1_000) as u32,
+        };
+        let event = Event {
+            level: line.level,
+            text: &line.text,
+        };
+        let route = &self.routes[backend.0 as usize];
+        self.writer.borrow_mut().event(route, &event, now);
+    }
+}
+
+/// Between two checks of a server that is not on the board any more.
+const REST_MS: u64 = 1_000;
+
+fn fixed_port(address: &ServerAddress) -> Option<u16> {
+    match address {
+        ServerAddress::Inet {
+            port: ServerPort::Fixed(port),
+            ..
+        } => Some(*port),
+        _ => None,
+    }
+}
