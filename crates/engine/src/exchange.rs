@@ -9,7 +9,7 @@ use std::task::Poll;
 
 use plimsoll_policy::balance::key;
 use plimsoll_policy::model::{BackendId, ConnectionMode, RetryOn, Reuse, ServerId};
-use plimsoll_wire::head::{Framing, Head};
+use plimsoll_wire::head::{Framing, Head, Version};
 
 use crate::account;
 use crate::control::admin::page;
@@ -514,7 +514,10 @@ impl Exchange<'_> {
         self.record.phase = Phase::Data;
         self.responding = true;
         let mut done = piece.last;
-        if self.closes_clients() {
+        // HTTP/1.0 knows no chunks: whoever sends them there is not trusted to have framed well (RFC 9112 section 6.1).
+        let doubtful = self.response.version < Version::H11
+            && matches!(self.response.framing, Framing::Chunked);
+        if doubtful || self.closes_clients() {
             client.close_after();
         }
         let end = End::of(&piece);

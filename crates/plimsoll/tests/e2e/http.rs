@@ -217,6 +217,25 @@ fn an_upgraded_connection_becomes_a_tunnel() {
 }
 
 #[test]
+fn a_chunked_answer_of_an_http_1_0_server_ends_the_connection() {
+    let mut rig = Rig::new();
+    let origin = rig.origin_with("a", |_| {
+        let answer = "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n";
+        Reply::Send(answer.into())
+    });
+    rig.config(&text(&servers(&[&origin])));
+    let mut client = rig.client();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    let response = client.response();
+    assert_eq!(response.text(), "a");
+    assert_eq!(response.field("connection"), Some("close"));
+    // Long before its time-out.
+    let asked = std::time::Instant::now();
+    assert!(client.is_closed());
+    assert!(asked.elapsed() < Duration::from_secs(4));
+}
+
+#[test]
 fn a_client_that_leaves_does_not_disturb_others() {
     let mut rig = Rig::new();
     let a = rig.origin_with("a", |_| {
