@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Answer, Change, Command, Refusal, ServerChange, Session, Words, find, weight};
+use crate::health::Which;
 use crate::model::{AccessLevel, BackendId, ServerAddress, ServerId, ServerPort};
 use crate::stats::View;
 
@@ -37,7 +38,7 @@ pub(super) const ENABLE_HEALTH: Command = Command {
     doc: "resume a server's health checks",
     run: |words, view, _| {
         resume(words, view, "Health check was", |view, backend, server| {
-            view.server(backend, server).check.enabled
+            is_checked(view, backend, server, Which::Check)
         })
     },
 };
@@ -55,7 +56,11 @@ pub(super) const ENABLE_AGENT: Command = Command {
     access: AccessLevel::Admin,
     usage: "enable agent <bk>/<srv>",
     doc: "resume a server's agent checks",
-    run: |words, view, _| resume(words, view, "Agent was", |_, _, _| false),
+    run: |words, view, _| {
+        resume(words, view, "Agent was", |view, backend, server| {
+            is_checked(view, backend, server, Which::Agent)
+        })
+    },
 };
 
 pub(super) const DISABLE_AGENT: Command = Command {
@@ -218,9 +223,14 @@ fn resume(
     )))
 }
 
+fn is_checked(view: View<'_>, backend: BackendId, server: ServerId, which: Which) -> bool {
+    let health = view.sums.health(backend, server);
+    health.is_some_and(|health| health.tally(which).is_some())
+}
+
 fn pause(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
     let (backend, server) = find::server(words, view)?;
-    if view.server(backend, server).check.enabled {
+    if is_checked(view, backend, server, Which::Check) {
         return Err("Checks cannot be paused in this version.".into());
     }
     Ok(String::new())

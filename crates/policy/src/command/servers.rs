@@ -6,8 +6,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Answer, Command, Refusal, Session, Words};
 use crate::counters::ServerCounter;
+use crate::health::{Health, Which};
 use crate::live::{RAMP_FULL, ServerLive, ServerState};
 use crate::model::{AccessLevel, Backend, BackendId, ServerAddress, ServerPort};
+use crate::probe::{Class, Status};
 use crate::stats::format::write;
 use crate::stats::{View, admin_bits};
 
@@ -33,8 +35,67 @@ const STATE_HEADER: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_s
     srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port \
     srv_check_addr srv_agent_addr srv_agent_port\n";
 
-/// Columns from `srv_check_status` to `srv_f_forced_id` of a server without checks.
-const UNCHECKED: &str = "1 0 0 0 0 0 0";
+/// The columns from `srv_check_status` to `srv_f_forced_id`.
+struct Checks(Option<Health>);
+
+/// Bits of `srv_check_state` and `srv_agent_state`: configured and switched on, paused, an agent.
+const CHECK_ON: u32 = 6;
+const CHECK_PAUSED: u32 = 8;
+const CHECK_AGENT: u32 = 16;
+
+impl fmt::Display for Checks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let health = self.0.as_ref();
+        let paused = match health {
+            Some(health) if health.is_paused() => CHECK_PAUSED,
+            _ => 0,
+        };
+        let tally = |which| health.and_then(|health| health.tally(which));
+        let agent = tally(Which::Agent).map_or(0, |_| CHECK_ON | CHECK_AGENT | paused);
+        match tally(Which::Check) {
+            Some(tally) => {
+                let status = tally.last().status;
+                let (number, result) = (number_of(status), result_of(status));
+                let (count, state) = (tally.count(), CHECK_ON | paused);
+                write!(f, "{number} {result} {count} {state} {agent} 0 0")
+            }
+            None => write!(f, "1 0 0 0 {agent} 0 0"),
+        }
+    }
+}
+
+/// The number of a check's outcome in HAProxy's list.
+fn number_of(status: Status) -> u32 {
+    match status {
+        Status::Unknown => 0,
+        Status::Initializing => 1,
+        Status::Checked => 3,
+        Status::Observed => 4,
+        Status::SocketError => 5,
+        Status::ConnectOk => 6,
+        Status::ConnectTimeout => 7,
+        Status::ConnectError => 8,
+        Status::TlsOk => 9,
+        Status::TlsTimeout => 10,
+        Status::TlsInvalid => 11,
+        Status::ReplyTimeout => 12,
+        Status::ReplyInvalid => 13,
+        Status::ReplyOk => 15,
+        Status::ReplyConditional => 16,
+        Status::ReplyWrong => 17,
+    }
+}
+
+/// 0 unknown, 1 neutral, 2 failed, 3 passed, 4 passed on a condition.
+fn result_of(status: Status) -> u32 {
+    match status.class() {
+        Class::Unknown => 0,
+        Class::Neutral => 1,
+        Class::Failed => 2,
+        Class::Passed => 3,
+        Class::Conditional => 4,
+    }
+}
 
 fn state(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
     let mut text = STATE_HEADER.to_owned();
@@ -47,7 +108,7 @@ fn state(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
             write(
                 &mut text,
                 format_args!(
-                    "{number} {name} {} {} {} {} {} {} {} {} {UNCHECKED} {} {} - 0 0 - - 0\n",
+                    "{number} {name} {} {} {} {} {} {} {} {} {} {} {} - 0 0 - - 0\n",
                     model.number,
                     model.name,
                     place.ip,
@@ -56,6 +117,7 @@ fn state(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
                     live.weight(),
                     model.weight,
                     view.seconds_since(live.changed_s()),
+                    Checks(view.sums.health(id, server)),
                     place.host,
                     place.port,
                 ),

@@ -142,13 +142,13 @@ fn server_states_are_numbers_in_columns() {
         lines[2..5],
         [
             "3 app 1 a 127.0.0.1 2 8 50 50 0 1 0 0 0 0 0 0 - 8001 - 0 0 - - 0",
-            "3 app 2 b 127.0.0.1 0 1 20 20 0 1 0 0 0 0 0 0 - 8002 - 0 0 - - 0",
+            "3 app 2 b 127.0.0.1 0 1 20 20 0 1 0 2 6 0 0 0 - 8002 - 0 0 - - 0",
             "3 app 3 c 127.0.0.1 0 5 1 1 61 1 0 0 0 0 0 0 - 8003 - 0 0 - - 0",
         ]
     );
     desk.ask("enable server app/b");
     assert!(desk.ask("show stat app 4 2").contains("app,b,"));
-    assert!(desk.ask("show stat app 4 2").contains(",no check,"));
+    assert!(desk.ask("show stat app 4 2").contains(",UP 1/3,"));
 }
 
 #[test]

@@ -21,6 +21,7 @@ pub mod rows;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::counters::{BackendCounter, FrontendCounter, ServerCounter};
+use crate::health::Health;
 use crate::live::ServerState;
 use crate::model::{Backend, BackendId, Frontend, FrontendId, Model, Server, ServerId};
 use crate::plane::Plane;
@@ -48,6 +49,8 @@ pub trait Sums {
     fn connections(&self, frontend: FrontendId) -> u32;
     /// Response times of a server at these shares (0.5 is the median), in microseconds; `None` before the first.
     fn latency_us(&self, backend: BackendId, server: ServerId, share: f64) -> Option<u64>;
+    /// What checks think of a server; `None`: it has none.
+    fn health(&self, backend: BackendId, server: ServerId) -> Option<Health>;
     /// Log messages that could not be delivered.
     fn lost_logs(&self) -> u64;
 }

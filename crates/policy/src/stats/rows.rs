@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{Column, Meter, Row, RowKind, Speed, Tags, Value, View};
 use crate::balance::BalanceSpec;
 use crate::counters::{BackendCounter, FrontendCounter, ServerCounter};
+use crate::health::{Health, Which};
 use crate::live::{RAMP_FULL, ServerLive, ServerState};
 use crate::model::{BackendId, FrontendId, Mode, Server, ServerAddress, ServerId, ServerPort};
 use crate::plane::FrontendState;
@@ -247,7 +248,12 @@ fn server_row<'a>(
     if live.maxconn() > 0 {
         row.number_u32(Column::SessionLimit, Tags::CONFIG_LIMIT, live.maxconn());
     }
-    row.text(Column::Status, Tags::STATUS, status(model, live));
+    let health = view.sums.health(backend, id);
+    row.text(Column::Status, Tags::STATUS, status(live, health.as_ref()));
+    if let Some(health) = health.as_ref().filter(|health| !health.is_paused()) {
+        checked(&mut row, health, Which::Check, CHECK_COLUMNS);
+        checked(&mut row, health, Which::Agent, AGENT_COLUMNS);
+    }
     let weight = live.weight() * live.ramp_sixteenths() / RAMP_FULL;
     row.number_u32(Column::Weight, Tags::AVERAGE, weight);
     row.number_u32(Column::UserWeight, Tags::AVERAGE, live.weight());
@@ -353,23 +359,78 @@ const SERVER_TIMES: &[(Column, Tags, ServerCounter)] = &[
     ),
 ];
 
-/// The words of the `status` column.
-pub fn status(model: &Server, live: &ServerLive) -> &'static str {
+/// Where the outcome of a check stands: status, code, duration, its meaning, what was said, rise, fall, count.
+type CheckColumns = [Column; 8];
+
+const CHECK_COLUMNS: CheckColumns = [
+    Column::CheckStatus,
+    Column::CheckCode,
+    Column::CheckDuration,
+    Column::CheckText,
+    Column::LastCheck,
+    Column::CheckRise,
+    Column::CheckFall,
+    Column::CheckHealth,
+];
+
+const AGENT_COLUMNS: CheckColumns = [
+    Column::AgentStatus,
+    Column::AgentCode,
+    Column::AgentDuration,
+    Column::AgentText,
+    Column::LastAgent,
+    Column::AgentRise,
+    Column::AgentFall,
+    Column::AgentHealth,
+];
+
+fn checked(row: &mut Row<'_>, health: &Health, which: Which, columns: CheckColumns) {
+    let Some(tally) = health.tally(which) else {
+        return;
+    };
+    let [status, code, duration, meaning, said, rise, fall, count] = columns;
+    let last = tally.last();
+    row.text(status, Tags::OUTPUT, last.status.name());
+    if last.status.has_code() {
+        row.number_u32(code, Tags::OUTPUT, last.code);
+    }
+    if let Some(duration_ms) = last.duration_ms {
+        row.put(duration, Tags::DURATION, Value::U64(duration_ms));
+    }
+    row.text(meaning, Tags::OUTPUT, last.status.words());
+    let info = String::from_utf8_lossy(&last.info).into_owned();
+    row.text(said, Tags::OUTPUT, info);
+    row.number_u32(rise, Tags::CONFIG, tally.rise());
+    row.number_u32(fall, Tags::CONFIG, tally.fall());
+    row.number_u32(count, Tags::CONFIG, tally.count());
+}
+
+/// The words of the `status` column; while checks are unsure, with their count.
+pub fn status(live: &ServerLive, health: Option<&Health>) -> String {
     let state = live.state();
     if state.contains(ServerState::UNRESOLVED) {
-        "MAINT (resolution)"
-    } else if state.contains(ServerState::MAINTENANCE) {
-        "MAINT"
-    } else if state.contains(ServerState::DOWN) {
+        return "MAINT (resolution)".to_owned();
+    }
+    if state.contains(ServerState::MAINTENANCE) {
+        return "MAINT".to_owned();
+    }
+    let tally = health.and_then(|health| health.tally(Which::Check));
+    let word = if state.contains(ServerState::DOWN) {
         "DOWN"
     } else if state.contains(ServerState::DRAIN) {
         "DRAIN"
     } else if state.contains(ServerState::STOPPING) {
         "NOLB"
-    } else if model.check.enabled {
+    } else if tally.is_some() {
         "UP"
     } else {
         "no check"
+    };
+    match tally.map(|tally| (tally.is_up(), tally.fraction())) {
+        // A server that is surely up, or surely down, has nothing to count.
+        Some((true, (count, of))) if count < of => format!("{word} {count}/{of}"),
+        Some((false, (count, of))) if count > 0 => format!("{word} {count}/{of}"),
+        _ => word.to_owned(),
     }
 }
 
@@ -664,6 +725,10 @@ mod tests {
             (3, Column::LastSession, "5"),
             (2, Column::Address, "127.0.0.1:8001"),
             (3, Column::SessionLimit, "10"),
+            (3, Column::Status, "UP 1/3"),
+            (3, Column::CheckStatus, "INI"),
+            (3, Column::CheckRise, "2"),
+            (2, Column::CheckRise, ""),
             (4, Column::Status, "MAINT"),
             (4, Column::Backup, "1"),
             (5, Column::Status, "UP"),

@@ -2,6 +2,8 @@
 
 use super::{Meter, Now, Process, Speed, Sums, View};
 use crate::counters::{BackendCounter, Counter as _, FrontendCounter, ServerCounter};
+use crate::health::Health;
+use crate::model::check::ServerCheck;
 use crate::model::{
     Backend, BackendId, Frontend, FrontendId, Mode, Model, Server, ServerAddress, ServerId,
     ServerPort,
@@ -41,6 +43,15 @@ impl Sums for Made {
 
     fn latency_us(&self, _: BackendId, _: ServerId, share: f64) -> Option<u64> {
         Some((share * 1_000.0) as u64)
+    }
+
+    fn health(&self, _: BackendId, server: ServerId) -> Option<Health> {
+        let check = ServerCheck {
+            enabled: true,
+            ..ServerCheck::default()
+        };
+        // Only the second server is checked.
+        (server.0 == 1).then(|| Health::new(&check))
     }
 
     fn lost_logs(&self) -> u64 {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use plimsoll_policy::command::{self, Change, Clear, FrontendChange, ServerChange, Session, Words};
 use plimsoll_policy::counters::{BackendCounter, FrontendCounter, ServerCounter};
+use plimsoll_policy::health::Health;
 use plimsoll_policy::model::{BackendId, FrontendId, Model, ServerId};
 use plimsoll_policy::plane::{FrontendState, Plane};
 use plimsoll_policy::stats::{Meter, Now, Process, Speed, Sums, View};
@@ -28,7 +29,11 @@ pub(crate) struct Desk {
     process: Process,
     meters: Mutex<Meters>,
     reach: OnceLock<Reach>,
+    healths: OnceLock<HealthSource>,
 }
+
+/// Tells what checks think of a server.
+type HealthSource = Box<dyn Fn(BackendId, ServerId) -> Option<Health> + Send + Sync>;
 
 /// What changes go through; known once the workers run.
 pub(crate) struct Reach {
@@ -76,6 +81,7 @@ impl Desk {
             process: Self::process(&plane.model, workers),
             meters: Mutex::new(meters),
             reach: OnceLock::new(),
+            healths: OnceLock::new(),
         }
     }
 
@@ -100,6 +106,12 @@ impl Desk {
     pub(crate) fn attach(&self, reach: Reach) {
         // Told once, by whoever started the workers.
         let _ = self.reach.set(reach);
+    }
+
+    /// Tells where to ask what checks think of servers.
+    pub(crate) fn attach_health(&self, source: HealthSource) {
+        // Told once, by whoever started the checks.
+        let _ = self.healths.set(source);
     }
 
     /// How long a connection may be silent, unless it says otherwise.
@@ -242,6 +254,10 @@ impl Sums for Desk {
 
     fn latency_us(&self, backend: BackendId, server: ServerId, share: f64) -> Option<u64> {
         self.counters.latency_us(backend, server, share)
+    }
+
+    fn health(&self, backend: BackendId, server: ServerId) -> Option<Health> {
+        self.healths.get().and_then(|ask| ask(backend, server))
     }
 
     fn lost_logs(&self) -> u64 {

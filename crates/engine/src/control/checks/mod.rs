@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use plimsoll_policy::health::{Health, Which};
+use plimsoll_policy::health::Which;
 use plimsoll_policy::model::{BackendId, Model, ServerId};
 use plimsoll_policy::plane::Plane;
 use tokio::sync::Notify;
@@ -39,7 +39,6 @@ const REST: Duration = Duration::from_millis(100);
 pub(crate) struct Checks {
     ending: Arc<Notify>,
     thread: JoinHandle<()>,
-    board: Arc<Board>,
 }
 
 impl Checks {
@@ -59,6 +58,9 @@ impl Checks {
         let ending = Arc::new(Notify::new());
         let (ended, plane, desk) = (Arc::clone(&ending), Arc::clone(plane), Arc::clone(desk));
         let shown = Arc::clone(&board);
+        desk.attach_health(Box::new(move |backend, server| {
+            board.health(backend, server)
+        }));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -74,11 +76,7 @@ impl Checks {
                 }
                 tasks.block_on(&runtime, ended.notified());
             })?;
-        Ok(Some(Self {
-            ending,
-            thread,
-            board,
-        }))
+        Ok(Some(Self { ending, thread }))
     }
 
     /// Ends the thread; checks under way are forgotten.
@@ -88,12 +86,6 @@ impl Checks {
 
     pub(crate) fn is_finished(&self) -> bool {
         self.thread.is_finished()
-    }
-
-    /// What is thought of a server now; `None`: it is not checked.
-    #[allow(dead_code, reason = "statistics show it once they ask for it")]
-    pub(crate) fn health(&self, backend: BackendId, server: ServerId) -> Option<Health> {
-        self.board.health(backend, server)
     }
 }
 
