@@ -127,11 +127,11 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Allows unstable words.",
         "nothing here is hidden behind it",
     ),
-    dormant(
+    noop(
         "external-check",
         "[preserve-env]",
         "Allows checks that run programs.",
-        super::CHECKS,
+        "no check runs a program: those that would are refused",
     ),
     noop(
         "fd-hard-limit",
@@ -745,15 +745,6 @@ const fn noop(
     why: &'static str,
 ) -> Keyword<Draft> {
     Keyword::inert(name, GLOBAL, usage, doc, Status::NoOp(why))
-}
-
-const fn dormant(
-    name: &'static str,
-    usage: &'static str,
-    doc: &'static str,
-    what: &'static str,
-) -> Keyword<Draft> {
-    Keyword::inert(name, GLOBAL, usage, doc, Status::Dormant(what))
 }
 
 const fn later(

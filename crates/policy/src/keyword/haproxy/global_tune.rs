@@ -4,7 +4,7 @@
 
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
-use super::{CHECKS, TLS, value};
+use super::{TLS, value};
 use crate::draft::Draft;
 use crate::keyword::{Keyword, Sections, Status};
 
@@ -49,7 +49,11 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     ),
     noop("tune.bufsize.large", "SIZE", MEMORY),
     noop("tune.bufsize.small", "SIZE", MEMORY),
-    Keyword::inert("tune.chksize", GLOBAL, "SIZE", DOC, Status::Dormant(CHECKS)),
+    noop(
+        "tune.chksize",
+        "SIZE",
+        "what a check hears has a cap of its own",
+    ),
     noop(
         "tune.cli.max-payload-size",
         "SIZE",

@@ -52,8 +52,6 @@ pub const GRAMMAR: Grammar = Grammar {
     diagnose: false,
 };
 
-/// Why words of health checks are dormant.
-const CHECKS: &str = "no health check is sent: every server counts as up";
 /// Why words about TLS have no effect.
 const TLS: &str =
     "no connection uses TLS in this version: 'ssl' on a bind or server line is refused";

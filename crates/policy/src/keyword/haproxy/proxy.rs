@@ -67,7 +67,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         },
     ),
     Keyword {
-        status: Status::Deferred("it is for statistics, of which there are none"),
+        status: Status::Deferred("statistics do not show it"),
         ..Keyword::new(
             "description",
             Sections::OWN,
