@@ -36,7 +36,11 @@ const STATE_HEADER: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_s
     srv_check_addr srv_agent_addr srv_agent_port\n";
 
 /// The columns from `srv_check_status` to `srv_f_forced_id`.
-struct Checks(Option<Health>);
+struct Checks {
+    health: Option<Health>,
+    /// Where a server without checks stands: just up.
+    rise: u32,
+}
 
 /// Bits of `srv_check_state` and `srv_agent_state`: configured and switched on, paused, an agent.
 const CHECK_ON: u32 = 6;
@@ -45,7 +49,7 @@ const CHECK_AGENT: u32 = 16;
 
 impl fmt::Display for Checks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let health = self.0.as_ref();
+        let health = self.health.as_ref();
         let paused = match health {
             Some(health) if health.is_paused() => CHECK_PAUSED,
             _ => 0,
@@ -59,7 +63,7 @@ impl fmt::Display for Checks {
                 let (count, state) = (tally.count(), CHECK_ON | paused);
                 write!(f, "{number} {result} {count} {state} {agent} 0 0")
             }
-            None => write!(f, "1 0 0 0 {agent} 0 0"),
+            None => write!(f, "1 0 {} 0 {agent} 0 0", self.rise),
         }
     }
 }
@@ -117,7 +121,10 @@ fn state(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
                     live.weight(),
                     model.weight,
                     view.seconds_since(live.changed_s()),
-                    Checks(view.sums.health(id, server)),
+                    Checks {
+                        health: view.sums.health(id, server),
+                        rise: model.check.rhythm.rise,
+                    },
                     place.host,
                     place.port,
                 ),
