@@ -6,6 +6,7 @@ mod rig;
 
 mod admin;
 mod browser;
+mod checks;
 mod command_line;
 mod http;
 mod lab;

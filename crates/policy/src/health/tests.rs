@@ -271,7 +271,7 @@ fn lines() {
             1
         )
         .text,
-        "Health check for backup server b/s failed, reason: Layer7 invalid response, info: \"a#22b#0D#0A#23\", check duration: 20ms, status: 2/3 UP."
+        "Health check for backup server b/s failed, reason: Layer7 invalid response, info: \"a<22>b<0D><0A>#\", check duration: 20ms, status: 2/3 UP."
     );
     let census = Census {
         active: 0,
@@ -289,7 +289,7 @@ fn lines() {
     assert_eq!(down.level, Level::Alert);
     assert_eq!(
         down.text,
-        "Server b/s is DOWN, reason: Layer7 invalid response, info: \"a#22b#0D#0A#23\", check duration: 20ms. 0 active and 2 backup servers left. Running on backup. 3 sessions active, 0 requeued, 4 remaining in queue."
+        "Server b/s is DOWN, reason: Layer7 invalid response, info: \"a<22>b<0D><0A>#\", check duration: 20ms. 0 active and 2 backup servers left. Running on backup. 3 sessions active, 0 requeued, 4 remaining in queue."
     );
     let tracking = Naming {
         track: Some(("a", "t")),

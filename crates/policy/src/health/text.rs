@@ -175,12 +175,12 @@ fn reason(seen: &Seen) -> String {
     text
 }
 
-/// Bytes that could end the text or the line are written as `#` and two digits.
+/// Bytes that could end the text or the line, or mean something on a page, are written as two digits between `<` and `>`.
 fn quote(byte: u8, text: &mut String) {
     match byte {
-        b' '..=b'~' if byte != b'"' && byte != b'#' => text.push(char::from(byte)),
+        b' '..=b'~' if !matches!(byte, b'"' | b'<' | b'>') => text.push(char::from(byte)),
         _ => {
-            let _ = write!(text, "#{byte:02X}");
+            let _ = write!(text, "<{byte:02X}>");
         }
     }
 }

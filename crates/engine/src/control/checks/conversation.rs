@@ -239,11 +239,9 @@ fn refusal(error: &io::Error) -> String {
         io::ErrorKind::ConnectionRefused => "ECONNREFUSED",
         io::ErrorKind::ConnectionReset => "ECONNRESET",
         io::ErrorKind::HostUnreachable => "EHOSTUNREACH",
-        io::ErrorKind::NetworkUnreachable => "ENETUNREACH",
         io::ErrorKind::TimedOut => "ETIMEDOUT",
-        io::ErrorKind::NotFound => "ENOENT",
-        io::ErrorKind::PermissionDenied => "EACCES",
-        _ => return in_words(error),
+        // What the system knows before it has sent anything.
+        _ => return format!("General socket error ({})", in_words(error)),
     };
     format!("{name} returned by OS ({})", in_words(error))
 }
