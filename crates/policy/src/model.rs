@@ -229,7 +229,7 @@ pub struct Backend {
     /// Connections at which servers reach their full `maxconn` (`fullconn`); `None`: not written, see
     /// [`crate::queue::fill_fullconn`].
     pub fullconn: Option<u32>,
-    /// `option abortonclose`: a queued request is dropped when its client leaves.
+    /// `option abortonclose`: a request is dropped when its client ends its side before the answer begins.
     pub abort_on_close: bool,
     /// `option http-buffer-request`: wait for the body before choosing a server.
     pub buffer_request: bool,
@@ -318,7 +318,12 @@ impl Network {
             drop >= bits || (a >> drop) == (b >> drop)
         }
         match (self.address, address.to_canonical()) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => covers(u128::from(a.to_bits()), u128::from(b.to_bits()), 32, self.prefix),
+            (IpAddr::V4(a), IpAddr::V4(b)) => covers(
+                u128::from(a.to_bits()),
+                u128::from(b.to_bits()),
+                32,
+                self.prefix,
+            ),
             (IpAddr::V6(a), IpAddr::V6(b)) => covers(a.to_bits(), b.to_bits(), 128, self.prefix),
             _ => false,
         }
@@ -444,12 +449,18 @@ pub enum ProxyHeader {
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ServerAddress {
-    Inet { ip: IpAddr, port: ServerPort },
+    Inet {
+        ip: IpAddr,
+        port: ServerPort,
+    },
     Unix(PathBuf),
     /// A name in Linux's abstract socket space, without the leading zero, with the zeros that `abns@` puts behind it.
     Abstract(String),
     /// Named but not resolved (yet): no traffic until it is.
-    Unresolved { host: String, port: ServerPort },
+    Unresolved {
+        host: String,
+        port: ServerPort,
+    },
 }
 
 /// The port to connect to.

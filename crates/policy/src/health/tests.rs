@@ -1,3 +1,5 @@
+//! The machine of one server's health, from outside: what it hears, what it asks for, what it says.
+
 use proptest::prelude::*;
 
 use super::*;
