@@ -1,3 +1,5 @@
+//! Rows of verdicts, agents, operators, slow starts, and the lines they leave.
+
 //! The machine of one server's health, from outside: what it hears, what it asks for, what it says.
 
 use proptest::prelude::*;
@@ -235,46 +237,53 @@ fn first_checks_are_spread() {
     assert_eq!(most, Some(5), "never more than the average");
 }
 
+const NAMING: Naming<'_> = Naming {
+    backend: "b",
+    server: "s",
+    backup: false,
+    track: None,
+};
+
+/// A server that failed oddly once, after it had passed.
+fn doubted() -> Health {
+    let mut health = Health::new(&settings(2, 3));
+    let odd = Verdict::new(Status::ReplyInvalid, 0, "a\"b\r\n#");
+    health.hear(Which::Check, &passed(), Some(1), 0);
+    health.hear(Which::Check, &odd, Some(20), 0);
+    health
+}
+
+fn tally(health: &Health) -> &Tally {
+    health.tally(Which::Check).expect("checked")
+}
+
 #[test]
-fn lines() {
-    let naming = Naming {
-        backend: "b",
-        server: "s",
-        backup: false,
-        track: None,
-    };
+fn lines_about_verdicts() {
     let mut health = Health::new(&settings(2, 3));
     health.hear(Which::Check, &passed(), Some(1), 0);
-    let tally = health.tally(Which::Check).expect("checked");
+    let line = |naming: Naming<'_>, health: &Health, weight| {
+        check_line(&naming, Which::Check, tally(health), weight).text
+    };
     assert_eq!(
-        check_line(&naming, Which::Check, tally, 1).text,
-        "Health check for server b/s succeeded, reason: Layer7 check passed, code: 200, check duration: 1ms, status: 3/3 UP."
+        line(NAMING, &health, 1),
+        "Health check for server b/s succeeded, reason: Layer7 check passed, code: 200, check duration: 1ms, \
+         status: 3/3 UP."
     );
-    assert!(
-        check_line(&naming, Which::Check, tally, 0)
-            .text
-            .ends_with("3/3 DRAIN.")
-    );
-    health.hear(
-        Which::Check,
-        &Verdict::new(Status::ReplyInvalid, 0, "a\"b\r\n#"),
-        Some(20),
-        0,
-    );
-    let tally = health.tally(Which::Check).expect("checked");
+    assert!(line(NAMING, &health, 0).ends_with("3/3 DRAIN."));
+    let backup = Naming {
+        backup: true,
+        ..NAMING
+    };
     assert_eq!(
-        check_line(
-            &Naming {
-                backup: true,
-                ..naming
-            },
-            Which::Check,
-            tally,
-            1
-        )
-        .text,
-        "Health check for backup server b/s failed, reason: Layer7 invalid response, info: \"a<22>b<0D><0A>#\", check duration: 20ms, status: 2/3 UP."
+        line(backup, &doubted(), 1),
+        "Health check for backup server b/s failed, reason: Layer7 invalid response, info: \"a<22>b<0D><0A>#\", \
+         check duration: 20ms, status: 2/3 UP."
     );
+}
+
+#[test]
+fn lines_about_changes() {
+    let health = doubted();
     let census = Census {
         active: 0,
         backup: 2,
@@ -282,39 +291,31 @@ fn lines() {
         queued: 4,
         requeued: 0,
     };
-    let down = change_line(
-        &naming,
-        Change::Down { was_leaving: false },
-        Some(tally.last()),
-        census,
-    );
+    let fall = Change::Down { was_leaving: false };
+    let down = change_line(&NAMING, fall, Some(tally(&health).last()), census);
     assert_eq!(down.level, Level::Alert);
     assert_eq!(
         down.text,
-        "Server b/s is DOWN, reason: Layer7 invalid response, info: \"a<22>b<0D><0A>#\", check duration: 20ms. 0 active and 2 backup servers left. Running on backup. 3 sessions active, 0 requeued, 4 remaining in queue."
+        "Server b/s is DOWN, reason: Layer7 invalid response, info: \"a<22>b<0D><0A>#\", check duration: 20ms. \
+         0 active and 2 backup servers left. Running on backup. 3 sessions active, 0 requeued, 4 remaining in queue."
     );
     let tracking = Naming {
         track: Some(("a", "t")),
-        ..naming
+        ..NAMING
     };
-    let up = change_line(
-        &tracking,
-        Change::Up,
-        None,
-        Census {
-            active: 1,
-            ..Census::default()
-        },
-    );
+    let census = Census {
+        active: 1,
+        ..Census::default()
+    };
     assert_eq!(
-        up.text,
+        change_line(&tracking, Change::Up, None, census).text,
         "Server b/s is UP via a/t. 1 active and 0 backup servers online. 0 sessions requeued, 0 total in queue."
     );
     assert_eq!(
         no_server_line("b", false).text,
         "backend b has no server available!"
     );
-    let report = report_header(&naming, tally, false, "n", (1, 2), (13, 22, 0));
+    let report = report_header(&NAMING, tally(&health), false, "n", (1, 2), (13, 22, 0));
     assert_eq!(
         report,
         "UP 2/3; name=b/s; node=n; weight=1/2; scur=13/22; qcur=0"
