@@ -199,7 +199,7 @@ impl Hall {
     }
 
     /// Whether a check is not to be made now: an operator has the server, or it has no address.
-    pub(super) fn rests(&self, watch: Watch) -> bool {
+    pub(super) fn rests(self: &Rc<Self>, watch: Watch) -> bool {
         let place = (watch.backend, watch.server);
         let state = self.live(place).state();
         let maintenance = state.contains(ServerState::MAINTENANCE);
@@ -211,6 +211,7 @@ impl Hall {
         });
         let after = self.board.with(place, |health| health.condition());
         if before != after && after == Some(Condition::Up) {
+            self.warm_up(place);
             self.order(place, ServerChange::Up);
         }
         // An agent is asked all the same: it may be the one to end the maintenance.
