@@ -1,5 +1,3 @@
-//! Rows of verdicts, agents, operators, slow starts, and the lines they leave.
-
 //! The machine of one server's health, from outside: what it hears, what it asks for, what it says.
 
 use proptest::prelude::*;
