@@ -379,23 +379,26 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
     tls("verify", "none|optional|required"),
 ];
 
-const NOWHERE: Sections = Sections::NONE;
+/// Options stand on a line, not in a section; so do those of servers.
+pub(super) const NOWHERE: Sections = Sections::NONE;
 
-const fn noop(
+/// An option without effect.
+pub(super) const fn noop<D>(
     name: &'static str,
     usage: &'static str,
     doc: &'static str,
     why: &'static str,
-) -> Keyword<BindDraft> {
+) -> Keyword<D> {
     Keyword::inert(name, NOWHERE, usage, doc, Status::NoOp(why))
 }
 
-const fn later(
+/// An option that is not implemented yet.
+pub(super) const fn later<D>(
     name: &'static str,
     usage: &'static str,
     doc: &'static str,
     waits: &'static str,
-) -> Keyword<BindDraft> {
+) -> Keyword<D> {
     Keyword::inert(name, NOWHERE, usage, doc, Status::NotYet(waits))
 }
 

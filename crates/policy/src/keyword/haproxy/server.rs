@@ -3,10 +3,10 @@
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity};
 
-use super::bind::http1_only;
+use super::bind::{NOWHERE, http1_only, later, noop};
 use super::{HTTP2, address, checks, value};
 use crate::draft::{Draft, Family, InitAddr, ServerAddressDraft, ServerDraft, Spanned};
-use crate::keyword::{Keyword, Sections, Status, read_words};
+use crate::keyword::{Keyword, Sections, read_words};
 use crate::model::HashKey;
 
 /// Most servers that one `server-template` may stand for.
@@ -460,26 +460,6 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
     ),
     noop("ws", "auto|h1|h2", "Protocol of WebSockets.", HTTP2),
 ];
-
-const NOWHERE: Sections = Sections::NONE;
-
-const fn noop(
-    name: &'static str,
-    usage: &'static str,
-    doc: &'static str,
-    why: &'static str,
-) -> Keyword<ServerDraft> {
-    Keyword::inert(name, NOWHERE, usage, doc, Status::NoOp(why))
-}
-
-const fn later(
-    name: &'static str,
-    usage: &'static str,
-    doc: &'static str,
-    waits: &'static str,
-) -> Keyword<ServerDraft> {
-    Keyword::inert(name, NOWHERE, usage, doc, Status::NotYet(waits))
-}
 
 const fn tls(name: &'static str, usage: &'static str) -> Keyword<ServerDraft> {
     later(name, usage, TLS_DOC, "TLS")
