@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use plimsoll_config::args::Word;
 use plimsoll_config::diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Kind, Severity, Span};
 
 use crate::keyword::Sections;
@@ -225,8 +226,6 @@ pub(crate) struct ProxyDraft {
     pub(crate) use_backend: Option<Spanned<String>>,
     /// Lines about stick tables, which depend on the mode.
     pub(crate) stick: Vec<Spanned<&'static str>>,
-    /// Names of the conditions defined so far.
-    pub(crate) acls: BTreeSet<String>,
     /// For `defaults`: a section has named it in `from`; one has taken it for being the latest.
     pub(crate) referenced: bool,
     pub(crate) inherited: bool,
@@ -266,6 +265,8 @@ pub(crate) struct Settings {
     pub(crate) log_format: Option<Spanned<LogFormatDraft>>,
     pub(crate) log_tag: Option<String>,
     pub(crate) error_files: Vec<ErrorFileDraft>,
+    /// Lines of the rule language, those of `defaults` first.
+    pub(crate) rules: Vec<RuleDraft>,
     pub(crate) forward_for: Option<ForwardFor>,
     pub(crate) checks: ChecksDraft,
     /// `option abortonclose`; where nothing is said, the mode decides.
@@ -292,6 +293,7 @@ impl Default for Settings {
             log_format: None,
             log_tag: None,
             error_files: Vec::new(),
+            rules: Vec::new(),
             forward_for: None,
             checks: ChecksDraft::default(),
             abort_on_close: None,
@@ -327,6 +329,19 @@ impl LogDraft {
     pub(crate) fn placeholder() -> LogAddress {
         LogAddress::Descriptor(-1)
     }
+}
+
+/// A line of the rule language, read when all names are known.
+#[derive(Clone, Debug)]
+pub(crate) struct RuleDraft {
+    /// The keyword, such as `http-request`.
+    pub(crate) keyword: &'static str,
+    pub(crate) keyword_span: Span,
+    /// What follows the keyword.
+    pub(crate) words: Vec<Word>,
+    pub(crate) line: Span,
+    /// The section it stands in: its conditions are looked for there.
+    pub(crate) section: Span,
 }
 
 /// An `errorfile` line.

@@ -1,22 +1,36 @@
 //! Every decision Plimsoll takes, as pure functions and state machines.
 //!
 //! Rooms: [`keyword`] (words of a configuration), [`model`] (what it means), [`balance`] (choosing servers), [`live`]
-//! (shared atomics).
+//! (shared atomics), [`rule`] (the rule language: [`sample`], `convert`, [`acl`], [`action`]).
 //! What is absent: sockets, clocks, files, threads. Time, chance and bytes are arguments.
 #![forbid(unsafe_code)]
 
+pub mod acl;
+pub mod action;
 pub mod agent;
+mod arguments;
 pub mod balance;
 pub mod command;
+pub mod context;
+mod convert;
 pub mod counters;
 mod draft;
+pub mod expression;
 pub mod health;
 pub mod keyword;
 pub mod live;
 pub mod log;
+pub mod log_format;
 pub mod model;
+pub mod pattern;
 pub mod plane;
 pub mod probe;
 pub mod queue;
 mod resolve;
+pub mod rule;
+pub mod sample;
 pub mod stats;
+#[cfg(test)]
+mod testing;
+pub mod value;
+pub mod variable;

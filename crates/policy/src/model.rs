@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 use self::check::{BackendCheck, ServerCheck};
 use crate::balance::{BalanceSpec, HashSpec};
+use crate::pattern::Lists;
+use crate::rule::Rules;
 use crate::stats::page::Page;
 
 /// Index of a frontend in [`Model::frontends`].
@@ -33,6 +35,8 @@ pub struct Model {
     /// In order of definition; a `listen` section gives one frontend and one backend of the same name.
     pub frontends: Vec<Frontend>,
     pub backends: Vec<Backend>,
+    /// Lists of patterns, for the runtime API; rules hold their own references.
+    pub lists: Arc<Lists>,
 }
 
 /// Settings of the process as a whole (`global` sections).
@@ -165,7 +169,7 @@ pub struct Frontend {
     /// `backlog`; `None`: derived from `maxconn`.
     pub backlog: Option<u32>,
     pub timeouts: FrontendTimeouts,
-    /// First match wins; the conditions arrive with the rule language.
+    /// Where requests go for which no rule names a backend.
     pub default_backend: Option<BackendId>,
     pub persistence: ConnectionMode,
     pub forward_for: Option<ForwardFor>,
@@ -186,6 +190,8 @@ pub struct Frontend {
     pub error_files: Vec<ErrorFile>,
     /// `stats …`: where this proxy answers with the statistics page.
     pub stats_page: Option<Arc<Page>>,
+    /// Shared by the halves of a `listen` section.
+    pub rules: Arc<Rules>,
 }
 
 /// `None` means unbounded in HAProxy; resolution replaces a missing one by a bounded default and warns.
@@ -248,6 +254,8 @@ pub struct Backend {
     pub error_files: Vec<ErrorFile>,
     /// See [`Frontend::stats_page`].
     pub stats_page: Option<Arc<Page>>,
+    /// See [`Frontend::rules`].
+    pub rules: Arc<Rules>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

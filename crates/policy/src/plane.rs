@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::balance::{self, Arranged, Balance};
 use crate::live::{BackendLive, ServerLive};
 use crate::model::{Backend, BackendId, FrontendId, Model, ServerId};
+use crate::variable::Shared;
 
 /// Shared state of one frontend.
 #[derive(Debug, Default)]
@@ -69,6 +70,8 @@ pub struct Plane {
     frontends: Vec<Arc<FrontendLive>>,
     backends: Vec<BackendPlane>,
     /// The process's `maxconn` as an operator set it, plus one; 0: that of the start holds.
+    /// Variables of the process (`proc.…`).
+    pub variables: Arc<Shared>,
     process_maxconn: Arc<AtomicU32>,
 }
 
@@ -111,6 +114,9 @@ impl Plane {
             model,
             frontends,
             backends,
+            variables: previous
+                .map(|plane| Arc::clone(&plane.variables))
+                .unwrap_or_default(),
             process_maxconn: previous
                 .map(|plane| Arc::clone(&plane.process_maxconn))
                 .unwrap_or_default(),

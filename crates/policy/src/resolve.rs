@@ -6,6 +6,7 @@
 mod checks;
 mod endpoints;
 mod logs;
+mod rules;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -69,6 +70,7 @@ pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Di
         }
     }
     resolver.tracks(&draft.proxies, &places, &mut model);
+    resolver.rules(&draft.proxies, &mut model);
     if draft.global.zero_warning {
         resolver.deny_warnings();
     }

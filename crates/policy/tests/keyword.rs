@@ -1,20 +1,30 @@
-//! The reference of keywords is the one that the rows make.
+//! The references of keywords and of the rule language are those that the rows make.
 
 use std::path::Path;
 use std::{env, fs};
 
-use plimsoll_policy::keyword::haproxy::reference;
+use plimsoll_policy::keyword::haproxy::{reference, rule_reference};
 
 #[test]
 fn the_reference_of_keywords_is_current() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/keywords.md");
-    let made = reference();
+    compare("keywords.md", &reference());
+}
+
+#[test]
+fn the_reference_of_the_rule_language_is_current() {
+    compare("rule-language.md", &rule_reference());
+}
+
+fn compare(name: &str, made: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../docs")
+        .join(name);
     if env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(&path, &made).expect("docs/keywords.md can be written");
+        fs::write(&path, made).expect("the page can be written");
     }
     let kept = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         kept == made,
-        "docs/keywords.md is not what the rows say; write it again with UPDATE_DOCS=1"
+        "docs/{name} is not what the rows say; write it again with UPDATE_DOCS=1"
     );
 }

@@ -180,6 +180,14 @@ impl Head {
             .map(|field| (self.bytes(field.name), self.bytes(field.value)))
     }
 
+    /// As [`Head::fields`], to be walked from either end.
+    pub fn fields_both_ways(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
+        self.fields
+            .iter()
+            .filter(|field| field.kind != FieldKind::Removed)
+            .map(|field| (self.bytes(field.name), self.bytes(field.value)))
+    }
+
     /// The values of all fields called `name` (compared without regard to case), in order.
     pub fn values<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         self.fields()
@@ -250,6 +258,15 @@ impl Head {
                 .bytes(self.fields[index].name)
                 .eq_ignore_ascii_case(name)
             {
+                self.fields[index].kind = FieldKind::Removed;
+            }
+        }
+    }
+
+    /// Removes every field whose name `test` accepts.
+    pub fn remove_where(&mut self, test: impl Fn(&[u8]) -> bool) {
+        for index in 0..self.fields.len() {
+            if test(self.bytes(self.fields[index].name)) {
                 self.fields[index].kind = FieldKind::Removed;
             }
         }

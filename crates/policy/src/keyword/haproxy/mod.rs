@@ -13,7 +13,7 @@ mod global_tls;
 mod global_tune;
 mod legacy;
 mod log;
-mod names;
+pub(crate) mod names;
 mod options;
 mod persistence;
 mod proxy;
@@ -42,7 +42,8 @@ use crate::model::Model;
 
 pub(crate) use checks::{ChecksDraft, ServerChecksDraft};
 pub(crate) use persistence::STICK_HTTP;
-pub use reference::reference;
+pub use reference::{reference, rule_reference};
+pub(crate) use server::check_name;
 
 /// What the parser must know of the language.
 pub const GRAMMAR: Grammar = Grammar {

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::{bind, keywords, names, section, server};
+use crate::context::Phase;
 use crate::keyword::{Keyword, Status};
+use crate::log_format::ALIASES;
+use crate::{action, convert, sample};
 
 /// The statuses in the order of the tables.
 const LABELS: [&str; 7] = [
@@ -87,44 +90,137 @@ pub fn reference() -> String {
     page
 }
 
-/// Counts the names that are known but cannot be used yet.
+/// How many names of the rule language can be used.
 fn rule_language(page: &mut String) {
-    let lists: [(&str, &[&str]); 11] = [
-        ("samples", names::samples::SAMPLES),
-        ("criteria of conditions", names::acls::ACLS),
-        ("converters", names::converters::CONVERTERS),
-        ("actions of `http-request`", names::actions::HTTP_REQUEST),
-        ("actions of `http-response`", names::actions::HTTP_RESPONSE),
+    page.push_str(
+        "\nNames of the rule language, described in [rule-language.md](rule-language.md):\n\n\
+         | names | implemented | known |\n|---|--:|--:|\n",
+    );
+    for names in language() {
+        let _ = writeln!(
+            page,
+            "| {} | {} | {} |",
+            names.title,
+            names.rows.len(),
+            names.rows.len() + names.missing.len()
+        );
+    }
+}
+
+/// Names of one kind: those that can be used, and those that are only known.
+struct Language {
+    title: &'static str,
+    /// Name, usage, where it may stand, one sentence.
+    rows: Vec<[&'static str; 4]>,
+    missing: Vec<&'static str>,
+}
+
+fn language() -> Vec<Language> {
+    let samples = sample::rows().map(|row| [row.name, row.usage, row.needs.noun(), row.doc]);
+    let converters = convert::rows().map(|row| [row.name, row.usage, row.input.name(), row.doc]);
+    let mut all = vec![
+        gather("samples", samples.collect(), names::samples::SAMPLES),
+        gather(
+            "converters",
+            converters.collect(),
+            names::converters::CONVERTERS,
+        ),
+    ];
+    for (title, phase, known) in [
+        (
+            "actions of `http-request`",
+            Phase::Request,
+            names::actions::HTTP_REQUEST,
+        ),
+        (
+            "actions of `http-response`",
+            Phase::Response,
+            names::actions::HTTP_RESPONSE,
+        ),
         (
             "actions of `http-after-response`",
+            Phase::AfterResponse,
             names::actions::HTTP_AFTER_RESPONSE,
         ),
         (
             "actions of `tcp-request connection`",
+            Phase::Connection,
             names::actions::TCP_REQUEST_CONNECTION,
         ),
         (
             "actions of `tcp-request session`",
+            Phase::Session,
             names::actions::TCP_REQUEST_SESSION,
         ),
         (
             "actions of `tcp-request content`",
+            Phase::RequestContent,
             names::actions::TCP_REQUEST_CONTENT,
         ),
         (
             "actions of `tcp-response content`",
+            Phase::ResponseContent,
             names::actions::TCP_RESPONSE_CONTENT,
         ),
-        ("filters and services", &[]),
-    ];
-    page.push_str("\nThe names of the rule language are known and none can be used yet:\n\n| names | |\n|---|--:|\n");
-    for (title, list) in lists {
-        let count = match list.len() {
-            0 => names::filters::FILTERS.len() + names::filters::SERVICES.len(),
-            count => count,
-        };
-        let _ = writeln!(page, "| {title} | {count} |");
+    ] {
+        let rows = action::rows().filter(|row| row.places.include(phase));
+        let rows = rows.map(|row| [row.name, row.usage, "", row.doc]);
+        all.push(gather(title, rows.collect(), known));
     }
+    let aliases = ALIASES.iter().map(|alias| [alias.name, "", "", alias.doc]);
+    all.push(gather("short names in formats", aliases.collect(), &[]));
+    all
+}
+
+fn gather(
+    title: &'static str,
+    mut rows: Vec<[&'static str; 4]>,
+    known: &[&'static str],
+) -> Language {
+    rows.sort_unstable();
+    let has = |name: &&str| !rows.iter().any(|row| row[0] == *name);
+    let missing = known.iter().copied().filter(has).collect();
+    Language {
+        title,
+        rows,
+        missing,
+    }
+}
+
+/// The reference of samples, converters, actions and formats as a Markdown page.
+pub fn rule_reference() -> String {
+    let mut page = String::from(
+        "# The rule language\n\n\
+         Made from the rows in `crates/policy/src`; do not edit. `UPDATE_DOCS=1 cargo test -p plimsoll-policy --test keyword` \
+         writes it again. What each name does in detail is described in HAProxy's manual under the same name.\n",
+    );
+    for Language {
+        title,
+        rows,
+        missing,
+    } in language()
+    {
+        let mut letters = title.chars();
+        let first = letters.next().map(|first| first.to_ascii_uppercase());
+        let title: String = first.into_iter().chain(letters).collect();
+        let _ = writeln!(
+            page,
+            "\n## {title}\n\n| name | arguments | looks at | |\n|---|---|---|---|"
+        );
+        for [name, usage, place, doc] in rows {
+            let _ = writeln!(
+                page,
+                "| `{name}` | {} | {place} | {} |",
+                code(usage),
+                escape(doc)
+            );
+        }
+        if !missing.is_empty() {
+            let list: Vec<_> = missing.iter().map(|name| format!("`{name}`")).collect();
+            let _ = writeln!(page, "\nNot yet: {}.", list.join(", "));
+        }
+    }
+    page
 }
 
 fn lines() -> Vec<Entry> {

@@ -1,13 +1,13 @@
 //! Lines of the rule language: `acl`, `http-request …`, `use_backend … if …`, `redirect`, captures, formats.
 //!
-//! Only `use_backend` without a condition does something. All others are refused, but their names are checked, so
-//! that a misspelt rule is told apart from one that has to wait.
+//! Rules are only kept here: the resolver reads them when all names are known. Words that have to wait are refused, but
+//! their names are checked, so that a misspelt one is told apart.
 
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use super::{names, value};
-use crate::draft::{Draft, Spanned};
+use crate::draft::{Draft, RuleDraft, Spanned};
 use crate::keyword::{Keyword, Sections, Status};
 
 const RULES: &str = "the rule language";
@@ -15,13 +15,12 @@ const HTTP: &str = "the HTTP rules";
 const LOG_FORMATS: &str = "custom log lines";
 
 pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
-    partly(
+    Keyword::new(
         "acl",
         Sections::PROXY,
         "NAME CRITERION [FLAG...] [VALUE...]",
         "Names a condition.",
-        RULES,
-        acl,
+        keep,
     ),
     later(
         "be-unpublished",
@@ -119,13 +118,12 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Reaches hidden backends.",
         RULES,
     ),
-    partly(
+    Keyword::new(
         "http-after-response",
         Sections::PROXY,
         "ACTION...",
         "Changes every response.",
-        HTTP,
-        |args, draft| rule(args, draft, names::actions::HTTP_AFTER_RESPONSE),
+        keep,
     ),
     later(
         "http-error",
@@ -134,21 +132,19 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Composes an error.",
         HTTP,
     ),
-    partly(
+    Keyword::new(
         "http-request",
         Sections::PROXY,
         "ACTION...",
         "Judges and changes requests.",
-        HTTP,
-        |args, draft| rule(args, draft, names::actions::HTTP_REQUEST),
+        keep,
     ),
-    partly(
+    Keyword::new(
         "http-response",
         Sections::PROXY,
         "ACTION...",
         "Judges and changes responses.",
-        HTTP,
-        |args, draft| rule(args, draft, names::actions::HTTP_RESPONSE),
+        keep,
     ),
     later(
         "http-send-name-header",
@@ -214,20 +210,12 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Most new sessions per second.",
         "rate limits",
     ),
-    partly(
+    Keyword::new(
         "redirect",
         Sections::OWN,
         "location|prefix|scheme WORD...",
         "Redirects requests.",
-        HTTP,
-        |args, draft| {
-            let kind = |word: &Word| matches!(word.text.as_str(), "location" | "prefix" | "scheme");
-            if !args.rest().iter().any(kind) {
-                let error = Diagnostic::error(Kind::Invalid, args.end(), "the target is missing");
-                return Err(error.help("write 'location', 'prefix' or 'scheme' and where to go"));
-            }
-            rest(args, draft)
-        },
+        keep,
     ),
     later(
         "ssl-f-use",
@@ -236,51 +224,47 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Chooses a certificate.",
         "TLS",
     ),
-    partly(
+    Keyword::new(
         "tcp-request connection",
         Sections::FRONT,
         "ACTION...",
         "Judges connections.",
-        RULES,
-        |args, draft| rule(args, draft, names::actions::TCP_REQUEST_CONNECTION),
+        keep,
     ),
-    partly(
+    Keyword::new(
         "tcp-request content",
         Sections::PROXY,
         "ACTION...",
         "Judges first bytes.",
-        RULES,
-        |args, draft| rule(args, draft, names::actions::TCP_REQUEST_CONTENT),
+        keep,
     ),
-    later(
+    Keyword::new(
         "tcp-request inspect-delay",
         Sections::PROXY,
         "TIME",
         "Longest wait for first bytes.",
-        RULES,
+        keep,
     ),
-    partly(
+    Keyword::new(
         "tcp-request session",
         Sections::FRONT,
         "ACTION...",
         "Judges sessions.",
-        RULES,
-        |args, draft| rule(args, draft, names::actions::TCP_REQUEST_SESSION),
+        keep,
     ),
-    partly(
+    Keyword::new(
         "tcp-response content",
         Sections::BACK,
         "ACTION...",
         "Judges first answers.",
-        RULES,
-        |args, draft| rule(args, draft, names::actions::TCP_RESPONSE_CONTENT),
+        keep,
     ),
-    later(
+    Keyword::new(
         "tcp-response inspect-delay",
         Sections::BACK,
         "TIME",
         "Longest wait for first answers.",
-        RULES,
+        keep,
     ),
     later(
         "unique-id-format",
@@ -303,22 +287,18 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Speaks FastCGI to servers.",
         "FastCGI",
     ),
-    partly(
+    Keyword::new(
         "use-server",
         Sections::OWN_BACK,
         "NAME if|unless CONDITION...",
         "Chooses a server.",
-        RULES,
-        |args, draft| {
-            args.word("the name of a server")?;
-            condition(args, draft)
-        },
+        keep,
     ),
     Keyword::new(
         "use_backend",
         Sections::OWN_FRONT,
         "NAME [if|unless CONDITION...]",
-        "Chooses a backend; only without a condition.",
+        "Chooses a backend.",
         use_backend,
     ),
 ];
@@ -353,51 +333,20 @@ fn skip(args: &mut Args<'_>) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-fn acl(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
-    let name = args.word("the acl's name")?;
-    super::server::check_name(name)?;
-    if name.text.eq_ignore_ascii_case("or") {
-        let message = "an acl called 'or' could never be used";
-        return Err(Diagnostic::error(Kind::Invalid, name.span, message));
+/// Keeps a line for the resolver, which reads it when all names are known.
+fn keep(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    if args.is_empty() {
+        return args.word("what to do").map(|_| ());
     }
-    draft.proxy().acls.insert(name.text.clone());
-    let criterion = args.word("a criterion")?;
-    names::check_expression(&criterion.text, criterion.span)?;
-    skip(args)
-}
-
-/// An action, its arguments, and a condition.
-fn rule(
-    args: &mut Args<'_>,
-    draft: &mut Draft,
-    known: &'static [&'static str],
-) -> Result<(), Diagnostic> {
-    let action = args.word("an action")?;
-    let name = action.text.split('(').next().unwrap_or_default();
-    let bare = name.trim_end_matches(|character: char| character.is_ascii_digit());
-    if !name.starts_with("lua.") && known.binary_search(&bare).is_err() {
-        names::check(
-            name,
-            action.span,
-            "an action of this kind of rule",
-            &[known],
-        )?;
-    }
-    rest(args, draft)?;
-    let rules = draft.name;
-    let message = format_args!("'{rules} {name}' is not implemented yet");
-    let error = Diagnostic::error(Kind::NotImplemented, draft.keyword.to(action.span), message);
-    Err(error.cause(format_args!("it waits for {RULES}")))
-}
-
-/// Skips arguments up to a condition, and checks that.
-fn rest(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
-    while let Some(word) = args.peek() {
-        if is_condition(word) {
-            return condition(args, draft);
-        }
-        args.next();
-    }
+    let rule = RuleDraft {
+        keyword: draft.name,
+        keyword_span: draft.keyword,
+        words: args.rest().to_vec(),
+        line: draft.line,
+        section: draft.proxy().span,
+    };
+    skip(args)?;
+    draft.settings().rules.push(rule);
     Ok(())
 }
 
@@ -405,33 +354,25 @@ fn is_condition(word: &Word) -> bool {
     matches!(word.text.as_str(), "if" | "unless")
 }
 
-fn condition(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+/// A condition behind what is not implemented yet: only its names are checked when that is.
+fn condition(args: &mut Args<'_>, _: &mut Draft) -> Result<(), Diagnostic> {
     value::choice(args, "'if' or 'unless'", &[("if", ()), ("unless", ())])?;
-    let acls = &draft.proxy().acls;
-    names::check_condition(args, |name| acls.contains(name))
+    skip(args)
 }
 
 fn use_backend(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
-    let name = args.word("the name of a backend")?;
-    let waits = Status::NotYet(RULES);
-    if args.peek().is_some_and(is_condition) {
-        condition(args, draft)?;
-        return waits
-            .diagnostic("use_backend … if", draft.keyword)
-            .map_or(Ok(()), Err);
-    }
-    if name.text.contains("%[") {
-        return waits
-            .diagnostic("use_backend %[…]", draft.keyword)
-            .map_or(Ok(()), Err);
-    }
     let line = draft.line;
-    let proxy = draft.proxy();
-    if proxy.use_backend.is_some() {
+    if draft.proxy().use_backend.is_some() {
         let note = Diagnostic::note(Kind::NoEffect, line, "the 'use_backend' above always wins");
         draft.report(note.help("remove this line, or give the one above a condition"));
-    } else {
-        proxy.use_backend = Some(Spanned::new(name.text.clone(), name.span));
+        return skip(args);
     }
+    let mut ahead = args.clone();
+    let name = ahead.word("the name of a backend")?;
+    if ahead.peek().is_some_and(is_condition) || name.text.contains('%') {
+        return keep(args, draft);
+    }
+    args.next();
+    draft.proxy().use_backend = Some(Spanned::new(name.text.clone(), name.span));
     Ok(())
 }

@@ -160,7 +160,7 @@ fn defaults(draft: &mut Draft, args: &mut Args<'_>) -> Result<(), Diagnostic> {
     let read = from.and_then(|from| {
         if let Some(from) = from {
             let base = &draft.defaults[from];
-            (section.settings, section.acls) = (base.settings.clone(), base.acls.clone());
+            section.settings = base.settings.clone();
         }
         checked
     });
@@ -226,7 +226,7 @@ fn proxy(draft: &mut Draft, args: &mut Args<'_>, kind: Sections) -> Result<(), D
     if let Ok(Some(from)) = from {
         let base = &mut draft.defaults[from];
         base.inherited |= !explicit;
-        (section.settings, section.acls) = (base.settings.clone(), base.acls.clone());
+        section.settings = base.settings.clone();
         if base.inherited && base.referenced {
             let message = format_args!(
                 "the 'defaults' section '{}' is named here and silently used there",

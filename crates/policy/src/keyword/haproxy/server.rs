@@ -534,7 +534,7 @@ fn report(draft: &mut Draft, found: Vec<Diagnostic>) {
 }
 
 /// Names stand in logs, statistics and commands, so that only these characters are safe.
-pub(super) fn check_name(name: &Word) -> Result<(), Diagnostic> {
+pub(crate) fn check_name(name: &Word) -> Result<(), Diagnostic> {
     let safe = |character: &char| {
         character.is_ascii_alphanumeric() || matches!(character, '.' | ':' | '-' | '_')
     };

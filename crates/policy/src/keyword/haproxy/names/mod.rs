@@ -1,7 +1,7 @@
 //! Names of the rule language: samples, converters, criteria, actions, filters, services.
 //!
-//! Nothing here can be evaluated yet; the names are known so that a line which needs them is told apart from one that
-//! is misspelt.
+//! What can be evaluated has a row in [`crate::sample`], [`crate::convert`] or [`crate::action`]; the other names are known
+//! so that a line which needs them is told apart from one that is misspelt.
 
 pub(crate) mod acls;
 pub(crate) mod actions;
@@ -9,36 +9,8 @@ pub(crate) mod converters;
 pub(crate) mod filters;
 pub(crate) mod samples;
 
-use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 use plimsoll_config::suggest::nearest;
-
-/// Conditions that need no definition.
-const PREDEFINED: &[&str] = &[
-    "FALSE",
-    "HTTP",
-    "HTTP_1.0",
-    "HTTP_1.1",
-    "HTTP_2.0",
-    "HTTP_3.0",
-    "HTTP_CONTENT",
-    "HTTP_URL_ABS",
-    "HTTP_URL_SLASH",
-    "HTTP_URL_STAR",
-    "LOCALHOST",
-    "METH_CONNECT",
-    "METH_DELETE",
-    "METH_GET",
-    "METH_HEAD",
-    "METH_OPTIONS",
-    "METH_POST",
-    "METH_PUT",
-    "METH_TRACE",
-    "RDP_COOKIE",
-    "REQ_CONTENT",
-    "TRUE",
-    "WAIT_END",
-];
 
 /// Whether every name in an expression such as `hdr(host),lower` is known.
 ///
@@ -101,53 +73,6 @@ fn name_of(part: &str) -> &str {
     part.split('(').next().unwrap_or_default()
 }
 
-/// Whether the names in the condition behind `if` or `unless` are known; `defined` are the ACLs of the section.
-///
-/// # Errors
-/// Unknown names, unbalanced braces, and an empty condition.
-pub(crate) fn check_condition(
-    args: &mut Args<'_>,
-    defined: impl Fn(&str) -> bool,
-) -> Result<(), Diagnostic> {
-    if args.is_empty() {
-        return Err(Diagnostic::error(
-            Kind::Invalid,
-            args.end(),
-            "the condition is missing here",
-        ));
-    }
-    while let Some(word) = args.next() {
-        let name = word.text.trim_start_matches('!');
-        match name {
-            "" | "or" | "OR" | "||" => {}
-            "{" => {
-                let criterion = args.word("a criterion")?;
-                check_expression(&criterion.text, criterion.span)?;
-                close_brace(args, word)?;
-            }
-            _ if defined(name) || PREDEFINED.binary_search(&name).is_ok() => {}
-            _ => {
-                let message = format_args!("no acl is called '{name}' here");
-                let error = Diagnostic::error(Kind::Reference, word.span, message);
-                return Err(error.help(format_args!("define it above with 'acl {name} …'")));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn close_brace(args: &mut Args<'_>, open: &Word) -> Result<(), Diagnostic> {
-    while let Some(word) = args.next() {
-        if word.text == "}" && !word.quoted {
-            return Ok(());
-        }
-    }
-    Err(
-        Diagnostic::error(Kind::Invalid, open.span, "this '{' is never closed")
-            .help("put ' }' behind the condition"),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,7 +92,6 @@ mod tests {
             actions::TCP_RESPONSE_CONTENT,
             filters::FILTERS,
             filters::SERVICES,
-            PREDEFINED,
         ];
         for list in lists {
             assert!(list.windows(2).all(|pair| pair[0] < pair[1]), "{list:?}");

@@ -1,0 +1,246 @@
+//! The words of an `acl` line: an expression, flags, patterns.
+
+use std::sync::Arc;
+
+use plimsoll_config::args::{Args, Word};
+use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
+
+use super::{Clause, Test};
+use crate::expression::{self, Expression, Scope};
+use crate::pattern::{List, Method, Origin, Search};
+use crate::sample;
+use crate::value::Type;
+
+/// Ends of a criterion's name that stand for a way of comparing.
+const SUFFIXES: [(&str, Method); 7] = [
+    ("_beg", Method::Prefix),
+    ("_dir", Method::Directory),
+    ("_dom", Method::Domain),
+    ("_end", Method::Suffix),
+    ("_len", Method::Length),
+    ("_reg", Method::Regex),
+    ("_sub", Method::Substring),
+];
+
+/// Flags and patterns as written.
+#[derive(Default)]
+struct Written<'a> {
+    ignore_case: bool,
+    is_map: bool,
+    method: Option<Method>,
+    files: Vec<&'a Word>,
+    patterns: Vec<(String, Span)>,
+}
+
+/// Reads what follows the name of an ACL, up to the end or a closing brace.
+///
+/// # Errors
+/// Unknown names, flags and patterns.
+pub(crate) fn read_clause(args: &mut Args<'_>, scope: &Scope<'_>) -> Result<Clause, Diagnostic> {
+    let criterion = args.word("a criterion")?;
+    let (expression, implied) = read_criterion(criterion, scope)?;
+    let mut written = Written::default();
+    read_flags(args, &mut written)?;
+    let method = written.method.or(implied);
+    let method = method.or_else(|| Method::natural(expression.output()));
+    let Some(method) = method else {
+        let message = format_args!("'{}' may be of any type", expression.text());
+        return Err(Diagnostic::error(Kind::Invalid, criterion.span, message)
+            .help("say how to compare it, such as '-m str'"));
+    };
+    if !expression.output().casts_to(method.input()) {
+        let (method, kind) = (method.name(), expression.output().name());
+        let message = format_args!("a value of type {kind} cannot be compared with '-m {method}'");
+        return Err(Diagnostic::error(Kind::Invalid, criterion.span, message));
+    }
+    read_patterns(args, method, &mut written)?;
+    let test = test(method, &written, criterion, &expression, scope)?;
+    Ok(Clause { expression, test })
+}
+
+/// An expression, or the name of one with a suffix such as `_beg`.
+fn read_criterion(
+    word: &Word,
+    scope: &Scope<'_>,
+) -> Result<(Expression, Option<Method>), Diagnostic> {
+    let name_end = word.text.find(['(', ',']).unwrap_or(word.text.len());
+    let (name, rest) = word.text.split_at(name_end);
+    if sample::find(name).is_none() {
+        let derived = SUFFIXES.iter().find_map(|(suffix, method)| {
+            let base = name.strip_suffix(suffix)?;
+            sample::find(base).map(|_| (base, *method))
+        });
+        if let Some((base, method)) = derived {
+            let text = format!("{base}{rest}");
+            let expression = expression::parse_text(&text, word.span, scope)?;
+            return Ok((expression, Some(method)));
+        }
+    }
+    let expression = expression::parse_text(&word.text, word.span, scope)?;
+    Ok((expression, None))
+}
+
+fn read_flags<'a>(args: &mut Args<'a>, written: &mut Written<'a>) -> Result<(), Diagnostic> {
+    while let Some(word) = args.peek() {
+        match word.text.as_str() {
+            "--" => {
+                args.next();
+                break;
+            }
+            "-i" => written.ignore_case = true,
+            // Names of hosts are never looked up.
+            "-n" => {}
+            "-M" => written.is_map = true,
+            "-u" => {
+                args.next();
+                args.number("an identifier", 0..=u64::from(u32::MAX))?;
+                continue;
+            }
+            "-f" => {
+                args.next();
+                written.files.push(args.word("the name of a file")?);
+                continue;
+            }
+            "-m" => {
+                args.next();
+                let name = args.word("a way of comparing")?;
+                let method = Method::find(&name.text).ok_or_else(|| unknown_method(name))?;
+                written.method = Some(method);
+                continue;
+            }
+            _ => break,
+        }
+        args.next();
+    }
+    Ok(())
+}
+
+fn unknown_method(word: &Word) -> Diagnostic {
+    let message = format_args!("'{}' is not a way of comparing", word.text);
+    let known: Vec<_> = Method::NAMES.iter().map(|(name, _)| *name).collect();
+    Diagnostic::error(Kind::Unknown, word.span, message)
+        .help(format_args!("write one of {}", known.join(", ")))
+}
+
+/// The patterns up to the end of the line or the brace that closes an anonymous ACL, which is left.
+fn read_patterns(
+    args: &mut Args<'_>,
+    method: Method,
+    written: &mut Written<'_>,
+) -> Result<(), Diagnostic> {
+    let numeric = matches!(method, Method::Integer | Method::Length);
+    let mut operator = None;
+    while let Some(word) = args.peek() {
+        if word.text == "}" && !word.quoted {
+            break;
+        }
+        args.next();
+        if numeric && matches!(word.text.as_str(), "eq" | "ge" | "gt" | "le" | "lt") {
+            operator = Some(word.text.as_str());
+            continue;
+        }
+        let text = match operator {
+            Some(operator) => compared(operator, word)?,
+            None => word.text.clone(),
+        };
+        written.patterns.push((text, word.span));
+    }
+    Ok(())
+}
+
+/// `gt 5` as the range `6:`.
+fn compared(operator: &str, word: &Word) -> Result<String, Diagnostic> {
+    let number: i64 = word.text.parse().map_err(|_| {
+        let message = format_args!("'{}' is not a number", word.text);
+        Diagnostic::error(Kind::Invalid, word.span, message)
+    })?;
+    Ok(match operator {
+        "ge" => format!("{number}:"),
+        "gt" => format!("{}:", number.saturating_add(1)),
+        "le" => format!(":{number}"),
+        "lt" => format!(":{}", number.saturating_sub(1)),
+        _ => number.to_string(),
+    })
+}
+
+fn test(
+    method: Method,
+    written: &Written<'_>,
+    criterion: &Word,
+    expression: &Expression,
+    scope: &Scope<'_>,
+) -> Result<Test, Diagnostic> {
+    if method == Method::Found {
+        return Ok(Test::Found);
+    }
+    if written.patterns.is_empty() && written.files.is_empty() {
+        return match expression.output() {
+            Type::Boolean | Type::Integer | Type::Any => Ok(Test::True),
+            _ if matches!(method, Method::Boolean | Method::Integer) => Ok(Test::True),
+            _ => Ok(Test::Patterns(Vec::new())),
+        };
+    }
+    let mut searches = Vec::new();
+    if !written.patterns.is_empty() {
+        let list = scope.lists.fresh();
+        let search = Search::new(Arc::clone(&list), method, written.ignore_case)
+            .map_err(|error| Diagnostic::error(Kind::Invalid, criterion.span, error))?;
+        for (pattern, span) in &written.patterns {
+            list.add(pattern, None)
+                .map_err(|error| Diagnostic::error(Kind::Invalid, *span, error))?;
+        }
+        searches.push(search);
+    }
+    for file in &written.files {
+        let list = file_list(file, written.is_map, scope)?;
+        let search = Search::new(list, method, written.ignore_case)
+            .map_err(|error| Diagnostic::error(Kind::Invalid, file.span, error))?;
+        searches.push(search);
+    }
+    Ok(Test::Patterns(searches))
+}
+
+/// The list of the patterns in a file, read when it is named for the first time.
+///
+/// # Errors
+/// The file cannot be read, or has too many patterns.
+pub(crate) fn file_list(
+    file: &Word,
+    is_map: bool,
+    scope: &Scope<'_>,
+) -> Result<Arc<List>, Diagnostic> {
+    let wrong = |error: String| Diagnostic::error(Kind::Invalid, file.span, error);
+    let (prefix, path) = match file.text.split_once('@') {
+        Some((prefix @ ("virt" | "opt" | "file"), path)) => (prefix, path),
+        _ => ("file", file.text.as_str()),
+    };
+    let (list, is_new) = scope.lists.list(Origin::File(file.text.clone()));
+    if !is_new || prefix == "virt" {
+        return Ok(list);
+    }
+    let text = match scope.files.read(path.as_ref()) {
+        Ok(text) => text,
+        Err(error) if prefix == "opt" && error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(list);
+        }
+        Err(error) => {
+            let message = format_args!("the file '{path}' cannot be read: {error}");
+            return Err(Diagnostic::error(Kind::Environment, file.span, message));
+        }
+    };
+    for line in String::from_utf8_lossy(&text).lines() {
+        let line = line.trim_start();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        if is_map {
+            let (key, value) = line
+                .split_once(|character: char| character.is_ascii_whitespace())
+                .unwrap_or((line, ""));
+            list.add(key, Some(value.trim())).map_err(wrong)?;
+        } else {
+            list.add(line.trim_end(), None).map_err(wrong)?;
+        }
+    }
+    Ok(list)
+}

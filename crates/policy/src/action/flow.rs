@@ -1,0 +1,64 @@
+//! How things go on behind an action.
+
+use plimsoll_wire::head::Head;
+
+/// What the engine is to do after an action has run.
+#[derive(Debug)]
+pub enum Flow {
+    /// On with the next rule.
+    Continue,
+    /// No further rule of this set: the message is let through.
+    Accept,
+    /// Answer the client in place of a server.
+    Reply(Box<Reply>),
+    /// As [`Flow::Reply`], but only after `timeout tarpit`.
+    Tarpit(Box<Reply>),
+    /// Refuse: close the connection without an answer.
+    Reject,
+    /// Vanish: the client is not told that the connection has ended.
+    Drop,
+    /// Run this rule again after so many milliseconds, or when the client is gone.
+    Pause { ms: u64 },
+    /// Run the next rule when so many bytes of the body are there, or all of it, or this time is over.
+    AwaitBody { bytes: u64, ms: u64 },
+    /// Send this interim response, and go on.
+    Inform(Box<Head>),
+    /// The rule cannot be carried out: answer 500.
+    Fail,
+}
+
+/// An answer of our own.
+#[derive(Clone, Debug, Default)]
+pub struct Reply {
+    /// Status, reason and fields; framing follows from `body`.
+    pub head: Head,
+    pub body: Vec<u8>,
+    /// The answer that the configuration has for this status (`errorfile`, or ours) is to be used.
+    pub stock: bool,
+    /// Close the connection behind it.
+    pub close: bool,
+}
+
+impl Reply {
+    /// The answer that the configuration has for a status.
+    pub fn stock(status: u16) -> Self {
+        let head = Head {
+            status,
+            ..Head::default()
+        };
+        Self {
+            head,
+            stock: true,
+            ..Self::default()
+        }
+    }
+
+    /// An answer with a body.
+    pub fn new(status: u16, body: Vec<u8>) -> Self {
+        Self {
+            body,
+            stock: false,
+            ..Self::stock(status)
+        }
+    }
+}

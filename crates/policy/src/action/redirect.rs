@@ -1,0 +1,190 @@
+//! `redirect`: sends the client elsewhere (manual, section 4.2, "redirect").
+
+use plimsoll_config::diagnostic::{Diagnostic, Kind};
+
+use super::{Action, Flow, Places, Reply, Row, Words};
+use crate::context::Context;
+use crate::expression::Scope;
+use crate::log_format::{self, Encoding, Format};
+use crate::sample::{path_and_query, split_query};
+
+pub(crate) const ROWS: &[Row] = &[Row {
+    name: "redirect",
+    numbered: false,
+    usage: "location|prefix|scheme FORMAT [code CODE] [OPTION...]",
+    doc: "Sends the client elsewhere.",
+    places: Places::MESSAGES,
+    read,
+}];
+
+/// How the new place is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kinds {
+    Location,
+    Prefix,
+    Scheme,
+}
+
+struct Redirect {
+    kind: Kinds,
+    target: Format,
+    status: u16,
+    drop_query: bool,
+    keep_query: bool,
+    append_slash: bool,
+    ignore_empty: bool,
+    cookie: Option<String>,
+}
+
+pub(super) fn read(
+    words: &mut Words<'_, '_>,
+    scope: &Scope<'_>,
+) -> Result<Box<dyn Action>, Diagnostic> {
+    let mut redirect = Redirect {
+        kind: Kinds::Location,
+        target: Format::default(),
+        status: 302,
+        drop_query: false,
+        keep_query: false,
+        append_slash: false,
+        ignore_empty: false,
+        cookie: None,
+    };
+    let mut aimed = false;
+    while let Some(word) = words.peek() {
+        words.args.next();
+        let kind = match word.text.as_str() {
+            "location" => Kinds::Location,
+            "prefix" => Kinds::Prefix,
+            "scheme" => Kinds::Scheme,
+            "code" => {
+                redirect.status = code(words)?;
+                continue;
+            }
+            "drop-query" => {
+                redirect.drop_query = true;
+                continue;
+            }
+            "keep-query" => {
+                redirect.keep_query = true;
+                continue;
+            }
+            "append-slash" => {
+                redirect.append_slash = true;
+                continue;
+            }
+            "ignore-empty" => {
+                redirect.ignore_empty = true;
+                continue;
+            }
+            "set-cookie" => {
+                let cookie = words.args.word("a cookie")?;
+                redirect.cookie = Some(format!("{}; path=/;", cookie.text));
+                continue;
+            }
+            "clear-cookie" => {
+                let cookie = words.args.word("a cookie")?;
+                redirect.cookie = Some(format!("{}; path=/; Max-Age=0;", cookie.text));
+                continue;
+            }
+            other => {
+                let message = format_args!("'{other}' is not part of a redirect");
+                return Err(Diagnostic::error(Kind::Unknown, word.span, message).help(
+                    "write 'location', 'prefix' or 'scheme' and where to go, then 'code' and options",
+                ));
+            }
+        };
+        let target = words.args.word("where to go")?;
+        redirect.kind = kind;
+        redirect.target = log_format::read(target, Encoding::Http, scope)?;
+        aimed = true;
+    }
+    if !aimed {
+        let error = Diagnostic::error(Kind::Invalid, words.args.end(), "the target is missing");
+        return Err(error.help("write 'location', 'prefix' or 'scheme' and where to go"));
+    }
+    Ok(Box::new(redirect))
+}
+
+fn code(words: &mut Words<'_, '_>) -> Result<u16, Diagnostic> {
+    let word = words.args.word("a status")?;
+    match word.text.as_str() {
+        "301" => Ok(301),
+        "302" => Ok(302),
+        "303" => Ok(303),
+        "307" => Ok(307),
+        "308" => Ok(308),
+        other => {
+            let message = format_args!("'{other}' is not the status of a redirect");
+            let error = Diagnostic::error(Kind::Invalid, word.span, message);
+            Err(error.help("write 301, 302, 303, 307 or 308"))
+        }
+    }
+}
+
+impl Redirect {
+    fn write_location(&self, context: &Context<'_>, out: &mut Vec<u8>) {
+        let request = context.request.as_deref();
+        let target = request.map_or(&b"/"[..], |head| head.target());
+        match self.kind {
+            Kinds::Location => {
+                self.target.write(context, out);
+                if self.keep_query
+                    && let (_, Some(query)) = split_query(target)
+                {
+                    out.push(if out.contains(&b'?') { b'&' } else { b'?' });
+                    out.extend_from_slice(query);
+                }
+            }
+            Kinds::Prefix => {
+                self.target.write(context, out);
+                // A lone slash would double the one the path begins with.
+                if out.as_slice() == b"/" {
+                    out.clear();
+                }
+                self.write_path(target, out);
+            }
+            Kinds::Scheme => {
+                self.target.write(context, out);
+                out.extend_from_slice(b"://");
+                let host = request.and_then(|head| head.value(b"host"));
+                out.extend_from_slice(host.unwrap_or_default());
+                self.write_path(target, out);
+            }
+        }
+    }
+
+    fn write_path(&self, target: &[u8], out: &mut Vec<u8>) {
+        let path = path_and_query(target).unwrap_or(b"/");
+        let (bare, query) = split_query(path);
+        out.extend_from_slice(bare);
+        if self.append_slash && !bare.ends_with(b"/") && (self.drop_query || query.is_none()) {
+            out.push(b'/');
+        }
+        if let Some(query) = query.filter(|_| !self.drop_query) {
+            out.push(b'?');
+            out.extend_from_slice(query);
+        }
+    }
+}
+
+impl Action for Redirect {
+    fn run(&self, context: &mut Context<'_>) -> Flow {
+        let mut location = context.take_buffer();
+        self.write_location(context, &mut location);
+        if location.is_empty() && self.ignore_empty {
+            context.give_buffer(location);
+            return Flow::Continue;
+        }
+        let mut reply = Box::new(Reply::new(self.status, Vec::new()));
+        if matches!(self.status, 302 | 303 | 307) {
+            reply.head.add(b"cache-control", b"no-cache");
+        }
+        reply.head.add(b"location", &location);
+        if let Some(cookie) = &self.cookie {
+            reply.head.add(b"set-cookie", cookie.as_bytes());
+        }
+        context.give_buffer(location);
+        Flow::Reply(reply)
+    }
+}

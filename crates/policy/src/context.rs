@@ -1,0 +1,290 @@
+//! What samples look at and actions change: one connection and, on it, one exchange, at one moment.
+//!
+//! The engine lends its own heads, buffers and addresses for the time of one evaluation; nothing is copied. What is
+//! absent: sockets and clocks. What only the engine can tell is asked through [`World`].
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+
+use plimsoll_wire::head::Head;
+
+use crate::log::{self, Level, WallTime};
+use crate::model::{BackendId, Bind, FrontendId, ServerId};
+use crate::plane::Plane;
+use crate::stats::Sums;
+use crate::value::Value;
+use crate::variable::{Name, Scope, Variables};
+
+/// When a rule runs, or a sample is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// `tcp-request connection`: the connection was accepted, nothing has been read.
+    Connection,
+    /// `tcp-request session`: handshakes (PROXY protocol, TLS) are over.
+    Session,
+    /// `tcp-request content`: first bytes, or an HTTP request, are there.
+    RequestContent,
+    /// `http-request`, and whatever else looks at a request before a server is chosen.
+    Request,
+    /// A server has been chosen: `sni` and the like.
+    Connect,
+    /// `tcp-response content`.
+    ResponseContent,
+    /// `http-response`.
+    Response,
+    /// `http-after-response`: for our own answers too.
+    AfterResponse,
+    /// The line in the log.
+    Log,
+    /// A health check.
+    Check,
+    /// A command on the runtime API.
+    Command,
+}
+
+/// The bytes received on one side so far, where something looks into them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Payload<'a> {
+    pub bytes: &'a [u8],
+    /// Nothing will follow.
+    pub complete: bool,
+}
+
+/// What the engine knows and can do, asked while rules run.
+pub trait World {
+    /// Chance for spreading load; not for secrets.
+    fn random(&self) -> u64;
+
+    /// Counters and rates, summed over all workers.
+    fn sums(&self) -> &dyn Sums;
+
+    /// The process's identifier.
+    fn process_id(&self) -> u32 {
+        0
+    }
+
+    /// The machine's name.
+    fn hostname(&self) -> &str {
+        ""
+    }
+}
+
+/// What is known of a client connection for as long as it lasts. Kept small: there may be a great many idle ones.
+#[derive(Clone, Debug, Default)]
+pub struct SessionFacts {
+    /// Where the client comes from: the socket, a PROXY header, or a rule says so. `None` for unix sockets.
+    pub source: Option<SocketAddr>,
+    /// Where it wanted to go.
+    pub destination: Option<SocketAddr>,
+    /// What most connections do without.
+    pub extra: Option<Box<SessionExtra>>,
+}
+
+impl SessionFacts {
+    /// Room for what most connections do without.
+    pub fn extra(&mut self) -> &mut SessionExtra {
+        self.extra.get_or_insert_default()
+    }
+}
+
+/// Facts about a client connection that only some configurations ask for.
+#[derive(Clone, Debug, Default)]
+pub struct SessionExtra {
+    /// `sess.…`.
+    pub variables: Variables,
+    /// The addresses of the socket itself, where [`SessionFacts`] was told others.
+    pub socket_source: Option<SocketAddr>,
+    pub socket_destination: Option<SocketAddr>,
+    /// A PROXY protocol header was received.
+    pub proxied: bool,
+    /// Type-length-value fields of a PROXY protocol header of version 2, as received.
+    pub proxy_fields: Vec<(u8, Vec<u8>)>,
+}
+
+/// What is known of one exchange, or of one TCP session, beyond its messages.
+#[derive(Clone, Debug, Default)]
+pub struct ExchangeFacts {
+    /// `txn.…`, `req.…` and `res.…`.
+    pub variables: Variables,
+    /// What `capture` kept, by the number of the capture; `None`: there was nothing.
+    pub request_captures: Vec<Option<Box<[u8]>>>,
+    pub response_captures: Vec<Option<Box<[u8]>>>,
+    /// The name given by `unique-id-format`.
+    pub unique_id: Option<Box<[u8]>>,
+    /// The request's first line as it was received, for logs, where a rule changed it.
+    pub original: Option<Box<OriginalLine>>,
+    pub overrides: Overrides,
+}
+
+/// A request line before rules changed it.
+#[derive(Clone, Debug, Default)]
+pub struct OriginalLine {
+    pub method: Vec<u8>,
+    pub target: Vec<u8>,
+}
+
+/// What rules set for one exchange in place of what the configuration says for all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Overrides {
+    /// `set-log-level`; `Some(None)`: `silent`.
+    pub log_level: Option<Option<Level>>,
+    /// `set-timeout`, in milliseconds.
+    pub client_ms: Option<u64>,
+    pub server_ms: Option<u64>,
+    pub tunnel_ms: Option<u64>,
+    pub connect_ms: Option<u64>,
+    pub queue_ms: Option<u64>,
+    pub tarpit_ms: Option<u64>,
+    /// `set-retries`.
+    pub retries: Option<u32>,
+    /// `disable-l7-retry`.
+    pub no_retry: bool,
+    /// `set-priority-class`, `set-priority-offset`.
+    pub priority_class: i32,
+    pub priority_offset_ms: i64,
+    /// A rule answered in place of a server.
+    pub intercepted: bool,
+    /// `use-server`: the server that a rule chose.
+    pub server: Option<ServerId>,
+    /// `force-persist`: dead servers keep their clients; `ignore-persist`: nobody is bound to a server.
+    pub force_persist: bool,
+    pub ignore_persist: bool,
+}
+
+/// The moment of an evaluation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Nanoseconds of a clock that never goes back.
+    pub monotonic_ns: u64,
+    pub wall: WallTime,
+}
+
+/// Everything that a rule may look at, and what it may change.
+pub struct Context<'a> {
+    pub plane: &'a Plane,
+    pub world: &'a dyn World,
+    pub phase: Phase,
+    pub now: Now,
+    pub frontend: FrontendId,
+    pub bind: Option<&'a Bind>,
+    pub backend: Option<BackendId>,
+    pub server: Option<ServerId>,
+    pub session: &'a mut SessionFacts,
+    pub exchange: &'a mut ExchangeFacts,
+    /// The request's head; `None` where there is none (yet).
+    pub request: Option<&'a mut Head>,
+    /// What has arrived of the request's body, or of a TCP session from the client.
+    pub request_payload: Payload<'a>,
+    pub response: Option<&'a mut Head>,
+    pub response_payload: Payload<'a>,
+    /// What the log line is made of, when it is made.
+    pub record: Option<&'a log::Record<'a>>,
+    /// No more is to be waited for: what is missing now stays missing.
+    pub last: bool,
+    /// A buffer for putting texts together, lent and taken back.
+    pub buffer: Vec<u8>,
+    /// Set by samples that did not find what they look for and might later ([`Context::may_change`]).
+    pub unsure: Cell<bool>,
+}
+
+impl<'a> Context<'a> {
+    /// A context of nothing but a connection; the caller fills in what else there is.
+    pub fn new(
+        plane: &'a Plane,
+        world: &'a dyn World,
+        phase: Phase,
+        frontend: FrontendId,
+        session: &'a mut SessionFacts,
+        exchange: &'a mut ExchangeFacts,
+    ) -> Self {
+        Self {
+            plane,
+            world,
+            phase,
+            now: Now::default(),
+            frontend,
+            bind: None,
+            backend: None,
+            server: None,
+            session,
+            exchange,
+            request: None,
+            request_payload: Payload::default(),
+            response: None,
+            response_payload: Payload::default(),
+            record: None,
+            last: true,
+            buffer: Vec::new(),
+            unsure: Cell::new(false),
+        }
+    }
+
+    /// An empty buffer; to be handed back with [`Context::give_buffer`].
+    pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        buffer
+    }
+
+    pub(crate) fn give_buffer(&mut self, buffer: Vec<u8>) {
+        self.buffer = buffer;
+    }
+
+    /// Says that what was asked for is not there now but may come with more bytes.
+    pub fn may_change(&self) {
+        if !self.last {
+            self.unsure.set(true);
+        }
+    }
+
+    /// The message that rules of this phase are about.
+    pub fn message(&self) -> Option<&Head> {
+        match self.phase {
+            Phase::ResponseContent | Phase::Response | Phase::AfterResponse => {
+                self.response.as_deref()
+            }
+            _ => self.request.as_deref(),
+        }
+    }
+
+    /// As [`Context::message`], to be changed.
+    pub fn message_mut(&mut self) -> Option<&mut Head> {
+        match self.phase {
+            Phase::ResponseContent | Phase::Response | Phase::AfterResponse => {
+                self.response.as_deref_mut()
+            }
+            _ => self.request.as_deref_mut(),
+        }
+    }
+}
+
+impl Context<'_> {
+    /// The value of a variable.
+    pub fn variable(&self, name: &Name) -> Option<Value<'_>> {
+        match name.scope {
+            Scope::Process => self.plane.variables.find(name),
+            Scope::Session => {
+                let extra = self.session.extra.as_ref()?;
+                extra.variables.find(name).map(Value::borrowed)
+            }
+            _ => self.exchange.variables.find(name).map(Value::borrowed),
+        }
+    }
+
+    /// Sets a variable; returns `false` where a cap is hit.
+    pub fn set_variable(&mut self, name: &Name, value: Value<'static>) -> bool {
+        match name.scope {
+            Scope::Process => self.plane.variables.set(name, value),
+            Scope::Session => self.session.extra().variables.set(name, value),
+            _ => self.exchange.variables.set(name, value),
+        }
+    }
+
+    pub fn unset_variable(&mut self, name: &Name) {
+        match name.scope {
+            Scope::Process => self.plane.variables.unset(name),
+            Scope::Session => self.session.extra().variables.unset(name),
+            _ => self.exchange.variables.unset(name),
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! Expressions such as `req.hdr(host),lower,field(1,:)`: a sample and the converters behind it.
+//!
+//! Read once, when the configuration is loaded; types are checked then, so that evaluation only moves values. What is
+//! absent: what samples and converters do ([`crate::sample`], [`crate::convert`]).
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use plimsoll_config::args::Word;
+use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
+use plimsoll_config::source::Loader;
+use plimsoll_config::suggest::nearest;
+
+use crate::arguments::Arguments;
+use crate::context::{Context, Phase};
+use crate::convert::{self, Convert};
+use crate::keyword::haproxy::names;
+use crate::model::{BackendId, FrontendId, Mode, ServerId};
+use crate::pattern::Lists;
+use crate::sample::{self, Fetch, Needs, Tested};
+use crate::value::{Type, Value};
+
+/// Most converters behind one sample.
+const CONVERTERS_MAX: usize = 64;
+
+/// A sample and its converters, ready to be evaluated. Equal when written equally.
+#[derive(Clone)]
+pub struct Expression(Arc<Inner>);
+
+struct Inner {
+    text: Box<str>,
+    fetch: Box<dyn Fetch>,
+    /// Each with the type it expects.
+    converters: Vec<(Type, Box<dyn Convert>)>,
+    output: Type,
+    needs: Needs,
+}
+
+impl Expression {
+    /// As written.
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// What it yields; [`Type::Any`] when only run time tells.
+    pub fn output(&self) -> Type {
+        self.0.output
+    }
+
+    /// What must be there for it to be evaluated.
+    pub fn needs(&self) -> Needs {
+        self.0.needs
+    }
+
+    /// The value, or `None` where there is nothing to be had.
+    pub fn evaluate<'a>(&'a self, context: &'a Context<'_>) -> Option<Value<'a>> {
+        self.converted(self.0.fetch.fetch(context)?, context)
+    }
+
+    /// Hands each value to `test` until it returns `true`: see [`Fetch::any`].
+    pub fn any(&self, context: &Context<'_>, test: &mut dyn FnMut(Value<'_>) -> bool) -> Tested {
+        let mut some = false;
+        let found = self.0.fetch.any(context, &mut |value| {
+            let value = self.converted(value, context);
+            some |= value.is_some();
+            value.is_some_and(&mut *test)
+        });
+        match found {
+            Tested::Different if !some => Tested::Missing,
+            other => other,
+        }
+    }
+
+    fn converted<'a>(&'a self, value: Value<'a>, context: &'a Context<'_>) -> Option<Value<'a>> {
+        let steps = self.0.converters.iter();
+        steps
+            .into_iter()
+            .try_fold(value, |value, (input, converter)| {
+                converter.convert(value.cast(*input)?, context)
+            })
+    }
+
+    /// The value as text, appended to `out`; returns whether there was one.
+    pub fn write(&self, context: &Context<'_>, out: &mut Vec<u8>) -> bool {
+        let value = self.evaluate(context);
+        if let Some(value) = &value {
+            value.write(out);
+        }
+        value.is_some()
+    }
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl PartialEq for Expression {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text()
+    }
+}
+
+/// Names that expressions and rules refer to.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    pub(crate) frontends: HashMap<String, FrontendId>,
+    pub(crate) backends: HashMap<String, BackendId>,
+    /// Servers by backend, then by name.
+    pub(crate) servers: HashMap<BackendId, HashMap<String, ServerId>>,
+}
+
+/// Where an expression stands: what it may refer to, and when it will be evaluated.
+#[derive(Clone, Copy)]
+pub(crate) struct Scope<'a> {
+    pub(crate) files: &'a dyn Loader,
+    pub(crate) names: &'a Names,
+    pub(crate) lists: &'a Lists,
+    pub(crate) phase: Phase,
+    pub(crate) mode: Mode,
+    /// The halves of the proxy whose rule is read.
+    pub(crate) frontend: Option<FrontendId>,
+    pub(crate) backend: Option<BackendId>,
+}
+
+impl Scope<'_> {
+    /// The same place at another time.
+    pub(crate) fn at(self, phase: Phase) -> Self {
+        Self { phase, ..self }
+    }
+
+    /// The backend called `name`, or the proxy's own where no name is given.
+    pub(crate) fn backend(&self, name: Option<&str>, span: Span) -> Result<BackendId, Diagnostic> {
+        let found = match name {
+            None => self.backend,
+            Some(name) => self.names.backends.get(name).copied(),
+        };
+        found.ok_or_else(|| missing("backend", name, self.names.backends.keys(), span))
+    }
+
+    /// As [`Scope::backend`], for frontends.
+    pub(crate) fn frontend(
+        &self,
+        name: Option<&str>,
+        span: Span,
+    ) -> Result<FrontendId, Diagnostic> {
+        let found = match name {
+            None => self.frontend,
+            Some(name) => self.names.frontends.get(name).copied(),
+        };
+        found.ok_or_else(|| missing("frontend", name, self.names.frontends.keys(), span))
+    }
+
+    /// The server written as `BACKEND/SERVER`, or as `SERVER` of the proxy's own backend.
+    pub(crate) fn server(
+        &self,
+        name: &str,
+        span: Span,
+    ) -> Result<(BackendId, ServerId), Diagnostic> {
+        let (backend, server) = match name.split_once('/') {
+            Some((backend, server)) => (self.backend(Some(backend), span)?, server),
+            None => (self.backend(None, span)?, name),
+        };
+        let servers = self.names.servers.get(&backend);
+        let found = servers.and_then(|servers| servers.get(server));
+        found.map(|&id| (backend, id)).ok_or_else(|| {
+            let known = servers.into_iter().flat_map(HashMap::keys);
+            missing("server", Some(server), known, span)
+        })
+    }
+}
+
+fn missing<'a>(
+    noun: &str,
+    name: Option<&str>,
+    known: impl Iterator<Item = &'a String>,
+    span: Span,
+) -> Diagnostic {
+    let Some(name) = name else {
+        let message = format_args!("there is no {noun} here: its name is missing");
+        return Diagnostic::error(Kind::Invalid, span, message);
+    };
+    let error = Diagnostic::error(
+        Kind::Reference,
+        span,
+        format_args!("no {noun} is called '{name}'"),
+    );
+    match nearest(name, known.map(String::as_str)) {
+        Some(near) => error.help(format_args!("did you mean '{near}'?")),
+        None => error,
+    }
+}
+
+/// Reads the expression in `word`.
+///
+/// # Errors
+/// Unknown or misused names, with the nearest known one; values that do not fit together; samples that cannot exist
+/// at this time.
+pub(crate) fn parse(word: &Word, scope: &Scope<'_>) -> Result<Expression, Diagnostic> {
+    let expression = parse_text(&word.text, word.span, scope)?;
+    check_phase(&expression, word.span, scope)?;
+    Ok(expression)
+}
+
+/// As [`parse`], for the text of a part of a word, and without a look at the time.
+pub(crate) fn parse_text(
+    text: &str,
+    span: Span,
+    scope: &Scope<'_>,
+) -> Result<Expression, Diagnostic> {
+    let mut parts = Parts { rest: text, span };
+    let (name, arguments) = parts.next()?.unwrap_or_default();
+    let row = sample::find(name).ok_or_else(|| unknown_sample(name, span))?;
+    let mut arguments = Arguments::parse(name, arguments, span)?;
+    let (fetch, mut output) = (row.read)(&mut arguments, scope)?;
+    arguments.finish()?;
+    let mut converters = Vec::new();
+    while let Some((name, arguments)) = parts.next()? {
+        if name.is_empty() {
+            continue; // HAProxy takes a comma too many.
+        }
+        let row = convert::find(name).ok_or_else(|| unknown_converter(name, span))?;
+        if !output.casts_to(row.input) {
+            let (have, want) = (output.name(), row.input.name());
+            let message = format_args!("'{name}' takes a value of type {want}, not {have}");
+            return Err(Diagnostic::error(Kind::Invalid, span, message));
+        }
+        let mut arguments = Arguments::parse(name, arguments, span)?;
+        converters.push((row.input, (row.read)(&mut arguments, scope)?));
+        arguments.finish()?;
+        output = row.output.unwrap_or(output);
+        if converters.len() > CONVERTERS_MAX {
+            let message = format_args!("there are more than {CONVERTERS_MAX} converters");
+            return Err(Diagnostic::error(Kind::Invalid, span, message));
+        }
+    }
+    Ok(Expression(Arc::new(Inner {
+        text: text.into(),
+        fetch,
+        converters,
+        output,
+        needs: row.needs,
+    })))
+}
+
+/// Whether what the expression looks at exists at this time.
+pub(crate) fn check_phase(
+    expression: &Expression,
+    span: Span,
+    scope: &Scope<'_>,
+) -> Result<(), Diagnostic> {
+    let needs = expression.needs();
+    if needs.met_at(scope.phase) {
+        return Ok(());
+    }
+    let message = format_args!(
+        "'{}' looks at {}, which is not available here",
+        expression.text(),
+        needs.noun()
+    );
+    Err(Diagnostic::error(Kind::Invalid, span, message))
+}
+
+/// The samples and converters of an expression, one after the other.
+struct Parts<'a> {
+    rest: &'a str,
+    span: Span,
+}
+
+impl<'a> Parts<'a> {
+    /// The next name with the text between its parentheses.
+    fn next(&mut self) -> Result<Option<(&'a str, Option<&'a str>)>, Diagnostic> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let end = self.rest.find(['(', ',']).unwrap_or(self.rest.len());
+        let (name, rest) = self.rest.split_at(end);
+        let Some(inner) = rest.strip_prefix('(') else {
+            self.rest = rest.strip_prefix(',').unwrap_or(rest);
+            return Ok(Some((name, None)));
+        };
+        let Some(close) = closing(inner) else {
+            let message = format_args!("'{name}(' is never closed");
+            return Err(Diagnostic::error(Kind::Syntax, self.span, message)
+                .help("put ')' behind the arguments"));
+        };
+        let rest = &inner[close + 1..];
+        self.rest = match rest.strip_prefix(',') {
+            Some(rest) => rest,
+            None if rest.is_empty() => rest,
+            None => {
+                let message =
+                    format_args!("'{rest}' behind '{name}(…)' is neither a comma nor the end");
+                return Err(Diagnostic::error(Kind::Syntax, self.span, message));
+            }
+        };
+        Ok(Some((name, Some(&inner[..close]))))
+    }
+}
+
+/// The place of the parenthesis that ends the arguments which `text` begins with.
+fn closing(text: &str) -> Option<usize> {
+    let (mut quote, mut escaped) = (None, false);
+    for (index, byte) in text.bytes().enumerate() {
+        match (quote, byte) {
+            _ if escaped => escaped = false,
+            (None | Some(b'"'), b'\\') => escaped = true,
+            (Some(open), _) if open == byte => quote = None,
+            (Some(_), _) => {}
+            (None, b'"' | b'\'') => quote = Some(byte),
+            (None, b')') => return Some(index),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn unknown_sample(name: &str, span: Span) -> Diagnostic {
+    match names::check(name, span, "a sample", &[names::samples::SAMPLES]) {
+        Err(error) => error,
+        Ok(()) => not_yet(format_args!("the sample '{name}'"), span),
+    }
+}
+
+fn unknown_converter(name: &str, span: Span) -> Diagnostic {
+    match names::check(name, span, "a converter", &[names::converters::CONVERTERS]) {
+        Err(error) => error,
+        Ok(()) => not_yet(format_args!("the converter '{name}'"), span),
+    }
+}
+
+/// What HAProxy has and Plimsoll does not have yet.
+pub(crate) fn not_yet(what: impl fmt::Display, span: Span) -> Diagnostic {
+    let message = format_args!("{what} is not implemented yet");
+    Diagnostic::error(Kind::NotImplemented, span, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Bench;
+
+    #[test]
+    fn expressions_are_evaluated_from_left_to_right() {
+        let bench = Bench::default();
+        for (text, expected) in [
+            ("str(a)", Some("a")),
+            ("str('a,b)')", Some("a,b)")),
+            ("str(AbC),lower", Some("abc")),
+            ("str(AbC),lower,upper", Some("ABC")),
+            ("int(12)", Some("12")),
+            ("str(12x),add(1)", Some("13")),
+            ("str(''),add(1)", None),
+        ] {
+            assert_eq!(bench.evaluate(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        let bench = Bench::default();
+        for (text, part) in [
+            ("strr(a)", "did you mean 'str'"),
+            ("str(a", "never closed"),
+            ("str(a)b", "neither a comma"),
+            ("str(a),lowr", "did you mean 'lower'"),
+            ("str(a),lower(1)", "one too many"),
+            ("src,add(1)", "takes a value of type sint"),
+            ("int(1),add(1x)", "is not a number"),
+            ("int", "lacks"),
+        ] {
+            let error = bench.refused(text);
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}

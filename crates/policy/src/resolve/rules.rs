@@ -1,0 +1,317 @@
+//! Lines of the rule language, read when all names are known: conditions first, then what depends on them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use plimsoll_config::args::Args;
+use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
+use plimsoll_config::suggest::nearest;
+use plimsoll_config::values::TimeUnit;
+
+use super::Resolver;
+use crate::acl::{self, Acl, Acls, Condition};
+use crate::action::{self, Action, Words};
+use crate::context::Phase;
+use crate::draft::{ProxyDraft, RuleDraft};
+use crate::expression::{Names, Scope, not_yet};
+use crate::keyword::haproxy::names::{self, actions};
+use crate::log_format::{self, Encoding};
+use crate::model::{BackendId, FrontendId, Mode, Model, ServerId};
+use crate::pattern::Lists;
+use crate::rule::{BackendTarget, Choice, Rule, Rules, ServerTarget};
+
+impl Resolver<'_> {
+    /// Reads the rules of every proxy into the model.
+    pub(super) fn rules(&mut self, proxies: &[ProxyDraft], model: &mut Model) {
+        let names = known_names(model);
+        let lists = Lists::default();
+        let (mut frontend, mut backend) = (0, 0);
+        for proxy in proxies {
+            let scope = Scope {
+                files: self.context.files,
+                names: &names,
+                lists: &lists,
+                phase: Phase::Request,
+                mode: proxy.settings.mode,
+                frontend: proxy.has_front().then_some(FrontendId(frontend)),
+                backend: proxy.has_back().then_some(BackendId(backend)),
+            };
+            let rules = Arc::new(self.proxy_rules(proxy, &scope));
+            if proxy.has_front() {
+                model.frontends[frontend as usize].rules = Arc::clone(&rules);
+                frontend += 1;
+            }
+            if proxy.has_back() {
+                model.backends[backend as usize].rules = rules;
+                backend += 1;
+            }
+        }
+        model.lists = Arc::new(lists);
+    }
+
+    fn proxy_rules(&mut self, proxy: &ProxyDraft, scope: &Scope<'_>) -> Rules {
+        let mut rules = Rules::default();
+        if proxy.settings.rules.is_empty() {
+            return rules;
+        }
+        let acls = self.acls(&proxy.settings.rules, scope);
+        let none = Acls::new();
+        for draft in proxy
+            .settings
+            .rules
+            .iter()
+            .filter(|rule| rule.keyword != "acl")
+        {
+            let mut reader = Reader {
+                draft,
+                args: Args::after(&draft.words, draft.line, draft.keyword_span.end),
+                acls: acls.get(&draft.section).unwrap_or(&none),
+                scope: *scope,
+                warnings: Vec::new(),
+            };
+            let read = reader.read(&mut rules);
+            let warnings = reader.args.warnings();
+            self.findings.extend(reader.warnings);
+            self.findings.extend(warnings);
+            self.findings.extend(read.err());
+        }
+        let named = acls.into_values().flat_map(HashMap::into_values);
+        rules.acls = named.collect();
+        rules.acls.sort_by(|a, b| a.name.cmp(&b.name));
+        rules
+    }
+
+    /// The ACLs of each section: those of `defaults` are visible to its own rules only.
+    fn acls(&mut self, rules: &[RuleDraft], scope: &Scope<'_>) -> HashMap<Span, Acls> {
+        let mut sections: HashMap<Span, HashMap<String, Acl>> = HashMap::new();
+        for draft in rules.iter().filter(|rule| rule.keyword == "acl") {
+            let mut args = Args::after(&draft.words, draft.line, draft.keyword_span.end);
+            let section = sections.entry(draft.section).or_default();
+            let read = read_acl(&mut args, section, scope);
+            self.findings.extend(args.warnings());
+            self.findings.extend(read.err());
+        }
+        let shared = |acls: HashMap<String, Acl>| {
+            acls.into_iter()
+                .map(|(name, acl)| (name, Arc::new(acl)))
+                .collect()
+        };
+        sections
+            .into_iter()
+            .map(|(section, acls)| (section, shared(acls)))
+            .collect()
+    }
+}
+
+fn read_acl(
+    args: &mut Args<'_>,
+    section: &mut HashMap<String, Acl>,
+    scope: &Scope<'_>,
+) -> Result<(), Diagnostic> {
+    let name = args.word("the acl's name")?;
+    crate::keyword::haproxy::check_name(name)?;
+    if name.text.eq_ignore_ascii_case("or") {
+        let message = "an acl called 'or' could never be used";
+        return Err(Diagnostic::error(Kind::Invalid, name.span, message));
+    }
+    // Known from here on, so that a fault in this line is told once.
+    let acl = section.entry(name.text.clone()).or_insert_with(|| Acl {
+        name: name.text.clone(),
+        clauses: Vec::new(),
+    });
+    acl.clauses.push(acl::read_clause(args, scope)?);
+    args.finish()
+}
+
+fn known_names(model: &Model) -> Names {
+    let frontends = model.frontends.iter().enumerate();
+    let backends = model.backends.iter().enumerate();
+    Names {
+        frontends: frontends
+            .map(|(index, frontend)| (frontend.name.clone(), FrontendId(index as u32)))
+            .collect(),
+        servers: backends
+            .clone()
+            .map(|(index, backend)| {
+                let servers = backend.servers.iter().enumerate();
+                let servers =
+                    servers.map(|(index, server)| (server.name.clone(), ServerId(index as u32)));
+                (BackendId(index as u32), servers.collect())
+            })
+            .collect(),
+        backends: backends
+            .map(|(index, backend)| (backend.name.clone(), BackendId(index as u32)))
+            .collect(),
+    }
+}
+
+/// Reads one line.
+struct Reader<'a> {
+    draft: &'a RuleDraft,
+    args: Args<'a>,
+    acls: &'a Acls,
+    scope: Scope<'a>,
+    warnings: Vec<Diagnostic>,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, rules: &mut Rules) -> Result<(), Diagnostic> {
+        match self.draft.keyword {
+            "http-after-response" => {
+                let rule = self.rule(Phase::AfterResponse, actions::HTTP_AFTER_RESPONSE)?;
+                self.http(&mut rules.after_response, rule);
+            }
+            "http-request" => {
+                let rule = self.rule(Phase::Request, actions::HTTP_REQUEST)?;
+                self.http(&mut rules.request, rule);
+            }
+            "http-response" => {
+                let rule = self.rule(Phase::Response, actions::HTTP_RESPONSE)?;
+                self.http(&mut rules.response, rule);
+            }
+            "redirect" => {
+                let mut words = Words {
+                    name: &self.draft.words[0],
+                    args: &mut self.args,
+                };
+                let action = action::read_redirect(&mut words, &self.scope)?;
+                let rule = self.conditional(action)?;
+                self.http(&mut rules.request, rule);
+            }
+            "tcp-request connection" => {
+                let rule = self.rule(Phase::Connection, actions::TCP_REQUEST_CONNECTION)?;
+                rules.connection.push(rule);
+            }
+            "tcp-request content" => {
+                let rule = self.rule(Phase::RequestContent, actions::TCP_REQUEST_CONTENT)?;
+                rules.content.push(rule);
+            }
+            "tcp-request session" => {
+                let rule = self.rule(Phase::Session, actions::TCP_REQUEST_SESSION)?;
+                rules.session.push(rule);
+            }
+            "tcp-response content" => {
+                let rule = self.rule(Phase::ResponseContent, actions::TCP_RESPONSE_CONTENT)?;
+                rules.response_content.push(rule);
+            }
+            "tcp-request inspect-delay" => rules.inspect_delay_ms = Some(self.delay()?),
+            "tcp-response inspect-delay" => rules.response_inspect_delay_ms = Some(self.delay()?),
+            "use_backend" => {
+                let choice = self.use_backend()?;
+                rules.use_backend.push(choice);
+            }
+            "use-server" => {
+                let choice = self.use_server()?;
+                rules.use_server.push(choice);
+            }
+            _ => {}
+        }
+        self.args.finish()
+    }
+
+    /// Keeps a rule of HTTP, unless the proxy relays bytes.
+    fn http(&mut self, rules: &mut Vec<Rule>, rule: Rule) {
+        if self.scope.mode == Mode::Http {
+            rules.push(rule);
+            return;
+        }
+        let message = format_args!("'{}' has no effect in TCP mode", self.draft.keyword);
+        let warning = Diagnostic::warning(Kind::NoEffect, self.draft.keyword_span, message);
+        self.warnings.push(warning.help("write 'mode http'"));
+    }
+
+    fn delay(&mut self) -> Result<u64, Diagnostic> {
+        let delay = self.args.duration("a time", TimeUnit::Milliseconds)?;
+        Ok(delay.as_millis() as u64)
+    }
+
+    /// An action, its words, and a condition.
+    fn rule(&mut self, phase: Phase, known: &[&'static str]) -> Result<Rule, Diagnostic> {
+        let scope = self.scope.at(phase);
+        self.scope = scope;
+        let name = self.args.word("an action")?;
+        let Some(row) = action::find(&name.text, phase) else {
+            let bare = name.text.split('(').next().unwrap_or_default();
+            let bare = bare.trim_end_matches(|character: char| character.is_ascii_digit());
+            if !bare.starts_with("lua.") {
+                names::check(bare, name.span, "an action of this kind of rule", &[known])?;
+            }
+            let what = format!("'{} {bare}'", self.draft.keyword);
+            return Err(not_yet(what, self.draft.keyword_span.to(name.span)));
+        };
+        let mut words = Words {
+            name,
+            args: &mut self.args,
+        };
+        let action = (row.read)(&mut words, &scope)?;
+        self.conditional(action)
+    }
+
+    /// The rule of an action and the condition that follows.
+    fn conditional(&mut self, action: Box<dyn Action>) -> Result<Rule, Diagnostic> {
+        let condition = self.condition()?;
+        let words = self.draft.words.iter().map(|word| word.text.as_str());
+        let words = words.take_while(|word| !matches!(*word, "if" | "unless"));
+        let text = words.fold(self.draft.keyword.to_owned(), |text, word| {
+            text + " " + word
+        });
+        Ok(Rule::new(&text, condition, action))
+    }
+
+    fn condition(&mut self) -> Result<Option<Condition>, Diagnostic> {
+        let condition = acl::read_condition(&mut self.args, self.acls, &self.scope)?;
+        let terms = condition
+            .iter()
+            .flat_map(|test| &test.alternatives)
+            .flatten();
+        for clause in terms.flat_map(|term| &term.acl.clauses) {
+            let needs = clause.expression.needs();
+            if needs.met_at(self.scope.phase) {
+                continue;
+            }
+            let message = format_args!(
+                "'{}' looks at {}, which is not available here, so that it never matches",
+                clause.expression.text(),
+                needs.noun()
+            );
+            let span = self.draft.line;
+            self.warnings
+                .push(Diagnostic::warning(Kind::NoEffect, span, message));
+        }
+        Ok(condition)
+    }
+
+    fn use_backend(&mut self) -> Result<Choice<BackendTarget>, Diagnostic> {
+        let name = self.args.word("the name of a backend")?;
+        let format = log_format::read(name, Encoding::Raw, &self.scope)?;
+        let target = match format.as_literal() {
+            Some(_) => BackendTarget::Known(self.backend(&name.text, name.span)?),
+            None => BackendTarget::Named(format),
+        };
+        let condition = self.condition()?;
+        Ok(Choice { target, condition })
+    }
+
+    fn backend(&self, name: &str, span: Span) -> Result<BackendId, Diagnostic> {
+        let known = &self.scope.names.backends;
+        known.get(name).copied().ok_or_else(|| {
+            let message = format_args!("no backend is called '{name}'");
+            let error = Diagnostic::error(Kind::Reference, span, message);
+            match nearest(name, known.keys().map(String::as_str)) {
+                Some(near) => error.help(format_args!("did you mean '{near}'?")),
+                None => error.help(format_args!("add 'backend {name}'")),
+            }
+        })
+    }
+
+    fn use_server(&mut self) -> Result<Choice<ServerTarget>, Diagnostic> {
+        let name = self.args.word("the name of a server")?;
+        let format = log_format::read(name, Encoding::Raw, &self.scope)?;
+        let target = match format.as_literal() {
+            Some(_) => ServerTarget::Known(self.scope.server(&name.text, name.span)?.1),
+            None => ServerTarget::Named(format),
+        };
+        let condition = self.condition()?;
+        Ok(Choice { target, condition })
+    }
+}

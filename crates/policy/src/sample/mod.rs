@@ -1,0 +1,191 @@
+//! Samples: what can be asked of the process, a connection, a message (manual, section 7.3).
+//!
+//! One file per topic, each with a sorted list of rows; [`find`] searches all of them. A row reads its arguments once and
+//! yields something that fetches. What is absent: parsing of expressions ([`crate::expression`]).
+
+mod constant;
+mod layer4;
+mod layer7;
+
+pub(crate) use constant::unhex;
+pub(crate) use layer7::{path_and_query, split_query};
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use plimsoll_config::diagnostic::Diagnostic;
+
+use crate::arguments::Arguments;
+use crate::context::{Context, Phase};
+use crate::expression::Scope;
+use crate::value::{Type, Value};
+
+/// Gives the value of a sample.
+pub trait Fetch: Send + Sync {
+    /// The value now, or `None` where there is nothing to be had.
+    fn fetch<'a>(&'a self, context: &'a Context<'_>) -> Option<Value<'a>>;
+
+    /// Hands the values to `test`, one after the other, until it returns `true`; returns whether it did.
+    ///
+    /// Most samples have one value; fields of a header may have several, any of which may satisfy a condition.
+    fn any(&self, context: &Context<'_>, test: &mut dyn FnMut(Value<'_>) -> bool) -> Tested {
+        match self.fetch(context) {
+            None => Tested::Missing,
+            Some(value) => Tested::of(test(value)),
+        }
+    }
+}
+
+/// What became of the values of a sample when they were tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tested {
+    /// There was no value.
+    Missing,
+    Different,
+    Found,
+}
+
+impl Tested {
+    pub(crate) fn of(found: bool) -> Self {
+        if found { Self::Found } else { Self::Different }
+    }
+}
+
+impl<F> Fetch for F
+where
+    F: for<'a, 'b> Fn(&'a Context<'b>) -> Option<Value<'a>> + Send + Sync,
+{
+    fn fetch<'a>(&'a self, context: &'a Context<'_>) -> Option<Value<'a>> {
+        self(context)
+    }
+}
+
+/// What a row makes of its arguments: something that fetches, and the type of what it yields.
+pub(crate) type Read = fn(&mut Arguments, &Scope<'_>) -> Result<(Box<dyn Fetch>, Type), Diagnostic>;
+
+/// One sample.
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    /// The arguments between parentheses, empty where there are none.
+    pub(crate) usage: &'static str,
+    /// One sentence.
+    pub(crate) doc: &'static str,
+    /// What must be there for it to have a value.
+    pub(crate) needs: Needs,
+    pub(crate) read: Read,
+}
+
+/// Boxes a closure as what fetches a value of type `output`.
+#[expect(clippy::unnecessary_wraps, reason = "it is what readers return")]
+pub(crate) fn fetch<F>(output: Type, fetch: F) -> Result<(Box<dyn Fetch>, Type), Diagnostic>
+where
+    F: for<'a, 'b> Fn(&'a Context<'b>) -> Option<Value<'a>> + Send + Sync + 'static,
+{
+    Ok((Box::new(fetch), output))
+}
+
+/// What a sample looks at, from which follows when it may be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing that would not always be there.
+    Nothing,
+    /// The client's connection.
+    Client,
+    /// What the handshakes on the client's connection brought.
+    Handshake,
+    /// Bytes of the request, or from a client in TCP mode.
+    RequestBytes,
+    /// The head of the request, while it has not been sent.
+    RequestHead,
+    /// What is kept of the request until the end: its first line, captures.
+    RequestLine,
+    /// The connection to a server.
+    Server,
+    ResponseBytes,
+    ResponseHead,
+    /// The status and the like, which are kept until the end.
+    ResponseLine,
+}
+
+impl Needs {
+    /// Whether it is there at this time.
+    pub fn met_at(self, phase: Phase) -> bool {
+        use Phase::{
+            AfterResponse, Check, Command, Connect, Connection, Log, Request, RequestContent,
+            Response, ResponseContent, Session,
+        };
+        match self {
+            Self::Nothing => true,
+            Self::Client => !matches!(phase, Check | Command),
+            Self::Handshake => !matches!(phase, Check | Command | Connection),
+            Self::RequestBytes | Self::RequestHead => {
+                matches!(phase, RequestContent | Request | Connect)
+            }
+            Self::RequestLine => !matches!(phase, Connection | Session | Check | Command),
+            Self::Server => matches!(
+                phase,
+                ResponseContent | Response | AfterResponse | Log | Check
+            ),
+            Self::ResponseBytes => matches!(phase, ResponseContent | Response | Check),
+            Self::ResponseHead => {
+                matches!(phase, ResponseContent | Response | AfterResponse | Check)
+            }
+            Self::ResponseLine => {
+                matches!(
+                    phase,
+                    ResponseContent | Response | AfterResponse | Log | Check
+                )
+            }
+        }
+    }
+
+    /// For messages: "looks at …".
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Client | Self::Handshake => "the client's connection",
+            Self::RequestBytes => "the request's bytes",
+            Self::RequestHead => "the request's header",
+            Self::RequestLine => "the request",
+            Self::Server => "the server's connection",
+            Self::ResponseBytes => "the response's bytes",
+            Self::ResponseHead | Self::ResponseLine => "the response",
+        }
+    }
+}
+
+/// Every row, topic by topic.
+pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
+    [constant::ROWS, layer4::ROWS, layer7::ROWS]
+        .into_iter()
+        .flatten()
+}
+
+/// The row called `name`.
+pub(crate) fn find(name: &str) -> Option<&'static Row> {
+    static INDEX: OnceLock<HashMap<&'static str, &'static Row>> = OnceLock::new();
+    INDEX
+        .get_or_init(|| rows().map(|row| (row.name, row)).collect())
+        .get(name)
+        .copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyword::haproxy::names;
+
+    #[test]
+    fn rows_are_sorted_known_and_documented() {
+        for topic in [constant::ROWS, layer4::ROWS, layer7::ROWS] {
+            assert!(topic.windows(2).all(|pair| pair[0].name < pair[1].name));
+        }
+        let mut seen = HashMap::new();
+        for row in rows() {
+            assert!(seen.insert(row.name, ()).is_none(), "{} twice", row.name);
+            assert!(row.doc.ends_with('.'), "{}", row.name);
+            let known = names::samples::SAMPLES.binary_search(&row.name).is_ok();
+            assert!(known, "{} is not HAProxy's", row.name);
+        }
+    }
+}

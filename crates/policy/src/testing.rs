@@ -1,0 +1,197 @@
+//! A bench for tests of the rule language: one plane, one client, one request.
+
+use plimsoll_config::args::{Args, Word};
+use plimsoll_config::diagnostic::{Diagnostic, FileId, Span};
+use plimsoll_config::source::MemoryLoader;
+use plimsoll_wire::h1::{Limits, request, response};
+use plimsoll_wire::head::Head;
+
+use crate::acl::{self, Acls, Truth};
+use crate::context::{Context, ExchangeFacts, Now, Payload, Phase, SessionFacts, World};
+use crate::expression::{self, Names, Scope};
+use crate::log::WallTime;
+use crate::log_format::{self, Encoding};
+use crate::model::{Frontend, FrontendId, Mode, Model};
+use crate::pattern::Lists;
+use crate::plane::Plane;
+use crate::stats::Sums;
+use crate::stats::testing::Made;
+use crate::value::{Type, Value};
+
+/// What expressions and conditions are tried on.
+pub(crate) struct Bench {
+    pub(crate) plane: Plane,
+    pub(crate) request: Option<Head>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) response: Option<Head>,
+    pub(crate) phase: Phase,
+    pub(crate) files: MemoryLoader,
+    pub(crate) session: SessionFacts,
+    pub(crate) exchange: ExchangeFacts,
+    pub(crate) now: Now,
+    pub(crate) lists: Lists,
+}
+
+impl Default for Bench {
+    fn default() -> Self {
+        let model = Model {
+            frontends: vec![Frontend {
+                name: "web".to_owned(),
+                mode: Mode::Http,
+                ..Frontend::default()
+            }],
+            ..Model::default()
+        };
+        Self {
+            plane: Plane::build(model, None),
+            request: None,
+            body: Vec::new(),
+            response: None,
+            phase: Phase::Request,
+            files: MemoryLoader::new(),
+            session: SessionFacts {
+                source: "192.0.2.1:4711".parse().ok(),
+                destination: "192.0.2.9:80".parse().ok(),
+                extra: None,
+            },
+            exchange: ExchangeFacts::default(),
+            now: Now {
+                monotonic_ns: 1_000_000_000,
+                wall: WallTime {
+                    unix_s: 1_700_000_000,
+                    micros: 123_456,
+                },
+            },
+            lists: Lists::default(),
+        }
+    }
+}
+
+struct Still;
+
+impl World for Still {
+    fn random(&self) -> u64 {
+        1 << 63
+    }
+
+    fn sums(&self) -> &dyn Sums {
+        &Made
+    }
+}
+
+impl Bench {
+    /// A bench with a request; what follows the head is its body.
+    pub(crate) fn request(text: &str) -> Self {
+        let end = text.find("\r\n\r\n").expect("the end of the head") + 4;
+        let mut head = Head::default();
+        request::parse(text.as_bytes(), &mut head, &Limits::default()).expect("a request");
+        Self {
+            request: Some(head),
+            body: text.as_bytes()[end..].to_vec(),
+            ..Self::default()
+        }
+    }
+
+    /// The same bench with a response, at the time of response rules.
+    pub(crate) fn with_response(mut self, text: &str) -> Self {
+        let mut head = Head::default();
+        response::parse(
+            text.as_bytes(),
+            &mut head,
+            &Limits::default(),
+            response::Asked::default(),
+        )
+        .expect("a response");
+        self.response = Some(head);
+        self.phase = Phase::Response;
+        self
+    }
+
+    fn with_scope<T>(&self, use_it: impl FnOnce(&Scope<'_>) -> T) -> T {
+        let names = Names::default();
+        use_it(&Scope {
+            files: &self.files,
+            names: &names,
+            lists: &self.lists,
+            phase: self.phase,
+            mode: Mode::Http,
+            frontend: Some(FrontendId(0)),
+            backend: None,
+        })
+    }
+
+    fn with_context<T>(&self, use_it: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        let (mut session, mut exchange) = (self.session.clone(), self.exchange.clone());
+        let (mut request, mut response) = (self.request.clone(), self.response.clone());
+        let mut context = Context::new(
+            &self.plane,
+            &Still,
+            self.phase,
+            FrontendId(0),
+            &mut session,
+            &mut exchange,
+        );
+        context.now = self.now;
+        context.request = request.as_mut();
+        context.response = response.as_mut();
+        context.request_payload = Payload {
+            bytes: &self.body,
+            complete: true,
+        };
+        use_it(&mut context)
+    }
+
+    /// The value of an expression.
+    pub(crate) fn value(&self, text: &str) -> Option<Value<'static>> {
+        let expression = self
+            .with_scope(|scope| expression::parse(&word(text), scope))
+            .unwrap_or_else(|error| panic!("{text}: {}", error.message));
+        self.with_context(|context| expression.evaluate(context).map(Value::into_owned))
+    }
+
+    /// The value of an expression, as text.
+    pub(crate) fn evaluate(&self, text: &str) -> Option<String> {
+        let value = self.value(text)?.cast(Type::Text)?;
+        Some(String::from_utf8_lossy(&value.into_text()).into_owned())
+    }
+
+    /// Why an expression is refused.
+    pub(crate) fn refused(&self, text: &str) -> String {
+        match self.with_scope(|scope| expression::parse(&word(text), scope)) {
+            Ok(_) => panic!("{text} is accepted"),
+            Err(error) => told(&error),
+        }
+    }
+
+    /// Whether a condition holds, or why it is refused.
+    pub(crate) fn condition(&self, text: &str) -> Result<Truth, String> {
+        let words: Vec<_> = text.split(' ').map(word).collect();
+        let mut args = Args::new(&words, Span::default());
+        let condition = self
+            .with_scope(|scope| acl::read_condition(&mut args, &Acls::new(), scope))
+            .map_err(|error| told(&error))?
+            .expect("'if' or 'unless'");
+        Ok(self.with_context(|context| condition.holds(context)))
+    }
+
+    /// A format with its holes filled in, as for header fields.
+    pub(crate) fn format(&self, text: &str) -> Result<String, String> {
+        let format = self
+            .with_scope(|scope| log_format::read(&word(text), Encoding::Http, scope))
+            .map_err(|error| told(&error))?;
+        Ok(self.with_context(|context| {
+            let mut out = Vec::new();
+            format.write(context, &mut out);
+            String::from_utf8_lossy(&out).into_owned()
+        }))
+    }
+}
+
+fn word(text: &str) -> Word {
+    Word::new(text, Span::new(FileId(0), 0, text.len()))
+}
+
+/// The message and the help of a diagnostic.
+fn told(error: &Diagnostic) -> String {
+    format!("{}; {}", error.message, error.help.as_deref().unwrap_or(""))
+}
