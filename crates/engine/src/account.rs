@@ -243,7 +243,15 @@ fn leave_backend(session: &Session, dispatch: &Dispatch, fault: Option<Fault>) {
         Some(Fault::EmptyResponse | Fault::JunkResponse | Fault::ServerTimeout) => {
             backend.increment(BackendCounter::ResponseErrors);
         }
-        Some(Fault::Refused(_) | Fault::RetryStatus(_)) | None => {}
+        Some(
+            Fault::Refused(_)
+            | Fault::RetryStatus(_)
+            | Fault::Denied(_)
+            | Fault::Local(_)
+            | Fault::Rejected
+            | Fault::RuleFailed,
+        )
+        | None => {}
         Some(_) => backend.increment(BackendCounter::ConnectionErrors),
     }
 }
@@ -457,7 +465,10 @@ fn write(session: &Session, moment: Moment, line: &Line<'_>) {
     let record = log::Record {
         mode: line.mode,
         client: client(session),
-        local: session.local.map_or(Endpoint::Unknown, Endpoint::Inet),
+        local: session
+            .facts
+            .destination
+            .map_or(Endpoint::Unknown, Endpoint::Inet),
         frontend: &frontend.name,
         bind: session.bind_name(),
         secure: false,
@@ -503,7 +514,7 @@ fn write(session: &Session, moment: Moment, line: &Line<'_>) {
 }
 
 fn client(session: &Session) -> Endpoint {
-    match session.client {
+    match session.facts.source {
         Some(address) => Endpoint::Inet(address),
         None => Endpoint::Unix {
             bind: session.bind_number(),

@@ -67,6 +67,11 @@ impl Dispatch {
         }
     }
 
+    /// Sends the first attempt to this server, whatever the algorithm would choose.
+    pub(crate) fn pin(&mut self, server: ServerId) {
+        self.pinned = Some(server);
+    }
+
     /// Picks a server and waits, if need be, until it may take one more; `gone` gives up the wait.
     pub(crate) async fn acquire(
         &mut self,

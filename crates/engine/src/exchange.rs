@@ -3,14 +3,18 @@
 //! Read [`run`] first, then [`Exchange::carry`]; each step is one function below. What is absent: HTTP/1, HTTP/2 and
 //! TLS (they are behind [`crate::stream`]), sockets (behind [`crate::pool`]), and decisions (they are `policy`'s).
 
+mod rules;
+
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
 use plimsoll_policy::balance::key;
+use plimsoll_policy::context::ExchangeFacts;
 use plimsoll_policy::model::{BackendId, ConnectionMode, RetryOn, Reuse, ServerId};
 use plimsoll_wire::head::{Framing, Head, Version};
 
+use self::rules::Owner;
 use crate::account;
 use crate::control::admin::page;
 use crate::dispatch::{Affinity, Dispatch};
@@ -88,6 +92,8 @@ pub(crate) struct Record {
     /// The server's load when its slot was given back.
     pub(crate) server_load: Option<u32>,
     pub(crate) fault: Option<Fault>,
+    /// What rules have found out and decided.
+    pub(crate) facts: ExchangeFacts,
 }
 
 struct Exchange<'a> {
@@ -153,10 +159,16 @@ impl Exchange<'_> {
         if self.tables.frontend(self.session.frontend).buffer_request {
             self.buffer_request(client).await?;
         }
+        if let Some(outcome) = self.judge_request(client, Owner::Frontend).await? {
+            return Ok(outcome);
+        }
         if let Some(outcome) = self.serve_page(client, None).await? {
             return Ok(outcome);
         }
         let backend = self.choose_backend()?;
+        if let Some(outcome) = self.judge_request(client, Owner::Backend(backend)).await? {
+            return Ok(outcome);
+        }
         if let Some(outcome) = self.serve_page(client, Some(backend)).await? {
             return Ok(outcome);
         }
@@ -166,8 +178,13 @@ impl Exchange<'_> {
         if self.abandoned {
             return Err(Fault::GaveUp);
         }
+        self.choose_server(backend);
         self.prepare_request(backend);
         let answer = self.obtain_answer(client, backend).await?;
+        if let Some(outcome) = self.judge_response(client, backend).await? {
+            pool::discard(answer.connection);
+            return Ok(outcome);
+        }
         self.record.status = self.response.status;
         account::exchange_answered(self.session, &self.record);
         if self.response.status == 101 || self.is_connect_granted() {
@@ -236,17 +253,6 @@ impl Exchange<'_> {
         }))
     }
 
-    /// The backend that the frontend's rules name.
-    fn choose_backend(&mut self) -> Result<BackendId, Fault> {
-        let backend = self
-            .tables
-            .frontend(self.session.frontend)
-            .default_backend
-            .ok_or(Fault::NoServer)?;
-        self.record.dispatch = Some(Dispatch::new(&self.tables, backend));
-        Ok(backend)
-    }
-
     /// `option http-buffer-request`: waits for the body, as far as a buffer reaches.
     async fn buffer_request<C: ClientStream>(&mut self, client: &mut C) -> Result<(), Fault> {
         let limit = self.tables.buffer_bytes();
@@ -254,12 +260,9 @@ impl Exchange<'_> {
         let deadline_ns = self
             .worker
             .deadline(timeouts.http_request_ms.or(timeouts.client_ms));
+        self.invite(client)?;
         let (worker, record, abandoned) = (&self.worker, &mut self.record, &mut self.abandoned);
         let (request, times) = (&mut record.request, &mut record.times);
-        if request.head.expect_continue && !request.complete {
-            client.invite().map_err(|error| Fault::of_client(&error))?;
-            request.head.remove(b"expect");
-        }
         let whole = poll_fn(|_| {
             while !request.complete && !*abandoned && request.early.len() < limit {
                 let mut scratch = worker.reactor.scratch();
@@ -683,6 +686,9 @@ impl Exchange<'_> {
             || self.closes_clients()
         {
             client.close_after();
+        }
+        if self.sees_errors() {
+            return self.answer_by_rules(client, fault.status());
         }
         let mut out = Vec::new();
         let close = reply::error(fault.status(), files, client.persistence(), &mut out);

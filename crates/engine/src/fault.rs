@@ -20,6 +20,14 @@ pub(crate) enum Fault {
     /// The client was silent for too long.
     ClientTimeout,
     // -- ours, or the configuration's
+    /// A rule refused the message with this status.
+    Denied(u16),
+    /// A rule answered in place of a server.
+    Local(u16),
+    /// A rule closed the connection.
+    Rejected,
+    /// A rule could not be carried out.
+    RuleFailed,
     /// No backend, or none that has a usable server.
     NoServer,
     QueueFull,
@@ -46,6 +54,8 @@ pub(crate) enum Phase {
     /// Waiting for the request.
     #[default]
     Request,
+    /// Held back by a rule before it is refused.
+    Tarpit,
     /// Waiting for a server's free slot.
     Queue,
     Connect,
@@ -83,7 +93,9 @@ impl Fault {
     /// The status to answer with, while an answer is still possible; 0: just close.
     pub(crate) fn status(self) -> u16 {
         match self {
-            Self::Refused(status) => status,
+            Self::Refused(status) | Self::Denied(status) | Self::Local(status) => status,
+            Self::Rejected => 0,
+            Self::RuleFailed => 500,
             Self::GaveUp => 400,
             Self::ClientClosed => 0,
             Self::ClientTimeout => 408,
@@ -110,7 +122,11 @@ impl Fault {
     /// The log's termination state (HAProxy's manual, section 8.5).
     pub(crate) fn termination(self, phase: Phase) -> Termination {
         let cause = match self {
-            Self::Refused(_) | Self::JunkResponse => Cause::Proxy,
+            Self::Refused(_) | Self::JunkResponse | Self::Denied(_) | Self::Rejected => {
+                Cause::Proxy
+            }
+            Self::Local(_) => Cause::Local,
+            Self::RuleFailed => Cause::Internal,
             // Part of a head is junk; part of a body is an end.
             Self::ServerClosed if phase == Phase::Headers => Cause::Proxy,
             Self::GaveUp | Self::ClientClosed => Cause::ClientAborted,
@@ -125,6 +141,7 @@ impl Fault {
             // Finding no server is seen while connecting, whenever it is found out.
             (Self::NoServer, _) | (_, Phase::Connect) => log::Phase::Connect,
             (_, Phase::Request) => log::Phase::Request,
+            (_, Phase::Tarpit) => log::Phase::Tarpit,
             (_, Phase::Queue) => log::Phase::Queue,
             (_, Phase::Headers) => log::Phase::Headers,
             (_, Phase::Data) => log::Phase::Data,

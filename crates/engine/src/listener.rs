@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
+use plimsoll_policy::context::SessionFacts;
 use plimsoll_policy::model::FrontendId;
 
 use crate::gate::{Gate, Pass};
@@ -85,11 +86,14 @@ fn greet(
         worker: Rc::clone(worker),
         frontend: entrance.frontend,
         bind: entrance.bind,
-        client: socket
-            .peer_address()
-            .ok()
-            .and_then(|address| address.inet()),
-        local,
+        facts: SessionFacts {
+            source: socket
+                .peer_address()
+                .ok()
+                .and_then(|address| address.inet()),
+            destination: local,
+            extra: None,
+        },
         accepted_ns: worker.reactor.now_ns(),
         accepted_wall_us: worker.reactor.wall_ns() / 1_000,
         requests: 0,

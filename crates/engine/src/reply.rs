@@ -1,7 +1,11 @@
 //! Answers that Plimsoll gives itself.
 
+use plimsoll_policy::action::Reply;
 use plimsoll_policy::model::ErrorFile;
 use plimsoll_wire::h1::encode::Connection;
+use plimsoll_wire::h1::response::{self, Asked};
+use plimsoll_wire::h1::{Limits, Parse};
+use plimsoll_wire::head::Head;
 
 /// Appends the error response for `status` to `out`: the configured file, or ours.
 ///
@@ -32,6 +36,27 @@ pub(crate) fn error(
     connection == Connection::Close
 }
 
+/// The error response for `status` as head and body: the configured file, or ours.
+pub(crate) fn stock(status: u16, files: &[ErrorFile]) -> Reply {
+    let mut bytes = Vec::new();
+    let close = error(status, files, Connection::Implied, &mut bytes);
+    let mut head = Head::default();
+    let parsed = response::parse(&bytes, &mut head, &Limits::default(), Asked::default());
+    match parsed {
+        Ok(Parse::Complete(length)) => Reply {
+            head,
+            body: bytes.split_off(length.min(bytes.len())),
+            close,
+            ..Reply::default()
+        },
+        // A file that is no response has nothing for rules to look at.
+        _ => Reply {
+            close: true,
+            ..Reply::new(status, bytes)
+        },
+    }
+}
+
 /// Leaves only the head: the answer to HEAD, behind which the client expects its next response.
 pub(crate) fn drop_body(response: &mut Vec<u8>) {
     if let Some(end) = memchr::memmem::find(response, b"\r\n\r\n") {
@@ -39,10 +64,51 @@ pub(crate) fn drop_body(response: &mut Vec<u8>) {
     }
 }
 
+/// The reason phrase of a status, as RFC 9110 and its like have it.
+pub(crate) fn reason(status: u16) -> &'static str {
+    match status {
+        100 => "Continue",
+        101 => "Switching Protocols",
+        103 => "Early Hints",
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        203 => "Non-Authoritative Information",
+        204 => "No Content",
+        205 => "Reset Content",
+        206 => "Partial Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        429 => "Too Many Requests",
+        other => texts(other).0,
+    }
+}
+
 /// The reason phrase and one sentence for a person.
 fn texts(status: u16) -> (&'static str, &'static str) {
     match status {
         400 => ("Bad Request", "The request could not be understood."),
+        401 => ("Unauthorized", "You need a valid user and password."),
+        403 => ("Forbidden", "Request forbidden by administrative rules."),
+        404 => ("Not Found", "The resource could not be found."),
+        405 => (
+            "Method Not Allowed",
+            "The method is not allowed for this resource.",
+        ),
+        407 => (
+            "Proxy Authentication Required",
+            "You need a valid user and password.",
+        ),
+        410 => ("Gone", "The resource is no longer there."),
+        425 => ("Too Early", "The request was sent too early."),
+        429 => (
+            "Too Many Requests",
+            "Too many requests arrived in a given time.",
+        ),
         408 => ("Request Timeout", "The request did not arrive in time."),
         413 => (
             "Content Too Large",

@@ -2,10 +2,11 @@
 
 use std::future::poll_fn;
 use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::{Poll, ready};
 
+use plimsoll_policy::context::SessionFacts;
 use plimsoll_policy::model::{BackendId, Bind, FrontendId, Mode, ServerId};
 use plimsoll_wire::h1::encode::Connection as Persistence;
 
@@ -20,7 +21,7 @@ use crate::stream::ClientStream as _;
 use crate::tables::Tables;
 use crate::transport::Transport;
 use crate::worker::Worker;
-use crate::{account, reply, tcp, upgrade};
+use crate::{account, reply, rules, tcp, upgrade};
 
 /// Longest text of an IP address: an IPv4-mapped one in full.
 const IP_TEXT_MAX: usize = 45;
@@ -39,9 +40,8 @@ pub(crate) struct Session {
     pub(crate) frontend: FrontendId,
     /// Index of the bind within the frontend.
     pub(crate) bind: usize,
-    pub(crate) client: Option<SocketAddr>,
-    /// The address the client connected to.
-    pub(crate) local: Option<SocketAddr>,
+    /// Where the client comes from and wanted to go, and what rules keep for the connection.
+    pub(crate) facts: SessionFacts,
     pub(crate) accepted_ns: u64,
     pub(crate) accepted_wall_us: u64,
     /// Requests begun so far, the present one included.
@@ -72,7 +72,7 @@ impl Session {
 
     /// The port the client connected to, for servers that have none of their own; 0 when nobody asks for it.
     pub(crate) fn local_port(&self) -> u16 {
-        self.local.map_or(0, |address| address.port())
+        self.facts.destination.map_or(0, |address| address.port())
     }
 
     /// The server connection that only this session may use, if it leads to the right server and still lives.
@@ -106,7 +106,7 @@ impl Session {
     }
 
     pub(crate) fn client_ip(&self) -> Option<IpAddr> {
-        self.client.map(|address| address.ip())
+        self.facts.source.map(|address| address.ip())
     }
 }
 
@@ -118,6 +118,9 @@ pub(crate) fn serve(mut session: Session, transport: Transport) -> impl Future<O
     // A block rather than an `async fn`, which would hold each argument twice. For the same reason everything that
     // an idle HTTP connection does not need is boxed below: there may be a great many of them.
     async move {
+        if !rules::admits(&mut session) {
+            return account::session_ends(&session);
+        }
         match mode {
             Mode::Http => {
                 serve_h1(

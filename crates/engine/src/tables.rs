@@ -10,6 +10,7 @@ use plimsoll_policy::model::{
     ServerPort,
 };
 use plimsoll_policy::plane::{Arrangement, Plane};
+use plimsoll_policy::rule::Rules;
 use plimsoll_sys::ConnectOptions;
 use plimsoll_wire::h1::Limits;
 
@@ -111,7 +112,17 @@ impl Tables {
                         ..
                     }
                 )
-            });
+            })
+            || plane
+                .model
+                .frontends
+                .iter()
+                .any(|frontend| *frontend.rules != Rules::default())
+            || plane
+                .model
+                .backends
+                .iter()
+                .any(|backend| *backend.rules != Rules::default());
         Self {
             plane,
             queues,

@@ -2,13 +2,16 @@
 
 use std::rc::Rc;
 
+use plimsoll_policy::context::{ExchangeFacts, Phase as Moment};
 use plimsoll_policy::model::{BackendId, ServerId};
 
 use crate::account;
 use crate::dispatch::{Affinity, Dispatch};
 use crate::fault::{Fault, Phase};
+use crate::inspection::{self, Peeked};
 use crate::pool;
 use crate::queue::Slot;
+use crate::rules::Reached;
 use crate::session::Session;
 use crate::transport::Transport;
 use crate::tunnel::{self, Ended, Patience, Side};
@@ -30,16 +33,23 @@ pub(crate) struct Report {
 /// Serves one client connection as a stream of bytes.
 pub(crate) async fn serve(session: &mut Session, mut client: Transport) {
     let mut report = Report::default();
-    let Some(backend) = session.tables.frontend(session.frontend).default_backend else {
-        report.fault = Some(Fault::NoServer);
-        return account::tcp(session, None, None, &report);
+    let (mut facts, mut peeked) = (ExchangeFacts::default(), Peeked::default());
+    let backend = match direct(session, &mut facts, &mut client, &mut peeked).await {
+        Ok(backend) => backend,
+        Err(fault) => {
+            report.fault = Some(fault);
+            report.received_bytes = peeked.bytes.len() as u64;
+            return account::tcp(session, None, None, &report);
+        }
     };
     let mut dispatch = Dispatch::new(&session.tables, backend);
     let mut client = Side::new(&mut client);
     match reach_server(session, &mut dispatch, &mut client, &mut report).await {
         Ok((server, slot)) => {
             account::tcp_connected(session, &dispatch, slot.server, &report);
-            relay(session, backend, &mut client, server, &mut report).await;
+            let ids = (backend, slot.server);
+            let carry = Carry { facts, peeked };
+            relay(session, ids, (&mut client, server), carry, &mut report).await;
             report.server_load = Some(slot.release());
             account::tcp(session, Some(&dispatch), report.server, &report);
         }
@@ -92,17 +102,85 @@ async fn reach_server(
     }
 }
 
+/// The rules for first bytes of frontend and backend; the backend that was chosen between them.
+async fn direct(
+    session: &mut Session,
+    facts: &mut ExchangeFacts,
+    client: &mut Transport,
+    peeked: &mut Peeked,
+) -> Result<BackendId, Fault> {
+    let tables = Rc::clone(&session.tables);
+    let frontend = tables.frontend(session.frontend);
+    let rules = &frontend.rules;
+    if !rules.content.is_empty() {
+        let set = (rules.content.as_slice(), rules.inspect_delay_ms);
+        let stage = (Moment::RequestContent, None);
+        Box::pin(inspection::judge(
+            session, facts, client, peeked, set, stage,
+        ))
+        .await?;
+    }
+    let backend = inspection::choose_backend(session, facts, peeked).ok_or(Fault::NoServer)?;
+    let rules = &tables.backend(backend).rules;
+    if !rules.content.is_empty() && tables.backend(backend).number != frontend.number {
+        let set = (rules.content.as_slice(), rules.inspect_delay_ms);
+        let reached = Reached {
+            backend,
+            server: None,
+        };
+        let stage = (Moment::RequestContent, Some(reached));
+        Box::pin(inspection::judge(
+            session, facts, client, peeked, set, stage,
+        ))
+        .await?;
+    }
+    Ok(backend)
+}
+
+/// What rules know and have read of a session before it is relayed.
+struct Carry {
+    facts: ExchangeFacts,
+    peeked: Peeked,
+}
+
 async fn relay(
-    session: &Session,
-    backend: BackendId,
-    client: &mut Side<'_>,
-    mut server: Transport,
+    session: &mut Session,
+    (backend, server_id): (BackendId, ServerId),
+    (client, mut server): (&mut Side<'_>, Transport),
+    mut carry: Carry,
     report: &mut Report,
 ) {
     report.phase = Phase::Data;
+    let tables = Rc::clone(&session.tables);
+    let rules = &tables.backend(backend).rules;
+    let mut answer = Peeked::default();
+    if !rules.response_content.is_empty() {
+        // The request has to leave before anything can come back.
+        if client.forward(&mut server, &carry.peeked.bytes).is_err() {
+            report.fault = Some(Fault::ServerClosed);
+            return;
+        }
+        carry.peeked.bytes.clear();
+        let set = (
+            rules.response_content.as_slice(),
+            rules.response_inspect_delay_ms,
+        );
+        let reached = Reached {
+            backend,
+            server: Some(server_id),
+        };
+        let stage = (Moment::ResponseContent, Some(reached));
+        let facts = &mut carry.facts;
+        let judged = inspection::judge(session, facts, &mut server, &mut answer, set, stage);
+        if let Err(fault) = Box::pin(judged).await {
+            report.fault = Some(fault);
+            return;
+        }
+    }
     let mut server = Side::new(&mut server);
     let patience = patience(session, backend);
-    let ended = tunnel::run(&session.worker, client, &mut server, [&[], &[]], patience).await;
+    let carry = [carry.peeked.bytes.as_slice(), answer.bytes.as_slice()];
+    let ended = tunnel::run(&session.worker, client, &mut server, carry, patience).await;
     report.received_bytes = client.received_bytes;
     report.sent_bytes = server.received_bytes;
     report.fault = fault(ended);

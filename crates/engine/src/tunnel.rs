@@ -72,6 +72,17 @@ impl<'a> Side<'a> {
         }
     }
 
+    /// Sends what was read from this side to the other one before the tunnel begins.
+    pub(crate) fn forward(&mut self, to: &mut Transport, bytes: &[u8]) -> io::Result<()> {
+        self.received_bytes += bytes.len() as u64;
+        let mut outbox = Outbox::default();
+        outbox.write_one(to, bytes)?;
+        match outbox.is_empty() {
+            true => Ok(()),
+            false => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
     fn half_closed(&self) -> bool {
         self.finished || self.shut
     }

@@ -70,6 +70,7 @@ pub struct Plane {
     frontends: Vec<Arc<FrontendLive>>,
     backends: Vec<BackendPlane>,
     /// The process's `maxconn` as an operator set it, plus one; 0: that of the start holds.
+    backend_names: HashMap<String, BackendId>,
     /// Variables of the process (`proc.…`).
     pub variables: Arc<Shared>,
     process_maxconn: Arc<AtomicU32>,
@@ -110,8 +111,13 @@ impl Plane {
                 )
             })
             .collect();
+        let backend_names = model.backends.iter().enumerate();
+        let backend_names = backend_names
+            .map(|(index, backend)| (backend.name.clone(), BackendId(index as u32)))
+            .collect();
         Self {
             model,
+            backend_names,
             frontends,
             backends,
             variables: previous
@@ -139,6 +145,22 @@ impl Plane {
 
     pub fn backend(&self, id: BackendId) -> &BackendPlane {
         &self.backends[id.0 as usize]
+    }
+
+    /// The backend of this name.
+    pub fn find_backend(&self, name: &[u8]) -> Option<BackendId> {
+        let name = std::str::from_utf8(name).ok()?;
+        self.backend_names.get(name).copied()
+    }
+
+    /// The server of this name. Searched one by one: names that only run time tells are rare.
+    pub fn find_server(&self, backend: BackendId, name: &[u8]) -> Option<ServerId> {
+        let servers = &self.backend_model(backend).servers;
+        let known = |server: &crate::model::Server| server.name.as_bytes() == name;
+        servers
+            .iter()
+            .position(known)
+            .map(|index| ServerId(index as u32))
     }
 
     fn backend_model(&self, id: BackendId) -> &Backend {

@@ -272,6 +272,13 @@ impl Head {
         }
     }
 
+    /// Says that a body of so many bytes follows.
+    pub fn set_length(&mut self, bytes: u64) {
+        self.remove_kind(FieldKind::TransferEncoding);
+        self.set(b"content-length", bytes.to_string().as_bytes());
+        self.framing = Framing::Length(bytes);
+    }
+
     /// Removes every field of this kind.
     pub fn remove_kind(&mut self, kind: FieldKind) {
         for field in &mut self.fields {

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use plimsoll_policy::context::SessionFacts;
 use plimsoll_policy::model::{FrontendId, Mode};
 use plimsoll_wire::h1::Limits;
 use plimsoll_wire::h1::encode::Connection;
@@ -215,8 +216,10 @@ fn session(worker: &Rc<Worker>, admission: &Rc<Admission>) -> Session {
         tables: worker.tables(),
         frontend: FrontendId(0),
         bind: 0,
-        client: Some(([10, 0, 3, 1], 40_000).into()),
-        local: None,
+        facts: SessionFacts {
+            source: Some(([10, 0, 3, 1], 40_000).into()),
+            ..SessionFacts::default()
+        },
         accepted_ns: worker.reactor.now_ns(),
         accepted_wall_us: 0,
         requests: 1,

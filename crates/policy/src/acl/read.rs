@@ -7,6 +7,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 
 use super::{Clause, Test};
 use crate::expression::{self, Expression, Scope};
+use crate::keyword::haproxy::names;
 use crate::pattern::{List, Method, Origin, Search};
 use crate::sample;
 use crate::value::Type;
@@ -76,6 +77,7 @@ fn read_criterion(
             return Ok((expression, Some(method)));
         }
     }
+    names::check_expression(&word.text, word.span)?;
     let expression = expression::parse_text(&word.text, word.span, scope)?;
     Ok((expression, None))
 }

@@ -109,11 +109,13 @@ struct Answer {
     content_type: Option<String>,
     body: Body,
     flow: fn(Box<Reply>) -> Flow,
+    denies: bool,
 }
 
 impl Action for Answer {
     fn run(&self, context: &mut Context<'_>) -> Flow {
         let mut reply = Box::new(Reply::stock(self.status));
+        reply.denies = self.denies;
         match &self.body {
             Body::Stock => return (self.flow)(reply),
             Body::None => {}
@@ -146,6 +148,7 @@ fn answer(
         content_type: None,
         body: Body::Stock,
         flow,
+        denies: words.name.text != "return",
     };
     let is_return = words.name.text == "return";
     while let Some(word) = words.peek() {

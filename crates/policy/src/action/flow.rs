@@ -17,7 +17,7 @@ pub enum Flow {
     Reject,
     /// Vanish: the client is not told that the connection has ended.
     Drop,
-    /// Run this rule again after so many milliseconds, or when the client is gone.
+    /// Run the next rule after so many milliseconds, unless the client is gone by then.
     Pause { ms: u64 },
     /// Run the next rule when so many bytes of the body are there, or all of it, or this time is over.
     AwaitBody { bytes: u64, ms: u64 },
@@ -37,6 +37,8 @@ pub struct Reply {
     pub stock: bool,
     /// Close the connection behind it.
     pub close: bool,
+    /// It refuses the message, rather than answering it.
+    pub denies: bool,
 }
 
 impl Reply {

@@ -39,6 +39,20 @@ pub(crate) const ROWS: &[Row] = &[
         },
     },
     Row {
+        name: "fe_conn",
+        usage: "[FRONTEND]",
+        doc: "Client connections now open to a frontend.",
+        needs: Needs::Nothing,
+        read: |arguments, scope| {
+            let name = arguments.optional();
+            let frontend = scope.frontend(name.as_deref(), arguments.span)?;
+            fetch(Type::Integer, move |context| {
+                let open = context.world.sums().connections(frontend);
+                Some(Value::Integer(open.into()))
+            })
+        },
+    },
+    Row {
         name: "fe_name",
         usage: "",
         doc: "The name of the frontend.",

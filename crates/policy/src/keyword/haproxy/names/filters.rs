@@ -14,4 +14,5 @@ pub(crate) const FILTERS: &[&str] = &[
 ];
 
 /// Sorted.
+#[cfg(test)]
 pub(crate) const SERVICES: &[&str] = &["prometheus-exporter"];

@@ -1,0 +1,434 @@
+//! The rules of an exchange, and what follows from their verdicts.
+
+use std::rc::Rc;
+use std::task::Poll;
+
+use plimsoll_policy::action::{Flow, Reply};
+use plimsoll_policy::context::{Context, Payload, Phase};
+use plimsoll_policy::counters::{BackendCounter, FrontendCounter};
+use plimsoll_policy::model::{BackendId, ConnectionMode};
+use plimsoll_policy::rule::{self, BackendTarget, Rule, Rules, ServerTarget, Verdict};
+use plimsoll_wire::h1::encode;
+use plimsoll_wire::head::{FieldKind, Framing};
+
+use super::{Exchange, Outcome};
+use crate::account;
+use crate::dispatch::Dispatch;
+use crate::fault::{Fault, Phase as Progress};
+use crate::reply;
+use crate::rules::{self, Teller};
+use crate::stream::ClientStream;
+use crate::tables::Tables;
+
+/// How long `tarpit` lasts where no time is set.
+const TARPIT_MS: u64 = 10_000;
+
+/// Whose rules run.
+#[derive(Clone, Copy)]
+pub(super) enum Owner {
+    Frontend,
+    Backend(BackendId),
+}
+
+/// A set of rules of a proxy.
+type Select = fn(&Rules) -> &[Rule];
+
+impl Exchange<'_> {
+    fn rules<'t>(&self, tables: &'t Tables, owner: Owner) -> &'t Rules {
+        match owner {
+            Owner::Frontend => &tables.frontend(self.session.frontend).rules,
+            Owner::Backend(id) => &tables.backend(id).rules,
+        }
+    }
+
+    /// Whether frontend and backend are the halves of one `listen` section, whose rules run once.
+    fn is_same_proxy(&self, backend: BackendId) -> bool {
+        self.tables.frontend(self.session.frontend).number == self.tables.backend(backend).number
+    }
+
+    /// Lends what rules of this time may look at.
+    pub(super) fn with_context<T>(
+        &mut self,
+        phase: Phase,
+        use_it: impl FnOnce(&mut Context<'_>) -> T,
+    ) -> T {
+        let Self {
+            session,
+            worker,
+            tables,
+            record,
+            response,
+            ..
+        } = self;
+        let teller = Teller { worker, tables };
+        let mut buffer = worker.out_buffer();
+        let mut context = Context::new(
+            &tables.plane,
+            &teller,
+            phase,
+            session.frontend,
+            &mut session.facts,
+            &mut record.facts,
+        );
+        context.now = rules::now(worker);
+        context.bind = tables.frontend(session.frontend).binds.get(session.bind);
+        context.backend = record.dispatch.as_ref().map(|dispatch| dispatch.backend);
+        context.server = record.server;
+        context.request_payload = Payload {
+            bytes: &record.request.early,
+            complete: record.request.complete,
+        };
+        context.request = Some(&mut record.request.head);
+        context.response = (response.status != 0).then_some(response);
+        context.buffer = std::mem::take(&mut *buffer);
+        let result = use_it(&mut context);
+        *buffer = std::mem::take(&mut context.buffer);
+        result
+    }
+
+    /// `tcp-request content` and `http-request` of one side; an outcome where they answered.
+    pub(super) async fn judge_request<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+        owner: Owner,
+    ) -> Result<Option<Outcome>, Fault> {
+        if let Owner::Backend(id) = owner
+            && self.is_same_proxy(id)
+        {
+            return Ok(None);
+        }
+        let tables = Rc::clone(&self.tables);
+        let rules = self.rules(&tables, owner);
+        if !rules.content.is_empty() {
+            let content: Select = |rules| &rules.content;
+            let judged = self.judge(client, owner, content, Phase::RequestContent);
+            if let Some(outcome) = Box::pin(judged).await? {
+                return Ok(Some(outcome));
+            }
+        }
+        if rules.request.is_empty() {
+            return Ok(None);
+        }
+        let request: Select = |rules| &rules.request;
+        Box::pin(self.judge(client, owner, request, Phase::Request)).await
+    }
+
+    /// `http-response` of both sides; an outcome where they answered in place of the server.
+    pub(super) async fn judge_response<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+        backend: BackendId,
+    ) -> Result<Option<Outcome>, Fault> {
+        let response: Select = |rules| &rules.response;
+        for owner in self.owners(backend) {
+            let tables = Rc::clone(&self.tables);
+            if self.rules(&tables, owner).response.is_empty() {
+                continue;
+            }
+            let judged = self.judge(client, owner, response, Phase::Response);
+            if let Some(outcome) = Box::pin(judged).await? {
+                return Ok(Some(outcome));
+            }
+        }
+        self.after_response(Some(backend));
+        Ok(None)
+    }
+
+    /// The backend's rules for responses run before the frontend's.
+    fn owners(&self, backend: BackendId) -> impl Iterator<Item = Owner> + use<> {
+        let frontend = (!self.is_same_proxy(backend)).then_some(Owner::Frontend);
+        std::iter::once(Owner::Backend(backend)).chain(frontend)
+    }
+
+    /// `http-after-response`, on the response at hand. None of these rules can keep it from the client.
+    pub(super) fn after_response(&mut self, backend: Option<BackendId>) {
+        let tables = Rc::clone(&self.tables);
+        let frontend = backend.is_none_or(|id| !self.is_same_proxy(id));
+        let owners = backend.map(Owner::Backend).into_iter();
+        for owner in owners.chain(frontend.then_some(Owner::Frontend)) {
+            let rules = &self.rules(&tables, owner).after_response;
+            if !rules.is_empty() {
+                self.with_context(Phase::AfterResponse, |context| rule::run(rules, 0, context));
+            }
+        }
+    }
+
+    async fn judge<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+        owner: Owner,
+        select: Select,
+        phase: Phase,
+    ) -> Result<Option<Outcome>, Fault> {
+        let tables = Rc::clone(&self.tables);
+        let set = select(self.rules(&tables, owner));
+        let mut from = 0;
+        loop {
+            let verdict = self.with_context(phase, |context| rule::run(set, from, context));
+            let (at, flow) = match verdict {
+                Verdict::Pass | Verdict::Wait { .. } => return Ok(None),
+                Verdict::Stop { at, flow } => (at, flow),
+            };
+            from = at + 1;
+            match flow {
+                Flow::Continue | Flow::Accept => {}
+                Flow::Pause { ms } => self.pause(client, ms).await?,
+                Flow::AwaitBody { bytes, ms } => self.await_body(client, bytes, ms).await?,
+                Flow::Inform(head) => client
+                    .inform(&head)
+                    .map_err(|error| Fault::of_client(&error))?,
+                Flow::Reply(reply) => return self.intercept(client, *reply, phase).map(Some),
+                Flow::Tarpit(reply) => {
+                    let ms = self.tarpit_ms(&tables, owner);
+                    self.record.phase = Progress::Tarpit;
+                    self.pause(client, ms).await?;
+                    return self.intercept(client, *reply, phase).map(Some);
+                }
+                Flow::Reject | Flow::Drop => {
+                    self.count_denied(phase);
+                    return Err(Fault::Rejected);
+                }
+                Flow::Fail => {
+                    return Err(Fault::RuleFailed);
+                }
+            }
+        }
+    }
+
+    fn tarpit_ms(&self, tables: &Tables, owner: Owner) -> u64 {
+        let (tarpit, connect) = match owner {
+            Owner::Frontend => (
+                tables.frontend(self.session.frontend).timeouts.tarpit_ms,
+                None,
+            ),
+            Owner::Backend(id) => {
+                let timeouts = &tables.backend(id).timeouts;
+                (timeouts.tarpit_ms, timeouts.connect_ms)
+            }
+        };
+        let own = self.record.facts.overrides.tarpit_ms;
+        own.or(tarpit).or(connect).unwrap_or(TARPIT_MS)
+    }
+
+    /// Waits, unless the client leaves.
+    async fn pause<C: ClientStream>(&mut self, client: &mut C, ms: u64) -> Result<(), Fault> {
+        let deadline_ns = self.worker.deadline(Some(ms));
+        let gone = self
+            .worker
+            .reactor
+            .until(deadline_ns, || client.poll_gone())
+            .await;
+        match gone {
+            Ok(()) => Err(Fault::ClientClosed),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// `wait-for-body`: until so much of the body is here, or the time is over.
+    async fn await_body<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+        bytes: u64,
+        ms: u64,
+    ) -> Result<(), Fault> {
+        let limit = self.tables.buffer_bytes();
+        let wanted = match usize::try_from(bytes) {
+            Ok(0) | Err(_) => limit,
+            Ok(bytes) => bytes.min(limit),
+        };
+        let deadline_ns = self.worker.deadline(Some(ms));
+        self.invite(client)?;
+        let (worker, request) = (&self.worker, &mut self.record.request);
+        let waited = worker.reactor.until(deadline_ns, || {
+            while !request.complete && request.early.len() < wanted {
+                let mut scratch = worker.reactor.scratch();
+                let room = (limit - request.early.len()).min(scratch.len());
+                let read = std::task::ready!(client.poll_body(&mut scratch[..room]));
+                let piece = match read {
+                    Ok(piece) => piece,
+                    Err(error) => return Poll::Ready(Err(Fault::of_client(&error))),
+                };
+                request.early.extend_from_slice(&scratch[piece.range]);
+                request.complete = piece.last;
+            }
+            Poll::Ready(Ok(()))
+        });
+        waited.await.unwrap_or(Err(Fault::ClientTimeout))
+    }
+
+    fn count_denied(&self, phase: Phase) {
+        let counters = &self.tables.counters;
+        let frontend = counters.frontend(self.session.frontend);
+        let denied = match phase {
+            Phase::Response | Phase::ResponseContent => (
+                FrontendCounter::DeniedResponses,
+                BackendCounter::DeniedResponses,
+            ),
+            _ => (
+                FrontendCounter::DeniedRequests,
+                BackendCounter::DeniedRequests,
+            ),
+        };
+        frontend.increment(denied.0);
+        if let Some(dispatch) = &self.record.dispatch {
+            counters.backend(dispatch.backend).increment(denied.1);
+        }
+    }
+
+    /// Answers in place of a server.
+    fn intercept<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+        reply: Reply,
+        phase: Phase,
+    ) -> Result<Outcome, Fault> {
+        let status = reply.head.status;
+        let denied = reply.denies;
+        if denied {
+            self.count_denied(phase);
+        }
+        self.record.fault = Some(if denied {
+            Fault::Denied(status)
+        } else {
+            Fault::Local(status)
+        });
+        if reply.stock {
+            return Err(if denied {
+                Fault::Denied(status)
+            } else {
+                Fault::Local(status)
+            });
+        }
+        account::intercepted(self.session);
+        self.record.status = status;
+        let close = reply.close || self.leaves_body();
+        if close || phase == Phase::Response {
+            client.close_after();
+        }
+        self.answer_with(client, reply)?;
+        Ok(if close { Outcome::Close } else { Outcome::Next })
+    }
+
+    /// Whether part of a request's body is still to come, which must not be taken for the next request.
+    fn leaves_body(&self) -> bool {
+        !self.record.request.complete
+            || self.tables.frontend(self.session.frontend).persistence == ConnectionMode::Close
+    }
+
+    /// Sends an answer of our own, after the rules that see every response.
+    fn answer_with<C: ClientStream>(&mut self, client: &mut C, reply: Reply) -> Result<(), Fault> {
+        let Reply { mut head, body, .. } = reply;
+        head.set_length(body.len() as u64);
+        std::mem::swap(&mut self.response, &mut head);
+        let backend = self
+            .record
+            .dispatch
+            .as_ref()
+            .map(|dispatch| dispatch.backend);
+        self.after_response(backend);
+        self.record.status = self.response.status;
+        if self.response.reason.is_empty() {
+            let reason = reply::reason(self.response.status);
+            self.response.reason = self.response.push(reason.as_bytes());
+        }
+        let length = Framing::Length(body.len() as u64);
+        let mut out = self.worker.out_buffer();
+        encode::response(&self.response, client.persistence(), length, &mut out);
+        if self.record.request.head.method() != b"HEAD" {
+            out.extend_from_slice(&body);
+        }
+        client.reply(&out).map_err(|error| Fault::of_client(&error))
+    }
+
+    /// Whether rules look at the answers that we give ourselves.
+    pub(super) fn sees_errors(&self) -> bool {
+        let backend = self
+            .record
+            .dispatch
+            .as_ref()
+            .map(|dispatch| dispatch.backend);
+        let sees = |owner| !self.rules(&self.tables, owner).after_response.is_empty();
+        sees(Owner::Frontend) || backend.is_some_and(|id| sees(Owner::Backend(id)))
+    }
+
+    /// Answers with what the configuration has for a status, after the rules that see every response.
+    pub(super) fn answer_by_rules<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+        status: u16,
+    ) -> Outcome {
+        let backend = self
+            .record
+            .dispatch
+            .as_ref()
+            .map(|dispatch| dispatch.backend);
+        let files = self.tables.error_files(self.session.frontend, backend);
+        let reply = reply::stock(status, files);
+        let close = reply.close || self.leaves_body();
+        if close {
+            client.close_after();
+        }
+        match self.answer_with(client, reply) {
+            Ok(()) if !close => Outcome::Next,
+            Ok(()) | Err(_) => Outcome::Close,
+        }
+    }
+
+    /// The backend that rules choose, or the frontend's default.
+    pub(super) fn choose_backend(&mut self) -> Result<BackendId, Fault> {
+        let tables = Rc::clone(&self.tables);
+        let frontend = tables.frontend(self.session.frontend);
+        let mut chosen = None;
+        let choices = &frontend.rules.use_backend;
+        if !choices.is_empty() {
+            chosen = self.with_context(Phase::Request, |context| {
+                match rule::choose(choices, context) {
+                    Ok(Some(BackendTarget::Known(id))) => Some(*id),
+                    Ok(Some(BackendTarget::Named(format))) => {
+                        let mut name = Vec::new();
+                        format.write(context, &mut name);
+                        context.plane.find_backend(&name)
+                    }
+                    Ok(None) | Err(_) => None,
+                }
+            });
+        }
+        let backend = chosen.or(frontend.default_backend).ok_or(Fault::NoServer)?;
+        self.record.dispatch = Some(Dispatch::new(&self.tables, backend));
+        Ok(backend)
+    }
+
+    /// `use-server`: the server that rules choose, if it can take the request.
+    pub(super) fn choose_server(&mut self, backend: BackendId) {
+        let tables = Rc::clone(&self.tables);
+        let choices = &tables.backend(backend).rules.use_server;
+        if choices.is_empty() {
+            return;
+        }
+        let server = self.with_context(Phase::Request, |context| {
+            match rule::choose(choices, context) {
+                Ok(Some(ServerTarget::Known(id))) => Some(*id),
+                Ok(Some(ServerTarget::Named(format))) => {
+                    let mut name = Vec::new();
+                    format.write(context, &mut name);
+                    context.plane.find_server(backend, &name)
+                }
+                Ok(None) | Err(_) => None,
+            }
+        });
+        let usable = server.filter(|id| tables.plane.backend(backend).server(*id).is_usable());
+        if let (Some(id), Some(dispatch)) = (usable, &mut self.record.dispatch) {
+            dispatch.pin(id);
+        }
+    }
+
+    /// The client waits for an invitation before it sends the body that is wanted here.
+    pub(super) fn invite<C: ClientStream>(&mut self, client: &mut C) -> Result<(), Fault> {
+        let request = &mut self.record.request;
+        if request.head.expect_continue && !request.complete {
+            client.invite().map_err(|error| Fault::of_client(&error))?;
+            request.head.remove_kind(FieldKind::Expect);
+        }
+        Ok(())
+    }
+}

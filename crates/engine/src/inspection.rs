@@ -1,0 +1,148 @@
+//! What a TCP session's rules need to see before they decide: `tcp-request content`, `tcp-response content` and
+//! `use_backend`, over bytes that are looked at and then relayed.
+//!
+//! What is absent: HTTP exchanges, whose rules see whole heads ([`crate::exchange`]).
+
+use std::rc::Rc;
+use std::task::{Poll, ready};
+
+use plimsoll_policy::action::Flow;
+use plimsoll_policy::context::{ExchangeFacts, Payload, Phase};
+use plimsoll_policy::counters::FrontendCounter;
+use plimsoll_policy::model::BackendId;
+use plimsoll_policy::rule::{self, BackendTarget, Rule, Verdict};
+
+use crate::fault::Fault;
+use crate::rules::{self, Reached, Sight};
+use crate::session::Session;
+use crate::transport::Transport;
+
+/// Bytes of one side, looked at before they are relayed.
+#[derive(Default)]
+pub(crate) struct Peeked {
+    pub(crate) bytes: Vec<u8>,
+    /// The side has ended.
+    ended: bool,
+}
+
+impl Peeked {
+    fn sight(&self, reached: Option<Reached>) -> Sight<'_> {
+        Sight {
+            payload: Payload {
+                bytes: &self.bytes,
+                complete: self.ended,
+            },
+            reached,
+        }
+    }
+}
+
+/// Runs `rules`, waiting for bytes up to `delay_ms` while they are needed.
+pub(crate) async fn judge(
+    session: &mut Session,
+    facts: &mut ExchangeFacts,
+    transport: &mut Transport,
+    peeked: &mut Peeked,
+    (set, delay_ms): (&[Rule], Option<u64>),
+    (phase, reached): (Phase, Option<Reached>),
+) -> Result<(), Fault> {
+    let worker = Rc::clone(&session.worker);
+    let deadline_ns = worker.deadline(delay_ms);
+    let limit = session.tables.plane.model.global.tune.buffer_bytes as usize;
+    let mut from = 0;
+    loop {
+        let now_ns = worker.reactor.now_ns();
+        let last = delay_ms.is_none()
+            || peeked.ended
+            || peeked.bytes.len() >= limit
+            || now_ns >= deadline_ns;
+        let sight = peeked.sight(reached);
+        let verdict = rules::with_session(session, facts, phase, sight, |context| {
+            context.last = last;
+            rule::run(set, from, context)
+        });
+        match verdict {
+            Verdict::Pass => return Ok(()),
+            Verdict::Wait { at } => {
+                from = at;
+                let more = worker
+                    .reactor
+                    .until(deadline_ns, || poll_more(&worker, transport, peeked, limit));
+                match more.await {
+                    Ok(Err(fault)) => return Err(fault),
+                    Ok(Ok(())) | Err(_) => {}
+                }
+            }
+            Verdict::Stop { at, flow } => {
+                from = at + 1;
+                follow(session, flow).await?;
+            }
+        }
+    }
+}
+
+fn poll_more(
+    worker: &crate::worker::Worker,
+    transport: &mut Transport,
+    peeked: &mut Peeked,
+    limit: usize,
+) -> Poll<Result<(), Fault>> {
+    let mut scratch = worker.reactor.scratch();
+    let room = (limit - peeked.bytes.len()).min(scratch.len());
+    match ready!(transport.poll_read(&mut scratch[..room])) {
+        Ok(0) => peeked.ended = true,
+        Ok(count) => peeked.bytes.extend_from_slice(&scratch[..count]),
+        Err(_) => return Poll::Ready(Err(Fault::ClientClosed)),
+    }
+    Poll::Ready(Ok(()))
+}
+
+async fn follow(session: &mut Session, flow: Flow) -> Result<(), Fault> {
+    match flow {
+        Flow::Continue | Flow::Accept | Flow::AwaitBody { .. } | Flow::Inform(_) => Ok(()),
+        Flow::Pause { ms } => {
+            let worker = Rc::clone(&session.worker);
+            let until_ns = worker.deadline(Some(ms));
+            worker.reactor.sleep_until(until_ns).await;
+            Ok(())
+        }
+        Flow::Reject | Flow::Drop | Flow::Reply(_) | Flow::Tarpit(_) => {
+            let frontend = session.tables.counters.frontend(session.frontend);
+            frontend.increment(FrontendCounter::DeniedRequests);
+            Err(Fault::Rejected)
+        }
+        Flow::Fail => Err(Fault::RuleFailed),
+    }
+}
+
+/// The backend that `use_backend` names, or the frontend's default.
+pub(crate) fn choose_backend(
+    session: &mut Session,
+    facts: &mut ExchangeFacts,
+    peeked: &Peeked,
+) -> Option<BackendId> {
+    let tables = Rc::clone(&session.tables);
+    let frontend = tables.frontend(session.frontend);
+    let choices = &frontend.rules.use_backend;
+    if choices.is_empty() {
+        return frontend.default_backend;
+    }
+    let sight = peeked.sight(None);
+    let chosen =
+        rules::with_session(
+            session,
+            facts,
+            Phase::Request,
+            sight,
+            |context| match rule::choose(choices, context) {
+                Ok(Some(BackendTarget::Known(id))) => Some(*id),
+                Ok(Some(BackendTarget::Named(format))) => {
+                    let mut name = Vec::new();
+                    format.write(context, &mut name);
+                    context.plane.find_backend(&name)
+                }
+                Ok(None) | Err(_) => None,
+            },
+        );
+    chosen.or(frontend.default_backend)
+}

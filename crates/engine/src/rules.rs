@@ -1,0 +1,136 @@
+//! Where rules run: what they may look at is put together here, for exchanges and for sessions.
+//!
+//! What is absent: what rules decide (that is `policy`'s), and what follows from it for an HTTP exchange
+//! ([`crate::exchange`]) or a TCP session ([`crate::tcp`]).
+
+use plimsoll_policy::context::{Context, ExchangeFacts, Now, Payload, Phase, World};
+use plimsoll_policy::log::WallTime;
+use plimsoll_policy::model::{BackendId, ServerId};
+use plimsoll_policy::rule::{self, Rule, Verdict};
+use plimsoll_policy::stats::Sums;
+
+use crate::counters::Counters;
+use crate::session::Session;
+use crate::tables::Tables;
+use crate::worker::Worker;
+
+use plimsoll_policy::counters::FrontendCounter;
+
+/// What the engine tells rules.
+pub(crate) struct Teller<'a> {
+    pub(crate) worker: &'a Worker,
+    pub(crate) tables: &'a Tables,
+}
+
+impl World for Teller<'_> {
+    fn random(&self) -> u64 {
+        self.worker.random()
+    }
+
+    fn sums(&self) -> &dyn Sums {
+        &*self.tables.desk
+    }
+
+    fn process_id(&self) -> u32 {
+        std::process::id()
+    }
+}
+
+/// The moment, as rules see it.
+pub(crate) fn now(worker: &Worker) -> Now {
+    Now {
+        monotonic_ns: worker.reactor.now_ns(),
+        wall: WallTime::from_unix_ns(worker.reactor.wall_ns()),
+    }
+}
+
+/// The server's side of a session, once there is one.
+#[derive(Clone, Copy)]
+pub(crate) struct Reached {
+    pub(crate) backend: BackendId,
+    pub(crate) server: Option<ServerId>,
+}
+
+/// What rules of a TCP session see besides the connection itself.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Sight<'a> {
+    /// The client's first bytes, or in `tcp-response` rules the server's.
+    pub(crate) payload: Payload<'a>,
+    pub(crate) reached: Option<Reached>,
+}
+
+/// Lends a context of a connection and what was seen on it.
+pub(crate) fn with_session<T>(
+    session: &mut Session,
+    exchange: &mut ExchangeFacts,
+    phase: Phase,
+    sight: Sight<'_>,
+    use_it: impl FnOnce(&mut Context<'_>) -> T,
+) -> T {
+    let (worker, tables) = (&*session.worker, &*session.tables);
+    let teller = Teller { worker, tables };
+    let mut context = Context::new(
+        &tables.plane,
+        &teller,
+        phase,
+        session.frontend,
+        &mut session.facts,
+        exchange,
+    );
+    context.now = now(worker);
+    match phase {
+        Phase::ResponseContent => context.response_payload = sight.payload,
+        _ => context.request_payload = sight.payload,
+    }
+    context.backend = sight.reached.map(|reached| reached.backend);
+    context.server = sight.reached.and_then(|reached| reached.server);
+    context.bind = tables.frontend(session.frontend).binds.get(session.bind);
+    use_it(&mut context)
+}
+
+/// `tcp-request connection` and `tcp-request session`: whether the connection may stay.
+pub(crate) fn admits(session: &mut Session) -> bool {
+    let tables = std::rc::Rc::clone(&session.tables);
+    let rules = &tables.frontend(session.frontend).rules;
+    let counters = &tables.counters;
+    passes(
+        session,
+        &rules.connection,
+        Phase::Connection,
+        |counters, session| {
+            let frontend = counters.frontend(session.frontend);
+            frontend.increment(FrontendCounter::DeniedConnections);
+        },
+        counters,
+    ) && passes(
+        session,
+        &rules.session,
+        Phase::Session,
+        |counters, session| {
+            let frontend = counters.frontend(session.frontend);
+            frontend.increment(FrontendCounter::DeniedSessions);
+        },
+        counters,
+    )
+}
+
+fn passes(
+    session: &mut Session,
+    rules: &[Rule],
+    phase: Phase,
+    refused: fn(&Counters, &Session),
+    counters: &Counters,
+) -> bool {
+    if rules.is_empty() {
+        return true;
+    }
+    let mut facts = ExchangeFacts::default();
+    let verdict = with_session(session, &mut facts, phase, Sight::default(), |context| {
+        rule::run(rules, 0, context)
+    });
+    let passes = matches!(verdict, Verdict::Pass);
+    if !passes {
+        refused(counters, session);
+    }
+    passes
+}

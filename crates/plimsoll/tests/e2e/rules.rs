@@ -1,0 +1,124 @@
+//! Rules through the real binary: what is decided in `policy` has the effect that clients and servers see.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
+
+use crate::rig::Rig;
+use crate::rig::client::Response;
+use crate::rig::origin::{Reply, Request};
+use crate::rig::peer::require_peer;
+
+/// A frontend with these lines, and two backends that answer with the head they saw.
+fn rig(lines: &str) -> Rig {
+    let mut rig = Rig::new();
+    let told =
+        |request: &Request| Reply::ok(&format!("{}\n{}", request.line, request.fields.join("\n")));
+    let (a, b) = (rig.origin_with("a", told), rig.origin_with("b", told));
+    let text = format!(
+        "defaults\n    mode http\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n\
+         frontend web\n    bind {{listen}}\n{lines}    default_backend first\n\
+         backend first\n    http-response set-header x-backend first\n    {}\n\
+         backend second\n    http-response set-header x-backend second\n    {}\n",
+        a.server_line(),
+        b.server_line()
+    );
+    rig.config(&text);
+    rig
+}
+
+fn ask(rig: &Rig, request: &str) -> Response {
+    let mut client = rig.client();
+    client.send(request);
+    client.response()
+}
+
+fn get(path: &str, fields: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: x.example\r\n{fields}\r\n")
+}
+
+#[test]
+fn rules_answer_in_place_of_servers() {
+    let rig = rig("    acl bad hdr_sub(user-agent) -i evil\n\
+         \x20   http-request deny if bad\n\
+         \x20   http-request deny status 429 if { path /busy }\n\
+         \x20   http-request redirect scheme https code 301 if { path_beg /secure }\n\
+         \x20   http-request return status 200 content-type text/plain lf-string \"%[req.hdr(host),upper]\" if { path /hello }\n\
+         \x20   http-after-response set-header x-after yes\n");
+    for (path, fields, status) in [
+        ("/", "User-Agent: very EVIL\r\n", 403),
+        ("/busy", "", 429),
+        ("/secure/a?b", "", 301),
+        ("/hello", "", 200),
+        ("/", "", 200),
+    ] {
+        let response = ask(&rig, &get(path, fields));
+        assert_eq!(response.status, status, "{path}");
+        assert_eq!(response.field("x-after"), Some("yes"), "{path}");
+        match path {
+            "/hello" => assert_eq!(response.text(), "X.EXAMPLE"),
+            "/secure/a?b" => assert_eq!(
+                response.field("location"),
+                Some("https://x.example/secure/a?b")
+            ),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn rules_change_messages_and_choose_backends() {
+    let rig = rig("    http-request set-header x-client %[src]\n\
+         \x20   http-request del-header x-secret\n\
+         \x20   http-request set-var(txn.path) path,lower\n\
+         \x20   http-response add-header x-path %[var(txn.path)]\n\
+         \x20   use_backend second if { path_beg /second } METH_GET\n\
+         \x20   use_backend %[req.hdr(x-to)] if { req.hdr(x-to) -m found }\n");
+    for (path, fields, backend) in [
+        ("/First", "X-Secret: 1\r\n", "first"),
+        ("/second", "", "second"),
+        ("/", "X-To: second\r\n", "second"),
+        ("/", "X-To: nowhere\r\n", "first"),
+    ] {
+        let response = ask(&rig, &get(path, fields));
+        assert_eq!(response.field("x-backend"), Some(backend), "{path}");
+        let path = path.to_ascii_lowercase();
+        assert_eq!(response.field("x-path"), Some(path.as_str()));
+        let seen = response.text().to_ascii_lowercase();
+        assert!(seen.contains("x-client: 127.0.0.1"), "{seen}");
+        assert!(!seen.contains("x-secret"), "{seen}");
+    }
+}
+
+#[test]
+fn connections_and_first_bytes_are_judged() {
+    let mut rig = Rig::new();
+    let origin = rig.origin("a");
+    rig.config(&format!(
+        "defaults\n    mode tcp\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n\
+         listen relay\n    bind {{listen}}\n    tcp-request connection reject if {{ src 127.0.0.2 }}\n\
+         \x20   tcp-request inspect-delay 5s\n    tcp-request content accept if TRUE\n    {}\n",
+        origin.server_line()
+    ));
+    assert_eq!(ask(&rig, &get("/", "")).text(), "a");
+    let Some(python) = require_peer("python3") else {
+        return;
+    };
+    let refused = is_closed_from(&python, [127, 0, 0, 2], rig.address());
+    assert!(refused, "a connection from 127.0.0.2 is closed");
+}
+
+/// Whether a connection from this address is closed without an answer to a request.
+fn is_closed_from(python: &Path, from: [u8; 4], to: SocketAddr) -> bool {
+    let script = format!(
+        "import socket\ns = socket.socket()\ns.bind(('{}', 0))\ns.settimeout(5)\n\
+         s.connect(('{}', {}))\ntry:\n    s.send(b'GET / HTTP/1.0\\r\\n\\r\\n')\n    print(len(s.recv(1)))\n\
+         except ConnectionError:\n    print(0)\n",
+        Ipv4Addr::from(from),
+        to.ip(),
+        to.port()
+    );
+    let output = Command::new(python).args(["-c", &script]).output();
+    let output = output.expect("python3 runs");
+    String::from_utf8_lossy(&output.stdout).trim() == "0"
+}
