@@ -8,6 +8,7 @@
 //! | [`Entry`] | the values of one key |
 //! | [`Tracked`] | a key that a connection or request follows for its whole life |
 //! | [`Data`] | the kinds of values |
+//! | [`Tables`] | all tables of a configuration |
 //!
 //! A table is cut into shards with a lock each, which is held for some tens of nanoseconds; workers meet at a lock only
 //! where they count for neighbouring keys. Time is an argument everywhere. What is absent: rules and samples
@@ -18,6 +19,7 @@ mod entry;
 mod index;
 mod key;
 mod rate;
+mod set;
 mod shard;
 mod spec;
 mod table;
@@ -29,6 +31,7 @@ mod tests;
 pub use data::{ALL, ARRAY_MAX, Data, Description, Kind};
 pub use entry::Entry;
 pub use key::{Key, KeyValue};
+pub use set::Tables;
 pub use spec::{
     DataSpec, KEY_LENGTH_DEFAULT, KEY_LENGTH_MAX, KeyType, SIZE_MAX, ServerKey, TableSpec,
 };

@@ -250,6 +250,14 @@ impl Table {
 
     /// Shows every entry, some at a time between two locks; what comes and goes meanwhile may be missed.
     pub fn visit(&self, now_ms: u64, mut show: impl FnMut(&mut Row<'_>)) {
+        self.remove_where(now_ms, |row| {
+            show(row);
+            false
+        });
+    }
+
+    /// Forgets every entry that `choose` chooses and nobody tracks, in the way of [`Self::visit`].
+    pub fn remove_where(&self, now_ms: u64, mut choose: impl FnMut(&mut Row<'_>) -> bool) {
         for place in 0..self.shards.len() {
             let mut next = 0;
             loop {
@@ -268,7 +276,10 @@ impl Table {
                         shard: place as u32,
                         number,
                     };
-                    self.show(&mut shard, pointer, now_ms, &mut show);
+                    if self.show(&mut shard, pointer, now_ms, &mut choose) {
+                        // Those in use stay.
+                        let _ = self.discard(&mut shard, number);
+                    }
                 }
                 next = end;
                 if next == rows {

@@ -118,6 +118,26 @@ impl Model {
 
 const PURGE: usize = shard::PURGE_MAX;
 
+/// Keys and users, by the table and by its model.
+fn both(
+    table: &Table,
+    model: &Model,
+    now_ms: u64,
+) -> (BTreeMap<String, u32>, BTreeMap<String, u32>) {
+    let mut seen = BTreeMap::new();
+    table.visit(now_ms, |row| {
+        seen.insert(format!("{:?}", row.key), row.entry.users());
+    });
+    let alive = model
+        .entries
+        .iter()
+        .filter(|(_, values)| values.users > 0 || values.expires_at_ms > now_ms);
+    let alive: BTreeMap<_, _> = alive
+        .map(|(key, values)| (format!("{:?}", KeyValue::Integer(*key)), values.users))
+        .collect();
+    (seen, alive)
+}
+
 proptest! {
     #[test]
     fn a_table_is_its_model(steps in proptest::collection::vec(step(), 1..200)) {
@@ -184,16 +204,7 @@ proptest! {
                 }
                 Step::Release(_) | Step::Drop(_) => {}
             }
-            let mut seen = BTreeMap::new();
-            table.visit(now_ms, |row| {
-                seen.insert(format!("{:?}", row.key), row.entry.users());
-            });
-            let alive = model.entries.iter().filter(|(_, values)| {
-                values.users > 0 || values.expires_at_ms > now_ms
-            });
-            let alive: BTreeMap<_, _> = alive
-                .map(|(key, values)| (format!("{:?}", KeyValue::Integer(*key)), values.users))
-                .collect();
+            let (seen, alive) = both(&table, &model, now_ms);
             prop_assert_eq!(seen, alive);
         }
     }
