@@ -30,6 +30,7 @@ mod resolve;
 pub mod rule;
 pub mod sample;
 pub mod stats;
+pub mod stick_table;
 #[cfg(test)]
 mod testing;
 pub mod value;

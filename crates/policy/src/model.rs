@@ -15,6 +15,7 @@ use crate::balance::{BalanceSpec, HashSpec};
 use crate::pattern::Lists;
 use crate::rule::Rules;
 use crate::stats::page::Page;
+use crate::stick_table::TableSpec;
 
 /// Index of a frontend in [`Model::frontends`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,6 +38,8 @@ pub struct Model {
     pub backends: Vec<Backend>,
     /// Lists of patterns, for the runtime API; rules hold their own references.
     pub lists: Arc<Lists>,
+    /// Stick tables; their names differ.
+    pub tables: Vec<TableSpec>,
 }
 
 /// Settings of the process as a whole (`global` sections).

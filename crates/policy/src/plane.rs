@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::balance::{self, Arranged, Balance};
 use crate::live::{BackendLive, ServerLive};
 use crate::model::{Backend, BackendId, FrontendId, Model, ServerId};
+use crate::stick_table::Tables;
 use crate::variable::Shared;
 
 /// Shared state of one frontend.
@@ -67,6 +68,7 @@ impl FrontendLive {
 #[derive(Debug)]
 pub struct Plane {
     pub model: Model,
+    pub tables: Tables,
     frontends: Vec<Arc<FrontendLive>>,
     backends: Vec<BackendPlane>,
     /// The process's `maxconn` as an operator set it, plus one; 0: that of the start holds.
@@ -116,6 +118,7 @@ impl Plane {
             .map(|(index, backend)| (backend.name.clone(), BackendId(index as u32)))
             .collect();
         Self {
+            tables: Tables::build(&model.tables, previous.map(|plane| &plane.tables)),
             model,
             backend_names,
             frontends,

@@ -7,6 +7,7 @@ mod checks;
 mod endpoints;
 mod logs;
 mod rules;
+mod tables;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -71,6 +72,7 @@ pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Di
     }
     resolver.tracks(&draft.proxies, &places, &mut model);
     resolver.rules(&draft.proxies, &mut model);
+    model.tables = resolver.tables(&draft);
     if draft.global.zero_warning {
         resolver.deny_warnings();
     }
@@ -240,7 +242,7 @@ impl Resolver<'_> {
         backs
     }
 
-    /// Stick tables are dormant between TCP proxies, where they only improve locality.
+    /// Rules of stickiness are dormant between TCP proxies, where they only improve locality.
     fn stick(&mut self, proxy: &ProxyDraft) {
         if proxy.settings.mode == Mode::Tcp {
             return;

@@ -8,8 +8,7 @@ use plimsoll_policy::context::{Context, Payload, Phase};
 use plimsoll_policy::counters::{BackendCounter, FrontendCounter};
 use plimsoll_policy::model::{BackendId, ConnectionMode};
 use plimsoll_policy::rule::{self, BackendTarget, Rule, Rules, ServerTarget, Verdict};
-use plimsoll_wire::h1::encode;
-use plimsoll_wire::head::{FieldKind, Framing};
+use plimsoll_wire::head::FieldKind;
 
 use super::{Exchange, Outcome};
 use crate::account;
@@ -300,78 +299,21 @@ impl Exchange<'_> {
             });
         }
         account::intercepted(self.session);
-        self.record.status = status;
-        let close = reply.close || self.leaves_body();
-        if close || phase == Phase::Response {
+        if reply.close || self.leaves_body() {
             client.close_after();
         }
-        self.answer_with(client, reply)?;
-        Ok(if close { Outcome::Close } else { Outcome::Next })
+        self.say(client, reply::of_rule(reply))
+            .map_err(|error| Fault::of_client(&error))?;
+        Ok(match client.closes() {
+            true => Outcome::Close,
+            false => Outcome::Next,
+        })
     }
 
     /// Whether part of a request's body is still to come, which must not be taken for the next request.
     fn leaves_body(&self) -> bool {
         !self.record.request.complete
             || self.tables.frontend(self.session.frontend).persistence == ConnectionMode::Close
-    }
-
-    /// Sends an answer of our own, after the rules that see every response.
-    fn answer_with<C: ClientStream>(&mut self, client: &mut C, reply: Reply) -> Result<(), Fault> {
-        let Reply { mut head, body, .. } = reply;
-        head.set_length(body.len() as u64);
-        std::mem::swap(&mut self.response, &mut head);
-        let backend = self
-            .record
-            .dispatch
-            .as_ref()
-            .map(|dispatch| dispatch.backend);
-        self.after_response(backend);
-        self.record.status = self.response.status;
-        if self.response.reason.is_empty() {
-            let reason = reply::reason(self.response.status);
-            self.response.reason = self.response.push(reason.as_bytes());
-        }
-        let length = Framing::Length(body.len() as u64);
-        let mut out = self.worker.out_buffer();
-        encode::response(&self.response, client.persistence(), length, &mut out);
-        if self.record.request.head.method() != b"HEAD" {
-            out.extend_from_slice(&body);
-        }
-        client.reply(&out).map_err(|error| Fault::of_client(&error))
-    }
-
-    /// Whether rules look at the answers that we give ourselves.
-    pub(super) fn sees_errors(&self) -> bool {
-        let backend = self
-            .record
-            .dispatch
-            .as_ref()
-            .map(|dispatch| dispatch.backend);
-        let sees = |owner| !self.rules(&self.tables, owner).after_response.is_empty();
-        sees(Owner::Frontend) || backend.is_some_and(|id| sees(Owner::Backend(id)))
-    }
-
-    /// Answers with what the configuration has for a status, after the rules that see every response.
-    pub(super) fn answer_by_rules<C: ClientStream>(
-        &mut self,
-        client: &mut C,
-        status: u16,
-    ) -> Outcome {
-        let backend = self
-            .record
-            .dispatch
-            .as_ref()
-            .map(|dispatch| dispatch.backend);
-        let files = self.tables.error_files(self.session.frontend, backend);
-        let reply = reply::stock(status, files);
-        let close = reply.close || self.leaves_body();
-        if close {
-            client.close_after();
-        }
-        match self.answer_with(client, reply) {
-            Ok(()) if !close => Outcome::Next,
-            Ok(()) | Err(_) => Outcome::Close,
-        }
     }
 
     /// The backend that rules choose, or the frontend's default.
