@@ -12,6 +12,7 @@ pub mod counters;
 mod draft;
 pub mod health;
 pub mod keyword;
+pub mod kin;
 pub mod live;
 pub mod log;
 pub mod model;
