@@ -433,7 +433,10 @@ impl Exchange<'_> {
             Reuse::Aggressive => first,
             Reuse::Safe | Reuse::Always => false,
         };
-        self.tables.pool(backend, server).take(proven)
+        let mut connection = self.tables.pool(backend, server).take(proven)?;
+        // It may have been opened under another plane, where ids meant others.
+        (connection.backend, connection.server) = (backend, server);
+        Some(connection)
     }
 
     async fn open_connection(
@@ -608,12 +611,11 @@ impl Exchange<'_> {
             return;
         }
         let server = connection.server;
-        let tag = self.tables.pool_tag(backend, server);
         let max = self.tables.pool_max(backend, server);
         let in_use = self.tables.plane.backend(backend).server(server).load();
         self.tables
             .pool(backend, server)
-            .put(connection, tag, max, in_use as usize);
+            .put(connection, max, in_use as usize);
     }
 
     /// Whether the request can be sent once more: all of its body is still here, and the client has seen nothing.
@@ -629,10 +631,13 @@ impl Exchange<'_> {
         )
     }
 
-    /// `option httpclose` closes the connections of the side it is written on.
+    /// `option httpclose` closes the connections of the side it is written on. Those that will not be served any more
+    /// are told so in time.
     fn closes_clients(&self) -> bool {
         let frontend = self.tables.frontend(self.session.frontend);
         frontend.persistence == ConnectionMode::Close
+            || self.session.leaving
+            || self.worker.is_stopping()
     }
 
     /// `option http-server-close` closes the server's connection wherever it is written.

@@ -68,9 +68,8 @@ pub(crate) async fn judge(
                 let more = worker
                     .reactor
                     .until(deadline_ns, || poll_more(&worker, transport, peeked, limit));
-                match more.await {
-                    Ok(Err(fault)) => return Err(fault),
-                    Ok(Ok(())) | Err(_) => {}
+                if let Ok(Err(fault)) = more.await {
+                    return Err(fault);
                 }
             }
             Verdict::Stop { at, flow } => {

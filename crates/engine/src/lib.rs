@@ -26,6 +26,7 @@ mod relay;
 mod reply;
 mod rules;
 mod session;
+mod sockets;
 mod stream;
 mod tables;
 mod tcp;
@@ -36,5 +37,7 @@ mod tunnel;
 mod upgrade;
 mod worker;
 
+pub use control::admin::DoorError;
+pub use control::conductor::{Loaded, Loader, Outcome};
 pub use counters::Side;
-pub use engine::{Engine, Options, StartError};
+pub use engine::{Engine, Handle, Options, StartError};

@@ -18,6 +18,7 @@ mod draft;
 pub mod expression;
 pub mod health;
 pub mod keyword;
+pub mod kin;
 pub mod live;
 pub mod log;
 pub mod log_format;

@@ -441,6 +441,37 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Whether connections to one are as good as connections to the other: they differ in nothing but in what is
+    /// decided before a connection is chosen.
+    pub fn connects_as(&self, other: &Self) -> bool {
+        self.without_choice() == other.without_choice()
+    }
+
+    /// The server without what only matters to whoever chooses, counts or checks it. What is new in this type is
+    /// compared by [`Self::connects_as`] until somebody says here that it need not be.
+    fn without_choice(&self) -> Self {
+        Self {
+            name: String::new(),
+            number: 0,
+            weight: 0,
+            backup: false,
+            disabled: false,
+            maxconn: None,
+            minconn: None,
+            maxqueue: None,
+            pool_max: None,
+            pool_purge_delay_ms: 0,
+            max_reuse: None,
+            hash_key: HashKey::Id,
+            cookie: None,
+            check: ServerCheck::default(),
+            description: None,
+            ..self.clone()
+        }
+    }
+}
+
 /// What places a server on a consistent hash ring (`hash-key`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HashKey {

@@ -198,6 +198,7 @@ fn head_of(errand: &Errand) -> Head {
 /// A connection's session, and one of the same for each of its streams.
 fn session(worker: &Rc<Worker>, admission: &Rc<Admission>) -> Session {
     Session {
+        leaving: false,
         worker: Rc::clone(worker),
         tables: worker.tables(),
         frontend: FrontendId(0),

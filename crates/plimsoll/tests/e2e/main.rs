@@ -13,6 +13,7 @@ mod lab;
 mod life;
 mod logs;
 mod peers;
+mod reload;
 mod rules;
 mod soak;
 mod tcp;

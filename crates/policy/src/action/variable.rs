@@ -64,42 +64,42 @@ pub(crate) const ROWS: &[Row] = &[
 /// What must be true of the variable or the value for the variable to be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Only {
-    IfExists,
-    IfNotExists,
-    IfEmpty,
-    IfNotEmpty,
-    IfSet,
-    IfNotSet,
-    IfGreater,
-    IfLess,
+    Known,
+    Unknown,
+    Empty,
+    Filled,
+    Given,
+    Missing,
+    Greater,
+    Less,
 }
 
 impl Only {
     const NAMES: [(&'static str, Self); 8] = [
-        ("ifempty", Self::IfEmpty),
-        ("ifexists", Self::IfExists),
-        ("ifgt", Self::IfGreater),
-        ("iflt", Self::IfLess),
-        ("ifnotempty", Self::IfNotEmpty),
-        ("ifnotexists", Self::IfNotExists),
-        ("ifnotset", Self::IfNotSet),
-        ("ifset", Self::IfSet),
+        ("ifempty", Self::Empty),
+        ("ifexists", Self::Known),
+        ("ifgt", Self::Greater),
+        ("iflt", Self::Less),
+        ("ifnotempty", Self::Filled),
+        ("ifnotexists", Self::Unknown),
+        ("ifnotset", Self::Missing),
+        ("ifset", Self::Given),
     ];
 
     fn holds(self, known: Option<&Value<'_>>, value: Option<&Value<'_>>) -> bool {
         let length = |value: &Value<'_>| value.borrowed().into_text().len();
         let number = |value: Option<&Value<'_>>| value.and_then(Value::as_integer);
         match self {
-            Self::IfExists => known.is_some(),
-            Self::IfNotExists => known.is_none(),
-            Self::IfEmpty => value.is_none_or(|value| length(value) == 0),
-            Self::IfNotEmpty => value.is_some_and(|value| length(value) > 0),
-            Self::IfSet => value.is_some(),
-            Self::IfNotSet => value.is_none(),
-            Self::IfGreater => {
+            Self::Known => known.is_some(),
+            Self::Unknown => known.is_none(),
+            Self::Empty => value.is_none_or(|value| length(value) == 0),
+            Self::Filled => value.is_some_and(|value| length(value) > 0),
+            Self::Given => value.is_some(),
+            Self::Missing => value.is_none(),
+            Self::Greater => {
                 matches!((number(known), number(value)), (Some(a), Some(b)) if a > b)
             }
-            Self::IfLess => matches!((number(known), number(value)), (Some(a), Some(b)) if a < b),
+            Self::Less => matches!((number(known), number(value)), (Some(a), Some(b)) if a < b),
         }
     }
 }
@@ -144,9 +144,9 @@ mod tests {
     fn names_are_sorted_and_conditions_hold() {
         assert!(Only::NAMES.windows(2).all(|pair| pair[0].0 < pair[1].0));
         let (one, two) = (Value::Integer(1), Value::Integer(2));
-        assert!(Only::IfNotExists.holds(None, Some(&one)));
-        assert!(Only::IfGreater.holds(Some(&two), Some(&one)));
-        assert!(!Only::IfLess.holds(Some(&two), Some(&one)));
-        assert!(Only::IfEmpty.holds(None, Some(&Value::text(b""))));
+        assert!(Only::Unknown.holds(None, Some(&one)));
+        assert!(Only::Greater.holds(Some(&two), Some(&one)));
+        assert!(!Only::Less.holds(Some(&two), Some(&one)));
+        assert!(Only::Empty.holds(None, Some(&Value::text(b""))));
     }
 }

@@ -18,6 +18,7 @@ mod frontend;
 mod help;
 pub mod line;
 mod maxconn;
+mod reload;
 mod server;
 mod servers;
 mod show;
@@ -28,7 +29,7 @@ mod weight;
 use crate::model::AccessLevel;
 use crate::stats::View;
 
-pub use change::{Change, Clear, FrontendChange, ServerChange};
+pub use change::{Change, Clear, Edit, FrontendChange, ServerChange};
 pub use line::Words;
 
 /// A command of the runtime API.
@@ -57,7 +58,7 @@ impl From<&str> for Refusal {
 }
 
 /// What one connection to a command socket remembers between commands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Session {
     pub level: AccessLevel,
     /// A prompt is shown, and the connection stays open after a line (`prompt`).
@@ -108,6 +109,7 @@ pub const COMMANDS: &[Command] = &[
     cli::OPERATOR,
     cli::PROMPT,
     cli::QUIT,
+    reload::RELOAD,
     maxconn::FRONTEND,
     maxconn::GLOBAL,
     maxconn::SERVER,

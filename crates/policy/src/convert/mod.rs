@@ -30,6 +30,9 @@ where
     }
 }
 
+/// What a row makes of its arguments.
+pub(crate) type Read = fn(&mut Arguments, &Scope<'_>) -> Result<Box<dyn Convert>, Diagnostic>;
+
 /// One converter.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
@@ -40,7 +43,7 @@ pub(crate) struct Row {
     pub(crate) input: Type,
     /// `None`: the type of what came in.
     pub(crate) output: Option<Type>,
-    pub(crate) read: fn(&mut Arguments, &Scope<'_>) -> Result<Box<dyn Convert>, Diagnostic>,
+    pub(crate) read: Read,
 }
 
 /// Boxes a closure as a converter that needs nothing but the value.

@@ -71,7 +71,7 @@ fn encode(encoding: Encoding, flags: Flags, start: usize, out: &mut Vec<u8>) {
     let coded = |byte: u8| match encoding {
         Encoding::Raw => false,
         Encoding::Http => (byte < 0x20 && byte != b'\t') || byte == 0x7f,
-        Encoding::Log => byte < 0x20 || byte >= 0x7f,
+        Encoding::Log => !(0x20..0x7f).contains(&byte),
     };
     if !out[start..]
         .iter()

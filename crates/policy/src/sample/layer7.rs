@@ -294,6 +294,16 @@ mod tests {
     }
 
     #[test]
+    fn responses_are_looked_into() {
+        let bench = Bench::request("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            .with_response("HTTP/1.1 404 Nope\r\nX: 1\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(bench.evaluate("status").as_deref(), Some("404"));
+        assert_eq!(bench.evaluate("res.hdr(x)").as_deref(), Some("1"));
+        assert_eq!(bench.evaluate("method").as_deref(), Some("GET"));
+        assert!(bench.refused("path").contains("not available here"));
+    }
+
+    #[test]
     fn targets_have_paths() {
         for (target, expected) in [
             ("/a?b", Some("/a?b")),
