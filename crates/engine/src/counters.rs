@@ -7,19 +7,28 @@ use plimsoll_policy::counters::{
     BackendBlock, BackendCounter, FrontendBlock, FrontendCounter, Histogram, ServerBlock,
     ServerCounter, Summary, total,
 };
+use plimsoll_policy::kin::Kin;
 use plimsoll_policy::model::{BackendId, FrontendId, Model, ServerId};
 
 /// The counters of everything in one plane, as one worker has counted.
+///
+/// Planes that follow each other share the blocks of what has the same name in both.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    frontends: Vec<FrontendBlock>,
-    backends: Vec<BackendBlock>,
-    servers: Vec<Vec<ServerBlock>>,
-    /// Response times of each server, in microseconds; made when it first answers.
-    latencies: Vec<Vec<OnceLock<Box<Histogram>>>>,
+    frontends: Vec<Arc<FrontendBlock>>,
+    backends: Vec<Arc<BackendBlock>>,
+    servers: Vec<Vec<Arc<ServerCells>>>,
     /// Messages that were not acceptable, by the name of what was wrong. A lock is no burden on a path that ends in
     /// closing a connection.
-    refusals: Mutex<BTreeMap<(Side, &'static str), u64>>,
+    refusals: Arc<Mutex<BTreeMap<(Side, &'static str), u64>>>,
+}
+
+/// What one worker has counted of one server.
+#[derive(Debug, Default)]
+struct ServerCells {
+    block: ServerBlock,
+    /// Response times, in microseconds; made when the server first answers.
+    latency: OnceLock<Box<Histogram>>,
 }
 
 /// Who sent a message that was not acceptable.
@@ -30,26 +39,37 @@ pub enum Side {
 }
 
 impl Counters {
-    pub(crate) fn new(model: &Model) -> Self {
-        let servers = || model.backends.iter().map(|backend| backend.servers.len());
+    /// Counters for `model`, which go on where `before` knows who is meant.
+    fn new(model: &Model, before: Option<(&Self, &Kin)>) -> Self {
+        let frontend = |id| {
+            let known = before.and_then(|(old, kin)| Some((old, kin.frontend(id)?)));
+            known.map_or_else(Arc::default, |(old, id)| {
+                Arc::clone(&old.frontends[id.0 as usize])
+            })
+        };
+        let backend = |id| {
+            let known = before.and_then(|(old, kin)| Some((old, kin.backend(id)?)));
+            known.map_or_else(Arc::default, |(old, id)| {
+                Arc::clone(&old.backends[id.0 as usize])
+            })
+        };
+        let server = |backend, server| {
+            let known = before.and_then(|(old, kin)| Some((old, kin.server(backend, server)?)));
+            known.map_or_else(Arc::default, |(old, (backend, server))| {
+                Arc::clone(&old.servers[backend.0 as usize][server.0 as usize])
+            })
+        };
+        let frontends = (0..model.frontends.len() as u32).map(FrontendId);
+        let backends = (0..model.backends.len() as u32).map(BackendId);
+        let servers = backends.clone().zip(&model.backends).map(|(id, model)| {
+            let servers = (0..model.servers.len() as u32).map(ServerId);
+            servers.map(|of| server(id, of)).collect()
+        });
         Self {
-            frontends: model
-                .frontends
-                .iter()
-                .map(|_| FrontendBlock::default())
-                .collect(),
-            backends: model
-                .backends
-                .iter()
-                .map(|_| BackendBlock::default())
-                .collect(),
-            servers: servers()
-                .map(|count| (0..count).map(|_| ServerBlock::default()).collect())
-                .collect(),
-            latencies: servers()
-                .map(|count| (0..count).map(|_| OnceLock::new()).collect())
-                .collect(),
-            refusals: Mutex::default(),
+            frontends: frontends.map(frontend).collect(),
+            servers: servers.collect(),
+            backends: backends.map(backend).collect(),
+            refusals: before.map_or_else(Arc::default, |(old, _)| Arc::clone(&old.refusals)),
         }
     }
 
@@ -68,11 +88,17 @@ impl Counters {
     }
 
     pub(crate) fn server(&self, backend: BackendId, server: ServerId) -> &ServerBlock {
-        &self.servers[backend.0 as usize][server.0 as usize]
+        &self.cells(backend, server).block
     }
 
     pub(crate) fn latency(&self, backend: BackendId, server: ServerId) -> &Histogram {
-        self.latencies[backend.0 as usize][server.0 as usize].get_or_init(Box::default)
+        self.cells(backend, server)
+            .latency
+            .get_or_init(Box::default)
+    }
+
+    fn cells(&self, backend: BackendId, server: ServerId) -> &ServerCells {
+        &self.servers[backend.0 as usize][server.0 as usize]
     }
 }
 
@@ -84,7 +110,17 @@ impl AllCounters {
     pub(crate) fn new(model: &Model, workers: usize) -> Self {
         Self(
             (0..workers)
-                .map(|_| Arc::new(Counters::new(model)))
+                .map(|_| Arc::new(Counters::new(model, None)))
+                .collect(),
+        )
+    }
+
+    /// Those of the plane that follows: what has the same name goes on.
+    pub(crate) fn next(&self, model: &Model, kin: &Kin) -> Self {
+        let workers = self.0.iter();
+        Self(
+            workers
+                .map(|counters| Arc::new(Counters::new(model, Some((counters, kin)))))
                 .collect(),
         )
     }
@@ -135,8 +171,8 @@ impl AllCounters {
     ) -> Option<u64> {
         let cells = self.0.iter();
         let histograms = cells.filter_map(|counters| {
-            let cell = &counters.latencies[backend.0 as usize][server.0 as usize];
-            cell.get().map(|histogram| &**histogram)
+            let cells = counters.cells(backend, server);
+            cells.latency.get().map(|histogram| &**histogram)
         });
         Summary::of(histograms).percentile(share * 100.0)
     }
@@ -144,36 +180,35 @@ impl AllCounters {
     /// Begins all counters anew.
     pub(crate) fn clear(&self) {
         for counters in self.0.iter() {
-            counters.frontends.iter().for_each(FrontendBlock::clear);
-            counters.backends.iter().for_each(BackendBlock::clear);
-            let servers = counters.servers.iter().flatten();
-            servers.for_each(ServerBlock::clear);
-            let latencies = counters.latencies.iter().flatten();
-            latencies
-                .filter_map(OnceLock::get)
-                .for_each(|histogram| histogram.clear());
+            counters.frontends.iter().for_each(|block| block.clear());
+            counters.backends.iter().for_each(|block| block.clear());
+            counters.servers.iter().flatten().for_each(|cells| {
+                cells.block.clear();
+                if let Some(histogram) = cells.latency.get() {
+                    histogram.clear();
+                }
+            });
         }
     }
 
     /// Begins maxima and peaks anew.
     pub(crate) fn clear_peaks(&self) {
         for counters in self.0.iter() {
-            counters
-                .frontends
-                .iter()
-                .for_each(FrontendBlock::clear_peaks);
-            counters.backends.iter().for_each(BackendBlock::clear_peaks);
+            let frontends = counters.frontends.iter();
+            frontends.for_each(|block| block.clear_peaks());
+            let backends = counters.backends.iter();
+            backends.for_each(|block| block.clear_peaks());
             let servers = counters.servers.iter().flatten();
-            servers.for_each(ServerBlock::clear_peaks);
+            servers.for_each(|cells| cells.block.clear_peaks());
         }
     }
 
     /// Begins the counters of one server anew.
     pub(crate) fn clear_server(&self, backend: BackendId, server: ServerId) {
         for counters in self.0.iter() {
-            counters.server(backend, server).clear();
-            let cell = &counters.latencies[backend.0 as usize][server.0 as usize];
-            if let Some(histogram) = cell.get() {
+            let cells = counters.cells(backend, server);
+            cells.block.clear();
+            if let Some(histogram) = cells.latency.get() {
                 histogram.clear();
             }
         }

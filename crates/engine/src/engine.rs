@@ -3,27 +3,25 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use plimsoll_policy::model::{Bind, BindAddress, Frontend, FrontendId, Mode, Model};
+use plimsoll_policy::model::Model;
 use plimsoll_policy::plane::Plane;
-use plimsoll_sys::address::Address;
-use plimsoll_sys::listen::{self, ListenOptions};
 
-use crate::control::admin::desk::{Gates, Reach};
-use crate::control::admin::{self, Admin, Door};
-use crate::control::checks::Checks;
+use crate::control::admin::{DoorError, Doors};
+use crate::control::conductor::{Conductor, Loader, Outcome};
 use crate::control::log::LogSink;
 use crate::counters::Side;
 use crate::listener::{self, Entrance};
-use crate::orders::{Order, Orders};
+use crate::orders::{Adoption, Fresh, Order, Orders};
 use crate::queue;
 use crate::reactor::{self, Listener, Reactor};
+use crate::sockets::Sockets;
 use crate::tables::{Shared, Tables};
 use crate::worker::Worker;
 
@@ -37,13 +35,17 @@ const LOG_PATIENCE: Duration = Duration::from_millis(500);
 const DESCRIPTORS_RESERVED: u64 = 100;
 
 /// What the engine must be told beside its model.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub struct Options {
     /// The name in log lines, where no `log-tag` is set.
     pub name: String,
+    /// Reads the configuration anew; without it there is no reload.
+    pub loader: Option<Loader>,
+    /// Listening sockets of an older process: what wants their addresses takes them.
+    pub inherited: Vec<OwnedFd>,
 }
 
-/// Why the engine did not start.
+/// Why the engine did not start, or did not take another model.
 #[derive(Debug)]
 pub enum StartError {
     /// A listening socket could not be opened.
@@ -52,8 +54,12 @@ pub enum StartError {
         address: String,
         error: io::Error,
     },
+    /// A command socket could not be opened.
+    Door(DoorError),
     /// A thread or its reactor could not be made.
     Worker(io::Error),
+    /// The engine is about to end.
+    Ending,
 }
 
 impl fmt::Display for StartError {
@@ -64,7 +70,11 @@ impl fmt::Display for StartError {
                 address,
                 error,
             } => write!(f, "{proxy}: cannot listen on {address}: {error}"),
+            Self::Door(DoorError { address, error }) => {
+                write!(f, "stats socket: cannot listen on {address}: {error}")
+            }
             Self::Worker(error) => write!(f, "cannot start a worker: {error}"),
+            Self::Ending => f.write_str("the process is about to end"),
         }
     }
 }
@@ -74,46 +84,62 @@ impl std::error::Error for StartError {}
 /// A running balancer.
 pub struct Engine {
     workers: Vec<(Orders, JoinHandle<()>)>,
-    stopping: Arc<AtomicBool>,
-    shared: Shared,
-    sink: LogSink,
-    admin: Option<Admin>,
-    checks: Option<Checks>,
+    conductor: Arc<Conductor>,
 }
 
-/// A listening socket with what it leads to.
-struct Opening {
-    socket: OwnedFd,
-    eager: bool,
-    entrance: Entrance,
+/// A hold on a running balancer from elsewhere, to change what it serves.
+#[derive(Clone)]
+pub struct Handle(Arc<Conductor>);
+
+impl Handle {
+    /// Reads the configuration anew and serves by it. When that fails nothing has changed, and the text says why.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, or what it wants and cannot have.
+    pub fn reload(&self) -> Result<Outcome, String> {
+        self.0.reload()
+    }
+
+    /// Serves by another model from now on. When that fails nothing has changed.
+    ///
+    /// # Errors
+    /// What the model wants and cannot have.
+    pub fn adopt(&self, model: Model) -> Result<Outcome, StartError> {
+        self.0.adopt(model)
+    }
+
+    /// The listening sockets, to be handed to a newer process.
+    pub fn listening(&self) -> Vec<OwnedFd> {
+        self.0.listening()
+    }
 }
 
 impl Engine {
     /// Opens every listening socket, then starts the workers. Nothing runs when this fails.
+    ///
+    /// # Errors
+    /// A socket or a thread that cannot be had.
     pub fn start(mut model: Model, options: Options) -> Result<Self, StartError> {
         let count = worker_count(&model);
         let process_maxconn = connection_limit(&model);
         plimsoll_policy::queue::fill_fullconn(&mut model, process_maxconn);
-        let gates = Gates::new(&model);
-        let mut openings = open_all(&model, count, &gates)?;
-        let doors = admin::open(&model).map_err(|(bind, error)| StartError::Listen {
-            proxy: "stats socket".to_owned(),
-            address: display(&bind.address),
-            error,
-        })?;
         let sink = LogSink::default();
         let shared = Shared::new(Plane::build(model, None), count, &sink, &options.name);
-        let stopping = Arc::new(AtomicBool::new(false));
+        let mut sockets = Sockets::default();
+        sockets.inherit(options.inherited);
+        // Command sockets first: whoever waits for the balancer to listen may ask at once.
+        let doors = Doors::open(&shared.plane.model).map_err(StartError::Door)?;
+        let wanted = sockets.prepare(&shared.plane, count, shared.desk.gates())?;
+        let (standing, next_number, _, fresh) = wanted.into_parts();
+        sockets.settle(standing, next_number);
+        let (name, loader) = (options.name, options.loader);
+        let conductor = Conductor::new(shared.clone(), sockets, sink, name, loader);
         let mut engine = Self {
             workers: Vec::with_capacity(count),
-            stopping,
-            shared,
-            sink,
-            admin: None,
-            checks: None,
+            conductor: Arc::new(conductor),
         };
-        for (index, openings) in openings.drain(..).enumerate() {
-            match start_worker(index, openings, &engine.shared, &engine.stopping) {
+        for (index, fresh) in fresh.into_iter().enumerate() {
+            match start_worker(index, fresh, &shared, &engine.conductor.stopping) {
                 Ok(worker) => engine.workers.push(worker),
                 Err(error) => {
                     engine.stop_now();
@@ -121,15 +147,9 @@ impl Engine {
                 }
             }
         }
-        let started = engine.start_admin(doors, gates).and_then(|()| {
-            let Shared { plane, desk, .. } = &engine.shared;
-            Checks::start(plane, desk, &engine.sink, &options.name)
-        });
-        match started {
-            Ok(checks) => {
-                engine.checks = checks;
-                Ok(engine)
-            }
+        let workers = engine.workers.iter().map(|(orders, _)| orders.clone());
+        match engine.conductor.begin(workers.collect(), doors) {
+            Ok(()) => Ok(engine),
             Err(error) => {
                 engine.stop_now();
                 Err(StartError::Worker(error))
@@ -137,43 +157,26 @@ impl Engine {
         }
     }
 
-    /// Command sockets, and the rates that they and statistics pages show.
-    fn start_admin(&mut self, doors: Vec<Door>, gates: Gates) -> io::Result<()> {
-        let workers = self.workers.iter().map(|(orders, _)| orders.clone());
-        let desk = &self.shared.desk;
-        desk.attach(Reach {
-            gates,
-            workers: workers.collect(),
-        });
-        let model = &self.shared.plane.model;
-        let pages = model.frontends.iter().map(|frontend| &frontend.stats_page);
-        let pages = pages.chain(model.backends.iter().map(|backend| &backend.stats_page));
-        if !doors.is_empty() || pages.flatten().next().is_some() {
-            self.admin = Some(Admin::start(doors, Arc::clone(desk))?);
-        }
-        Ok(())
+    /// A hold on it for other threads.
+    pub fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.conductor))
     }
 
     /// Accepts nothing more; what runs may end. [`wait`](Self::wait) returns when it has.
     pub fn stop_gracefully(&self) {
-        self.order(Order::StopGracefully);
+        self.order(&Order::StopGracefully);
     }
 
     /// Ends everything at once.
     pub fn stop_now(&self) {
-        self.order(Order::StopNow);
+        self.order(&Order::StopNow);
     }
 
-    fn order(&self, order: Order) {
-        self.stopping.store(true, Ordering::SeqCst);
-        if let Some(admin) = &self.admin {
-            admin.stop();
-        }
-        if let Some(checks) = &self.checks {
-            checks.stop();
-        }
+    fn order(&self, order: &Order) {
+        self.conductor.end(order);
+        // Workers may have started before the conductor knew them.
         for (orders, _) in &self.workers {
-            orders.send(order);
+            orders.send(order.clone());
         }
     }
 
@@ -183,24 +186,23 @@ impl Engine {
             // A worker that panicked has already said so.
             let _ = thread.join();
         }
-        self.sink.drain(Instant::now() + LOG_PATIENCE);
+        self.conductor.sink.drain(Instant::now() + LOG_PATIENCE);
     }
 
     /// Messages that were not acceptable, by who sent them and by the name of what was wrong.
     pub fn refusals(&self) -> BTreeMap<(Side, &'static str), u64> {
-        self.shared.counters.refusals()
+        self.conductor.shared().counters.refusals()
     }
 
     /// Log messages that could not be delivered.
     pub fn lost_logs(&self) -> u64 {
-        self.sink.lost()
+        self.conductor.sink.lost()
     }
 
     /// Whether every worker has stopped.
     pub fn is_finished(&self) -> bool {
         let workers = self.workers.iter().all(|(_, thread)| thread.is_finished());
-        let checks = self.checks.as_ref().is_none_or(Checks::is_finished);
-        workers && checks && self.admin.as_ref().is_none_or(Admin::is_finished)
+        workers && self.conductor.is_finished()
     }
 }
 
@@ -221,123 +223,10 @@ pub(crate) fn connection_limit(model: &Model) -> u32 {
     })
 }
 
-/// The sockets of each worker.
-fn open_all(model: &Model, workers: usize, gates: &Gates) -> Result<Vec<Vec<Opening>>, StartError> {
-    let mut openings: Vec<Vec<Opening>> = (0..workers).map(|_| Vec::new()).collect();
-    for (index, frontend) in model
-        .frontends
-        .iter()
-        .enumerate()
-        .filter(|(_, frontend)| !frontend.disabled)
-    {
-        for (bind_index, bind) in frontend.binds.iter().enumerate() {
-            let sockets =
-                open(model, frontend, bind, workers).map_err(|error| StartError::Listen {
-                    proxy: frontend.name.clone(),
-                    address: display(&bind.address),
-                    error,
-                })?;
-            for (socket, openings) in sockets.into_iter().zip(&mut openings) {
-                openings.push(Opening {
-                    socket,
-                    // A client of HTTP speaks first, and has mostly done so by the time it is accepted.
-                    eager: bind.defer_accept || frontend.mode == Mode::Http,
-                    entrance: Entrance {
-                        frontend: FrontendId(index as u32),
-                        bind: bind_index,
-                        gates: [
-                            Arc::clone(&gates.process),
-                            Arc::clone(&gates.frontends[index]),
-                        ],
-                    },
-                });
-            }
-        }
-    }
-    Ok(openings)
-}
-
-/// One socket per worker: of their own where the kernel can spread connections over them, else shared.
-fn open(
-    model: &Model,
-    frontend: &Frontend,
-    bind: &Bind,
-    workers: usize,
-) -> io::Result<Vec<OwnedFd>> {
-    let options = listen_options(model, frontend, bind);
-    let address = match &bind.address {
-        BindAddress::Inet(address) => Address::Inet(*address),
-        BindAddress::Unix(path) => Address::Unix(path.clone()),
-        BindAddress::Abstract(name) => Address::Abstract(name.as_bytes().into()),
-        BindAddress::Inherited(descriptor) => {
-            return share(listen::inherited(*descriptor)?, workers);
-        }
-    };
-    let first = listen::listen(&address, &options)?;
-    if address.is_unix() {
-        return share(first, workers);
-    }
-    // Port 0 is chosen once, for all of them.
-    let address = plimsoll_sys::socket::local_address(first.as_fd())?;
-    let mut sockets = vec![first];
-    while sockets.len() < workers {
-        sockets.push(listen::listen(&address, &options)?);
-    }
-    Ok(sockets)
-}
-
-fn share(socket: OwnedFd, workers: usize) -> io::Result<Vec<OwnedFd>> {
-    let mut sockets = (1..workers)
-        .map(|_| socket.try_clone())
-        .collect::<io::Result<Vec<_>>>()?;
-    sockets.push(socket);
-    Ok(sockets)
-}
-
-fn listen_options(model: &Model, frontend: &Frontend, bind: &Bind) -> ListenOptions {
-    let tune = &model.global.tune;
-    ListenOptions {
-        backlog: bind
-            .backlog
-            .or(frontend.backlog)
-            .unwrap_or(listen::BACKLOG_DEFAULT),
-        defer_accept_seconds: u32::from(bind.defer_accept),
-        fast_open_queue: if bind.fast_open {
-            listen::BACKLOG_DEFAULT
-        } else {
-            0
-        },
-        interface: bind.interface.clone(),
-        segment_bytes: bind
-            .segment_bytes
-            .and_then(|bytes| u32::try_from(bytes).ok()),
-        user_timeout_ms: bind
-            .user_timeout_ms
-            .map(|ms| u32::try_from(ms).unwrap_or(u32::MAX)),
-        v6_only: bind.only_v6,
-        transparent: bind.transparent,
-        receive_buffer_bytes: tune.receive_buffer_client_bytes,
-        send_buffer_bytes: tune.send_buffer_client_bytes,
-        unix_mode: bind.unix.mode,
-        unix_uid: bind.unix.user,
-        unix_gid: bind.unix.group,
-        ..ListenOptions::default()
-    }
-}
-
-fn display(address: &BindAddress) -> String {
-    match address {
-        BindAddress::Inet(address) => address.to_string(),
-        BindAddress::Unix(path) => path.display().to_string(),
-        BindAddress::Abstract(name) => format!("abns@{}", name.trim_end_matches('\0')),
-        BindAddress::Inherited(descriptor) => format!("fd@{descriptor}"),
-    }
-}
-
 /// Starts a worker's thread and waits until it is ready to serve.
 fn start_worker(
     index: usize,
-    openings: Vec<Opening>,
+    fresh: Vec<Fresh>,
     shared: &Shared,
     stopping: &Arc<AtomicBool>,
 ) -> io::Result<(Orders, JoinHandle<()>)> {
@@ -345,7 +234,7 @@ fn start_worker(
     let (ready, started) = mpsc::channel();
     let thread = thread::Builder::new()
         .name(format!("worker-{index}"))
-        .spawn(move || match prepare(index, openings, shared, stopping) {
+        .spawn(move || match prepare(index, fresh, shared, stopping) {
             Ok((worker, orders)) => {
                 let _ = ready.send(Ok(orders));
                 serve(&worker);
@@ -362,7 +251,7 @@ fn start_worker(
 
 fn prepare(
     index: usize,
-    openings: Vec<Opening>,
+    fresh: Vec<Fresh>,
     shared: Shared,
     stopping: Arc<AtomicBool>,
 ) -> io::Result<(Rc<Worker>, Orders)> {
@@ -373,12 +262,13 @@ fn prepare(
         ..reactor::Options::default()
     })?;
     let seed = plimsoll_sys::clock::wall_ns() ^ (index as u64) << 56;
-    let worker = Worker::new(reactor, Rc::new(Tables::new(shared, index)), seed, stopping);
-    let entrances = openings
+    let tables = Rc::new(Tables::new(shared, index, None));
+    let worker = Worker::new(reactor, index, tables, seed, stopping);
+    let entrances = fresh
         .into_iter()
-        .map(|opening| {
-            let listener = Listener::adopt(&worker.reactor, opening.socket, opening.eager)?;
-            Ok((listener, opening.entrance))
+        .map(|fresh| {
+            let listener = Listener::adopt(&worker.reactor, fresh.socket, fresh.eager)?;
+            Ok((listener, fresh.entrance))
         })
         .collect::<io::Result<Vec<_>>>()?;
     let orders = settle(&worker, entrances)?;
@@ -390,14 +280,10 @@ pub(crate) fn settle(
     worker: &Rc<Worker>,
     entrances: Vec<(Listener, Entrance)>,
 ) -> io::Result<Orders> {
-    let mut listeners = Vec::new();
+    let mut posts = Vec::new();
     for (listener, entrance) in entrances {
-        let frontend = entrance.frontend;
-        let task = worker
-            .reactor
-            .spawn(listener::run(Rc::clone(worker), listener, entrance));
-        let task = task.map_err(|_| io::Error::other("no room for another listener"))?;
-        listeners.push((frontend, task));
+        let post = Post::take(worker, listener, entrance);
+        posts.push(post.ok_or_else(|| io::Error::other("no room for another listener"))?);
     }
     // No reference back from the hooks to the worker: it would keep itself alive.
     let weak = Rc::downgrade(worker);
@@ -417,7 +303,7 @@ pub(crate) fn settle(
     worker.reactor.on_mail(move || {
         let Some(worker) = weak.upgrade() else { return };
         while let Some(order) = obeyed.next() {
-            obey(&worker, order, &mut listeners);
+            obey(&worker, order, &mut posts);
         }
     });
     let task = worker
@@ -427,24 +313,100 @@ pub(crate) fn settle(
     Ok(orders)
 }
 
-fn obey(worker: &Rc<Worker>, order: Order, listeners: &mut Vec<(FrontendId, reactor::TaskId)>) {
+/// A listener of a worker, and the task that accepts from it.
+struct Post {
+    listener: Rc<Listener>,
+    entrance: Rc<Entrance>,
+    task: reactor::TaskId,
+}
+
+impl Post {
+    /// `None`: the worker has no room for another task.
+    fn take(worker: &Rc<Worker>, listener: Listener, entrance: Entrance) -> Option<Self> {
+        let (listener, entrance) = (Rc::new(listener), Rc::new(entrance));
+        let accepting = listener::run(
+            Rc::clone(worker),
+            Rc::clone(&listener),
+            Rc::clone(&entrance),
+        );
+        Some(Self {
+            task: worker.reactor.spawn(accepting).ok()?,
+            listener,
+            entrance,
+        })
+    }
+
+    /// Takes in who waits there already, then closes.
+    fn leave(self, worker: &Rc<Worker>) {
+        worker.reactor.cancel(self.task);
+        listener::farewell(worker, &self.listener, &self.entrance);
+    }
+}
+
+fn obey(worker: &Rc<Worker>, order: Order, posts: &mut Vec<Post>) {
     match order {
         Order::StopGracefully => {
-            listeners
-                .drain(..)
-                .for_each(|(_, task)| worker.reactor.cancel(task));
+            posts.drain(..).for_each(|post| post.leave(worker));
             worker.reactor.wake_all();
             worker.drain();
         }
         Order::StopNow => worker.reactor.stop(),
-        Order::CloseFrontend(frontend) => listeners
-            .extract_if(.., |(known, _)| *known == frontend)
-            .for_each(|(_, task)| worker.reactor.cancel(task)),
-        Order::ServeWaiting(backend, server) => {
-            queue::serve_waiting(&worker.tables(), backend, server);
+        Order::CloseFrontend(live) => {
+            let plane = Arc::clone(&worker.tables().plane);
+            posts
+                .extract_if(.., |post| {
+                    Arc::ptr_eq(plane.frontend(post.entrance.frontend()), &live)
+                })
+                .for_each(|post| worker.reactor.cancel(post.task));
         }
-        Order::DropIdle(backend, server) => worker.tables().pool(backend, server).clear(),
+        Order::ServeWaiting(live) => {
+            let tables = worker.tables();
+            if let Some((backend, server)) = tables.plane.server_of(&live) {
+                queue::serve_waiting(&tables, backend, server);
+            }
+        }
+        Order::DropIdle(live) => {
+            let tables = worker.tables();
+            if let Some((backend, server)) = tables.plane.server_of(&live) {
+                tables.pool(backend, server).clear();
+            }
+        }
+        Order::Adopt(adoption) => adopt(worker, &adoption, posts),
     }
+}
+
+/// Serves what begins from now on by another plane.
+fn adopt(worker: &Rc<Worker>, adoption: &Adoption, posts: &mut Vec<Post>) {
+    let find = |number| {
+        let mut fixtures = adoption.fixtures.iter();
+        fixtures.find(|fixture| fixture.number == number)
+    };
+    // Those that are given up lead to the plane they belong to, so they go first.
+    posts
+        .extract_if(.., |post| find(post.entrance.number).is_none())
+        .for_each(|post| post.leave(worker));
+    let before = worker.tables();
+    let shared = adoption.shared.clone();
+    let after = Rc::new(Tables::new(shared, worker.index, Some(&before)));
+    before.close_others(&after);
+    for post in posts.iter() {
+        if let Some(fixture) = find(post.entrance.number) {
+            let place = (fixture.frontend, fixture.bind);
+            post.entrance.lead_to(place, after.desk.gates());
+            post.listener.set_eager(fixture.eager);
+        }
+    }
+    worker.adopt(after);
+    for fresh in adoption.take_fresh(worker.index) {
+        let listener = Listener::adopt(&worker.reactor, fresh.socket, fresh.eager);
+        // Without room for it here, other workers take the connections of this one.
+        if let Ok(listener) = listener {
+            posts.extend(Post::take(worker, listener, fresh.entrance));
+        }
+    }
+    // Connections at rest move on, and let go of the old plane.
+    worker.reactor.wake_all();
+    adoption.adopted();
 }
 
 /// Serves until an order ends it.

@@ -19,9 +19,9 @@ use crate::pool::{self, Connection};
 use crate::queue::Slot;
 use crate::reactor::Scratch;
 use crate::relay::{Patience, Relay};
-use crate::reply::{self, Reply};
+use crate::reply;
 use crate::session::Session;
-use crate::stream::{ClientStream, End, Piece, ServerStream, StreamError};
+use crate::stream::{ClientStream, End, Piece, ServerStream};
 use crate::tables::Tables;
 use crate::transport::Transport;
 use crate::worker::Worker;
@@ -221,15 +221,14 @@ impl Exchange<'_> {
             client: self.session.client_ip(),
             owner,
         };
-        let (status, out) = page::answer(&tables.desk, page, &wish, &question);
-        let complete = *complete;
+        let (status, mut out) = page::answer(&tables.desk, page, &wish, &question);
+        if head.method() == b"HEAD" {
+            reply::drop_body(&mut out);
+        }
         self.record.status = status;
         account::intercepted(self.session);
-        if !complete {
-            client.close_after();
-        }
-        let reply = Reply::read(&out).ok_or(Fault::Exhausted)?;
-        self.say(client, reply)
+        client
+            .reply(&out)
             .map_err(|error| Fault::of_client(&error))?;
         Ok(Some(match complete {
             true => Outcome::Next,
@@ -430,7 +429,10 @@ impl Exchange<'_> {
             Reuse::Aggressive => first,
             Reuse::Safe | Reuse::Always => false,
         };
-        self.tables.pool(backend, server).take(proven)
+        let mut connection = self.tables.pool(backend, server).take(proven)?;
+        // It may have been opened under another plane, where ids meant others.
+        (connection.backend, connection.server) = (backend, server);
+        Some(connection)
     }
 
     async fn open_connection(
@@ -605,12 +607,11 @@ impl Exchange<'_> {
             return;
         }
         let server = connection.server;
-        let tag = self.tables.pool_tag(backend, server);
         let max = self.tables.pool_max(backend, server);
         let in_use = self.tables.plane.backend(backend).server(server).load();
         self.tables
             .pool(backend, server)
-            .put(connection, tag, max, in_use as usize);
+            .put(connection, max, in_use as usize);
     }
 
     /// Whether the request can be sent once more: all of its body is still here, and the client has seen nothing.
@@ -626,10 +627,13 @@ impl Exchange<'_> {
         )
     }
 
-    /// `option httpclose` closes the connections of the side it is written on.
+    /// `option httpclose` closes the connections of the side it is written on. Those that will not be served any more
+    /// are told so in time.
     fn closes_clients(&self) -> bool {
         let frontend = self.tables.frontend(self.session.frontend);
         frontend.persistence == ConnectionMode::Close
+            || self.session.leaving
+            || self.worker.is_stopping()
     }
 
     /// `option http-server-close` closes the server's connection wherever it is written.
@@ -685,25 +689,16 @@ impl Exchange<'_> {
         {
             client.close_after();
         }
-        let Some(reply) = reply::error(fault.status(), files) else {
-            return Outcome::Close;
-        };
-        if reply.close {
-            client.close_after();
+        let mut out = Vec::new();
+        let close = reply::error(fault.status(), files, client.persistence(), &mut out);
+        if self.record.request.head.method() == b"HEAD" {
+            reply::drop_body(&mut out);
         }
-        if self.say(client, reply).is_err() || client.closes() {
+        if client.reply(&out).is_err() || close {
             Outcome::Close
         } else {
             Outcome::Next
         }
-    }
-
-    /// Answers the present request with a message of our own.
-    fn say<C: ClientStream>(&self, client: &mut C, mut reply: Reply) -> Result<(), StreamError> {
-        if self.record.request.head.method() == b"HEAD" {
-            reply.drop_body();
-        }
-        client.respond(&reply.head, &reply.body, End::Done, None)
     }
 }
 

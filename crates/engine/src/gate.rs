@@ -50,6 +50,11 @@ impl Gate {
         self.try_pass()
     }
 
+    /// Lets one connection through, if there is room now.
+    pub(crate) fn pass_now(self: &Arc<Self>) -> Option<Pass> {
+        self.try_pass()
+    }
+
     fn try_pass(self: &Arc<Self>) -> Option<Pass> {
         self.passed
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |passed| {

@@ -24,6 +24,7 @@ pub mod reactor;
 mod relay;
 mod reply;
 mod session;
+mod sockets;
 mod stream;
 mod tables;
 mod tcp;
@@ -34,5 +35,7 @@ mod tunnel;
 mod upgrade;
 mod worker;
 
+pub use control::admin::DoorError;
+pub use control::conductor::{Loaded, Loader, Outcome};
 pub use counters::Side;
-pub use engine::{Engine, Options, StartError};
+pub use engine::{Engine, Handle, Options, StartError};

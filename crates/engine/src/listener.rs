@@ -1,5 +1,6 @@
 //! Taking connections in.
 
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -7,19 +8,48 @@ use std::task::Poll;
 
 use plimsoll_policy::model::FrontendId;
 
+use crate::control::admin::desk::Gates;
 use crate::gate::{Gate, Pass};
 use crate::reactor::{Listener, Socket};
 use crate::session::{self, Session};
 use crate::transport::Transport;
 use crate::worker::Worker;
 
-/// Where connections come in, and the gates they pass.
+/// Connections taken from the backlog of a listener that is given up; more of them are reset.
+const FAREWELL_MAX: usize = 65_536;
+
+/// Where connections come in, and the gates they pass. All of it follows the worker's plane.
 pub(crate) struct Entrance {
-    pub(crate) frontend: FrontendId,
-    /// Index of the bind within the frontend.
-    pub(crate) bind: usize,
+    /// The listener's number in the process.
+    pub(crate) number: u64,
+    /// The frontend, and the index of the bind within it.
+    place: Cell<(FrontendId, usize)>,
     /// The process's `maxconn`, then the frontend's.
-    pub(crate) gates: [Arc<Gate>; 2],
+    gates: RefCell<[Arc<Gate>; 2]>,
+}
+
+impl Entrance {
+    pub(crate) fn new(number: u64, place: (FrontendId, usize), gates: &Gates) -> Self {
+        Self {
+            number,
+            place: Cell::new(place),
+            gates: RefCell::new(gates.of_frontend(place.0)),
+        }
+    }
+
+    pub(crate) fn frontend(&self) -> FrontendId {
+        self.place.get().0
+    }
+
+    /// Leads elsewhere from now on.
+    pub(crate) fn lead_to(&self, place: (FrontendId, usize), gates: &Gates) {
+        self.place.set(place);
+        *self.gates.borrow_mut() = gates.of_frontend(place.0);
+    }
+
+    fn gate(&self, index: usize) -> Arc<Gate> {
+        Arc::clone(&self.gates.borrow()[index])
+    }
 }
 
 /// A connection's places under the limits; given back when dropped.
@@ -44,28 +74,52 @@ impl Admission {
 }
 
 /// Accepts until the listening socket fails; a worker that stops drops this task.
-pub(crate) async fn run(worker: Rc<Worker>, listener: Listener, entrance: Entrance) {
+pub(crate) async fn run(worker: Rc<Worker>, listener: Rc<Listener>, entrance: Rc<Entrance>) {
     while let Ok(socket) = poll_fn(|_| listener.poll_accept()).await {
         // While there is no room this one waits here, and all others in the kernel's backlog.
-        let admission = admit(&worker, &entrance).await;
-        let session = greet(&worker, &socket, &entrance, admission);
-        // A full table closes the connection, and counts it.
-        let _ = worker
-            .reactor
-            .spawn(session::serve(session, Transport::Plain(socket)));
+        let admission = Admission::new([
+            pass(&worker, &entrance, 0).await,
+            pass(&worker, &entrance, 1).await,
+        ]);
+        receive(&worker, socket, &entrance, admission);
     }
 }
 
-async fn admit(worker: &Worker, entrance: &Entrance) -> Admission {
-    let [process, frontend] = &entrance.gates;
-    Admission::new([pass(worker, process).await, pass(worker, frontend).await])
+/// Takes in what waits at a listener that is given up, as far as there is room: it was promised a connection.
+pub(crate) fn farewell(worker: &Rc<Worker>, listener: &Listener, entrance: &Entrance) {
+    for _ in 0..FAREWELL_MAX {
+        let Some(socket) = listener.accept_now() else {
+            return;
+        };
+        let passes = [0, 1].map(|index| entrance.gate(index).pass_now());
+        let [Some(process), Some(frontend)] = passes else {
+            return;
+        };
+        receive(
+            worker,
+            socket,
+            entrance,
+            Admission::new([process, frontend]),
+        );
+    }
 }
 
-async fn pass(worker: &Worker, gate: &Arc<Gate>) -> Pass {
-    poll_fn(|_| match gate.pass(|| worker.reactor.waker()) {
-        Some(pass) => Poll::Ready(pass),
-        None => Poll::Pending,
-    })
+fn receive(worker: &Rc<Worker>, socket: Socket, entrance: &Entrance, admission: Admission) {
+    let session = greet(worker, &socket, entrance, admission);
+    // A full table closes the connection, and counts it.
+    let _ = worker
+        .reactor
+        .spawn(session::serve(session, Transport::Plain(socket)));
+}
+
+async fn pass(worker: &Worker, entrance: &Entrance, index: usize) -> Pass {
+    // Asked anew each time: the entrance may lead elsewhere meanwhile.
+    poll_fn(
+        |_| match entrance.gate(index).pass(|| worker.reactor.waker()) {
+            Some(pass) => Poll::Ready(pass),
+            None => Poll::Pending,
+        },
+    )
     .await
 }
 
@@ -81,10 +135,11 @@ fn greet(
     } else {
         None
     };
+    let (frontend, bind) = entrance.place.get();
     Session {
         worker: Rc::clone(worker),
-        frontend: entrance.frontend,
-        bind: entrance.bind,
+        frontend,
+        bind,
         client: socket
             .peer_address()
             .ok()
@@ -93,6 +148,7 @@ fn greet(
         accepted_ns: worker.reactor.now_ns(),
         accepted_wall_us: worker.reactor.wall_ns() / 1_000,
         requests: 0,
+        leaving: false,
         own: Vec::new(),
         admission: Rc::new(admission),
         tables,

@@ -130,9 +130,12 @@ fn address_of(address: &ServerAddress, client_port: u16) -> Option<Address> {
     }
 }
 
-/// The idle connections of one worker to one server.
-#[derive(Default)]
+/// The idle connections of one worker to one server. Planes that follow each other share it.
 pub(crate) struct Pool {
+    /// Under which the reactor reports what happens to idle connections.
+    pub(crate) tag: u32,
+    /// The server is gone, or elsewhere: nothing is kept any more.
+    closed: Cell<bool>,
     #[expect(
         clippy::vec_box,
         reason = "connections move between pools and exchanges, and are large"
@@ -146,6 +149,17 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
+    pub(crate) fn new(tag: u32) -> Self {
+        Self {
+            tag,
+            closed: Cell::new(false),
+            idle: RefCell::default(),
+            spare: Cell::new(0),
+            need: Cell::new(0),
+            purge_due_ns: Cell::new(0),
+        }
+    }
+
     /// Takes the connection used last; `proven`: only one that has already been reused.
     pub(crate) fn take(&self, proven: bool) -> Option<Box<Connection>> {
         let mut idle = self.idle.borrow_mut();
@@ -166,14 +180,14 @@ impl Pool {
     /// Keeps an idle connection, unless `max` are kept already, or as many as were `in_use` at once lately, or its peer
     /// has spoken or closed meanwhile.
     ///
-    /// The reactor reports under `tag` when that happens later; see [`Pool::drop_socket`].
-    pub(crate) fn put(&self, connection: Box<Connection>, tag: u32, max: usize, in_use: usize) {
+    /// The reactor reports under the pool's tag when that happens later; see [`Pool::drop_socket`].
+    pub(crate) fn put(&self, connection: Box<Connection>, max: usize, in_use: usize) {
         let need = self.need.get().max(in_use);
         self.need.set(need);
         let mut idle = self.idle.borrow_mut();
-        if idle.len() >= max.min(need.max(IDLE_FREE)) {
+        if self.closed.get() || idle.len() >= max.min(need.max(IDLE_FREE)) {
             discard(connection);
-        } else if connection.stream.transport.socket().park(tag) {
+        } else if connection.stream.transport.socket().park(self.tag) {
             idle.push(connection);
         }
     }
@@ -197,6 +211,18 @@ impl Pool {
         idle.drain(..surplus).for_each(discard);
         self.spare.set(idle.len());
         self.need.set(self.need.get() / 2);
+    }
+
+    /// How many lie idle.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.idle.borrow().len()
+    }
+
+    /// Closes all connections, and those that come back later.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+        self.clear();
     }
 
     pub(crate) fn clear(&self) {

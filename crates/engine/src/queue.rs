@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use plimsoll_policy::balance::{BalanceSpec, Pick};
+use plimsoll_policy::kin::Kin;
 use plimsoll_policy::live::{self, ServerLive};
 use plimsoll_policy::model::{BackendId, ServerId};
-use plimsoll_policy::plane::Plane;
+use plimsoll_policy::plane::{BackendPlane, Plane};
 use plimsoll_policy::queue::{self, Admit, Place, Ticket, Waiting};
 
 use crate::fault::Fault;
@@ -25,12 +26,18 @@ const PICKS_MAX: u32 = 3;
 pub(crate) struct Queues(Vec<Arc<Mutex<Waiting<Arc<Seat>>>>>);
 
 impl Queues {
-    pub(crate) fn new(plane: &Plane) -> Self {
-        let backends = 0..plane.model.backends.len() as u32;
+    /// Queues for a plane; those of backends that were there `before` go on.
+    pub(crate) fn new(plane: &Plane, before: Option<(&Self, &Kin)>) -> Self {
+        let backends = (0..plane.model.backends.len() as u32).map(BackendId);
         let queue = |id| {
-            Arc::new(Mutex::new(Waiting::new(Arc::clone(
-                &plane.backend(BackendId(id)).live,
-            ))))
+            let known = before.and_then(|(old, kin)| Some((old, kin.backend(id)?)));
+            match known {
+                Some((old, id)) => Arc::clone(&old.0[id.0 as usize]),
+                None => {
+                    let live = Arc::clone(&plane.backend(id).live);
+                    Arc::new(Mutex::new(Waiting::new(live)))
+                }
+            }
         };
         Self(backends.map(queue).collect())
     }
@@ -44,16 +51,33 @@ impl Queues {
 
 /// Where a waiting request finds what it was given, and how it is woken.
 pub(crate) struct Seat {
-    given: Mutex<Option<(ServerId, live::Slot)>>,
+    given: Mutex<Option<(Arc<ServerLive>, live::Slot)>>,
     waker: Waker,
+    /// The servers that the request may be sent to: those of the plane it began with.
+    plane: Arc<BackendPlane>,
 }
 
 impl Seat {
+    /// What was given, as the request's own plane calls it.
     fn take(&self) -> Option<(ServerId, live::Slot)> {
-        self.given
+        let given = self
+            .given
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .take()
+            .take();
+        let (live, slot) = given?;
+        match self.plane.server_of(&live) {
+            Some(server) => Some((server, slot)),
+            None => {
+                debug_assert!(false, "only servers that the request knows are given");
+                live.release(slot);
+                None
+            }
+        }
+    }
+
+    fn knows(&self, plane: &Arc<BackendPlane>, server: &Arc<ServerLive>) -> bool {
+        Arc::ptr_eq(plane, &self.plane) || self.plane.server_of(server).is_some()
     }
 }
 
@@ -173,6 +197,7 @@ async fn wait(
     let seat = Arc::new(Seat {
         given: Mutex::default(),
         waker: worker.reactor.waker(),
+        plane: Arc::clone(tables.plane.backend(backend)),
     });
     let admitted = tables
         .queues
@@ -249,17 +274,17 @@ impl Drop for Queued {
 
 /// Hands free slots of `server` to those who wait for them.
 pub(crate) fn serve_waiting(tables: &Tables, backend: BackendId, server: ServerId) {
-    let live = tables.plane.backend(backend).server(server);
+    let plane = tables.plane.backend(backend);
+    let live = plane.server(server);
     let for_backend = tables.takes_part(backend, server);
     loop {
-        let Some(grant) = tables.queues.lock(backend).grant(live, for_backend) else {
-            return;
-        };
-        *grant
-            .token
-            .given
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some((server, grant.slot));
-        grant.token.waker.wake_by_ref();
+        let mut waiting = tables.queues.lock(backend);
+        let grant = waiting.grant_to(live, for_backend, |seat| seat.knows(plane, live));
+        drop(waiting);
+        let Some(grant) = grant else { return };
+        let seat = grant.token;
+        *seat.given.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((grant.server, grant.slot));
+        seat.waker.wake_by_ref();
     }
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 
 use plimsoll_policy::model::{BackendId, Bind, FrontendId, Mode, ServerId};
+use plimsoll_wire::h1::encode::Connection as Persistence;
 
 use crate::counters::Side;
 use crate::exchange::{self, Outcome, Request, Times};
@@ -15,12 +16,11 @@ use crate::h1;
 use crate::h1::client::NoRequest;
 use crate::listener::Admission;
 use crate::pool::Connection;
-use crate::reply::{self, Reply};
-use crate::stream::{ClientStream as _, End};
+use crate::stream::ClientStream as _;
 use crate::tables::Tables;
 use crate::transport::Transport;
 use crate::worker::Worker;
-use crate::{account, tcp, upgrade};
+use crate::{account, reply, tcp, upgrade};
 
 /// Longest text of an IP address: an IPv4-mapped one in full.
 const IP_TEXT_MAX: usize = 45;
@@ -46,6 +46,8 @@ pub(crate) struct Session {
     pub(crate) accepted_wall_us: u64,
     /// Requests begun so far, the present one included.
     pub(crate) requests: u32,
+    /// Its frontend or listener is gone from the configuration: it ends with the present request.
+    pub(crate) leaving: bool,
     /// Server connections that belong to this session alone (`http-reuse never`, authenticated connections).
     #[expect(clippy::vec_box, reason = "connections move, and are large")]
     pub(crate) own: Vec<Box<Connection>>,
@@ -59,6 +61,43 @@ impl Session {
         self.tables.frontend(self.frontend).binds.get(self.bind)
     }
 
+    /// Moves on to the tables of this moment, between two requests. A connection whose frontend or listener is there no
+    /// more stays with its own, and is to end.
+    fn follow(&mut self) {
+        let tables = self.worker.tables();
+        if Rc::ptr_eq(&tables, &self.tables) || self.leaving {
+            return;
+        }
+        let before = self.tables.frontend(self.frontend);
+        let heir = tables.plane.frontend_named(&before.name);
+        let heir = heir.filter(|&id| {
+            let now = tables.frontend(id);
+            now.mode == before.mode && !now.disabled
+        });
+        let bind = before
+            .binds
+            .get(self.bind)
+            .zip(heir)
+            .and_then(|(bind, id)| {
+                let mut binds = tables.frontend(id).binds.iter();
+                binds.position(|known| known.address == bind.address)
+            });
+        let (Some(frontend), Some(bind)) = (heir, bind) else {
+            self.leaving = true;
+            return;
+        };
+        (self.frontend, self.bind) = (frontend, bind);
+        self.own.retain_mut(|connection| {
+            let place = (connection.backend, connection.server);
+            let heir = tables.heir_of(&self.tables, place);
+            if let Some(place) = heir {
+                (connection.backend, connection.server) = place;
+            }
+            heir.is_some()
+        });
+        self.tables = tables;
+    }
+
     /// The name of the bind the client came through, or its number.
     pub(crate) fn bind_name(&self) -> &str {
         self.bind()
@@ -68,6 +107,11 @@ impl Session {
 
     pub(crate) fn bind_number(&self) -> u32 {
         self.bind().map_or(0, |bind| bind.number)
+    }
+
+    /// Whether the connection is to end at its next rest.
+    fn ends(&self) -> bool {
+        self.leaving || self.worker.is_stopping()
     }
 
     /// The port the client connected to, for servers that have none of their own; 0 when nobody asks for it.
@@ -134,25 +178,31 @@ pub(crate) fn serve(mut session: Session, transport: Transport) -> impl Future<O
 
 /// All requests of one HTTP/1 connection, one after the other.
 async fn serve_h1(session: &mut Session, client: &mut h1::client::Client) {
+    let mut idle_ns = session.worker.reactor.now_ns();
     loop {
         let mut times = Times {
-            idle_ns: session.worker.reactor.now_ns(),
+            idle_ns,
             ..Times::default()
         };
         let request = match next_request(session, client, &mut times).await {
             Ok(request) => request,
+            Err(NoMore::NewTables) => {
+                session.follow();
+                continue;
+            }
             Err(end) => return Box::pin(refuse(session, client, end, times)).await,
         };
         session.requests += 1;
         match Box::pin(exchange::run(session, client, request, times)).await {
-            Outcome::Next if client.may_continue() && !session.worker.is_stopping() => {}
+            Outcome::Next if client.may_continue() && !session.ends() => {}
             Outcome::Next | Outcome::Close => return Box::pin(close(session, client)).await,
             Outcome::Gone => return,
             Outcome::Tunnel(server) => {
                 return Box::pin(upgrade::run(session, client, *server)).await;
             }
         }
-        session.tables = session.worker.tables();
+        session.follow();
+        idle_ns = session.worker.reactor.now_ns();
     }
 }
 
@@ -162,6 +212,8 @@ enum NoMore {
     Quietly,
     Client(NoRequest),
     Timeout,
+    /// Another plane is in use: the wait goes on under it.
+    NewTables,
 }
 
 /// Waits for the next request. No buffer is held while nothing arrives.
@@ -179,7 +231,10 @@ async fn next_request(
         timeouts.http_keep_alive_ms
     };
     let head_ms = timeouts.http_request_ms.or(timeouts.client_ms);
-    let mut deadline_ns = worker.deadline(idle_ms.or(head_ms));
+    let waited_ns = worker.reactor.now_ns().saturating_sub(times.idle_ns);
+    let mut deadline_ns = worker
+        .deadline(idle_ms.or(head_ms))
+        .saturating_sub(waited_ns);
     let limits = session.tables.request_limits(session.frontend);
     poll_fn(|_| {
         if let Poll::Ready(result) = poll_request(worker, client, &limits, times) {
@@ -195,7 +250,10 @@ async fn next_request(
                 deadline_ns = worker.deadline(head_ms);
             }
         }
-        if now_ns >= deadline_ns || (worker.is_stopping() && !first && !client.has_started()) {
+        if !client.has_started() && !session.leaving && !worker.is_present(&session.tables) {
+            return Poll::Ready(Err(NoMore::NewTables));
+        }
+        if now_ns >= deadline_ns || (session.ends() && !first && !client.has_started()) {
             let idle = !first && !client.has_started();
             return Poll::Ready(Err(if idle {
                 NoMore::Quietly
@@ -244,7 +302,7 @@ fn poll_request(
 async fn refuse(session: &mut Session, client: &mut h1::client::Client, end: NoMore, times: Times) {
     let silent = session.requests == 0 && client.bytes_in == 0;
     let fault = match end {
-        NoMore::Quietly => return,
+        NoMore::Quietly | NoMore::NewTables => return,
         NoMore::Client(NoRequest::Refused(error)) => {
             session.tables.counters.refuse(Side::Client, error.name());
             Fault::Refused(error.status())
@@ -258,12 +316,10 @@ async fn refuse(session: &mut Session, client: &mut h1::client::Client, end: NoM
         account::bad_request(session, client, fault, times);
     }
     if fault.status() != 0 {
+        let mut out = Vec::new();
         let files = session.tables.error_files(session.frontend, None);
-        client.close_after();
-        let Some(Reply { head, body, .. }) = reply::error(fault.status(), files) else {
-            return;
-        };
-        if client.respond(&head, &body, End::Done, None).is_ok() {
+        reply::error(fault.status(), files, Persistence::Close, &mut out);
+        if client.reply(&out).is_ok() {
             close(session, client).await;
         }
     }

@@ -1,10 +1,13 @@
 //! One worker's view of a plane: the shared tables, and beside them what belongs to this worker alone.
 
 use std::cell::{Ref, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use plimsoll_policy::balance::Pick;
 use plimsoll_policy::counters::BackendCounter;
+use plimsoll_policy::kin::Kin;
 use plimsoll_policy::model::{
     Backend, BackendId, ErrorFile, Frontend, FrontendId, Server, ServerAddress, ServerId,
     ServerPort,
@@ -13,7 +16,7 @@ use plimsoll_policy::plane::{Arrangement, Plane};
 use plimsoll_sys::ConnectOptions;
 use plimsoll_wire::h1::Limits;
 
-use crate::control::admin::desk::Desk;
+use crate::control::admin::desk::{Desk, Gates};
 use crate::control::log::{self, LogRoute, LogSink};
 use crate::counters::{AllCounters, Counters};
 use crate::pool::{IDLE_PER_SERVER_MAX, Pool};
@@ -33,21 +36,42 @@ pub(crate) struct Shared {
 impl Shared {
     /// `program` is the name in log lines where no `log-tag` is set.
     pub(crate) fn new(plane: Plane, workers: usize, sink: &LogSink, program: &str) -> Self {
-        let global = &plane.model.global;
-        let route = |frontend: &Frontend| {
-            let who = log::identity(global, &frontend.log, program);
-            sink.route(&frontend.log, frontend.ignore_empty_connections, &who)
-        };
-        let routes = plane.model.frontends.iter().map(route).collect();
-        let (counters, plane) = (AllCounters::new(&plane.model, workers), Arc::new(plane));
+        let counters = AllCounters::new(&plane.model, workers);
+        let gates = Gates::new(&plane.model);
+        let plane = Arc::new(plane);
         Self {
-            routes,
-            queues: Arc::new(Queues::new(&plane)),
-            desk: Arc::new(Desk::new(&plane, &counters, sink, workers)),
+            routes: routes(&plane, sink, program),
+            queues: Arc::new(Queues::new(&plane, None)),
+            desk: Arc::new(Desk::new(&plane, &counters, sink, workers, gates)),
             counters,
             plane,
         }
     }
+
+    /// What a plane that follows shares: whatever has the same name in both goes on.
+    pub(crate) fn next(&self, plane: Plane, gates: Gates, sink: &LogSink, program: &str) -> Self {
+        let kin = Kin::new(&self.plane.model, &plane.model);
+        let counters = self.counters.next(&plane.model, &kin);
+        let plane = Arc::new(plane);
+        let queues = Queues::new(&plane, Some((&self.queues, &kin)));
+        Self {
+            routes: routes(&plane, sink, program),
+            queues: Arc::new(queues),
+            desk: Arc::new(self.desk.next(&plane, &counters, &kin, gates)),
+            counters,
+            plane,
+        }
+    }
+}
+
+/// Where each frontend's lines go.
+fn routes(plane: &Plane, sink: &LogSink, program: &str) -> Arc<[LogRoute]> {
+    let global = &plane.model.global;
+    let route = |frontend: &Frontend| {
+        let who = log::identity(global, &frontend.log, program);
+        sink.route(&frontend.log, frontend.ignore_empty_connections, &who)
+    };
+    plane.model.frontends.iter().map(route).collect()
 }
 
 pub(crate) struct Tables {
@@ -59,19 +83,39 @@ pub(crate) struct Tables {
     all_counters: AllCounters,
     routes: Arc<[LogRoute]>,
     backends: Vec<BackendTable>,
+    tags: Tags,
     wants_local_address: bool,
 }
 
 /// What a worker keeps for one backend.
 struct BackendTable {
     arrangement: RefCell<Arrangement>,
-    pools: Vec<Pool>,
-    /// The tag of the first server's pool; the others follow.
-    first_tag: u32,
+    pools: Vec<Rc<Pool>>,
+}
+
+/// The pools of a worker by their tags, which no other pool of this worker ever had.
+#[derive(Default)]
+struct Tags {
+    pools: HashMap<u32, Rc<Pool>>,
+    next: u32,
+}
+
+impl Tags {
+    fn add(&mut self, pool: Option<Rc<Pool>>) -> Rc<Pool> {
+        let pool = pool.unwrap_or_else(|| {
+            let tag = self.next;
+            // After four thousand million servers some stale connection might be looked for in vain.
+            self.next = self.next.wrapping_add(1);
+            Rc::new(Pool::new(tag))
+        });
+        self.pools.insert(pool.tag, Rc::clone(&pool));
+        pool
+    }
 }
 
 impl Tables {
-    pub(crate) fn new(shared: Shared, worker: usize) -> Self {
+    /// The tables of worker number `worker`; what it has open to servers that are the same in `before` goes on.
+    pub(crate) fn new(shared: Shared, worker: usize, before: Option<&Self>) -> Self {
         let Shared {
             plane,
             queues,
@@ -80,22 +124,24 @@ impl Tables {
             routes,
         } = shared;
         let counters = Arc::clone(all_counters.of_worker(worker));
-        let mut next_tag = 0;
-        let backends = plane
-            .model
-            .backends
-            .iter()
-            .enumerate()
-            .map(|(index, backend)| {
-                let first_tag = next_tag;
-                next_tag += backend.servers.len() as u32;
-                BackendTable {
-                    arrangement: RefCell::new(
-                        plane.backend(BackendId(index as u32)).arrangement(backend),
-                    ),
-                    pools: backend.servers.iter().map(|_| Pool::default()).collect(),
-                    first_tag,
-                }
+        let mut tags = Tags {
+            next: before.map_or(0, |before| before.tags.next),
+            ..Tags::default()
+        };
+        let kin = before.map(|before| Kin::new(&before.plane.model, &plane.model));
+        let backends = (0..).map(BackendId).zip(&plane.model.backends);
+        let backends = backends
+            .map(|(id, backend)| BackendTable {
+                arrangement: RefCell::new(plane.backend(id).arrangement(backend)),
+                pools: (0..backend.servers.len() as u32)
+                    .map(ServerId)
+                    .map(|server| {
+                        let known = before
+                            .zip(kin.as_ref())
+                            .and_then(|(before, kin)| before.heirloom(&plane, kin, (id, server)));
+                        tags.add(known)
+                    })
+                    .collect(),
             })
             .collect();
         let wants_local_address = plane
@@ -120,8 +166,60 @@ impl Tables {
             all_counters,
             routes,
             backends,
+            tags,
             wants_local_address,
         }
+    }
+
+    /// The pool of a server of a plane that follows, if connections to it are as good there as here.
+    fn heirloom(
+        &self,
+        next: &Plane,
+        kin: &Kin,
+        (backend, server): (BackendId, ServerId),
+    ) -> Option<Rc<Pool>> {
+        let (old_backend, old_server) = kin.server(backend, server)?;
+        let (before, after) = (
+            self.backend(old_backend),
+            &next.model.backends[backend.0 as usize],
+        );
+        let tune = |plane: &Plane| {
+            let tune = &plane.model.global.tune;
+            (tune.buffer_bytes, tune.max_fields)
+        };
+        let same = before.source == after.source
+            && before.lenient_response == after.lenient_response
+            && before.mode == after.mode
+            && tune(&self.plane) == tune(next)
+            && self
+                .server(old_backend, old_server)
+                .connects_as(&after.servers[server.0 as usize]);
+        same.then(|| Rc::clone(&self.backends[old_backend.0 as usize].pools[old_server.0 as usize]))
+    }
+
+    /// Closes the pools that `next` has not taken over.
+    pub(crate) fn close_others(&self, next: &Self) {
+        for (tag, pool) in &self.tags.pools {
+            if !next.tags.pools.contains_key(tag) {
+                pool.close();
+            }
+        }
+    }
+
+    /// A server of older tables, as it is called here; `None` when it is gone, or connections to it are not what they
+    /// were.
+    pub(crate) fn heir_of(
+        &self,
+        before: &Self,
+        (backend, server): (BackendId, ServerId),
+    ) -> Option<(BackendId, ServerId)> {
+        let live = before.plane.backend(backend).server(server);
+        let (id, heir) = self.plane.server_of(live)?;
+        let same = Rc::ptr_eq(
+            &before.backends[backend.0 as usize].pools[server.0 as usize],
+            &self.backends[id.0 as usize].pools[heir.0 as usize],
+        );
+        same.then_some((id, heir))
     }
 
     pub(crate) fn frontend(&self, id: FrontendId) -> &Frontend {
@@ -140,19 +238,9 @@ impl Tables {
         &self.backends[backend.0 as usize].pools[server.0 as usize]
     }
 
-    /// The tag under which connections to this server are parked.
-    pub(crate) fn pool_tag(&self, backend: BackendId, server: ServerId) -> u32 {
-        self.backends[backend.0 as usize].first_tag + server.0
-    }
-
-    /// The pool of a tag, if the tag is of this plane.
+    /// The pool of a tag, if it is still in use.
     pub(crate) fn pool_of_tag(&self, tag: u32) -> Option<&Pool> {
-        let index = self
-            .backends
-            .partition_point(|backend| backend.first_tag <= tag)
-            .checked_sub(1)?;
-        let backend = &self.backends[index];
-        backend.pools.get((tag - backend.first_tag) as usize)
+        self.tags.pools.get(&tag).map(|pool| &**pool)
     }
 
     pub(crate) fn pools(&self) -> impl Iterator<Item = (&Server, &Pool)> {
@@ -164,7 +252,7 @@ impl Tables {
             .map(|backend| &backend.servers);
         servers
             .zip(&self.backends)
-            .flat_map(|(servers, table)| servers.iter().zip(&table.pools))
+            .flat_map(|(servers, table)| servers.iter().zip(table.pools.iter().map(|pool| &**pool)))
     }
 
     /// Where a frontend's log lines go.

@@ -27,7 +27,9 @@ pub(crate) const NEVER_NS: u64 = u64::MAX;
 
 pub(crate) struct Worker {
     pub(crate) reactor: Reactor,
-    tables: Rc<Tables>,
+    /// This worker's number.
+    pub(crate) index: usize,
+    tables: RefCell<Rc<Tables>>,
     heads: RefCell<Vec<Head>>,
     buffers: RefCell<Vec<Vec<u8>>>,
     outs: RefCell<Vec<Vec<u8>>>,
@@ -43,13 +45,15 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(
         reactor: Reactor,
+        index: usize,
         tables: Rc<Tables>,
         seed: u64,
         stopping: Arc<AtomicBool>,
     ) -> Rc<Self> {
         Rc::new(Self {
             reactor,
-            tables,
+            index,
+            tables: RefCell::new(tables),
             heads: RefCell::default(),
             buffers: RefCell::default(),
             outs: RefCell::default(),
@@ -63,7 +67,17 @@ impl Worker {
 
     /// The tables of this moment; whoever takes them works with them to its end.
     pub(crate) fn tables(&self) -> Rc<Tables> {
-        Rc::clone(&self.tables)
+        Rc::clone(&self.tables.borrow())
+    }
+
+    /// Serves by other tables from now on; returns those that were in use.
+    pub(crate) fn adopt(&self, tables: Rc<Tables>) -> Rc<Tables> {
+        self.tables.replace(tables)
+    }
+
+    /// Whether these are the tables of this moment.
+    pub(crate) fn is_present(&self, tables: &Rc<Tables>) -> bool {
+        Rc::ptr_eq(&self.tables.borrow(), tables)
     }
 
     /// Whether connections are to end at their next rest.
@@ -94,7 +108,7 @@ impl Worker {
 
     /// Whether tunnels may be moved into the kernel.
     pub(crate) fn may_splice(&self) -> bool {
-        self.tables.plane.model.global.tune.splice
+        self.tables.borrow().plane.model.global.tune.splice
     }
 
     /// The moment `after_ms` from now; `None` never comes.

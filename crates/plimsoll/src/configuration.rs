@@ -2,10 +2,13 @@
 //!
 //! This is where the pure crates meet the machine: its files, its resolver, its users, its variables.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use plimsoll_config::diagnostic::{Diagnostic, Severity};
@@ -24,7 +27,7 @@ use crate::dialect::{self, Dialect};
 const ADDRESSES_MAX: usize = 64;
 
 /// What to load, and how.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Request {
     /// Files and directories, in order.
     pub(crate) files: Vec<PathBuf>,
@@ -45,6 +48,21 @@ pub(crate) struct Configuration {
     /// The files that the diagnostics point into.
     pub(crate) sources: Sources,
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Every file and folder that was looked at, as it was then.
+    pub(crate) looked_at: Sights,
+}
+
+/// Files and folders, and what they were known by. `None`: it was not there.
+pub(crate) type Sights = BTreeMap<PathBuf, Option<Mark>>;
+
+/// What tells whether a file is still the same: its place, the time of its last change, its length.
+pub(crate) type Mark = (u64, i64, i64, u64);
+
+/// What a file is known by now.
+pub(crate) fn mark(path: &Path) -> Option<Mark> {
+    let found = fs::metadata(path).ok()?;
+    let (seconds, nanoseconds) = (found.mtime(), found.mtime_nsec());
+    Some((found.ino(), seconds, nanoseconds, found.len()))
 }
 
 impl Configuration {
@@ -71,23 +89,36 @@ impl Configuration {
 
     /// The problems for a person who wants to start, without the notes unless asked for.
     pub(crate) fn problems(&self, notes: bool) -> String {
+        let style = Style {
+            color: console::color_on_stderr(),
+            ..Style::default()
+        };
+        self.problems_in(style, notes)
+    }
+
+    /// The problems for whoever reads a log or an answer.
+    pub(crate) fn plain_problems(&self) -> String {
+        let style = Style {
+            color: false,
+            ..Style::default()
+        };
+        self.problems_in(style, false)
+    }
+
+    fn problems_in(&self, style: Style, notes: bool) -> String {
         let problems: Vec<_> = self
             .diagnostics
             .iter()
             .filter(|problem| notes || problem.severity > Severity::Note)
             .cloned()
             .collect();
-        let style = Style {
-            color: console::color_on_stderr(),
-            ..Style::default()
-        };
         render::text(&problems, &self.sources, style)
     }
 }
 
 /// Reads and understands files of HAProxy's language.
 pub(crate) fn load(request: &Request) -> Configuration {
-    load_with(request, &Files)
+    load_with(request, &Files::default())
 }
 
 /// The same for a text that never was a file.
@@ -96,10 +127,17 @@ pub(crate) fn load_text(name: &str, text: String) -> Configuration {
         files: vec![PathBuf::from(name)],
         ..Request::default()
     };
-    load_with(&request, &MemoryLoader::new().file(name, text))
+    let text = MemoryLoader::new().file(name, text);
+    let files = Files::default();
+    load_from(&request, &text, &files)
 }
 
-fn load_with(request: &Request, loader: &dyn Loader) -> Configuration {
+fn load_with(request: &Request, files: &Files) -> Configuration {
+    load_from(request, files, files)
+}
+
+/// Reads the configuration through `loader`, and the files it names through `files`.
+fn load_from(request: &Request, loader: &dyn Loader, files: &Files) -> Configuration {
     let mut environment = environment(request);
     let grammar = Grammar {
         diagnose: request.diagnose,
@@ -113,7 +151,7 @@ fn load_with(request: &Request, loader: &dyn Loader) -> Configuration {
         &request.claims,
     );
     let context = Context {
-        files: &Files,
+        files,
         machine: &ThisMachine,
     };
     let loaded = haproxy::load(&parsed.document, &context);
@@ -125,12 +163,14 @@ fn load_with(request: &Request, loader: &dyn Loader) -> Configuration {
         model,
         sources: parsed.sources,
         diagnostics,
+        looked_at: files.looked_at.take(),
     }
 }
 
 /// The files that are written in another language than HAProxy's.
 pub(crate) fn foreign_files(files: &[PathBuf]) -> Vec<(&Path, Dialect)> {
-    let foreign = |path: &PathBuf| Files.read(path).ok().map(|text| dialect::of(&text));
+    let reader = Files::default();
+    let foreign = |path: &PathBuf| reader.read(path).ok().map(|text| dialect::of(&text));
     files
         .iter()
         .filter_map(|path| Some((path.as_path(), foreign(path)?)))
@@ -177,11 +217,22 @@ fn environment(request: &Request) -> Environment {
     environment
 }
 
-/// The file system.
-struct Files;
+/// The file system, and what was looked at in it.
+#[derive(Debug, Default)]
+struct Files {
+    looked_at: RefCell<Sights>,
+}
+
+impl Files {
+    fn note(&self, path: &Path) {
+        let mut sights = self.looked_at.borrow_mut();
+        sights.entry(path.to_owned()).or_insert_with(|| mark(path));
+    }
+}
 
 impl Loader for Files {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.note(path);
         let mut text = Vec::new();
         // One byte more than is accepted, so that the excess is noticed, and no more: it may be a device.
         let limit = FILE_BYTES_MAX as u64 + 1;
@@ -190,6 +241,7 @@ impl Loader for Files {
     }
 
     fn list(&self, path: &Path) -> io::Result<Option<Vec<PathBuf>>> {
+        self.note(path);
         if !fs::metadata(path)?.is_dir() {
             return Ok(None);
         }

@@ -122,6 +122,7 @@ fn start_balancer(text: String) -> anyhow::Result<Engine> {
         .ok_or_else(|| anyhow!("the demo's configuration has errors"))?;
     let options = plimsoll_engine::Options {
         name: "demo".to_owned(),
+        ..plimsoll_engine::Options::default()
     };
     Ok(Engine::start(model, options)?)
 }

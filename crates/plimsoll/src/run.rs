@@ -1,17 +1,19 @@
 //! `plimsoll run`: serve, from files or from two addresses.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use clap::Args;
 
 use crate::configuration::{self, Configuration, Request};
 use crate::console;
+use crate::reload::Source;
 use crate::service::{self, Life};
 
 /// The name under which problems of a configuration made from addresses are told.
 const COMMAND_LINE: &str = "command line";
 
-/// Run a balancer in the foreground until Ctrl-C.
+/// Run a balancer in the foreground until Ctrl-C. SIGHUP and SIGUSR2 make it read its files anew.
 ///
 /// Either from configuration files, or from --listen and --to without any.
 #[derive(Args, Debug)]
@@ -41,6 +43,10 @@ pub(crate) struct Run {
     #[arg(long, requires = "listen")]
     tcp: bool,
 
+    /// Reload when a file changes.
+    #[arg(long, conflicts_with = "listen")]
+    watch: bool,
+
     /// Write the process id to this file.
     #[arg(long, value_name = "FILE")]
     pidfile: Option<PathBuf>,
@@ -69,6 +75,13 @@ impl Run {
         }
         let life = Life {
             name: "plimsoll".to_owned(),
+            source: self.listen.is_none().then(|| Source {
+                request: self.request(),
+                warnings_fatal: false,
+                adjust: Arc::new(|_| {}),
+                seen: Arc::new(Mutex::new(configuration.looked_at)),
+            }),
+            watch: self.watch,
             pidfile: self
                 .pidfile
                 .clone()
@@ -84,10 +97,14 @@ impl Run {
                 let mode = if self.tcp { "tcp" } else { "http" };
                 configuration::load_text(COMMAND_LINE, text(listen, &self.to, mode))
             }
-            None => configuration::load(&Request {
-                files: self.files.clone(),
-                ..Request::default()
-            }),
+            None => configuration::load(&self.request()),
+        }
+    }
+
+    fn request(&self) -> Request {
+        Request {
+            files: self.files.clone(),
+            ..Request::default()
         }
     }
 }

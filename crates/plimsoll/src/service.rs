@@ -19,6 +19,7 @@ use plimsoll_sys::signal::{self, Signal, Signals};
 use plimsoll_sys::{limit, user};
 
 use crate::console;
+use crate::reload::{self, Source};
 
 /// Exit statuses of a master that a signal ended: 128 and the signal's number.
 const EXIT_INTERRUPTED: u8 = 130;
@@ -34,8 +35,12 @@ const END_POLLS_MAX: u32 = 200;
 const DESCRIPTORS_RESERVED: u64 = 200;
 
 /// How the process lives.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Life {
+    /// Where the configuration comes from, for reloads.
+    pub(crate) source: Option<Source>,
+    /// Reload when the files change.
+    pub(crate) watch: bool,
     /// The name the program was called by; it stands in log lines without a `log-tag`.
     pub(crate) name: String,
     /// Go to the background once listening.
@@ -91,8 +96,13 @@ fn live(model: Model, life: &Life, ready: Option<UnixStream>) -> anyhow::Result<
         model,
         Options {
             name: life.name.clone(),
+            loader: life.source.clone().map(Source::into_loader),
+            ..Options::default()
         },
     )?;
+    if let Some(source) = life.source.clone().filter(|_| life.watch) {
+        reload::watch(source, engine.handle())?;
+    }
     if let Some(path) = &life.pidfile {
         write_pidfile(path)?;
     }
@@ -116,10 +126,21 @@ fn obey(signals: &Signals, engine: Engine, life: &Life) -> anyhow::Result<u8> {
             Signal::Interrupt => return Ok(end_now(&engine, life, EXIT_INTERRUPTED)),
             Signal::Terminate => return Ok(end_now(&engine, life, EXIT_TERMINATED)),
             Signal::User1 => return end_gracefully(signals, engine, life),
-            _ => console::complain(
-                "the configuration cannot be reloaded in this version; going on as before",
-            ),
+            Signal::Hangup | Signal::User2 => reload(&engine, life),
+            _ => {}
         }
+    }
+}
+
+/// Reads the configuration anew; whatever comes of it is told.
+fn reload(engine: &Engine, life: &Life) {
+    if life.notify {
+        let now_us = plimsoll_sys::clock::monotonic_ns() / 1_000;
+        notify(&format!("RELOADING=1\nMONOTONIC_USEC={now_us}\n"));
+    }
+    reload::tell(&engine.handle().reload(), life.quiet);
+    if life.notify {
+        notify("READY=1\n");
     }
 }
 

@@ -24,7 +24,7 @@ pub use text::{Census, Line, Naming, change_line, check_line, no_server_line, re
 pub const HISTORY_MAX: usize = 16;
 
 /// Which of a server's two checks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Which {
     Check,
     Agent,
@@ -253,6 +253,37 @@ impl Health {
             hurry: false,
             history: VecDeque::new(),
         }
+    }
+
+    /// The same server under other settings: what is thought of it stays, and so do its verdicts.
+    pub fn reconfigured(&self, settings: &ServerCheck) -> Self {
+        let mut health = Self::new(settings);
+        health.condition = self.condition;
+        let tallies = [
+            (&mut health.check, &self.check),
+            (&mut health.agent, &self.agent),
+        ];
+        let mut counted = false;
+        for (tally, before) in tallies {
+            counted |= tally.is_some();
+            let (Some(tally), Some(before)) = (tally, before) else {
+                continue;
+            };
+            tally.last = before.last.clone();
+            tally.count = match before.is_up() {
+                _ if before.count == before.top() => tally.top(),
+                true => tally.rise,
+                false => before.count.min(tally.rise - 1),
+            };
+        }
+        if !counted && settings.track.is_none() {
+            health.condition = Condition::Up;
+        }
+        health.maintenance = self.maintenance;
+        health.draining = self.draining;
+        health.warming_since_ms = self.warming_since_ms;
+        health.history.clone_from(&self.history);
+        health
     }
 
     pub fn condition(&self) -> Condition {

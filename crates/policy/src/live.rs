@@ -63,6 +63,15 @@ impl BackendLive {
         self.touch();
     }
 
+    /// Adopts what an edit of the configuration changed; what was set at run time stays otherwise.
+    pub(crate) fn reconfigure(&self, before: &model::Backend, after: &model::Backend) {
+        let fullconn = self.fullconn();
+        self.configure(after);
+        if before.fullconn == after.fullconn {
+            self.set_fullconn(fullconn);
+        }
+    }
+
     /// Whether anything in this backend looks at backend-wide counts: `minconn` or `hash-balance-factor`.
     ///
     /// Two more shared cache lines per request would be wasted on all others.
@@ -164,7 +173,7 @@ pub struct ServerLive {
     /// When the state last changed, in seconds since 1970; 0: not since the start.
     changed_s: AtomicU64,
     /// Where the server is now, once an operator has moved it.
-    moved: OnceLock<Box<Mutex<model::ServerAddress>>>,
+    moved: OnceLock<Box<Mutex<Option<model::ServerAddress>>>>,
     backend: Arc<BackendLive>,
 }
 
@@ -218,6 +227,36 @@ impl ServerLive {
         self.minconn.store(server.minconn.unwrap_or(0), Relaxed);
         self.maxqueue.store(server.maxqueue.unwrap_or(0), Relaxed);
         self.set_weight(u32::from(server.weight));
+    }
+
+    /// Adopts the values that an edit of the configuration changed; those that were set at run time stay otherwise.
+    pub(crate) fn reconfigure(&self, before: &model::Server, after: &model::Server) {
+        if before.weight != after.weight {
+            self.set_weight(u32::from(after.weight));
+        }
+        if before.maxconn != after.maxconn {
+            self.set_maxconn(after.maxconn.unwrap_or(0));
+        }
+        self.minconn.store(after.minconn.unwrap_or(0), Relaxed);
+        self.maxqueue.store(after.maxqueue.unwrap_or(0), Relaxed);
+        if before.disabled != after.disabled {
+            let _ = match after.disabled {
+                true => self.mark(ServerState::MAINTENANCE),
+                false => self.clear(ServerState::MAINTENANCE),
+            };
+        }
+        if before.address != after.address {
+            self.return_home();
+        }
+        let checked = |check: &model::check::ServerCheck| {
+            check.enabled || check.agent.is_some() || check.track.is_some()
+        };
+        // Nobody is left who could say that it is up again.
+        if checked(&before.check) && !checked(&after.check) {
+            self.clear(ServerState::DOWN);
+            self.clear(ServerState::STOPPING);
+            self.set_ramp_sixteenths(RAMP_FULL);
+        }
     }
 
     pub fn backend(&self) -> &Arc<BackendLive> {
@@ -404,15 +443,20 @@ impl ServerLive {
     /// The address an operator gave the server at run time; `None`: that of the configuration holds.
     pub fn moved_to(&self) -> Option<model::ServerAddress> {
         let moved = self.moved.get()?;
-        Some(moved.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        moved.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Gives the server another address. Connections that exist go on to the old one.
     pub fn move_to(&self, address: model::ServerAddress) {
-        let moved = self
-            .moved
-            .get_or_init(|| Box::new(Mutex::new(address.clone())));
-        *moved.lock().unwrap_or_else(PoisonError::into_inner) = address;
+        let moved = self.moved.get_or_init(Box::default);
+        *moved.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
+    }
+
+    /// The address of the configuration holds again.
+    fn return_home(&self) {
+        if let Some(moved) = self.moved.get() {
+            *moved.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
     }
 
     /// Whether a balancing algorithm may choose it: up, and a weight above 0.

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use self::check::{BackendCheck, ServerCheck};
 use crate::balance::{BalanceSpec, HashSpec};
 use crate::stats::page::Page;
-use crate::stick_table::TableSpec;
 
 /// Index of a frontend in [`Model::frontends`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,8 +33,6 @@ pub struct Model {
     /// In order of definition; a `listen` section gives one frontend and one backend of the same name.
     pub frontends: Vec<Frontend>,
     pub backends: Vec<Backend>,
-    /// Stick tables; their names differ.
-    pub tables: Vec<TableSpec>,
 }
 
 /// Settings of the process as a whole (`global` sections).
@@ -429,6 +426,37 @@ impl Server {
             send_proxy: None,
             check: ServerCheck::default(),
             description: None,
+        }
+    }
+}
+
+impl Server {
+    /// Whether connections to one are as good as connections to the other: they differ in nothing but in what is
+    /// decided before a connection is chosen.
+    pub fn connects_as(&self, other: &Self) -> bool {
+        self.without_choice() == other.without_choice()
+    }
+
+    /// The server without what only matters to whoever chooses, counts or checks it. What is new in this type is
+    /// compared by [`Self::connects_as`] until somebody says here that it need not be.
+    fn without_choice(&self) -> Self {
+        Self {
+            name: String::new(),
+            number: 0,
+            weight: 0,
+            backup: false,
+            disabled: false,
+            maxconn: None,
+            minconn: None,
+            maxqueue: None,
+            pool_max: None,
+            pool_purge_delay_ms: 0,
+            max_reuse: None,
+            hash_key: HashKey::Id,
+            cookie: None,
+            check: ServerCheck::default(),
+            description: None,
+            ..self.clone()
         }
     }
 }

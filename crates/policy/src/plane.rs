@@ -11,8 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::balance::{self, Arranged, Balance};
 use crate::live::{BackendLive, ServerLive};
-use crate::model::{Backend, BackendId, FrontendId, Model, ServerId};
-use crate::stick_table::Tables;
+use crate::model::{Backend, BackendId, Frontend, FrontendId, Model, Server, ServerId};
 
 /// Shared state of one frontend.
 #[derive(Debug, Default)]
@@ -57,6 +56,17 @@ impl FrontendLive {
         self.state.store(state as u32, Relaxed);
     }
 
+    /// Adopts what an edit of the configuration changed.
+    fn reconfigure(&self, before: &Frontend, after: &Frontend) {
+        if before.maxconn != after.maxconn {
+            self.maxconn.store(0, Relaxed);
+        }
+        // An operator gave its addresses up for good; these are others.
+        if self.state() == FrontendState::Stopped && before.binds != after.binds {
+            self.set_state(FrontendState::Open);
+        }
+    }
+
     /// Whether it still holds its addresses.
     pub fn is_listening(&self) -> bool {
         self.state() != FrontendState::Stopped
@@ -67,9 +77,9 @@ impl FrontendLive {
 #[derive(Debug)]
 pub struct Plane {
     pub model: Model,
-    pub tables: Tables,
     frontends: Vec<Arc<FrontendLive>>,
-    backends: Vec<BackendPlane>,
+    frontend_ids: HashMap<String, FrontendId>,
+    backends: Vec<Arc<BackendPlane>>,
     /// The process's `maxconn` as an operator set it, plus one; 0: that of the start holds.
     process_maxconn: Arc<AtomicU32>,
 }
@@ -77,6 +87,9 @@ pub struct Plane {
 impl Plane {
     /// Builds the tables of `model`; what `previous` knows of frontends, backends and servers of the same names
     /// goes on.
+    ///
+    /// Nothing that `previous` uses is changed by it, so that a plane may be thrown away again: whoever puts it to use
+    /// calls [`Self::settle`]. Other state with a name (stick tables, rules that count) is handed on here too.
     pub fn build(model: Model, previous: Option<&Self>) -> Self {
         let known: HashMap<&str, usize> = previous
             .iter()
@@ -93,24 +106,24 @@ impl Plane {
                 },
             )
             .collect();
-        let known: HashMap<&str, BackendId> = previous
-            .iter()
-            .flat_map(|plane| plane.model.backends.iter().enumerate())
-            .map(|(index, backend)| (backend.name.as_str(), BackendId(index as u32)))
-            .collect();
+        let known = previous.map(Self::backend_ids).unwrap_or_default();
         let backends = model
             .backends
             .iter()
             .map(|backend| {
                 let before = previous.zip(known.get(backend.name.as_str()));
-                BackendPlane::build(
-                    backend,
-                    before.map(|(plane, &id)| (plane.backend_model(id), plane.backend(id))),
-                )
+                let before =
+                    before.map(|(plane, &id)| (plane.backend_model(id), plane.backend(id)));
+                match before {
+                    // Cursors and arrangements of what has not changed go on too.
+                    Some((model, plane)) if model == backend => Arc::clone(plane),
+                    before => Arc::new(BackendPlane::build(backend, before)),
+                }
             })
             .collect();
+        let names = model.frontends.iter().map(|frontend| frontend.name.clone());
         Self {
-            tables: Tables::build(&model.tables, previous.map(|plane| &plane.tables)),
+            frontend_ids: names.zip((0..).map(FrontendId)).collect(),
             model,
             frontends,
             backends,
@@ -118,6 +131,41 @@ impl Plane {
                 .map(|plane| Arc::clone(&plane.process_maxconn))
                 .unwrap_or_default(),
         }
+    }
+
+    /// Puts into effect what the configuration has changed since `previous`. What operators and checks have changed
+    /// stays, unless it is this very value that was edited.
+    pub fn settle(&self, previous: &Self) {
+        if self.model.global.maxconn != previous.model.global.maxconn {
+            self.process_maxconn.store(0, Relaxed);
+        }
+        let known: HashMap<&str, &Frontend> = previous
+            .model
+            .frontends
+            .iter()
+            .map(|frontend| (frontend.name.as_str(), frontend))
+            .collect();
+        for (frontend, live) in self.model.frontends.iter().zip(&self.frontends) {
+            if let Some(before) = known.get(frontend.name.as_str()) {
+                live.reconfigure(before, frontend);
+            }
+        }
+        let known = previous.backend_ids();
+        for (backend, plane) in self.model.backends.iter().zip(&self.backends) {
+            if let Some(&id) = known.get(backend.name.as_str())
+                && !Arc::ptr_eq(plane, previous.backend(id))
+            {
+                plane.settle(backend, previous.backend_model(id));
+            }
+        }
+    }
+
+    fn backend_ids(&self) -> HashMap<&str, BackendId> {
+        (0..)
+            .map(BackendId)
+            .zip(&self.model.backends)
+            .map(|(id, backend)| (backend.name.as_str(), id))
+            .collect()
     }
 
     /// The process's `maxconn` as an operator set it; `None`: that of the start holds.
@@ -134,7 +182,18 @@ impl Plane {
         &self.frontends[id.0 as usize]
     }
 
-    pub fn backend(&self, id: BackendId) -> &BackendPlane {
+    pub fn frontend_named(&self, name: &str) -> Option<FrontendId> {
+        self.frontend_ids.get(name).copied()
+    }
+
+    /// Whose state `live` is; `None`: no server's of this plane.
+    pub fn server_of(&self, live: &Arc<ServerLive>) -> Option<(BackendId, ServerId)> {
+        let mut backends = (0..).map(BackendId).zip(&self.backends);
+        let (id, backend) = backends.find(|(_, plane)| Arc::ptr_eq(&plane.live, live.backend()))?;
+        Some((id, backend.server_of(live)?))
+    }
+
+    pub fn backend(&self, id: BackendId) -> &Arc<BackendPlane> {
         &self.backends[id.0 as usize]
     }
 
@@ -162,7 +221,7 @@ pub struct Arrangement {
 }
 
 impl BackendPlane {
-    fn build(backend: &Backend, previous: Option<(&Backend, &Self)>) -> Self {
+    fn build(backend: &Backend, previous: Option<(&Backend, &Arc<Self>)>) -> Self {
         let live = match previous {
             Some((_, before)) => Arc::clone(&before.live),
             None => Arc::new(BackendLive::new(backend)),
@@ -193,6 +252,30 @@ impl BackendPlane {
             balance,
             arranged,
         }
+    }
+
+    /// See [`Plane::settle`].
+    fn settle(&self, after: &Backend, before: &Backend) {
+        self.live.reconfigure(before, after);
+        let known: HashMap<&str, &Server> = before
+            .servers
+            .iter()
+            .map(|server| (server.name.as_str(), server))
+            .collect();
+        for (server, live) in after.servers.iter().zip(&self.servers) {
+            if let Some(before) = known.get(server.name.as_str()) {
+                live.reconfigure(before, server);
+            }
+        }
+    }
+
+    /// Whose state `live` is; `None`: no server's of this backend.
+    pub fn server_of(&self, live: &Arc<ServerLive>) -> Option<ServerId> {
+        let position = self
+            .servers
+            .iter()
+            .position(|known| Arc::ptr_eq(known, live));
+        position.map(|index| ServerId(index as u32))
     }
 
     pub fn server(&self, id: ServerId) -> &Arc<ServerLive> {
@@ -231,5 +314,120 @@ impl fmt::Debug for BackendPlane {
             .field("live", &self.live)
             .field("servers", &self.servers)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::ServerState;
+    use crate::model::ServerAddress;
+
+    fn server(name: &str) -> Server {
+        Server::new(name, ServerAddress::Abstract(name.to_owned()))
+    }
+
+    fn model(servers: &[&str]) -> Model {
+        Model {
+            frontends: vec![Frontend {
+                name: "front".to_owned(),
+                ..Frontend::default()
+            }],
+            backends: vec![Backend {
+                name: "back".to_owned(),
+                servers: servers.iter().map(|name| server(name)).collect(),
+                ..Backend::default()
+            }],
+            ..Model::default()
+        }
+    }
+
+    const BACK: BackendId = BackendId(0);
+
+    fn next(plane: &Plane, model: Model) -> Plane {
+        let next = Plane::build(model, Some(plane));
+        next.settle(plane);
+        next
+    }
+
+    #[test]
+    fn what_operators_changed_is_found_again_by_name() {
+        let plane = Plane::build(model(&["a", "b"]), None);
+        plane.backend(BACK).server(ServerId(1)).set_weight(7);
+        plane
+            .backend(BACK)
+            .server(ServerId(1))
+            .mark(ServerState::DRAIN);
+        plane.frontend(FrontendId(0)).set_maxconn(5);
+        let next = next(&plane, model(&["b", "c"]));
+        let live = next.backend(BACK).server(ServerId(0));
+        assert_eq!((live.weight(), live.state()), (7, ServerState::DRAIN));
+        assert_eq!(next.backend(BACK).server(ServerId(1)).weight(), 1);
+        assert_eq!(next.frontend(FrontendId(0)).maxconn(), Some(5));
+    }
+
+    #[test]
+    fn an_edit_of_the_very_value_wins() {
+        let plane = Plane::build(model(&["a", "b"]), None);
+        for id in [ServerId(0), ServerId(1)] {
+            let live = plane.backend(BACK).server(id);
+            live.set_weight(7);
+            live.set_maxconn(9);
+            live.move_to(ServerAddress::Abstract("elsewhere".to_owned()));
+        }
+        plane.frontend(FrontendId(0)).set_maxconn(5);
+        plane.set_process_maxconn(6);
+        let mut edited = model(&["a", "b"]);
+        edited.global.maxconn = Some(70);
+        edited.frontends[0].maxconn = Some(80);
+        let a = &mut edited.backends[0].servers[0];
+        (a.weight, a.disabled) = (3, true);
+        a.address = ServerAddress::Abstract("new".to_owned());
+        let next = next(&plane, edited);
+        let [a, b] = [0, 1].map(|id| next.backend(BACK).server(ServerId(id)));
+        assert_eq!((a.weight(), a.maxconn(), a.moved_to()), (3, 9, None));
+        assert_eq!(a.state(), ServerState::MAINTENANCE);
+        assert_eq!((b.weight(), b.maxconn()), (7, 9));
+        assert!(b.moved_to().is_some());
+        assert_eq!(next.frontend(FrontendId(0)).maxconn(), None);
+        assert_eq!(next.process_maxconn(), None);
+    }
+
+    #[test]
+    fn a_plane_that_is_thrown_away_leaves_no_trace() {
+        let plane = Plane::build(model(&["a"]), None);
+        let generation = plane.backend(BACK).live.generation();
+        let mut edited = model(&["a"]);
+        edited.backends[0].servers[0].weight = 9;
+        drop(Plane::build(edited, Some(&plane)));
+        let live = plane.backend(BACK).server(ServerId(0));
+        assert_eq!(live.weight(), 1);
+        assert_eq!(plane.backend(BACK).live.generation(), generation);
+    }
+
+    #[test]
+    fn a_backend_without_changes_is_the_same_one() {
+        let plane = Plane::build(model(&["a"]), None);
+        let same = next(&plane, model(&["a"]));
+        assert!(Arc::ptr_eq(plane.backend(BACK), same.backend(BACK)));
+        let other = next(&plane, model(&["a", "b"]));
+        assert!(!Arc::ptr_eq(plane.backend(BACK), other.backend(BACK)));
+        let live = plane.backend(BACK).server(ServerId(0));
+        assert_eq!(other.backend(BACK).server_of(live), Some(ServerId(0)));
+        let added = other.backend(BACK).server(ServerId(1));
+        assert_eq!(plane.backend(BACK).server_of(added), None);
+    }
+
+    #[test]
+    fn checks_that_are_gone_keep_nobody_down() {
+        let mut checked = model(&["a"]);
+        checked.backends[0].servers[0].check.enabled = true;
+        let plane = Plane::build(checked, None);
+        let live = Arc::clone(plane.backend(BACK).server(ServerId(0)));
+        live.mark(ServerState::DOWN);
+        live.set_ramp_sixteenths(3);
+        next(&plane, model(&["a"]));
+        assert_eq!(live.state(), ServerState::UP);
+        assert_eq!(live.ramp_sixteenths(), crate::live::RAMP_FULL);
     }
 }

@@ -32,6 +32,9 @@ use crate::model::Model;
 /// Most requests that may wait in one backend, all its servers' queues included.
 pub const ENTRIES_MAX: usize = 1 << 18;
 
+/// Waiting requests that a server is offered to in vain before it serves nobody for now; see [`Waiting::grant_to`].
+const STRANGERS_MAX: usize = 256;
+
 /// The connections a server takes now, when its limit grows with the backend's load.
 ///
 /// With a `minconn` the limit follows the backend's use: `maxconn` × `backend_current` / `fullconn`, at least
@@ -202,8 +205,24 @@ impl<T> Waiting<T> {
     /// `for_backend`: the server takes part in balancing now, so that requests of the backend's queue may go
     /// there. One that is down, drained or an idle backup only serves those that wait for it alone.
     pub fn grant(&mut self, server: &Arc<ServerLive>, for_backend: bool) -> Option<Grant<T>> {
+        self.grant_to(server, for_backend, |_| true)
+    }
+
+    /// The same, past those of the backend's queue who may not go there: a server that has just been configured is
+    /// unknown to requests that began before, and one that is configured no more to those that began after.
+    pub fn grant_to(
+        &mut self,
+        server: &Arc<ServerLive>,
+        for_backend: bool,
+        may: impl Fn(&T) -> bool,
+    ) -> Option<Grant<T>> {
         let own = self.own.get(&address(server)).and_then(|line| line.first());
-        let shared = self.shared.first().filter(|_| for_backend);
+        let line = self.shared.iter().take(STRANGERS_MAX);
+        let may = |ticket: &&Ticket| {
+            let entry = self.entries.get(ticket);
+            entry.is_none_or(|entry| may(&entry.token))
+        };
+        let shared = line.filter(|_| for_backend).find(may);
         let ticket = match (own, shared) {
             (Some(&own), Some(&shared)) => own.min(shared),
             (own, shared) => *own.or(shared)?,
@@ -323,6 +342,26 @@ mod tests {
             .map(|backend| backend.fullconn)
             .collect();
         assert_eq!(found, [Some(111), Some(1), Some(7), Some(1)]);
+    }
+
+    #[test]
+    fn requests_are_passed_by_that_may_not_go_there() {
+        let (backend, servers) = servers(&[1]);
+        let mut waiting = Waiting::new(backend);
+        for name in ["old", "new"] {
+            let _ = waiting.join(Place::Backend, name, None);
+        }
+        let grant = waiting.grant_to(&servers[0], true, |name| *name == "new");
+        let Grant {
+            token,
+            server,
+            slot,
+            ..
+        } = grant.expect("a slot is free");
+        assert_eq!(token, "new");
+        server.release(slot);
+        assert!(waiting.grant_to(&servers[0], true, |_| false).is_none());
+        assert_eq!(waiting.len(), 1);
     }
 
     #[test]

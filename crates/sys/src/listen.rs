@@ -105,6 +105,22 @@ pub fn listen(address: &Address, options: &ListenOptions) -> io::Result<OwnedFd>
     Ok(socket)
 }
 
+/// Changes what can be changed of a socket that listens already: its backlog, and what accepted sockets inherit.
+pub fn adjust(socket: BorrowedFd<'_>, options: &ListenOptions) -> io::Result<()> {
+    set_buffers(
+        socket,
+        options.receive_buffer_bytes,
+        options.send_buffer_bytes,
+    )?;
+    if let Address::Inet(_) = crate::socket::local_address(socket)? {
+        let seconds = i32::try_from(options.defer_accept_seconds).unwrap_or(i32::MAX);
+        option::set_int(socket, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, seconds)?;
+        set_tcp(socket, options)?;
+    }
+    // Asked again, listen(2) changes the backlog alone.
+    Ok(net::listen(socket, backlog(options))?)
+}
+
 fn backlog(options: &ListenOptions) -> i32 {
     i32::try_from(options.backlog).unwrap_or(i32::MAX)
 }
@@ -145,6 +161,11 @@ fn set_inet(fd: BorrowedFd<'_>, address: SocketAddr, options: &ListenOptions) ->
         let seconds = i32::try_from(options.defer_accept_seconds).unwrap_or(i32::MAX);
         option::set_int(fd, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, seconds)?;
     }
+    set_tcp(fd, options)
+}
+
+/// Options that may also be set later.
+fn set_tcp(fd: BorrowedFd<'_>, options: &ListenOptions) -> io::Result<()> {
     if options.fast_open_queue > 0 {
         let length = i32::try_from(options.fast_open_queue).unwrap_or(i32::MAX);
         option::set_int(fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, length)?;

@@ -4,4 +4,5 @@
 
 pub(crate) mod admin;
 pub(crate) mod checks;
+pub(crate) mod conductor;
 pub mod log;

@@ -22,7 +22,7 @@ pub struct Listener {
     handle: Handle,
     address: Address,
     /// Accepted connections probably have bytes to read, so reading at once is worth it.
-    eager: bool,
+    eager: Cell<bool>,
     /// No accept before this, after one failed for want of resources.
     paused_until_ns: Cell<u64>,
     turn: Cell<u64>,
@@ -61,7 +61,7 @@ impl Listener {
             id,
             handle,
             address,
-            eager,
+            eager: Cell::new(eager),
             paused_until_ns: Cell::new(0),
             turn: Cell::new(0),
             accepted_in_turn: Cell::new(0),
@@ -103,16 +103,7 @@ impl Listener {
             return self.pause();
         }
         match core.driver.accept(&self.handle) {
-            Ok(Some((handle, peer))) => {
-                let ready = if self.eager {
-                    Readiness::READ.with(Readiness::WRITE)
-                } else {
-                    Readiness::WRITE
-                };
-                let socket = Socket::new(core, handle, ready)?;
-                socket.set_peer(peer);
-                Poll::Ready(Ok(socket))
-            }
+            Ok(Some((handle, peer))) => Poll::Ready(self.receive(handle, peer)),
             Ok(None) => {
                 core.sources.borrow_mut().clear(self.id, Readiness::READ);
                 self.wait();
@@ -121,6 +112,32 @@ impl Listener {
             Err(error) if listen::is_exhausted(&error) => self.pause(),
             Err(error) => Poll::Ready(Err(error)),
         }
+    }
+
+    fn receive(&self, handle: Handle, peer: Address) -> io::Result<Socket> {
+        let ready = if self.eager.get() {
+            Readiness::READ.with(Readiness::WRITE)
+        } else {
+            Readiness::WRITE
+        };
+        let socket = Socket::new(&self.core, handle, ready)?;
+        socket.set_peer(peer);
+        Ok(socket)
+    }
+
+    /// Takes a connection that waits at this moment: for a listener that is about to be closed.
+    #[must_use]
+    pub fn accept_now(&self) -> Option<Socket> {
+        if !self.core.sources.borrow().has_room() {
+            return None;
+        }
+        let (handle, peer) = self.core.driver.accept(&self.handle).ok()??;
+        self.receive(handle, peer).ok()
+    }
+
+    /// See [`Self::adopt`].
+    pub fn set_eager(&self, eager: bool) {
+        self.eager.set(eager);
     }
 
     fn may_accept_in_this_turn(&self) -> bool {

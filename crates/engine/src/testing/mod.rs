@@ -10,6 +10,7 @@
 //! What is absent: the kernel (see `tests/soak.rs`), log lines, and more than one worker.
 
 mod cases;
+mod changes;
 mod client;
 mod deadlines;
 mod origin;

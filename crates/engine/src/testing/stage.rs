@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use plimsoll_policy::model::{
@@ -19,9 +19,10 @@ use crate::control::log::LogSink;
 use crate::engine;
 use crate::gate::Gate;
 use crate::listener::{Admission, Entrance};
-use crate::orders::{Order, Orders};
+use crate::orders::{Adoption, Order, Orders};
 use crate::reactor::simulated::{Simulation, Weather};
 use crate::reactor::{self, Listener, Reactor, Socket, TaskId};
+use crate::sockets::Fixture;
 use crate::tables::{Shared, Tables};
 use crate::worker::Worker;
 
@@ -123,6 +124,8 @@ pub(super) struct Stage {
     pub(super) worker: Rc<Worker>,
     pub(super) orders: Orders,
     gates: Vec<Arc<Gate>>,
+    shared: Shared,
+    sink: LogSink,
     /// Tasks that would serve for ever.
     staff: Vec<TaskId>,
     cast: Cast,
@@ -170,33 +173,31 @@ impl Stage {
             ..reactor::Options::default()
         };
         let reactor = Reactor::simulated(&simulation, options);
-        let shared = Shared::new(Plane::build(model, None), 1, &LogSink::default(), "test");
-        let process = shared.plane.model.global.maxconn.unwrap_or(u32::MAX);
-        let mut gates = vec![Arc::new(Gate::new(process))];
+        let sink = LogSink::default();
+        let shared = Shared::new(Plane::build(model, None), 1, &sink, "test");
+        let gates = shared.desk.gates();
         let mut entrances = Vec::new();
         for (index, frontend) in shared.plane.model.frontends.iter().enumerate() {
-            let gate = Arc::new(Gate::new(frontend.maxconn.unwrap_or(u32::MAX)));
             for (bind, _) in frontend.binds.iter().enumerate() {
                 let options = ListenOptions::default();
                 let listener = Listener::bind(&reactor, &front_door(), &options).unwrap();
-                let entrance = Entrance {
-                    frontend: FrontendId(index as u32),
-                    bind,
-                    gates: [Arc::clone(&gates[0]), Arc::clone(&gate)],
-                };
-                entrances.push((listener, entrance));
+                let place = (FrontendId(index as u32), bind);
+                entrances.push((listener, Entrance::new(bind as u64, place, gates)));
             }
-            gates.push(gate);
         }
-        let tables = Rc::new(Tables::new(shared, 0));
+        let gates = std::iter::once(&gates.process).chain(&gates.frontends);
+        let gates = gates.map(Arc::clone).collect();
+        let tables = Rc::new(Tables::new(shared.clone(), 0, None));
         let stopping = Arc::new(AtomicBool::new(false));
-        let worker = Worker::new(reactor.clone(), tables, seed, stopping);
+        let worker = Worker::new(reactor.clone(), 0, tables, seed, stopping);
         let orders = engine::settle(&worker, entrances).unwrap();
         Self {
             simulation,
             worker,
             orders,
             gates,
+            shared,
+            sink,
             staff: Vec::new(),
             cast: Cast {
                 reactor,
@@ -207,6 +208,29 @@ impl Stage {
 
     pub(super) fn cast(&self) -> &Cast {
         &self.cast
+    }
+
+    /// Has the worker serve by another model, through the order that a reload sends; the listeners stay.
+    pub(super) fn adopt(&mut self, model: Model) {
+        let before = Arc::clone(&self.shared.plane);
+        let plane = Plane::build(model, Some(&before));
+        let gates = self.shared.desk.gates().next(&before.model, &plane.model);
+        plane.settle(&before);
+        gates.settle(&plane);
+        let fixture = Fixture {
+            number: 0,
+            frontend: FrontendId(0),
+            bind: 0,
+            eager: true,
+        };
+        self.shared = self.shared.next(plane, gates, &self.sink, "test");
+        let adoption = Adoption::new(self.shared.clone(), vec![fixture], vec![Vec::new()]);
+        self.orders.send(Order::Adopt(Arc::new(adoption)));
+    }
+
+    /// The plane of this moment, to find out later whether anybody still holds it.
+    pub(super) fn plane(&self) -> Weak<Plane> {
+        Arc::downgrade(&self.shared.plane)
     }
 
     /// A place behind the gates, for a connection that does not come through the listener.
@@ -243,10 +267,20 @@ impl Stage {
 
     /// As [`play`](Self::play), with somebody who looks on between turns.
     pub(super) fn play_watched(&self, mut look: impl FnMut(&Self)) {
+        self.play_until(|stage| {
+            look(stage);
+            false
+        });
+    }
+
+    /// Plays until every actor has ended, or until somebody who looks on between turns has seen enough.
+    pub(super) fn play_until(&self, mut enough: impl FnMut(&Self) -> bool) {
         let until_ns = self.worker.reactor.now_ns() + RUN_NS_MAX;
         while self.cast.playing.get() > 0 {
             self.worker.reactor.turn().expect("somebody can go on");
-            look(self);
+            if enough(self) {
+                return;
+            }
             assert!(
                 self.worker.reactor.now_ns() < until_ns,
                 "{} actors are stuck; {:#?}",

@@ -11,6 +11,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use plimsoll_policy::model::{FrontendId, Mode};
+use plimsoll_wire::h1::Limits;
+use plimsoll_wire::h1::encode::Connection;
+use plimsoll_wire::h1::response::{self, Asked, Parse};
 use plimsoll_wire::head::{Framing, Head, Version};
 
 use super::client::{Errand, Mood, Response, judge};
@@ -163,6 +166,17 @@ impl ClientStream for Stream {
         self.wait()
     }
 
+    /// Error files are HTTP/1 text, so every other protocol must read them.
+    fn reply(&mut self, response: &[u8]) -> Result<(), StreamError> {
+        let mut head = Head::default();
+        let parsed = response::parse(response, &mut head, &Limits::default(), Asked::default());
+        let Ok(Parse::Complete(length)) = parsed else {
+            panic!("{parsed:?} of {:?}", String::from_utf8_lossy(response));
+        };
+        self.begin(&head);
+        self.push(&response[length..], End::Done)
+    }
+
     fn take_traffic(&mut self) -> (u64, u64) {
         (0, 0)
     }
@@ -170,8 +184,8 @@ impl ClientStream for Stream {
     /// One stream cannot close the connection of the others.
     fn close_after(&mut self) {}
 
-    fn closes(&self) -> bool {
-        false
+    fn persistence(&self) -> Connection {
+        Connection::Implied
     }
 }
 
@@ -197,6 +211,7 @@ fn head_of(errand: &Errand) -> Head {
 /// A connection's session, and one of the same for each of its streams.
 fn session(worker: &Rc<Worker>, admission: &Rc<Admission>) -> Session {
     Session {
+        leaving: false,
         worker: Rc::clone(worker),
         tables: worker.tables(),
         frontend: FrontendId(0),

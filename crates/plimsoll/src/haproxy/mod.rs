@@ -8,15 +8,18 @@ mod version;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use arguments::{Arguments, OldProcesses, Task};
 use plimsoll_config::condition;
 use plimsoll_config::source::Environment;
+use plimsoll_policy::model::Model;
 use plimsoll_sys::signal::Signal;
 
 use crate::claims::Claims;
 use crate::configuration::{self, Configuration, Request};
 use crate::console;
+use crate::reload::Source;
 use crate::service::{self, Life};
 
 /// Exit status of `-cc` when the condition cannot be read.
@@ -127,15 +130,44 @@ fn run(program: &OsStr, arguments: &Arguments) -> anyhow::Result<u8> {
         let words = arguments.without_effect.join("', '");
         console::complain(&format!("without effect in this version: '{words}'"));
     }
-    if let Some(maxconn) = arguments.maxconn {
-        model.global.maxconn = Some(maxconn);
-    }
-    for frontend in &mut model.frontends {
-        frontend.maxconn = frontend.maxconn.or(arguments.maxconn_proxy);
-    }
-    model.global.tune.splice &= !arguments.no_splice;
-    let life = life(program, arguments, &model.global);
+    let limits = Limits::of(arguments);
+    limits.apply(&mut model);
+    let life = Life {
+        source: Some(Source {
+            request: request(arguments),
+            warnings_fatal: arguments.warnings_fatal,
+            adjust: Arc::new(move |model| limits.apply(model)),
+            seen: Arc::new(Mutex::new(configuration.looked_at)),
+        }),
+        ..life(program, arguments, &model.global)
+    };
     service::serve(model, &life)
+}
+
+/// What the command line says beside the files, at the start and with each reload.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    maxconn: Option<u32>,
+    maxconn_proxy: Option<u32>,
+    splice: bool,
+}
+
+impl Limits {
+    fn of(arguments: &Arguments) -> Self {
+        Self {
+            maxconn: arguments.maxconn,
+            maxconn_proxy: arguments.maxconn_proxy,
+            splice: !arguments.no_splice,
+        }
+    }
+
+    fn apply(self, model: &mut Model) {
+        model.global.maxconn = self.maxconn.or(model.global.maxconn);
+        for frontend in &mut model.frontends {
+            frontend.maxconn = frontend.maxconn.or(self.maxconn_proxy);
+        }
+        model.global.tune.splice &= self.splice;
+    }
 }
 
 fn life(program: &OsStr, arguments: &Arguments, global: &plimsoll_policy::model::Global) -> Life {
@@ -165,6 +197,7 @@ fn life(program: &OsStr, arguments: &Arguments, global: &plimsoll_policy::model:
         pidfile: arguments.pidfile.clone().or_else(|| global.pidfile.clone()),
         old,
         old_signal,
+        ..Life::default()
     }
 }
 
@@ -174,7 +207,11 @@ fn load(arguments: &Arguments) -> anyhow::Result<Configuration> {
             anyhow::anyhow!("cannot change to {}: {error}", directory.display())
         })?;
     }
-    Ok(configuration::load(&Request {
+    Ok(configuration::load(&request(arguments)))
+}
+
+fn request(arguments: &Arguments) -> Request {
+    Request {
         files: arguments.files.clone(),
         claims: Claims {
             splice: !arguments.no_splice,
@@ -182,7 +219,7 @@ fn load(arguments: &Arguments) -> anyhow::Result<Configuration> {
         diagnose: arguments.diagnose,
         local_peer: arguments.local_peer.clone(),
         master: arguments.master,
-    }))
+    }
 }
 
 /// Tells what is wrong, and whether the configuration may be used all the same.

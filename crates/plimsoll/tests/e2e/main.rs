@@ -13,5 +13,6 @@ mod lab;
 mod life;
 mod logs;
 mod peers;
+mod reload;
 mod soak;
 mod tcp;

@@ -1,16 +1,36 @@
 //! What commands ask for.
 
 use crate::live::{ServerLive, ServerState};
-use crate::model::{BackendId, FrontendId, ServerAddress, ServerId};
+use crate::model::{BackendId, FrontendId, Model, ServerAddress, ServerId};
 
 /// A change that a command asks the engine to make.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     Server(BackendId, ServerId, ServerChange),
     Frontend(FrontendId, FrontendChange),
     /// The process's `maxconn`; 0: that of the start.
     ProcessMaxconn(u32),
     Clear(Clear),
+    /// Read the configuration anew; the answer is what came of it.
+    Reload,
+    /// Serve by another model.
+    Model(Edit),
+}
+
+/// An edit of the model that is served.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Edit {
+    /// The whole model is this one from now on.
+    Replace(Box<Model>),
+}
+
+impl Edit {
+    /// Carries it out on a model of the same moment.
+    pub fn apply(self, model: &mut Model) {
+        match self {
+            Self::Replace(new) => *model = *new,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,17 +18,17 @@ mod frontend;
 mod help;
 pub mod line;
 mod maxconn;
+mod reload;
 mod server;
 mod servers;
 mod show;
 mod stat;
-mod table;
 mod weight;
 
 use crate::model::AccessLevel;
 use crate::stats::View;
 
-pub use change::{Change, Clear, FrontendChange, ServerChange};
+pub use change::{Change, Clear, Edit, FrontendChange, ServerChange};
 pub use line::Words;
 
 /// A command of the runtime API.
@@ -57,7 +57,7 @@ impl From<&str> for Refusal {
 }
 
 /// What one connection to a command socket remembers between commands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Session {
     pub level: AccessLevel,
     /// A prompt is shown, and the connection stays open after a line (`prompt`).
@@ -91,7 +91,6 @@ impl Session {
 /// All commands, in the order of their paths.
 pub const COMMANDS: &[Command] = &[
     clear::COUNTERS,
-    table::CLEAR,
     server::DISABLE_AGENT,
     frontend::DISABLE,
     server::DISABLE_HEALTH,
@@ -108,11 +107,11 @@ pub const COMMANDS: &[Command] = &[
     cli::OPERATOR,
     cli::PROMPT,
     cli::QUIT,
+    reload::RELOAD,
     maxconn::FRONTEND,
     maxconn::GLOBAL,
     maxconn::SERVER,
     server::SET,
-    table::SET,
     cli::TIMEOUT,
     weight::SET,
     show::ACTIVITY,
@@ -126,7 +125,6 @@ pub const COMMANDS: &[Command] = &[
     servers::STATE,
     show::SESSIONS,
     stat::STAT,
-    table::SHOW,
     show::VERSION,
     frontend::SHUTDOWN,
     cli::USER,

@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use plimsoll_policy::command::{self, Change, Clear, FrontendChange, ServerChange, Session, Words};
+use plimsoll_policy::command::{Change, Clear, FrontendChange, ServerChange};
 use plimsoll_policy::counters::{BackendCounter, FrontendCounter, ServerCounter};
 use plimsoll_policy::health::Health;
-use plimsoll_policy::model::{BackendId, FrontendId, Model, ServerId};
+use plimsoll_policy::kin::Kin;
+use plimsoll_policy::model::{BackendId, Frontend, FrontendId, Model, ServerId};
 use plimsoll_policy::plane::{FrontendState, Plane};
 use plimsoll_policy::stats::{Meter, Now, Process, Speed, Sums, View};
 use plimsoll_sys::clock;
@@ -20,26 +21,22 @@ use crate::orders::{Order, Orders};
 
 const NS_PER_MS: u64 = 1_000_000;
 
-/// Shared by the admin thread and the workers, who serve statistics pages.
+/// Shared by the admin thread and the workers, who serve statistics pages. Each plane has its own.
 pub(crate) struct Desk {
     plane: Arc<Plane>,
     counters: AllCounters,
     /// Log messages that could not be delivered.
     lost_logs: Arc<AtomicU64>,
-    process: Process,
+    process: Arc<Process>,
     meters: Mutex<Meters>,
-    reach: OnceLock<Reach>,
+    gates: Gates,
+    /// Known once the workers run.
+    workers: OnceLock<Arc<[Orders]>>,
     healths: OnceLock<HealthSource>,
 }
 
 /// Tells what checks think of a server.
 type HealthSource = Box<dyn Fn(BackendId, ServerId) -> Option<Health> + Send + Sync>;
-
-/// What changes go through; known once the workers run.
-pub(crate) struct Reach {
-    pub(crate) gates: Gates,
-    pub(crate) workers: Vec<Orders>,
-}
 
 /// The limits on client connections.
 #[derive(Clone)]
@@ -64,6 +61,44 @@ impl Gates {
                 .collect(),
         }
     }
+
+    /// The gates of a plane that follows. Those of the same frontends stay, with the limits they have.
+    pub(crate) fn next(&self, before: &Model, after: &Model) -> Self {
+        let kin = Kin::new(before, after);
+        let frontends = (0..).map(FrontendId).zip(&after.frontends);
+        let gate = |(id, frontend): (FrontendId, &Frontend)| match kin.frontend(id) {
+            Some(id) => Arc::clone(&self.frontends[id.0 as usize]),
+            None => Arc::new(Gate::new(frontend.maxconn.unwrap_or(u32::MAX))),
+        };
+        Self {
+            process: Arc::clone(&self.process),
+            process_limit: connection_limit(after),
+            frontends: frontends.map(gate).collect(),
+        }
+    }
+
+    /// Puts the limits of a plane into effect.
+    pub(crate) fn settle(&self, plane: &Plane) {
+        let limit = plane.process_maxconn().unwrap_or(self.process_limit);
+        self.process.set_limit(limit);
+        let frontends = (0..).map(FrontendId).zip(&plane.model.frontends);
+        for (id, frontend) in frontends {
+            let live = plane.frontend(id);
+            let limit = match live.state() {
+                FrontendState::Open => live.maxconn().or(frontend.maxconn).unwrap_or(u32::MAX),
+                FrontendState::Paused | FrontendState::Stopped => 0,
+            };
+            self.frontends[id.0 as usize].set_limit(limit);
+        }
+    }
+
+    /// The two gates in front of a frontend.
+    pub(crate) fn of_frontend(&self, id: FrontendId) -> [Arc<Gate>; 2] {
+        [
+            Arc::clone(&self.process),
+            Arc::clone(&self.frontends[id.0 as usize]),
+        ]
+    }
 }
 
 impl Desk {
@@ -72,17 +107,55 @@ impl Desk {
         counters: &AllCounters,
         sink: &LogSink,
         workers: usize,
+        gates: Gates,
     ) -> Self {
         let meters = Meters::new(&plane.model, clock::monotonic_ns());
         Self {
             plane: Arc::clone(plane),
             counters: counters.clone(),
             lost_logs: sink.losses(),
-            process: Self::process(&plane.model, workers),
+            process: Arc::new(Self::process(&plane.model, workers)),
             meters: Mutex::new(meters),
-            reach: OnceLock::new(),
+            gates,
+            workers: OnceLock::new(),
             healths: OnceLock::new(),
         }
+    }
+
+    /// The desk of a plane that follows; rates are measured on.
+    pub(crate) fn next(
+        &self,
+        plane: &Arc<Plane>,
+        counters: &AllCounters,
+        kin: &Kin,
+        gates: Gates,
+    ) -> Self {
+        let meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
+        let process = match self.process.connections_max == gates.process_limit {
+            true => Arc::clone(&self.process),
+            false => Arc::new(Process {
+                connections_max: gates.process_limit,
+                ..Process::clone(&self.process)
+            }),
+        };
+        Self {
+            plane: Arc::clone(plane),
+            counters: counters.clone(),
+            lost_logs: Arc::clone(&self.lost_logs),
+            process,
+            meters: Mutex::new(meters.next(&plane.model, kin)),
+            gates,
+            workers: self.workers.clone(),
+            healths: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn gates(&self) -> &Gates {
+        &self.gates
+    }
+
+    pub(crate) fn plane(&self) -> &Arc<Plane> {
+        &self.plane
     }
 
     fn process(model: &Model, workers: usize) -> Process {
@@ -102,10 +175,10 @@ impl Desk {
         }
     }
 
-    /// Tells what changes go through. Before that they reach live state only.
-    pub(crate) fn attach(&self, reach: Reach) {
+    /// Tells whom changes are sent to. Before that they reach live state only.
+    pub(crate) fn attach(&self, workers: Arc<[Orders]>) {
         // Told once, by whoever started the workers.
-        let _ = self.reach.set(reach);
+        let _ = self.workers.set(workers);
     }
 
     /// Tells where to ask what checks think of servers.
@@ -128,22 +201,12 @@ impl Desk {
             process: &self.process,
             now: Now {
                 wall_ms,
-                monotonic_ms: clock::monotonic_ns() / NS_PER_MS,
                 utc_offset_s: clock::utc_offset_seconds((wall_ms / 1_000) as i64),
             },
         }
     }
 
-    /// Runs a command and carries out what it asks for.
-    pub(super) fn run(&self, words: Words<'_>, session: &mut Session) -> String {
-        let answer = command::run(words, self.view(), session);
-        for change in std::mem::take(&mut session.changes) {
-            self.carry_out(&change);
-        }
-        answer
-    }
-
-    pub(super) fn measure(&self) {
+    pub(crate) fn measure(&self) {
         let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
         meters.measure(&self.counters, clock::monotonic_ns());
     }
@@ -155,17 +218,16 @@ impl Desk {
             }
             Change::Frontend(frontend, change) => self.change_frontend(*frontend, *change),
             Change::ProcessMaxconn(limit) => {
-                if let Some(Reach { gates, .. }) = self.reach.get() {
-                    let limit = if *limit == 0 {
-                        gates.process_limit
-                    } else {
-                        *limit
-                    };
-                    self.plane.set_process_maxconn(limit);
-                    gates.process.set_limit(limit);
-                }
+                let limit = match *limit {
+                    0 => self.gates.process_limit,
+                    limit => limit,
+                };
+                self.plane.set_process_maxconn(limit);
+                self.gates.process.set_limit(limit);
             }
             Change::Clear(clear) => self.clear(*clear),
+            // These are the conductor's.
+            Change::Reload | Change::Model(_) => {}
         }
     }
 
@@ -174,9 +236,9 @@ impl Desk {
         let now_s = clock::wall_ns() / NS_PER_MS / 1_000;
         change.apply(live, now_s);
         match change {
-            ServerChange::Move(_) => self.order_all(Order::DropIdle(backend, server)),
+            ServerChange::Move(_) => self.order_all(&Order::DropIdle(Arc::clone(live))),
             // Requests may wait for what has just become possible; one worker hands out slots for all.
-            _ if live.somebody_waits() => self.order_one(Order::ServeWaiting(backend, server)),
+            _ if live.somebody_waits() => self.order_one(Order::ServeWaiting(Arc::clone(live))),
             _ => {}
         }
     }
@@ -189,17 +251,10 @@ impl Desk {
             FrontendChange::Maxconn(limit) => live.set_maxconn(limit),
             FrontendChange::Stop => {
                 live.set_state(FrontendState::Stopped);
-                self.order_all(Order::CloseFrontend(frontend));
+                self.order_all(&Order::CloseFrontend(Arc::clone(live)));
             }
         }
-        if let Some(Reach { gates, .. }) = self.reach.get() {
-            let model = &self.plane.model.frontends[frontend.0 as usize];
-            let limit = match live.state() {
-                FrontendState::Open => live.maxconn().or(model.maxconn).unwrap_or(u32::MAX),
-                FrontendState::Paused | FrontendState::Stopped => 0,
-            };
-            gates.frontends[frontend.0 as usize].set_limit(limit);
-        }
+        self.gates.settle(&self.plane);
     }
 
     fn clear(&self, clear: Clear) {
@@ -215,15 +270,14 @@ impl Desk {
         meters.clear_maxima();
     }
 
-    fn order_all(&self, order: Order) {
-        let workers = self.reach.get().map(|reach| reach.workers.as_slice());
-        for orders in workers.unwrap_or_default() {
-            orders.send(order);
+    pub(crate) fn order_all(&self, order: &Order) {
+        for orders in self.workers.get().into_iter().flat_map(|all| all.iter()) {
+            orders.send(order.clone());
         }
     }
 
     fn order_one(&self, order: Order) {
-        if let Some(orders) = self.reach.get().and_then(|reach| reach.workers.first()) {
+        if let Some(orders) = self.workers.get().and_then(|all| all.first()) {
             orders.send(order);
         }
     }
@@ -248,9 +302,7 @@ impl Sums for Desk {
     }
 
     fn connections(&self, frontend: FrontendId) -> u32 {
-        self.reach.get().map_or(0, |reach| {
-            reach.gates.frontends[frontend.0 as usize].passed()
-        })
+        self.gates.frontends[frontend.0 as usize].passed()
     }
 
     fn latency_us(&self, backend: BackendId, server: ServerId, share: f64) -> Option<u64> {

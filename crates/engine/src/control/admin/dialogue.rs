@@ -4,6 +4,7 @@
 //! answered all the same. With a prompt it goes on until `quit`, its end, or silence.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_policy::command::line::{self, LINE_BYTES_MAX};
@@ -12,11 +13,14 @@ use plimsoll_policy::model::AccessLevel;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use super::desk::Desk;
+use crate::control::conductor::Conductor;
 
 /// Shown where a line is awaited, and where a line of a payload is.
 const PROMPT: &[u8] = b"> ";
 const PROMPT_PAYLOAD: &[u8] = b"+ ";
+
+/// The first words of commands that read files or change the plane.
+const SLOW: [&str; 5] = ["add", "del", "publish", "reload", "unpublish"];
 
 /// How long, and for how many bytes, a closing connection is listened to, so that its answer is not lost to a reset.
 const LINGER: Duration = Duration::from_secs(1);
@@ -25,24 +29,24 @@ const LINGER_BYTES_MAX: usize = 64 << 10;
 /// Serves a connection to its end.
 pub(super) async fn hold(
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    desk: &Desk,
+    conductor: &Arc<Conductor>,
     level: AccessLevel,
 ) {
-    let mut session = Session::new(level, desk.timeout_ms());
+    let mut session = Session::new(level, conductor.desk().timeout_ms());
     let mut wire = Wire {
         stream,
         ahead: Vec::new(),
         ended: false,
     };
     // A client that fails or falls silent is not told: it would not listen.
-    if converse(&mut wire, desk, &mut session).await.is_ok() {
+    if converse(&mut wire, conductor, &mut session).await.is_ok() {
         let _ = timeout(LINGER, wire.close()).await;
     }
 }
 
 async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &mut Wire<S>,
-    desk: &Desk,
+    conductor: &Arc<Conductor>,
     session: &mut Session,
 ) -> io::Result<()> {
     loop {
@@ -57,7 +61,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         let last = parsed.commands.len() - 1;
         for (index, words) in parsed.commands.iter().enumerate() {
             let payload = payload.as_deref().filter(|_| index == last);
-            let answer = desk.run(Words::new(words, payload), session);
+            let answer = run(conductor, words, payload, session).await?;
             patient(session, wire.send(answer.as_bytes())).await?;
             if session.ended {
                 return Ok(());
@@ -68,6 +72,28 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         }
         patient(session, wire.send(PROMPT)).await?;
     }
+}
+
+/// Runs a command. What may take its time must not keep other connections waiting.
+async fn run(
+    conductor: &Arc<Conductor>,
+    words: &[String],
+    payload: Option<&str>,
+    session: &mut Session,
+) -> io::Result<String> {
+    let slow = words.first().is_some_and(|word| SLOW.contains(&&**word));
+    if !slow {
+        return Ok(conductor.run(Words::new(words, payload), session));
+    }
+    let (conductor, words) = (Arc::clone(conductor), words.to_vec());
+    let (payload, mut moved) = (payload.map(str::to_owned), session.clone());
+    let running = tokio::task::spawn_blocking(move || {
+        let answer = conductor.run(Words::new(&words, payload.as_deref()), &mut moved);
+        (answer, moved)
+    });
+    let (answer, changed) = running.await.map_err(io::Error::other)?;
+    *session = changed;
+    Ok(answer)
 }
 
 /// The lines up to one that equals `end`, or up to the end of what the client says.

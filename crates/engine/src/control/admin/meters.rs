@@ -1,6 +1,7 @@
 //! Rates, measured once a second from counters, so that counting costs workers nothing more.
 
 use plimsoll_policy::counters::{BackendCounter, FrontendCounter, ServerCounter};
+use plimsoll_policy::kin::Kin;
 use plimsoll_policy::model::{BackendId, FrontendId, Model, ServerId};
 use plimsoll_policy::stats::{Meter, Speed};
 
@@ -49,6 +50,29 @@ impl Meters {
                 .collect(),
             measured_ns: now_ns,
         }
+    }
+
+    /// Those of the plane that follows: what has the same name is measured on.
+    pub(super) fn next(&self, model: &Model, kin: &Kin) -> Self {
+        let mut next = Self::new(model, self.measured_ns);
+        next.process = self.process;
+        for (id, pair) in (0..).map(FrontendId).zip(&mut next.frontends) {
+            if let Some(before) = kin.frontend(id) {
+                *pair = self.frontends[before.0 as usize];
+            }
+        }
+        let backends = next.backends.iter_mut().zip(&mut next.servers);
+        for (id, (gauge, servers)) in (0..).map(BackendId).zip(backends) {
+            if let Some(before) = kin.backend(id) {
+                *gauge = self.backends[before.0 as usize];
+            }
+            for (server, gauge) in (0..).map(ServerId).zip(servers) {
+                if let Some((backend, server)) = kin.server(id, server) {
+                    *gauge = self.servers[backend.0 as usize][server.0 as usize];
+                }
+            }
+        }
+        next
     }
 
     pub(super) fn measure(&mut self, counters: &AllCounters, now_ns: u64) {

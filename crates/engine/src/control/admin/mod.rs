@@ -16,17 +16,20 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use plimsoll_policy::model::{AccessLevel, Bind, BindAddress, Model};
 use plimsoll_sys::address::Address;
 use plimsoll_sys::listen::{self, ListenOptions};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use desk::Desk;
+use super::conductor::Conductor;
+use crate::sockets;
 
 /// Connections to command sockets served at once; further ones wait in the kernel's backlog.
 const CONNECTIONS_MAX: usize = 64;
@@ -37,17 +40,60 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// How often rates are measured.
 const METER_PERIOD: Duration = Duration::from_secs(1);
 
-/// A listening command socket.
-pub(crate) struct Door {
+/// A command socket that could not be opened.
+#[derive(Debug)]
+pub struct DoorError {
+    pub address: String,
+    pub error: io::Error,
+}
+
+/// The command sockets that a model wants.
+pub(crate) struct Doors(Vec<Door>);
+
+/// One of them.
+struct Door {
+    bind: Bind,
+    /// `None`: it is open already.
+    opened: Option<Opened>,
+}
+
+struct Opened {
     socket: OwnedFd,
     is_unix: bool,
-    level: AccessLevel,
     file: Option<SocketFile>,
 }
 
-impl Door {
-    /// Opens one `stats socket`.
-    pub(crate) fn open(bind: &Bind) -> io::Result<Self> {
+impl Doors {
+    /// Opens all command sockets of a model.
+    pub(crate) fn open(model: &Model) -> Result<Self, DoorError> {
+        Self::open_but(model, |_| false)
+    }
+
+    fn open_but(model: &Model, is_open: impl Fn(&Bind) -> bool) -> Result<Self, DoorError> {
+        let binds = model.global.stats_sockets.iter();
+        let door = |bind: &Bind| {
+            let opened = match is_open(bind) {
+                true => None,
+                false => Some(Opened::new(bind).map_err(|error| DoorError {
+                    address: sockets::display(&bind.address),
+                    error,
+                })?),
+            };
+            Ok(Door {
+                bind: bind.clone(),
+                opened,
+            })
+        };
+        binds.map(door).collect::<Result<_, _>>().map(Self)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Opened {
+    fn new(bind: &Bind) -> io::Result<Self> {
         let options = ListenOptions {
             backlog: bind.backlog.unwrap_or(CONNECTIONS_MAX as u32),
             interface: bind.interface.clone(),
@@ -66,7 +112,6 @@ impl Door {
                 return Ok(Self {
                     socket,
                     is_unix: address.is_unix(),
-                    level: bind.level,
                     file: None,
                 });
             }
@@ -79,10 +124,39 @@ impl Door {
         Ok(Self {
             socket,
             is_unix: address.is_unix(),
-            level: bind.level,
             file,
         })
     }
+}
+
+/// An open command socket, as the rest of the process knows it.
+struct Standing {
+    bind: Bind,
+    file: Option<SocketFile>,
+    gate: Arc<DoorGate>,
+}
+
+/// What can be changed of an open command socket.
+struct DoorGate {
+    level: Mutex<AccessLevel>,
+    closing: Notify,
+}
+
+impl DoorGate {
+    fn level(&self) -> AccessLevel {
+        *self.level.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether one command socket can stand for the other: they differ in nothing but the level.
+fn is_same(one: &Bind, other: &Bind) -> bool {
+    let other = Bind {
+        level: one.level,
+        name: one.name.clone(),
+        number: one.number,
+        ..other.clone()
+    };
+    *one == other
 }
 
 /// The file of a unix socket that we made; another process may have put its own there since.
@@ -112,20 +186,26 @@ impl SocketFile {
     }
 }
 
+/// A socket on its way to the thread.
+struct Arrival {
+    opened: Opened,
+    gate: Arc<DoorGate>,
+}
+
 /// The running thread.
 pub(crate) struct Admin {
     ending: Arc<Notify>,
     thread: JoinHandle<()>,
-    files: Vec<SocketFile>,
+    standing: Mutex<Vec<Standing>>,
+    arrivals: UnboundedSender<Arrival>,
 }
 
 impl Admin {
     /// Starts to answer on these sockets, and to measure rates.
-    pub(crate) fn start(mut doors: Vec<Door>, desk: Arc<Desk>) -> io::Result<Self> {
-        let files = doors.iter_mut().filter_map(|door| door.file.take());
-        let files = files.collect();
+    pub(crate) fn start(doors: Doors, conductor: Arc<Conductor>) -> io::Result<Self> {
         let ending = Arc::new(Notify::new());
         let ended = Arc::clone(&ending);
+        let (arrivals, arriving) = unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -134,29 +214,82 @@ impl Admin {
             .name("admin".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
-                    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-                    for door in doors {
-                        tokio::spawn(receive(door, Arc::clone(&room), Arc::clone(&desk)));
-                    }
                     tokio::select! {
-                        () = measure(&desk) => {}
+                        () = measure(&conductor) => {}
+                        () = welcome(arriving, &conductor) => {}
                         () = ended.notified() => {}
                     }
                 });
                 // A connection in the middle of an answer is no reason to stay.
                 runtime.shutdown_background();
             })?;
-        Ok(Self {
+        let admin = Self {
             ending,
             thread,
-            files,
+            standing: Mutex::default(),
+            arrivals,
+        };
+        admin.adopt(doors);
+        Ok(admin)
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Vec<Standing>> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens the command sockets that a model wants and that are not open yet.
+    pub(crate) fn prepare(&self, model: &Model) -> Result<Doors, DoorError> {
+        let standing = self.standing();
+        Doors::open_but(model, |bind| {
+            let mut standing = standing.iter();
+            standing.any(|known| is_same(&known.bind, bind))
         })
+    }
+
+    /// Serves these command sockets from now on, and no others. Connections that are open stay so.
+    pub(crate) fn adopt(&self, doors: Doors) {
+        let mut standing = self.standing();
+        let mut before = std::mem::take(&mut *standing);
+        for Door { bind, opened } in doors.0 {
+            let known = before.iter().position(|known| is_same(&known.bind, &bind));
+            match (opened, known) {
+                (None, Some(index)) => {
+                    let known = before.swap_remove(index);
+                    *known
+                        .gate
+                        .level
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner) = bind.level;
+                    standing.push(Standing { bind, ..known });
+                }
+                (Some(mut opened), _) => {
+                    let gate = Arc::new(DoorGate {
+                        level: Mutex::new(bind.level),
+                        closing: Notify::new(),
+                    });
+                    standing.push(Standing {
+                        bind,
+                        file: opened.file.take(),
+                        gate: Arc::clone(&gate),
+                    });
+                    // A thread that has ended answers nobody.
+                    let _ = self.arrivals.send(Arrival { opened, gate });
+                }
+                (None, None) => {}
+            }
+        }
+        for gone in before {
+            gone.gate.closing.notify_one();
+            gone.file.iter().for_each(SocketFile::remove);
+        }
     }
 
     /// Ends the thread; socket files that are still ours disappear.
     pub(crate) fn stop(&self) {
         self.ending.notify_one();
-        self.files.iter().for_each(SocketFile::remove);
+        let standing = self.standing();
+        let files = standing.iter().filter_map(|known| known.file.as_ref());
+        files.for_each(SocketFile::remove);
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -164,59 +297,65 @@ impl Admin {
     }
 }
 
-/// Opens the command sockets of a model.
-pub(crate) fn open(model: &Model) -> Result<Vec<Door>, (&Bind, io::Error)> {
-    let binds = model.global.stats_sockets.iter();
-    binds
-        .map(|bind| Door::open(bind).map_err(|error| (bind, error)))
-        .collect()
-}
-
-async fn measure(desk: &Desk) {
+async fn measure(conductor: &Conductor) {
     let mut ticks = tokio::time::interval(METER_PERIOD);
     loop {
         ticks.tick().await;
-        desk.measure();
+        conductor.desk().measure();
+    }
+}
+
+/// Has each socket that arrives served by a task of its own.
+async fn welcome(mut arriving: UnboundedReceiver<Arrival>, conductor: &Arc<Conductor>) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    while let Some(Arrival { opened, gate }) = arriving.recv().await {
+        let (room, conductor) = (Arc::clone(&room), Arc::clone(conductor));
+        tokio::spawn(async move {
+            tokio::select! {
+                () = receive(opened, room, conductor, &gate) => {}
+                () = gate.closing.notified() => {}
+            }
+        });
     }
 }
 
 /// Accepts at one socket for as long as the thread runs.
-async fn receive(door: Door, room: Arc<Semaphore>, desk: Arc<Desk>) {
-    let level = door.level;
-    if door.is_unix {
-        let socket = UnixListener::from_std(StdUnixListener::from(door.socket));
+async fn receive(opened: Opened, room: Arc<Semaphore>, conductor: Arc<Conductor>, gate: &DoorGate) {
+    if opened.is_unix {
+        let socket = UnixListener::from_std(StdUnixListener::from(opened.socket));
         let Ok(socket) = socket else { return };
         loop {
             let Ok(place) = Arc::clone(&room).acquire_owned().await else {
                 return;
             };
             match socket.accept().await {
-                Ok((stream, _)) => {
-                    let desk = Arc::clone(&desk);
-                    tokio::spawn(async move {
-                        dialogue::hold(stream, &desk, level).await;
-                        drop(place);
-                    });
-                }
+                Ok((stream, _)) => serve(stream, &conductor, gate, place),
                 Err(_) => tokio::time::sleep(EXHAUSTED_PAUSE).await,
             }
         }
     }
-    let socket = TcpListener::from_std(StdTcpListener::from(door.socket));
+    let socket = TcpListener::from_std(StdTcpListener::from(opened.socket));
     let Ok(socket) = socket else { return };
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else {
             return;
         };
         match socket.accept().await {
-            Ok((stream, _)) => {
-                let desk = Arc::clone(&desk);
-                tokio::spawn(async move {
-                    dialogue::hold(stream, &desk, level).await;
-                    drop(place);
-                });
-            }
+            Ok((stream, _)) => serve(stream, &conductor, gate, place),
             Err(_) => tokio::time::sleep(EXHAUSTED_PAUSE).await,
         }
     }
+}
+
+fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    conductor: &Arc<Conductor>,
+    gate: &DoorGate,
+    place: OwnedSemaphorePermit,
+) {
+    let (conductor, level) = (Arc::clone(conductor), gate.level());
+    tokio::spawn(async move {
+        dialogue::hold(stream, &conductor, level).await;
+        drop(place);
+    });
 }

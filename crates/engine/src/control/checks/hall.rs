@@ -14,7 +14,7 @@ use plimsoll_policy::health::{
 };
 use plimsoll_policy::live::{ServerLive, ServerState};
 use plimsoll_policy::log::{Event, Level, WallTime};
-use plimsoll_policy::model::check::Flavour;
+use plimsoll_policy::model::check::{Flavour, Rhythm, ServerCheck};
 use plimsoll_policy::model::{
     Backend, BackendId, Model, ProxyHeader, Server, ServerAddress, ServerId, ServerPort,
 };
@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 use super::conversation::{self, Ending, Manner, Target};
-use super::{RUNNING_MAX, Watch};
+use super::{PostKey, Watch};
 use crate::control::admin::desk::Desk;
 use crate::control::log::{self, LogRoute, LogSink, LogWriter};
 
@@ -35,20 +35,40 @@ const NS_PER_S: u64 = 1_000_000_000;
 type Place = (BackendId, ServerId);
 
 /// The health of every server that is checked or tracks one that is; readable from any thread.
-pub(super) struct Board(HashMap<Place, Mutex<Health>>);
+pub(super) struct Board {
+    healths: HashMap<Place, Arc<Mutex<Health>>>,
+    /// By the names of backend and server, with the settings they were made from: for the plane that follows.
+    known: HashMap<(String, String), (ServerCheck, Place)>,
+}
 
 impl Board {
-    pub(super) fn new(model: &Model) -> Self {
+    /// The board for a model; what is thought of servers that were on another one `before` stays.
+    pub(super) fn new(model: &Model, before: Option<&Self>) -> Self {
         let wanted = |server: &Server| {
             let check = &server.check;
             check.enabled || check.agent.is_some() || check.track.is_some()
         };
-        let places = places(model).filter(|(_, _, server)| wanted(server));
-        Self(
-            places
-                .map(|(place, _, server)| (place, Mutex::new(Health::new(&server.check))))
-                .collect(),
-        )
+        let (mut healths, mut known) = (HashMap::new(), HashMap::new());
+        for (place, backend, server) in places(model).filter(|(_, _, server)| wanted(server)) {
+            let names = (backend.name.clone(), server.name.clone());
+            let old = before.and_then(|board| board.find(&names));
+            let health = match old {
+                Some((settings, health)) if *settings == server.check => health,
+                Some((_, health)) => {
+                    let health = health.lock().unwrap_or_else(PoisonError::into_inner);
+                    Arc::new(Mutex::new(health.reconfigured(&server.check)))
+                }
+                None => Arc::new(Mutex::new(Health::new(&server.check))),
+            };
+            healths.insert(place, health);
+            known.insert(names, (server.check.clone(), place));
+        }
+        Self { healths, known }
+    }
+
+    fn find(&self, names: &(String, String)) -> Option<(&ServerCheck, Arc<Mutex<Health>>)> {
+        let (settings, place) = self.known.get(names)?;
+        Some((settings, Arc::clone(self.healths.get(place)?)))
     }
 
     pub(super) fn health(&self, backend: BackendId, server: ServerId) -> Option<Health> {
@@ -56,7 +76,7 @@ impl Board {
     }
 
     fn with<T>(&self, place: Place, look: impl FnOnce(&mut Health) -> T) -> Option<T> {
-        let health = self.0.get(&place)?;
+        let health = self.healths.get(&place)?;
         Some(look(
             &mut health.lock().unwrap_or_else(PoisonError::into_inner),
         ))
@@ -95,17 +115,29 @@ pub(super) struct Hall {
     own_scripts: HashMap<Place, Script>,
     agents: HashMap<Place, Script>,
     followers: HashMap<Place, Vec<Place>>,
-    pub(super) running: Semaphore,
+    /// Permits for checks that run at the same time, in all planes.
+    pub(super) running: Rc<Semaphore>,
+    /// When the first plane's checks began.
     begun: Instant,
+}
+
+/// What a check found.
+pub(super) struct Finding {
+    pub(super) verdict: Verdict,
+    pub(super) duration_ms: u64,
+    /// A connection whose peer is to see its end in peace.
+    pub(super) line: Option<conversation::Line>,
 }
 
 impl Hall {
     pub(super) fn new(
-        plane: Arc<Plane>,
         desk: Arc<Desk>,
         board: Arc<Board>,
         routes: Vec<LogRoute>,
+        running: &Rc<Semaphore>,
+        begun: Instant,
     ) -> Self {
+        let plane = Arc::clone(desk.plane());
         let model = &plane.model;
         let of_backend = |backend: &Backend| Script::new(backend.check.spec.clone());
         let mut followers: HashMap<Place, Vec<Place>> = HashMap::new();
@@ -129,8 +161,8 @@ impl Hall {
             board,
             routes,
             writer: RefCell::default(),
-            running: Semaphore::new(RUNNING_MAX),
-            begun: Instant::now(),
+            running: Rc::clone(running),
+            begun,
             desk,
             plane,
         }
@@ -154,12 +186,26 @@ impl Hall {
 
     /// Servers that are down before their first check take no traffic from the start.
     pub(super) fn begin(&self) {
-        for &place in self.board.0.keys() {
+        for &place in self.board.healths.keys() {
             let condition = self.board.with(place, |health| health.condition());
             if condition == Some(Condition::Down) {
                 self.order(place, ServerChange::Down);
             }
         }
+    }
+
+    /// What a watch is known by in all planes.
+    pub(super) fn key(&self, watch: Watch) -> PostKey {
+        let server = self.server((watch.backend, watch.server));
+        let backend = self.backend(watch.backend);
+        (backend.name.clone(), server.name.clone(), watch.which)
+    }
+
+    /// What decides how often a watch asks.
+    pub(super) fn rhythm(&self, watch: Watch) -> (Rhythm, Option<u64>) {
+        let check = &self.server((watch.backend, watch.server)).check;
+        let agent = check.agent.as_ref();
+        (check.rhythm, agent.and_then(|agent| agent.interval_ms))
     }
 
     /// All checks, with their delays before the first time.
@@ -227,25 +273,21 @@ impl Hall {
         jittered_ms(interval_ms.unwrap_or(REST_MS), percent, chance)
     }
 
-    /// Makes one check and does what follows from it.
-    pub(super) async fn check(self: &Rc<Self>, watch: Watch) {
+    /// Makes one check.
+    pub(super) async fn ask(&self, watch: Watch) -> Option<Finding> {
         let place = (watch.backend, watch.server);
         let begun = Instant::now();
-        let Some(dialogue) = self.script(watch).map(|script| {
-            let standing = self.standing(place, script);
-            script.begin(&standing)
-        }) else {
-            return;
-        };
+        let script = self.script(watch)?;
+        let dialogue = script.begin(&self.standing(place, script));
         let (ending, (verdict, line)) = match self.manner(watch) {
             Ok(manner) => (manner.ending, conversation::hold(dialogue, &manner).await),
             Err(fault) => (Ending::Close, (dialogue.fault(&fault), None)),
         };
-        let duration_ms = begun.elapsed().as_millis() as u64;
-        self.heard(watch, &verdict, duration_ms);
-        if let Some(line) = line.filter(|_| ending == Ending::Drain) {
-            conversation::farewell(line).await;
-        }
+        Some(Finding {
+            verdict,
+            duration_ms: begun.elapsed().as_millis() as u64,
+            line: line.filter(|_| ending == Ending::Drain),
+        })
     }
 
     fn script(&self, watch: Watch) -> Option<&Script> {
@@ -349,7 +391,7 @@ impl Hall {
     }
 
     /// Takes in a verdict: counts it, tells workers and logs.
-    fn heard(self: &Rc<Self>, watch: Watch, verdict: &Verdict, duration_ms: u64) {
+    pub(super) fn heard(self: &Rc<Self>, watch: Watch, verdict: &Verdict, duration_ms: u64) {
         let place = (watch.backend, watch.server);
         // An operator may have taken the server while it was being asked.
         let state = self.live(place).state();

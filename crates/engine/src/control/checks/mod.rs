@@ -12,21 +12,23 @@
 mod conversation;
 mod hall;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use plimsoll_policy::health::Which;
 use plimsoll_policy::model::{BackendId, Model, ServerId};
-use plimsoll_policy::plane::Plane;
-use tokio::sync::Notify;
-use tokio::task::LocalSet;
-use tokio::time::sleep;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::{JoinHandle as JoinLocal, LocalSet};
+use tokio::time::{Instant, sleep};
 
 use crate::control::admin::desk::Desk;
-use crate::control::log::LogSink;
+use crate::control::log::{LogRoute, LogSink};
 use hall::{Board, Hall};
 
 /// Checks that run at the same time; others wait for their turn.
@@ -38,29 +40,35 @@ const REST: Duration = Duration::from_millis(100);
 /// The running thread.
 pub(crate) struct Checks {
     ending: Arc<Notify>,
+    news: UnboundedSender<News>,
+    board: Mutex<Arc<Board>>,
     thread: JoinHandle<()>,
+}
+
+/// What the checks of another plane begin with.
+struct News {
+    desk: Arc<Desk>,
+    board: Arc<Board>,
+    routes: Vec<LogRoute>,
 }
 
 impl Checks {
     /// Starts the checks of a plane; `None` when it has none. `program` is the name in log lines where no `log-tag` is
     /// set.
     pub(crate) fn start(
-        plane: &Arc<Plane>,
         desk: &Arc<Desk>,
         sink: &LogSink,
         program: &str,
     ) -> io::Result<Option<Self>> {
+        let plane = desk.plane();
         if !wants_checks(&plane.model) {
             return Ok(None);
         }
-        let board = Arc::new(Board::new(&plane.model));
-        let routes = hall::routes(&plane.model, sink, program);
+        let board = Arc::new(Board::new(&plane.model, None));
+        let first = News::new(desk, &board, sink, program);
         let ending = Arc::new(Notify::new());
-        let (ended, plane, desk) = (Arc::clone(&ending), Arc::clone(plane), Arc::clone(desk));
-        let shown = Arc::clone(&board);
-        desk.attach_health(Box::new(move |backend, server| {
-            board.health(backend, server)
-        }));
+        let ended = Arc::clone(&ending);
+        let (news, arriving) = unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -68,15 +76,29 @@ impl Checks {
         let thread = thread::Builder::new()
             .name("checks".to_owned())
             .spawn(move || {
-                let hall = Rc::new(Hall::new(plane, desk, shown, routes));
                 let tasks = LocalSet::new();
-                hall.begin();
-                for (number, watch) in hall.watches().into_iter().enumerate() {
-                    tasks.spawn_local(keep_watch(Rc::clone(&hall), watch, number as u64));
-                }
-                tasks.block_on(&runtime, ended.notified());
+                tasks.block_on(&runtime, async {
+                    tokio::select! {
+                        () = attend(first, arriving) => {}
+                        () = ended.notified() => {}
+                    }
+                });
             })?;
-        Ok(Some(Self { ending, thread }))
+        Ok(Some(Self {
+            ending,
+            news,
+            board: Mutex::new(board),
+            thread,
+        }))
+    }
+
+    /// Goes on under the plane of another desk. Verdicts and the moments of the next checks stay.
+    pub(crate) fn adopt(&self, desk: &Arc<Desk>, sink: &LogSink, program: &str) {
+        let mut present = self.board.lock().unwrap_or_else(PoisonError::into_inner);
+        let board = Arc::new(Board::new(&desk.plane().model, Some(&present)));
+        *present = Arc::clone(&board);
+        // A thread that has ended checks nothing.
+        let _ = self.news.send(News::new(desk, &board, sink, program));
     }
 
     /// Ends the thread; checks under way are forgotten.
@@ -86,6 +108,102 @@ impl Checks {
 
     pub(crate) fn is_finished(&self) -> bool {
         self.thread.is_finished()
+    }
+}
+
+impl News {
+    fn new(desk: &Arc<Desk>, board: &Arc<Board>, sink: &LogSink, program: &str) -> Self {
+        let shown = Arc::clone(board);
+        desk.attach_health(Box::new(move |backend, server| {
+            shown.health(backend, server)
+        }));
+        Self {
+            routes: hall::routes(&desk.plane().model, sink, program),
+            desk: Arc::clone(desk),
+            board: Arc::clone(board),
+        }
+    }
+}
+
+/// Keeps the watches that the newest plane wants.
+async fn attend(first: News, mut arriving: UnboundedReceiver<News>) {
+    let mut next = Some(first);
+    let mut posts: HashMap<PostKey, Rc<Post>> = HashMap::new();
+    let running = Rc::new(Semaphore::new(RUNNING_MAX));
+    let begun = Instant::now();
+    while let Some(News {
+        desk,
+        board,
+        routes,
+    }) = next
+    {
+        let hall = Rc::new(Hall::new(desk, board, routes, &running, begun));
+        hall.begin();
+        let mut before = std::mem::take(&mut posts);
+        for (number, watch) in hall.watches().into_iter().enumerate() {
+            let key = hall.key(watch);
+            let post = match before.remove(&key) {
+                Some(post) => {
+                    post.adopt(&hall, watch);
+                    post
+                }
+                None => Post::take(&hall, watch, number as u64),
+            };
+            posts.insert(key, post);
+        }
+        // Watches that nobody wants any more end with their posts.
+        before.values().for_each(|post| post.leave());
+        next = arriving.recv().await;
+    }
+}
+
+/// Backend and server by name, and which of its checks.
+type PostKey = (String, String, Which);
+
+/// A watch that is kept from plane to plane.
+struct Post {
+    duty: RefCell<(Rc<Hall>, Watch)>,
+    /// The rhythm may be another now.
+    changed: Notify,
+    task: RefCell<Option<JoinLocal<()>>>,
+}
+
+impl Post {
+    fn take(hall: &Rc<Hall>, watch: Watch, number: u64) -> Rc<Self> {
+        let post = Rc::new(Self {
+            duty: RefCell::new((Rc::clone(hall), watch)),
+            changed: Notify::new(),
+            task: RefCell::default(),
+        });
+        let task = tokio::task::spawn_local(keep_watch(Rc::clone(&post), number));
+        *post.task.borrow_mut() = Some(task);
+        post
+    }
+
+    fn duty(&self) -> (Rc<Hall>, Watch) {
+        let duty = self.duty.borrow();
+        (Rc::clone(&duty.0), duty.1)
+    }
+
+    fn adopt(&self, hall: &Rc<Hall>, watch: Watch) {
+        let before = self.duty.replace((Rc::clone(hall), watch));
+        if before.0.rhythm(before.1) != hall.rhythm(watch) {
+            self.changed.notify_one();
+        }
+    }
+
+    fn leave(&self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+
+    /// Waits until a moment, or until the rhythm has changed.
+    async fn rest(&self, time: Duration) {
+        tokio::select! {
+            () = sleep(time) => {}
+            () = self.changed.notified() => {}
+        }
     }
 }
 
@@ -106,23 +224,44 @@ pub(super) struct Watch {
 }
 
 /// Checks a server again and again.
-async fn keep_watch(hall: Rc<Hall>, watch: Watch, number: u64) {
+async fn keep_watch(post: Rc<Post>, number: u64) {
     let mut chance = plimsoll_sys::clock::wall_ns() ^ number << 32 | 1;
-    sleep(Duration::from_millis(watch.delay_ms)).await;
+    sleep(Duration::from_millis(post.duty().1.delay_ms)).await;
     loop {
+        let (hall, watch) = post.duty();
         if hall.rests(watch) {
+            drop(hall);
             sleep(REST).await;
             continue;
         }
+        let running = Rc::clone(&hall.running);
+        drop(hall);
         // The permits are never taken away; without one there is nothing to wait for either.
-        let Ok(permit) = hall.running.acquire().await else {
+        let Ok(permit) = running.acquire().await else {
             return;
         };
         // Boxed, because most watches sleep.
-        Box::pin(hall.check(watch)).await;
+        Box::pin(check(&post)).await;
         drop(permit);
+        let (hall, watch) = post.duty();
         let interval_ms = hall.interval_ms(watch, next(&mut chance));
-        sleep(Duration::from_millis(interval_ms)).await;
+        drop(hall);
+        post.rest(Duration::from_millis(interval_ms)).await;
+    }
+}
+
+/// Makes one check and does what follows from it, under the plane that is in use when it ends.
+async fn check(post: &Post) {
+    let (hall, watch) = post.duty();
+    let Some(finding) = hall.ask(watch).await else {
+        return;
+    };
+    drop(hall);
+    let (hall, watch) = post.duty();
+    hall.heard(watch, &finding.verdict, finding.duration_ms);
+    drop(hall);
+    if let Some(line) = finding.line {
+        conversation::farewell(line).await;
     }
 }
 

@@ -323,7 +323,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "localpeer",
         "NAME",
         "Name of this machine among peers.",
-        "tables are not shared with other machines in this version",
+        "a 'peers' section is refused",
     ),
     Keyword::new(
         "log",
@@ -442,7 +442,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "mworker-max-reloads",
         "NUMBER",
         "Reloads an old worker survives.",
-        "there is no reload in this version",
+        "a reload leaves no old worker behind",
     ),
     Keyword::legacy("nbproc", GLOBAL, "NUMBER", "nbthread NUMBER", nbproc),
     Keyword::new(

@@ -1,0 +1,331 @@
+//! Changes of what is served: one at a time, all or nothing, while the workers go on.
+//!
+//! ```text
+//! model ──► sockets opened, plane built beside the present one ──► refused: nothing has happened
+//!                              │
+//!                              ▼
+//!          live state takes over what was edited ──► Order::Adopt to each worker ──► checks, command sockets, desk
+//! ```
+//! Whatever is found again by its name goes on: counters, weights, health, what operators ordered, queues, idle
+//! connections. What is absent: reading files (whoever started the engine gives a [`Loader`]) and text for people beyond
+//! one sentence.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use plimsoll_policy::command::{self, Change, FrontendChange, Session, Words};
+use plimsoll_policy::model::{Global, Model};
+use plimsoll_policy::plane::Plane;
+use plimsoll_policy::queue;
+
+use super::admin::desk::Desk;
+use super::admin::{Admin, Doors};
+use super::checks::Checks;
+use super::log::LogSink;
+use crate::engine::{StartError, connection_limit};
+use crate::orders::{Adoption, Order, Orders};
+use crate::sockets::Sockets;
+use crate::tables::Shared;
+
+/// How long a change waits for all workers to serve by it. They do so by themselves in any case.
+const ADOPTION_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often it looks.
+const ADOPTION_POLL: Duration = Duration::from_micros(200);
+
+/// Reads the configuration anew.
+pub type Loader = Box<dyn Fn() -> Result<Loaded, String> + Send + Sync>;
+
+/// A configuration that was read.
+pub struct Loaded {
+    pub model: Model,
+    /// What a person should know about it: warnings.
+    pub remarks: String,
+}
+
+/// What came of a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Warnings of the configuration, and what takes effect with the next start only; lines.
+    pub remarks: String,
+}
+
+/// The one who changes planes.
+pub(crate) struct Conductor {
+    present: RwLock<Arc<Desk>>,
+    state: Mutex<State>,
+    /// Where log lines go, in all planes.
+    pub(crate) sink: LogSink,
+    pub(crate) stopping: Arc<AtomicBool>,
+    program: String,
+    loader: Option<Loader>,
+}
+
+/// What belongs to the present plane.
+struct State {
+    shared: Shared,
+    sockets: Sockets,
+    workers: Arc<[Orders]>,
+    checks: Option<Checks>,
+    admin: Option<Admin>,
+    stopped: bool,
+}
+
+impl Conductor {
+    pub(crate) fn new(
+        shared: Shared,
+        sockets: Sockets,
+        sink: LogSink,
+        program: String,
+        loader: Option<Loader>,
+    ) -> Self {
+        Self {
+            present: RwLock::new(Arc::clone(&shared.desk)),
+            state: Mutex::new(State {
+                shared,
+                sockets,
+                workers: Arc::default(),
+                checks: None,
+                admin: None,
+                stopped: false,
+            }),
+            sink,
+            stopping: Arc::new(AtomicBool::new(false)),
+            program,
+            loader,
+        }
+    }
+
+    /// Begins what goes on beside the traffic: the workers run.
+    pub(crate) fn begin(self: &Arc<Self>, workers: Vec<Orders>, doors: Doors) -> io::Result<()> {
+        let mut state = self.lock();
+        state.workers = workers.into();
+        let desk = Arc::clone(&state.shared.desk);
+        desk.attach(Arc::clone(&state.workers));
+        if !doors.is_empty() || has_page(&desk.plane().model) {
+            state.admin = Some(Admin::start(doors, Arc::clone(self))?);
+        }
+        state.checks = Checks::start(&desk, &self.sink, &self.program)?;
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What stands behind answers at this moment.
+    pub(crate) fn desk(&self) -> Arc<Desk> {
+        let present = self.present.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&present)
+    }
+
+    /// Reads the configuration anew and serves by it; the text says why not.
+    pub(crate) fn reload(&self) -> Result<Outcome, String> {
+        let loader = self.loader.as_ref();
+        let load = loader.ok_or("there are no files that could be read again")?;
+        let Loaded { model, mut remarks } = load()?;
+        let outcome = self.adopt(model).map_err(|error| error.to_string())?;
+        remarks.push_str(&outcome.remarks);
+        Ok(Outcome { remarks })
+    }
+
+    /// Serves by another model from now on. When this fails nothing has changed.
+    pub(crate) fn adopt(&self, model: Model) -> Result<Outcome, StartError> {
+        self.adopt_in(&mut self.lock(), model)
+    }
+
+    fn adopt_in(&self, state: &mut State, mut model: Model) -> Result<Outcome, StartError> {
+        if state.stopped {
+            return Err(StartError::Ending);
+        }
+        let before = Arc::clone(&state.shared.plane);
+        let remarks = keep_what_is_fixed(&before.model.global, &mut model.global);
+        let process_maxconn = connection_limit(&model);
+        queue::fill_fullconn(&mut model, process_maxconn);
+        let plane = Plane::build(model, Some(&before));
+        let gates = state.shared.desk.gates();
+        let gates = gates.next(&before.model, &plane.model);
+        let wanted = state.sockets.prepare(&plane, state.workers.len(), &gates)?;
+        let doors = match &state.admin {
+            Some(admin) => admin.prepare(&plane.model),
+            None => Doors::open(&plane.model),
+        };
+        let doors = doors.map_err(StartError::Door)?;
+        // From here on nothing can fail.
+        plane.settle(&before);
+        gates.settle(&plane);
+        let sink = &self.sink;
+        let shared = state.shared.next(plane, gates, sink, &self.program);
+        let (standing, next_number, fixtures, fresh) = wanted.into_parts();
+        self.follow_checks(state, &shared);
+        *self.present.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&shared.desk);
+        let adoption = Arc::new(Adoption::new(shared.clone(), fixtures, fresh));
+        for orders in state.workers.iter() {
+            orders.send(Order::Adopt(Arc::clone(&adoption)));
+        }
+        await_adoption(&adoption);
+        state.sockets.settle(standing, next_number);
+        state.shared = shared;
+        if let Some(admin) = &state.admin {
+            admin.adopt(doors);
+        }
+        Ok(Outcome { remarks })
+    }
+
+    /// Lets the checks go on under the plane that follows, or begins them.
+    fn follow_checks(&self, state: &mut State, shared: &Shared) {
+        match &state.checks {
+            Some(checks) => checks.adopt(&shared.desk, &self.sink, &self.program),
+            None => match Checks::start(&shared.desk, &self.sink, &self.program) {
+                Ok(checks) => state.checks = checks,
+                // No thread can be had at this moment: servers count as up, as without checks.
+                Err(_) => self.count_failure(),
+            },
+        }
+    }
+
+    fn count_failure(&self) {
+        self.sink.losses().fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Runs a command and carries out what it asks for.
+    pub(crate) fn run(&self, words: Words<'_>, session: &mut Session) -> String {
+        let mut state = self.lock();
+        let desk = self.desk();
+        let mut answer = command::run(words, desk.view(), session);
+        for change in std::mem::take(&mut session.changes) {
+            match change {
+                Change::Reload => {
+                    // Reading files may take its time, and asks for the lock by itself.
+                    drop(state);
+                    answer = told(self.reload());
+                    state = self.lock();
+                }
+                Change::Model(edit) => {
+                    let mut model = desk.plane().model.clone();
+                    edit.apply(&mut model);
+                    if let Err(error) = self.adopt_in(&mut state, model) {
+                        answer = format!("{error}\n\n");
+                    }
+                }
+                change => {
+                    desk.carry_out(&change);
+                    forget_listeners(&mut state, &change);
+                }
+            }
+        }
+        answer
+    }
+
+    /// The listening sockets, to be handed to a newer process.
+    pub(crate) fn listening(&self) -> Vec<OwnedFd> {
+        self.lock().sockets.all()
+    }
+
+    /// Tells everybody to end.
+    pub(crate) fn end(&self, order: &Order) {
+        self.stopping.store(true, Ordering::SeqCst);
+        let mut state = self.lock();
+        state.stopped = true;
+        state.sockets.abandon();
+        if let Some(admin) = &state.admin {
+            admin.stop();
+        }
+        if let Some(checks) = &state.checks {
+            checks.stop();
+        }
+        for orders in state.workers.iter() {
+            orders.send(order.clone());
+        }
+    }
+
+    /// Whether what goes on beside the traffic has ended.
+    pub(crate) fn is_finished(&self) -> bool {
+        let state = self.lock();
+        let checks = state.checks.as_ref().is_none_or(Checks::is_finished);
+        checks && state.admin.as_ref().is_none_or(Admin::is_finished)
+    }
+
+    pub(crate) fn shared(&self) -> Shared {
+        self.lock().shared.clone()
+    }
+}
+
+/// A frontend that was shut down has no listeners any more.
+fn forget_listeners(state: &mut State, change: &Change) {
+    if let Change::Frontend(id, FrontendChange::Stop) = change {
+        let model = &state.shared.plane.model;
+        let binds = &model.frontends[id.0 as usize].binds;
+        let numbers = state.sockets.numbers_of(binds);
+        state.sockets.forget(&numbers);
+    }
+}
+
+/// The answer to `reload`, as HAProxy's master gives it: a status, a line, and what there is to say.
+fn told(outcome: Result<Outcome, String>) -> String {
+    let (status, text) = match &outcome {
+        Ok(outcome) => (1, outcome.remarks.trim_end()),
+        Err(reason) => (0, reason.trim_end()),
+    };
+    match text {
+        "" => format!("Success={status}\n--\n\n"),
+        text => format!("Success={status}\n--\n{text}\n\n"),
+    }
+}
+
+fn await_adoption(adoption: &Adoption) {
+    let deadline = Instant::now() + ADOPTION_PATIENCE;
+    while !adoption.is_adopted() && Instant::now() < deadline {
+        thread::sleep(ADOPTION_POLL);
+    }
+}
+
+pub(crate) fn has_page(model: &Model) -> bool {
+    let pages = model.frontends.iter().map(|frontend| &frontend.stats_page);
+    let pages = pages.chain(model.backends.iter().map(|backend| &backend.stats_page));
+    pages.flatten().next().is_some()
+}
+
+/// What only a start decides stays as it is; returns a line for everything that was meant to change.
+fn keep_what_is_fixed(before: &Global, after: &mut Global) -> String {
+    let mut remarks = String::new();
+    let mut note = |changed: bool, what: &str| {
+        if changed {
+            remarks.push_str(&format!(
+                "'{what}' takes effect with the next start, not with a reload\n"
+            ));
+        }
+    };
+    note(before.worker_count != after.worker_count, "nbthread");
+    note(
+        before.tune.max_events != after.tune.max_events,
+        "tune.maxpollevents",
+    );
+    note(
+        before.tune.max_accept != after.tune.max_accept,
+        "tune.maxaccept",
+    );
+    note(before.user != after.user, "user");
+    note(before.group != after.group, "group");
+    note(before.chroot != after.chroot, "chroot");
+    note(before.daemon != after.daemon, "daemon");
+    note(before.pidfile != after.pidfile, "pidfile");
+    note(
+        before.descriptor_limit != after.descriptor_limit,
+        "ulimit-n",
+    );
+    after.worker_count = before.worker_count;
+    after.tune.max_events = before.tune.max_events;
+    after.tune.max_accept = before.tune.max_accept;
+    after.user.clone_from(&before.user);
+    after.group.clone_from(&before.group);
+    after.chroot.clone_from(&before.chroot);
+    after.daemon = before.daemon;
+    after.pidfile.clone_from(&before.pidfile);
+    after.descriptor_limit = before.descriptor_limit;
+    remarks
+}
