@@ -19,9 +19,9 @@ use crate::pool::{self, Connection};
 use crate::queue::Slot;
 use crate::reactor::Scratch;
 use crate::relay::{Patience, Relay};
-use crate::reply;
+use crate::reply::{self, Reply};
 use crate::session::Session;
-use crate::stream::{ClientStream, End, Piece, ServerStream};
+use crate::stream::{ClientStream, End, Piece, ServerStream, StreamError};
 use crate::tables::Tables;
 use crate::transport::Transport;
 use crate::worker::Worker;
@@ -221,14 +221,15 @@ impl Exchange<'_> {
             client: self.session.client_ip(),
             owner,
         };
-        let (status, mut out) = page::answer(&tables.desk, page, &wish, &question);
-        if head.method() == b"HEAD" {
-            reply::drop_body(&mut out);
-        }
+        let (status, out) = page::answer(&tables.desk, page, &wish, &question);
+        let complete = *complete;
         self.record.status = status;
         account::intercepted(self.session);
-        client
-            .reply(&out)
+        if !complete {
+            client.close_after();
+        }
+        let reply = Reply::read(&out).ok_or(Fault::Exhausted)?;
+        self.say(client, reply)
             .map_err(|error| Fault::of_client(&error))?;
         Ok(Some(match complete {
             true => Outcome::Next,
@@ -689,16 +690,25 @@ impl Exchange<'_> {
         {
             client.close_after();
         }
-        let mut out = Vec::new();
-        let close = reply::error(fault.status(), files, client.persistence(), &mut out);
-        if self.record.request.head.method() == b"HEAD" {
-            reply::drop_body(&mut out);
+        let Some(reply) = reply::error(fault.status(), files) else {
+            return Outcome::Close;
+        };
+        if reply.close {
+            client.close_after();
         }
-        if client.reply(&out).is_err() || close {
+        if self.say(client, reply).is_err() || client.closes() {
             Outcome::Close
         } else {
             Outcome::Next
         }
+    }
+
+    /// Answers the present request with a message of our own.
+    fn say<C: ClientStream>(&self, client: &mut C, mut reply: Reply) -> Result<(), StreamError> {
+        if self.record.request.head.method() == b"HEAD" {
+            reply.drop_body();
+        }
+        client.respond(&reply.head, &reply.body, End::Done, None)
     }
 }
 

@@ -6,7 +6,6 @@
 use std::rc::Rc;
 use std::task::{Poll, ready};
 
-use plimsoll_wire::h1::encode::Connection;
 use plimsoll_wire::head::Head;
 
 use crate::counters::Side;
@@ -109,7 +108,7 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
         match upload {
             Poll::Ready(Err(fault)) if !fault.is_servers() => Poll::Ready(Err(fault)),
             Poll::Ready(_) => Poll::Ready(Ok(())),
-            Poll::Pending if self.client.persistence() == Connection::Close => Poll::Ready(Ok(())),
+            Poll::Pending if self.client.closes() => Poll::Ready(Ok(())),
             Poll::Pending => self.wait_for_upload(),
         }
     }

@@ -1,42 +1,72 @@
-//! Answers that Plimsoll gives itself.
+//! Answers that Plimsoll gives itself, as messages that any protocol can carry.
 
 use plimsoll_policy::model::ErrorFile;
-use plimsoll_wire::h1::encode::Connection;
+use plimsoll_wire::h1::response::{self, Asked, Parse};
+use plimsoll_wire::h1::{HEAD_FIELDS_MAX, Limits};
+use plimsoll_wire::head::{FieldKind, Framing, Head};
 
-/// Appends the error response for `status` to `out`: the configured file, or ours.
-///
-/// Returns whether the connection must close behind it; files are sent as they are, and close.
-pub(crate) fn error(
-    status: u16,
-    files: &[ErrorFile],
-    connection: Connection,
-    out: &mut Vec<u8>,
-) -> bool {
-    if let Some(file) = files.iter().find(|file| file.status == status) {
-        out.extend_from_slice(&file.content);
-        return true;
+/// A whole response.
+#[derive(Debug, Default)]
+pub(crate) struct Reply {
+    pub(crate) head: Head,
+    pub(crate) body: Vec<u8>,
+    /// The client's connection ends behind it, whatever the client wishes.
+    pub(crate) close: bool,
+}
+
+impl Reply {
+    /// Reads a response that was written as HTTP/1 text, by a person perhaps: line ends may lack their CR, and the body
+    /// is whatever follows the head. `None`: it is empty, or no response.
+    pub(crate) fn read(text: &[u8]) -> Option<Self> {
+        let limits = Limits {
+            bytes_max: text.len() + 1,
+            fields_max: HEAD_FIELDS_MAX,
+            lenient: true,
+        };
+        let mut head = Head::default();
+        let parsed = response::parse(text, &mut head, &limits, Asked::default());
+        let Ok(Parse::Complete(length)) = parsed else {
+            return None;
+        };
+        let body = text[length..].to_vec();
+        head.remove_kind(FieldKind::TransferEncoding);
+        head.framing = match head.framing {
+            Framing::None => Framing::None,
+            _ => Framing::Length(body.len() as u64),
+        };
+        Some(Self {
+            head,
+            body,
+            close: false,
+        })
+    }
+
+    /// Leaves only the head: the answer to HEAD, behind which the client expects its next response.
+    pub(crate) fn drop_body(&mut self) {
+        self.body.clear();
+        self.head.framing = Framing::None;
+    }
+}
+
+/// The error response for `status`: the configured file, or ours. `None`: the file is empty, to say nothing at all.
+pub(crate) fn error(status: u16, files: &[ErrorFile]) -> Option<Reply> {
+    let file = files.iter().find(|file| file.status == status);
+    if file.is_some_and(|file| file.content.is_empty()) {
+        return None;
+    }
+    if let Some(reply) = file.and_then(|file| Reply::read(&file.content)) {
+        return Some(Reply {
+            close: true,
+            ..reply
+        });
     }
     let (reason, sentence) = texts(status);
     let body = format!("<html><body><h1>{status} {reason}</h1>\n{sentence}\n</body></html>\n");
-    let field = match connection {
-        Connection::Close => "connection: close\r\n",
-        Connection::KeepAlive => "connection: keep-alive\r\n",
-        _ => "",
-    };
-    let head = format!(
-        "HTTP/1.1 {status} {reason}\r\ncontent-length: {}\r\ncache-control: no-cache\r\n{field}content-type: text/html\r\n\r\n",
+    let text = format!(
+        "HTTP/1.1 {status} {reason}\r\ncontent-length: {}\r\ncache-control: no-cache\r\ncontent-type: text/html\r\n\r\n{body}",
         body.len(),
     );
-    out.extend_from_slice(head.as_bytes());
-    out.extend_from_slice(body.as_bytes());
-    connection == Connection::Close
-}
-
-/// Leaves only the head: the answer to HEAD, behind which the client expects its next response.
-pub(crate) fn drop_body(response: &mut Vec<u8>) {
-    if let Some(end) = memchr::memmem::find(response, b"\r\n\r\n") {
-        response.truncate(end + 4);
-    }
+    Reply::read(text.as_bytes())
 }
 
 /// The reason phrase and one sentence for a person.
@@ -86,5 +116,47 @@ fn texts(status: u16) -> (&'static str, &'static str) {
             "This version of HTTP is not supported.",
         ),
         _ => ("Error", "The request could not be handled."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(content: &[u8]) -> ErrorFile {
+        ErrorFile {
+            status: 503,
+            content: content.into(),
+        }
+    }
+
+    #[test]
+    fn every_error_has_an_answer() {
+        for status in [
+            400, 408, 413, 414, 421, 422, 431, 500, 501, 502, 503, 504, 505, 599,
+        ] {
+            let reply = error(status, &[]).expect("an answer");
+            assert_eq!(reply.head.status, status);
+            assert_eq!(reply.head.framing, Framing::Length(reply.body.len() as u64));
+            assert!(!reply.close && reply.body.starts_with(b"<html>"));
+        }
+    }
+
+    #[test]
+    fn files_are_read_as_people_write_them() {
+        let unix = file(
+            b"HTTP/1.0 503 Sorry\nContent-Type: text/plain\nContent-Length: 99\n\nback soon\n",
+        );
+        let reply = error(503, &[unix]).expect("an answer");
+        assert_eq!(
+            (reply.head.status, reply.head.reason()),
+            (503, &b"Sorry"[..])
+        );
+        assert_eq!((&*reply.body, reply.close), (&b"back soon\n"[..], true));
+        assert_eq!(reply.head.framing, Framing::Length(10));
+        // Nothing at all is an answer too; what is no response is not.
+        assert!(error(503, &[file(b"")]).is_none());
+        let ours = error(503, &[file(b"sorry")]).expect("an answer");
+        assert!(ours.body.starts_with(b"<html>"));
     }
 }

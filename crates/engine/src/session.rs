@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 
 use plimsoll_policy::model::{BackendId, Bind, FrontendId, Mode, ServerId};
-use plimsoll_wire::h1::encode::Connection as Persistence;
 
 use crate::counters::Side;
 use crate::exchange::{self, Outcome, Request, Times};
@@ -16,11 +15,12 @@ use crate::h1;
 use crate::h1::client::NoRequest;
 use crate::listener::Admission;
 use crate::pool::Connection;
-use crate::stream::ClientStream as _;
+use crate::reply::{self, Reply};
+use crate::stream::{ClientStream as _, End};
 use crate::tables::Tables;
 use crate::transport::Transport;
 use crate::worker::Worker;
-use crate::{account, reply, tcp, upgrade};
+use crate::{account, tcp, upgrade};
 
 /// Longest text of an IP address: an IPv4-mapped one in full.
 const IP_TEXT_MAX: usize = 45;
@@ -316,10 +316,12 @@ async fn refuse(session: &mut Session, client: &mut h1::client::Client, end: NoM
         account::bad_request(session, client, fault, times);
     }
     if fault.status() != 0 {
-        let mut out = Vec::new();
         let files = session.tables.error_files(session.frontend, None);
-        reply::error(fault.status(), files, Persistence::Close, &mut out);
-        if client.reply(&out).is_ok() {
+        client.close_after();
+        let Some(Reply { head, body, .. }) = reply::error(fault.status(), files) else {
+            return;
+        };
+        if client.respond(&head, &body, End::Done, None).is_ok() {
             close(session, client).await;
         }
     }

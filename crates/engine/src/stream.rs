@@ -11,7 +11,6 @@ use std::ops::Range;
 use std::task::Poll;
 
 use plimsoll_wire::h1::body::BodyError;
-use plimsoll_wire::h1::encode::Connection;
 use plimsoll_wire::h1::response::ResponseError;
 use plimsoll_wire::head::Head;
 
@@ -121,17 +120,14 @@ pub(crate) trait ClientStream {
     /// Ready when the client has gone away. Reads nothing.
     fn poll_gone(&mut self) -> Poll<()>;
 
-    /// Answers with a ready-made HTTP/1 response of our own, whole.
-    fn reply(&mut self, response: &[u8]) -> Result<(), StreamError>;
-
     /// Bytes received from and sent to the client since the last call.
     fn take_traffic(&mut self) -> (u64, u64);
 
     /// Says so in the coming response when the client's connection is not to be used again.
     fn close_after(&mut self);
 
-    /// What the present response says about the client's connection.
-    fn persistence(&self) -> Connection;
+    /// Whether nothing more is taken from the client once the present response is complete.
+    fn closes(&self) -> bool;
 }
 
 /// The server's side of one exchange.

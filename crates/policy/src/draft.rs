@@ -13,6 +13,7 @@ use crate::keyword::haproxy::{ChecksDraft, ServerChecksDraft};
 use crate::model::{
     Backend, Bind, ForwardFor, Frontend, Global, LogAddress, LogTarget, Mode, Server,
 };
+use crate::stick_table::TableSpec;
 
 /// Something written, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,6 +130,7 @@ pub(crate) struct Draft {
     pub(crate) defaults: Vec<ProxyDraft>,
     /// The last `defaults` section of each name.
     pub(crate) defaults_by_name: BTreeMap<String, usize>,
+    pub(crate) peers: Vec<PeersDraft>,
     /// The section being read, or nothing.
     pub(crate) section: Option<Sections>,
     pub(crate) polarity: Polarity,
@@ -223,7 +225,9 @@ pub(crate) struct ProxyDraft {
     pub(crate) servers: Vec<ServerDraft>,
     /// `use_backend NAME` without a condition.
     pub(crate) use_backend: Option<Spanned<String>>,
-    /// Lines about stick tables, which depend on the mode.
+    /// Its stick table.
+    pub(crate) table: Option<Spanned<TableSpec>>,
+    /// Lines about stickiness, which depend on the mode.
     pub(crate) stick: Vec<Spanned<&'static str>>,
     /// Names of the conditions defined so far.
     pub(crate) acls: BTreeSet<String>,
@@ -248,6 +252,18 @@ impl ProxyDraft {
             .and_then(|kind| kind.names().into_iter().next())
             .unwrap_or("proxy")
     }
+}
+
+/// A `peers` section.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PeersDraft {
+    pub(crate) name: String,
+    pub(crate) span: Span,
+    /// Tables, under their full names.
+    pub(crate) tables: Vec<Spanned<TableSpec>>,
+    /// Names of peers, this machine among them.
+    pub(crate) members: Vec<Spanned<String>>,
+    pub(crate) disabled: bool,
 }
 
 /// What a proxy inherits from `defaults`. The two halves are templates: what a line sets is set there, and

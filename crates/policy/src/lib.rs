@@ -21,3 +21,4 @@ pub mod probe;
 pub mod queue;
 mod resolve;
 pub mod stats;
+pub mod stick_table;

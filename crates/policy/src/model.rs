@@ -13,6 +13,7 @@ use std::sync::Arc;
 use self::check::{BackendCheck, ServerCheck};
 use crate::balance::{BalanceSpec, HashSpec};
 use crate::stats::page::Page;
+use crate::stick_table::TableSpec;
 
 /// Index of a frontend in [`Model::frontends`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,6 +34,8 @@ pub struct Model {
     /// In order of definition; a `listen` section gives one frontend and one backend of the same name.
     pub frontends: Vec<Frontend>,
     pub backends: Vec<Backend>,
+    /// Stick tables; their names differ.
+    pub tables: Vec<TableSpec>,
 }
 
 /// Settings of the process as a whole (`global` sections).

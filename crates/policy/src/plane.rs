@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::balance::{self, Arranged, Balance};
 use crate::live::{BackendLive, ServerLive};
 use crate::model::{Backend, BackendId, Frontend, FrontendId, Model, Server, ServerId};
+use crate::stick_table::Tables;
 
 /// Shared state of one frontend.
 #[derive(Debug, Default)]
@@ -77,6 +78,7 @@ impl FrontendLive {
 #[derive(Debug)]
 pub struct Plane {
     pub model: Model,
+    pub tables: Tables,
     frontends: Vec<Arc<FrontendLive>>,
     frontend_ids: HashMap<String, FrontendId>,
     backends: Vec<Arc<BackendPlane>>,
@@ -123,6 +125,7 @@ impl Plane {
             .collect();
         let names = model.frontends.iter().map(|frontend| frontend.name.clone());
         Self {
+            tables: Tables::build(&model.tables, previous.map(|plane| &plane.tables)),
             frontend_ids: names.zip((0..).map(FrontendId)).collect(),
             model,
             frontends,

@@ -6,6 +6,7 @@
 mod checks;
 mod endpoints;
 mod logs;
+mod tables;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -69,6 +70,7 @@ pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Di
         }
     }
     resolver.tracks(&draft.proxies, &places, &mut model);
+    model.tables = resolver.tables(&draft);
     if draft.global.zero_warning {
         resolver.deny_warnings();
     }
@@ -238,7 +240,7 @@ impl Resolver<'_> {
         backs
     }
 
-    /// Stick tables are dormant between TCP proxies, where they only improve locality.
+    /// Rules of stickiness are dormant between TCP proxies, where they only improve locality.
     fn stick(&mut self, proxy: &ProxyDraft) {
         if proxy.settings.mode == Mode::Tcp {
             return;

@@ -15,6 +15,7 @@ use plimsoll_policy::keyword::haproxy::{Context, listen_to};
 use plimsoll_policy::model::{
     Backend, BackendId, Bind, BindAddress, Frontend, Global, Mode, Model, Server, ServerAddress,
 };
+use plimsoll_policy::stick_table::{KeyType, TableSpec};
 use proptest::prelude::*;
 
 fn cases() -> PathBuf {
@@ -98,6 +99,10 @@ fn shown(model: &Model) -> String {
         for member in &backend.servers {
             show(&mut text, "  server", member, &server);
         }
+    }
+    for table in &model.tables {
+        let empty = TableSpec::new("", KeyType::Ipv4, 0);
+        show(&mut text, "table", table, &empty);
     }
     text
 }
@@ -319,6 +324,16 @@ const WORDS: &[&str] = &[
     "uri",
     "len",
     "stick-table",
+    "peers",
+    "peer",
+    "table",
+    "store",
+    "gpc(3),conn_rate(",
+    "10s)",
+    "conn_rate(10s),gpc0",
+    "write-to",
+    "expire",
+    "string",
     "type",
     "ip",
     "size",

@@ -164,6 +164,15 @@ impl Client {
         std::mem::take(&mut self.carry)
     }
 
+    /// What the present response says about the connection.
+    fn persistence(&self) -> encode::Connection {
+        match (self.keep_alive, self.version) {
+            (false, _) => encode::Connection::Close,
+            (true, Version::H10) => encode::Connection::KeepAlive,
+            (true, _) => encode::Connection::Implied,
+        }
+    }
+
     /// The framing that this response's body gets towards this client.
     fn response_framing(&mut self, head: &Head) -> Framing {
         match head.framing {
@@ -227,7 +236,9 @@ impl ClientStream for Client {
         if !std::mem::take(&mut self.expects_continue) {
             return Ok(());
         }
-        self.reply(b"HTTP/1.1 100 Continue\r\n\r\n")
+        let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
+        self.bytes_out += interim.len() as u64;
+        Ok(self.outbox.write_one(&mut self.transport, interim)?)
     }
 
     fn inform(&mut self, head: &Head) -> Result<(), StreamError> {
@@ -299,11 +310,6 @@ impl ClientStream for Client {
         self.transport.poll_hangup()
     }
 
-    fn reply(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
-        self.bytes_out += bytes.len() as u64;
-        Ok(self.outbox.write_one(&mut self.transport, bytes)?)
-    }
-
     fn take_traffic(&mut self) -> (u64, u64) {
         (
             std::mem::take(&mut self.bytes_in),
@@ -315,11 +321,7 @@ impl ClientStream for Client {
         self.keep_alive = false;
     }
 
-    fn persistence(&self) -> encode::Connection {
-        match (self.keep_alive, self.version) {
-            (false, _) => encode::Connection::Close,
-            (true, Version::H10) => encode::Connection::KeepAlive,
-            (true, _) => encode::Connection::Implied,
-        }
+    fn closes(&self) -> bool {
+        !self.keep_alive
     }
 }

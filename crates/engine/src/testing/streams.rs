@@ -11,9 +11,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use plimsoll_policy::model::{FrontendId, Mode};
-use plimsoll_wire::h1::Limits;
-use plimsoll_wire::h1::encode::Connection;
-use plimsoll_wire::h1::response::{self, Asked, Parse};
 use plimsoll_wire::head::{Framing, Head, Version};
 
 use super::client::{Errand, Mood, Response, judge};
@@ -166,17 +163,6 @@ impl ClientStream for Stream {
         self.wait()
     }
 
-    /// Error files are HTTP/1 text, so every other protocol must read them.
-    fn reply(&mut self, response: &[u8]) -> Result<(), StreamError> {
-        let mut head = Head::default();
-        let parsed = response::parse(response, &mut head, &Limits::default(), Asked::default());
-        let Ok(Parse::Complete(length)) = parsed else {
-            panic!("{parsed:?} of {:?}", String::from_utf8_lossy(response));
-        };
-        self.begin(&head);
-        self.push(&response[length..], End::Done)
-    }
-
     fn take_traffic(&mut self) -> (u64, u64) {
         (0, 0)
     }
@@ -184,8 +170,8 @@ impl ClientStream for Stream {
     /// One stream cannot close the connection of the others.
     fn close_after(&mut self) {}
 
-    fn persistence(&self) -> Connection {
-        Connection::Implied
+    fn closes(&self) -> bool {
+        false
     }
 }
 

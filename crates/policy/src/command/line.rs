@@ -85,6 +85,11 @@ impl<'a> Words<'a> {
         Self { words, payload }
     }
 
+    /// The next word, which stays.
+    pub fn peek(&self) -> Option<&'a str> {
+        self.words.first().map(String::as_str)
+    }
+
     /// The next word.
     #[expect(clippy::should_implement_trait, reason = "a cursor, not an iterator")]
     pub fn next(&mut self) -> Option<&'a str> {

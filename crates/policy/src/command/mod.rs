@@ -23,6 +23,7 @@ mod server;
 mod servers;
 mod show;
 mod stat;
+mod table;
 mod weight;
 
 use crate::model::AccessLevel;
@@ -91,6 +92,7 @@ impl Session {
 /// All commands, in the order of their paths.
 pub const COMMANDS: &[Command] = &[
     clear::COUNTERS,
+    table::CLEAR,
     server::DISABLE_AGENT,
     frontend::DISABLE,
     server::DISABLE_HEALTH,
@@ -112,6 +114,7 @@ pub const COMMANDS: &[Command] = &[
     maxconn::GLOBAL,
     maxconn::SERVER,
     server::SET,
+    table::SET,
     cli::TIMEOUT,
     weight::SET,
     show::ACTIVITY,
@@ -125,6 +128,7 @@ pub const COMMANDS: &[Command] = &[
     servers::STATE,
     show::SESSIONS,
     stat::STAT,
+    table::SHOW,
     show::VERSION,
     frontend::SHUTDOWN,
     cli::USER,

@@ -177,3 +177,140 @@ fn help_lists_what_matches() {
     assert!(some.contains("get weight") && some.contains("set weight"));
     assert!(!some.contains("show info"));
 }
+
+/// The address of an entry is where it lies, which differs from run to run.
+fn without_pointers(text: &str) -> String {
+    let lines = text.lines().map(|line| match line.split_once(": key=") {
+        Some((pointer, rest)) if pointer.starts_with("0x") => format!("P: key={rest}\n"),
+        _ => format!("{line}\n"),
+    });
+    lines.collect()
+}
+
+/// Commands on tables, in this order, and their answers.
+const TABLE_DIALOGUE: &[(&str, &str)] = &[
+    (
+        "show table",
+        "# table: clients, type: ip, size:1024, used:0\n# table: names, type: string, size:10, used:0\n\n",
+    ),
+    (
+        "set table clients key 10.0.0.1 data.gpc0 7 data.conn_rate 5",
+        "\n",
+    ),
+    (
+        "show table clients",
+        "# table: clients, type: ip, size:1024, used:1\nP: key=10.0.0.1 use=0 exp=60000 shard=0 server_id=0 gpc0=7 \
+             conn_rate(10000)=5 server_key=- gpt0=0 gpt1=0\n\n",
+    ),
+    ("set table clients key 10.0.0.2 data.gpt[1] 3", "\n"),
+    (
+        "show table clients data.gpc0 gt 0",
+        "# table: clients, type: ip, size:1024, used:2\nP: key=10.0.0.1 use=0 exp=60000 shard=0 server_id=0 gpc0=7 \
+             conn_rate(10000)=5 server_key=- gpt0=0 gpt1=0\n\n",
+    ),
+    (
+        "show table clients key 10.0.0.2",
+        "# table: clients, type: ip, size:1024, used:2\nP: key=10.0.0.2 use=0 exp=60000 shard=0 server_id=0 gpc0=0 \
+             conn_rate(10000)=0 server_key=- gpt0=0 gpt1=3\n\n",
+    ),
+    ("show table clients key 10.0.0.3", "\n"),
+    ("show table clients key nobody", "Invalid key\n\n"),
+    ("show table nothing", "No such table\n\n"),
+    (
+        "show table clients data.gpc0 is 1",
+        "Filter entry #1: Require and operator among \"eq\", \"ne\", \"le\", \"ge\", \"lt\", \"gt\"\n\n",
+    ),
+    (
+        "show table clients data.gpc1 eq 1",
+        "Filter entry #1: Data type not stored in this table\n\n",
+    ),
+    (
+        "show table clients data.gpc0 eq 7 data.what eq 1",
+        "Filter entry #2: Unknown data type\n\n",
+    ),
+    (
+        "show table clients data.gpc0 eq x",
+        "Filter entry #1: Require a valid integer value to compare against\n\n",
+    ),
+    (
+        "set table clients key 10.0.0.1 gpc0 7",
+        "\"data.<type>\" followed by a value expected\n\n",
+    ),
+    (
+        "set table clients key 10.0.0.1 data.gpt[2] 7",
+        "index out of range in this data array\n\n",
+    ),
+    (
+        "set table clients data.gpc0 eq 1",
+        "content-based lookup is only supported with the \"show\" and \"clear\" actions\n\n",
+    ),
+    (
+        "show table clients ptr 10",
+        "Pointer expected (0xffff notation)\n\n",
+    ),
+    ("show table clients ptr 0xg", "Malformed ptr.\n\n"),
+    (
+        "show table clients ptr 0x1",
+        "No entry can be found matching ptr.\n\n",
+    ),
+    ("clear table clients data.gpc0 lt 5", "\n"),
+    ("clear table clients key 10.0.0.9", "\n"),
+    (
+        "show table clients",
+        "# table: clients, type: ip, size:1024, used:1\nP: key=10.0.0.1 use=0 exp=60000 shard=0 server_id=0 gpc0=7 \
+             conn_rate(10000)=5 server_key=- gpt0=0 gpt1=0\n\n",
+    ),
+    ("clear table clients", "\n"),
+    ("set table names key a\\ =\\\\b", "\n"),
+    (
+        "show table names",
+        "# table: names, type: string, size:10, used:1\nP: key=a\\ \\=\\\\b use=0 exp=0 shard=0\n\n",
+    ),
+    (
+        "show table",
+        "# table: clients, type: ip, size:1024, used:0\n# table: names, type: string, size:10, used:1\n\n",
+    ),
+];
+
+#[test]
+fn tables_are_shown_set_and_cleared() {
+    let mut desk = admin();
+    for (line, expected) in TABLE_DIALOGUE {
+        assert_eq!(without_pointers(&desk.ask(line)), *expected, "{line}");
+    }
+}
+
+#[test]
+fn entries_in_use_and_strangers_are_kept_apart() {
+    let mut desk = admin();
+    let table = std::sync::Arc::clone(desk.plane.tables.named("clients").unwrap());
+    let key = crate::stick_table::Key::parse(table.spec().key, "10.0.0.1").unwrap();
+    let held = table.track(&key, testing::NOW_MS, |_| {});
+    let shown = desk.ask("show table clients");
+    assert!(shown.contains(" use=1 "), "{shown}");
+    let refused = "Entry currently in use, cannot remove\n\n";
+    assert_eq!(desk.ask("clear table clients key 10.0.0.1"), refused);
+    assert_eq!(desk.ask("clear table clients"), "\n");
+    drop(held);
+    let pointer = shown
+        .lines()
+        .nth(1)
+        .and_then(|line| line.split(": ").next());
+    let pointer = pointer.unwrap().to_owned();
+    let by_pointer = desk.ask(&format!("show table clients ptr {pointer}"));
+    assert!(by_pointer.contains("key=10.0.0.1 use=0"), "{by_pointer}");
+
+    let mut guest = Desk::new(AccessLevel::User);
+    let told = guest.ask("show table clients");
+    assert!(
+        told.ends_with("# contents not dumped due to insufficient privileges\n\n"),
+        "{told}"
+    );
+    for line in [
+        "clear table clients",
+        "set table clients key 1.2.3.4",
+        "show table clients key 1.2.3.4",
+    ] {
+        assert_eq!(guest.ask(line), "Permission denied\n\n", "{line}");
+    }
+}

@@ -22,6 +22,7 @@ impl Sections {
     pub(crate) const FRONTEND: Self = Self(1 << 2);
     pub(crate) const LISTEN: Self = Self(1 << 3);
     pub(crate) const BACKEND: Self = Self(1 << 4);
+    pub(crate) const PEERS: Self = Self(1 << 5);
 
     /// Any proxy section, `defaults` included.
     pub(crate) const PROXY: Self = Self(0b11110);
@@ -36,12 +37,13 @@ impl Sections {
     /// As [`Sections::BACK`], but not inherited.
     pub(crate) const OWN_BACK: Self = Self(0b11000);
 
-    const NAMES: [(Self, &'static str); 5] = [
+    const NAMES: [(Self, &'static str); 6] = [
         (Self::GLOBAL, "global"),
         (Self::DEFAULTS, "defaults"),
         (Self::FRONTEND, "frontend"),
         (Self::LISTEN, "listen"),
         (Self::BACKEND, "backend"),
+        (Self::PEERS, "peers"),
     ];
 
     /// Whether the two sets share a section.

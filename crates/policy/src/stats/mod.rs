@@ -94,6 +94,8 @@ pub struct Process {
 pub struct Now {
     /// Milliseconds since 1970.
     pub wall_ms: u64,
+    /// Milliseconds of the clock that never jumps.
+    pub monotonic_ms: u64,
     /// Local time minus UTC, in seconds.
     pub utc_offset_s: i32,
 }

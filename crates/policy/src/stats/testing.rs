@@ -9,6 +9,7 @@ use crate::model::{
     ServerPort,
 };
 use crate::plane::Plane;
+use crate::stick_table::{Data, DataSpec, KeyType, TableSpec};
 
 /// The start of the process in tests, and the moment of the question a minute later.
 pub(crate) const STARTED_MS: u64 = 1_700_000_000_000;
@@ -106,9 +107,31 @@ pub(crate) fn plane() -> Plane {
             frontend("raw", 4, Mode::Tcp),
         ],
         backends: vec![app, raw],
+        tables: tables(),
         ..Model::default()
     };
     Plane::build(model, None)
+}
+
+/// `clients` of addresses and `names` of texts.
+fn tables() -> Vec<TableSpec> {
+    let mut clients = TableSpec::new("clients", KeyType::Ipv4, 1_024);
+    clients.expire_ms = 60_000;
+    for (data, elements, period_ms) in [
+        (Data::ServerId, 1, 0),
+        (Data::Gpc0, 1, 0),
+        (Data::ConnRate, 1, 10_000),
+        (Data::ServerKey, 1, 0),
+        (Data::Gpt, 2, 0),
+    ] {
+        clients.store(DataSpec {
+            data,
+            elements,
+            period_ms,
+        });
+    }
+    let names = TableSpec::new("names", KeyType::Text { length: 31 }, 10);
+    vec![clients, names]
 }
 
 pub(crate) fn process() -> Process {
@@ -130,6 +153,7 @@ pub(crate) fn view<'a>(plane: &'a Plane, process: &'a Process) -> View<'a> {
         process,
         now: Now {
             wall_ms: NOW_MS,
+            monotonic_ms: NOW_MS,
             utc_offset_s: 0,
         },
     }

@@ -201,6 +201,7 @@ impl Desk {
             process: &self.process,
             now: Now {
                 wall_ms,
+                monotonic_ms: clock::monotonic_ns() / NS_PER_MS,
                 utc_offset_s: clock::utc_offset_seconds((wall_ms / 1_000) as i64),
             },
         }

@@ -323,7 +323,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "localpeer",
         "NAME",
         "Name of this machine among peers.",
-        "a 'peers' section is refused",
+        "tables are not shared with other machines in this version",
     ),
     Keyword::new(
         "log",

@@ -15,6 +15,7 @@ mod legacy;
 mod log;
 mod names;
 mod options;
+mod peers;
 mod persistence;
 mod proxy;
 mod reference;
@@ -22,6 +23,7 @@ mod rules;
 mod section;
 mod server;
 mod stats;
+mod stick;
 mod timeouts;
 pub(crate) mod value;
 
@@ -41,8 +43,8 @@ use crate::keyword::{Keyword, Reading, Sections, Status, bare, usage};
 use crate::model::Model;
 
 pub(crate) use checks::{ChecksDraft, ServerChecksDraft};
-pub(crate) use persistence::STICK_HTTP;
 pub use reference::reference;
+pub(crate) use stick::STICK_HTTP;
 
 /// What the parser must know of the language.
 pub const GRAMMAR: Grammar = Grammar {
@@ -139,7 +141,7 @@ pub fn listen_to(
 }
 
 /// The rows of all lines, topic by topic.
-fn topics() -> [&'static [Keyword<Draft>]; 15] {
+fn topics() -> [&'static [Keyword<Draft>]; 17] {
     [
         balance::KEYWORDS,
         bind::KEYWORDS,
@@ -150,11 +152,13 @@ fn topics() -> [&'static [Keyword<Draft>]; 15] {
         legacy::KEYWORDS,
         log::KEYWORDS,
         options::KEYWORDS,
+        peers::KEYWORDS,
         persistence::KEYWORDS,
         proxy::KEYWORDS,
         rules::KEYWORDS,
         server::KEYWORDS,
         stats::KEYWORDS,
+        stick::KEYWORDS,
         timeouts::KEYWORDS,
     ]
 }

@@ -4,7 +4,7 @@ use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity, Span};
 use plimsoll_config::haproxy;
 
-use super::{Context, address, read_line, server, value};
+use super::{Context, address, peers, read_line, server, value};
 use crate::draft::{BindDraft, Draft, PROXIES_MAX, ProxyDraft, ServerDraft, Settings, UnixDraft};
 use crate::keyword::{Sections, Status};
 use crate::model::{Bind, BindAddress, Mode, Model};
@@ -59,7 +59,10 @@ pub(super) const SECTIONS: &[Section] = &[
         "Network namespaces.",
         "network namespaces",
     ),
-    later("peers", "Shares stick tables.", "peers"),
+    works(
+        "peers",
+        "Stick tables by name, and who they are shared with.",
+    ),
     Section {
         name: "program",
         doc: "Starts a program.",
@@ -108,6 +111,7 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
         "frontend" => Sections::FRONTEND,
         "listen" => Sections::LISTEN,
         "backend" => Sections::BACKEND,
+        "peers" => Sections::PEERS,
         _ => {
             let known = SECTIONS.iter().find(|known| known.name == name);
             let status =
@@ -117,7 +121,7 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
             return;
         }
     };
-    if draft.proxies.len() + draft.defaults.len() >= PROXIES_MAX {
+    if draft.proxies.len() + draft.defaults.len() + draft.peers.len() >= PROXIES_MAX {
         let message = format_args!("there are more than {PROXIES_MAX} proxies");
         draft.report(Diagnostic::error(Kind::Invalid, draft.keyword, message));
         return;
@@ -127,6 +131,7 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
     let opened = match kind {
         Sections::GLOBAL => args.finish(),
         Sections::DEFAULTS => defaults(draft, &mut args),
+        Sections::PEERS => peers::open(draft, &mut args),
         _ => proxy(draft, &mut args, kind),
     };
     if let Err(error) = opened {

@@ -1,0 +1,39 @@
+//! Stick tables: what is remembered of clients, under a key, for a while (manual, section 11).
+//!
+//! | look in | for |
+//! |---|---|
+//! | [`TableSpec`] | what a configuration says about a table |
+//! | [`Table`] | the store, shared by all workers |
+//! | [`Key`] | a key in the form of its table |
+//! | [`Entry`] | the values of one key |
+//! | [`Tracked`] | a key that a connection or request follows for its whole life |
+//! | [`Data`] | the kinds of values |
+//! | [`Tables`] | all tables of a configuration |
+//!
+//! A table is cut into shards with a lock each, which is held for some tens of nanoseconds; workers meet at a lock only
+//! where they count for neighbouring keys. Time is an argument everywhere. What is absent: rules and samples
+//! ([`crate::sample`], [`crate::action`]), and the exchange with peers.
+
+mod data;
+mod entry;
+mod index;
+mod key;
+mod rate;
+mod set;
+mod shard;
+mod spec;
+mod table;
+mod tracked;
+
+#[cfg(test)]
+mod tests;
+
+pub use data::{ALL, ARRAY_MAX, Data, Description, Kind};
+pub use entry::Entry;
+pub use key::{Key, KeyValue};
+pub use set::Tables;
+pub use spec::{
+    DataSpec, KEY_LENGTH_DEFAULT, KEY_LENGTH_MAX, KeyType, SIZE_MAX, ServerKey, TableSpec,
+};
+pub use table::{Pointer, Removal, Row, Table};
+pub use tracked::Tracked;

@@ -1,0 +1,79 @@
+//! All tables of a configuration, by name; their entries outlive it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::spec::TableSpec;
+use super::table::Table;
+
+/// The tables of a plane, in the order of the model.
+#[derive(Debug, Default)]
+pub struct Tables {
+    list: Vec<Arc<Table>>,
+    names: HashMap<String, usize>,
+}
+
+impl Tables {
+    /// The tables that `specs` ask for. A table of `previous` that has the same name, and whose entries mean the same,
+    /// goes on.
+    pub fn build(specs: &[TableSpec], previous: Option<&Self>) -> Self {
+        let mut tables = Self::default();
+        for spec in specs {
+            let before = previous.and_then(|tables| tables.named(&spec.name));
+            let table = match before {
+                Some(table) if table.configure(spec) => Arc::clone(table),
+                _ => Arc::new(Table::new(spec.clone())),
+            };
+            tables.names.insert(spec.name.clone(), tables.list.len());
+            tables.list.push(table);
+        }
+        tables
+    }
+
+    pub fn named(&self, name: &str) -> Option<&Arc<Table>> {
+        self.names.get(name).map(|&index| &self.list[index])
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.list.iter()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stick_table::{Data, DataSpec, Key, KeyType};
+
+    #[test]
+    fn tables_live_on_by_name() {
+        let mut spec = TableSpec::new("a", KeyType::Integer, 10);
+        let old = Tables::build(
+            &[spec.clone(), TableSpec::new("b", KeyType::Integer, 10)],
+            None,
+        );
+        for table in old.iter() {
+            table.update(&Key::integer(1), 0, |_| {});
+        }
+        let used = |tables: &Tables, name| tables.named(name).map(|table| table.used(0));
+        spec.size = 20;
+        let new = Tables::build(
+            &[TableSpec::new("c", KeyType::Integer, 10), spec.clone()],
+            Some(&old),
+        );
+        assert_eq!(used(&new, "a"), Some(1));
+        assert_eq!(new.named("a").map(|table| table.size()), Some(20));
+        assert_eq!((used(&new, "b"), used(&new, "c")), (None, Some(0)));
+
+        spec.store(DataSpec {
+            data: Data::Gpc0,
+            elements: 1,
+            period_ms: 0,
+        });
+        let changed = Tables::build(&[spec], Some(&new));
+        assert_eq!(used(&changed, "a"), Some(0));
+    }
+}
