@@ -15,6 +15,12 @@ pub fn parse(digits: &[u8]) -> Option<u64> {
     })
 }
 
+/// Whether `text` is `number` as [`Digits`] writes it: without leading zeros.
+pub fn is_written(text: &[u8], number: u64) -> bool {
+    let is_shortest = text.len() == 1 || text.first() != Some(&b'0');
+    is_shortest && parse(text) == Some(number)
+}
+
 /// A number written out.
 #[derive(Clone, Copy, Debug)]
 pub struct Digits {
@@ -74,6 +80,14 @@ mod tests {
     fn what_is_written_reads_back() {
         for number in [0, 1, 9, 10, 99, 100, 65_536, u64::MAX - 1, u64::MAX] {
             assert_eq!(Digits::of(number).as_bytes(), number.to_string().as_bytes());
+            assert!(is_written(Digits::of(number).as_bytes(), number));
+        }
+    }
+
+    #[test]
+    fn a_number_is_written_in_one_way_only() {
+        for text in ["", "00", "07", "7 ", "+7", "8"] {
+            assert!(!is_written(text.as_bytes(), 7), "{text:?}");
         }
     }
 }

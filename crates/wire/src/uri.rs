@@ -151,11 +151,22 @@ pub fn is_plain_authority(authority: &[u8]) -> bool {
         [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
         _ => false,
     };
-    is_port
-        && host
-            .iter()
-            .all(|byte| byte.is_ascii_graphic() && !b",#/?@[]\\".contains(byte))
+    is_port && host.iter().all(|&byte| HOST[byte as usize])
 }
+
+/// Visible ASCII but what ends a host, or could be taken for its end.
+static HOST: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0x21;
+    while byte < 0x7f {
+        table[byte] = !matches!(
+            byte as u8,
+            b',' | b'#' | b'/' | b'?' | b'@' | b'[' | b']' | b'\\'
+        );
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use std::task::{Poll, ready};
 
 use plimsoll_wire::h1::body::Decoder;
 use plimsoll_wire::h1::request::{self, Parse, RequestError};
-use plimsoll_wire::h1::{Limits, encode};
+use plimsoll_wire::h1::{Limits, encode, has_news};
 use plimsoll_wire::head::{Framing, Head, Version};
 
 use super::writer::BodyWriter;
@@ -98,6 +98,10 @@ impl Client {
                 self.bytes_in += (filled - kept) as u64;
             }
             fresh = false;
+            if !has_news(&scratch[..filled], self.scanned.min(kept), limits) {
+                self.keep(&scratch[..filled]);
+                continue;
+            }
             match request::parse(&scratch[..filled], head, limits) {
                 Ok(Parse::Complete(length)) => {
                     self.carry.drain(..kept);

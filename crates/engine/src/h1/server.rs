@@ -5,7 +5,7 @@ use std::task::{Poll, ready};
 
 use plimsoll_wire::h1::body::Decoder;
 use plimsoll_wire::h1::response::{self, Asked, Parse};
-use plimsoll_wire::h1::{Limits, encode};
+use plimsoll_wire::h1::{Limits, encode, has_news};
 use plimsoll_wire::head::{Framing, Head, Version};
 
 use super::writer::BodyWriter;
@@ -74,6 +74,14 @@ impl Server {
     /// The transport and what was read from it but not used: an upgraded connection goes on as a tunnel.
     pub(crate) fn into_parts(self) -> (Transport, Vec<u8>) {
         (self.transport, self.carry)
+    }
+
+    /// Keeps a partial head until more of it comes.
+    #[cold]
+    fn keep(&mut self, bytes: &[u8]) {
+        self.carry.clear();
+        self.carry.extend_from_slice(bytes);
+        self.scanned = bytes.len();
     }
 
     /// Takes over the framing of a parsed head and what follows it in the buffer.
@@ -194,6 +202,10 @@ impl ServerStream for Server {
                 self.answered = true;
             }
             fresh = false;
+            if !has_news(&scratch[..filled], self.scanned, &self.limits) {
+                self.keep(&scratch[..filled]);
+                continue;
+            }
             match response::parse(&scratch[..filled], head, &self.limits, self.asked)
                 .map_err(StreamError::Response)?
             {
@@ -202,11 +214,7 @@ impl ServerStream for Server {
                     self.answered = !interim || filled > length;
                     return Poll::Ready(self.accept(head, length, &mut scratch[..filled]));
                 }
-                Parse::Partial => {
-                    self.carry.clear();
-                    self.carry.extend_from_slice(&scratch[..filled]);
-                    self.scanned = filled;
-                }
+                Parse::Partial => self.keep(&scratch[..filled]),
             }
         }
     }

@@ -4,7 +4,7 @@
 //! version is ours, whatever the peer's was (RFC 9110 section 2.5), but for requests of HTTP/1.0, which stay such;
 //! framing and connection are what the caller says.
 
-use crate::decimal::Digits;
+use crate::decimal::{self, Digits};
 use crate::head::{Field, FieldKind, Framing, Head, Version};
 
 /// What the message says about the connection it is sent on.
@@ -119,9 +119,7 @@ fn fields(head: &Head, connection: Connection, framing: Framing, out: &mut Vec<u
 fn says(head: &Head, field: &Field, framing: Framing) -> bool {
     let value = head.bytes(field.value);
     match (field.kind, framing) {
-        (FieldKind::ContentLength, Framing::Length(length)) => {
-            value == Digits::of(length).as_bytes()
-        }
+        (FieldKind::ContentLength, Framing::Length(length)) => decimal::is_written(value, length),
         (FieldKind::TransferEncoding, Framing::Chunked) => value == b"chunked",
         _ => false,
     }

@@ -6,7 +6,7 @@
 use super::HeadError;
 use super::token::{self, members};
 use crate::decimal;
-use crate::head::{FieldKind, Head, Slice, Version};
+use crate::head::{Field, FieldKind, Head, Slice, Version};
 
 /// The kinds of fields that occur in a head: most questions need not be asked at all.
 #[derive(Clone, Copy)]
@@ -73,11 +73,11 @@ fn content_length(head: &mut Head) -> Result<u64, HeadError> {
         }
         if is_repeated {
             head.fields[index].kind = FieldKind::Removed;
-        } else if let Some(length) = agreed {
+        } else if let Some(length) = agreed
+            && !decimal::is_written(head.bytes(field.value), length)
+        {
             let digits = decimal::Digits::of(length);
-            if head.bytes(field.value) != digits.as_bytes() {
-                head.fields[index].value = head.push(digits.as_bytes());
-            }
+            head.fields[index].value = head.push(digits.as_bytes());
         }
     }
     agreed.ok_or(HeadError::InvalidContentLength)
@@ -127,6 +127,12 @@ pub(super) fn connection(head: &mut Head, kinds: Kinds) {
         }
         return;
     }
+    if simple_connection(head) {
+        if kinds.contains(FieldKind::Upgrade) {
+            head.remove_kind(FieldKind::Upgrade);
+        }
+        return;
+    }
     let (mut close, mut keep_alive, mut upgrade) = (false, false, false);
     for field in head
         .fields
@@ -153,6 +159,25 @@ pub(super) fn connection(head: &mut Head, kinds: Kinds) {
             || member.eq_ignore_ascii_case(b"keep-alive")
             || !upgrade && member.eq_ignore_ascii_case(b"upgrade"))
     });
+}
+
+/// Reads a `Connection` that says but one word, as nearly all do: `keep-alive` or `close`.
+fn simple_connection(head: &mut Head) -> bool {
+    let is_connection = |field: &Field| field.kind == FieldKind::Connection;
+    let mut indices = (0..head.fields.len()).filter(|&index| is_connection(&head.fields[index]));
+    let (Some(index), None) = (indices.next(), indices.next()) else {
+        return false;
+    };
+    let value = head.bytes(head.fields[index].value);
+    // Compared as it stands first, which is quicker.
+    let is = |word: &[u8]| value == word || value.eq_ignore_ascii_case(word);
+    let keep_alive = is(b"keep-alive");
+    if !keep_alive && !is(b"close") {
+        return false;
+    }
+    head.keep_alive = keep_alive;
+    head.fields[index].kind = FieldKind::Removed;
+    true
 }
 
 /// Drops offers of HTTP/2 from `Upgrade` (RFC 9113 section 3.1 has withdrawn them); says whether others are left.

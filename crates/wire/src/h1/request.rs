@@ -205,6 +205,10 @@ fn request_line(scan: &mut Scan<'_>, head: &mut Head) -> Result<bool, Stop<Reque
 /// There should be one; more are as clear, are seen in the wild, and go out as one (RFC 9112 section 3).
 fn space(scan: &mut Scan<'_>) -> Result<(), Stop<RequestError>> {
     let start = scan.at;
+    if let [b' ', b'!'..=b'~', ..] = scan.bytes[start..] {
+        scan.at += 1;
+        return Ok(());
+    }
     scan.blanks();
     let passed = &scan.bytes[start..scan.at];
     if !scan.lenient && (passed.is_empty() || passed.contains(&b'\t')) {

@@ -254,16 +254,23 @@ impl Scan<'_> {
     /// Passes a run of token bytes and puts them into lower case.
     fn name(&mut self) -> Slice {
         let start = self.at;
-        let mut count = 0;
-        for byte in &mut self.bytes[start..] {
+        // Most names are letters and dashes, which eight at a time are told by arithmetic.
+        while let Some(eight) = self.bytes[self.at..].first_chunk_mut::<8>() {
+            let (word, count) = lower_prefix(u64::from_le_bytes(*eight));
+            *eight = word.to_le_bytes();
+            self.at += count;
+            if count < 8 {
+                break;
+            }
+        }
+        for byte in &mut self.bytes[self.at..] {
             let lower = NAME[*byte as usize];
             if lower == 0 {
                 break;
             }
             *byte = lower;
-            count += 1;
+            self.at += 1;
         }
-        self.at += count;
         Slice::new(start, self.at)
     }
 
@@ -292,13 +299,33 @@ impl Scan<'_> {
 
     /// Passes a field value and its line end; the blanks around it are left out of the span.
     fn value(&mut self) -> Result<Slice, Stop<HeadError>> {
-        // Nearly always there is exactly one space.
-        match self.rest() {
-            [b' ', next, ..] if *next > b' ' => self.at += 1,
-            _ => {
-                self.blanks();
-            }
+        match self.plain_value() {
+            Some(value) => Ok(value),
+            None => self.any_value(),
         }
+    }
+
+    /// Passes a value as nearly all are: one space, visible text that ends with its line, and no folding.
+    fn plain_value(&mut self) -> Option<Slice> {
+        let (b' ', text) = self.rest().split_first()? else {
+            return None;
+        };
+        let length = plain_prefix(text);
+        let (value, behind) = text.split_at(length);
+        let [b'\r', b'\n', next, ..] = behind else {
+            return None;
+        };
+        let is_bare = *value.first()? > b' ' && *value.last()? > b' ';
+        if !is_bare || matches!(next, b' ' | b'\t') {
+            return None;
+        }
+        let start = self.at + 1;
+        self.at = start + length + 2;
+        Some(Slice::new(start, start + length))
+    }
+
+    fn any_value(&mut self) -> Result<Slice, Stop<HeadError>> {
+        self.blanks();
         let mut start = self.at;
         loop {
             self.text()?;
@@ -356,35 +383,66 @@ impl Scan<'_> {
     }
 }
 
+/// A one in each byte of a word, and the highest bit of each.
+const ONES: u64 = u64::MAX / 0xff;
+const TOPS: u64 = ONES * 0x80;
+
+/// How many bytes at the start of a word are letters or dashes, and the word with those letters in lower case.
+fn lower_prefix(word: u64) -> (u64, usize) {
+    let low = (word | (ONES * 0x20)) & !TOPS;
+    let letters =
+        (low + ONES * (0x80 - b'a' as u64)) & !(low + ONES * (0x7f - b'z' as u64)) & !word;
+    let undashed = word ^ (ONES * b'-' as u64);
+    let dashes = !(((undashed & !TOPS) + ONES * 0x7f) | undashed);
+    let odd = !(letters | dashes) & TOPS;
+    let count = (odd.trailing_zeros() / 8) as usize;
+    // Below the first odd byte; all ones when there is none.
+    let kept = (odd & odd.wrapping_neg()).wrapping_sub(1);
+    (word | (((letters & TOPS) >> 2) & kept), count)
+}
+
 /// How many bytes at the start of `bytes` are neither control bytes nor DEL.
 fn plain_prefix(bytes: &[u8]) -> usize {
-    let mut words = bytes.chunks_exact(8);
-    let mut count = 0;
-    for word in &mut words {
-        let word = u64::from_le_bytes([
-            word[0], word[1], word[2], word[3], word[4], word[5], word[6], word[7],
-        ]);
-        let odd = control_marks(word);
+    let mut rest = bytes;
+    while let Some((eight, behind)) = rest.split_first_chunk() {
+        let odd = control_marks(u64::from_le_bytes(*eight));
         if odd != 0 {
-            return count + (odd.trailing_zeros() / 8) as usize;
+            return bytes.len() - rest.len() + (odd.trailing_zeros() / 8) as usize;
         }
-        count += 8;
+        rest = behind;
     }
-    let tail = words.remainder();
-    count
-        + tail
-            .iter()
-            .position(|byte| byte.is_ascii_control())
-            .unwrap_or(tail.len())
+    let tail = rest.iter().position(u8::is_ascii_control);
+    bytes.len() - rest.len() + tail.unwrap_or(rest.len())
 }
 
 /// Marks the highest bit of each byte that is below 0x20 or equal to 0x7f. The lowest mark is exact, which is all
 /// that is asked for.
 fn control_marks(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 0xff;
-    const TOPS: u64 = ONES * 0x80;
     let below_space = word.wrapping_sub(ONES * 0x20) & !word;
     let flipped = word ^ (ONES * 0x7f);
     let delete = flipped.wrapping_sub(ONES) & !flipped;
     (below_space | delete) & TOPS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Arithmetic on words tells what a look at each byte tells.
+        #[test]
+        fn words_and_bytes_agree(
+            bytes in proptest::array::uniform8(prop_oneof![any::<u8>(), b'@'..=b'{', b'+'..=b'/']),
+        ) {
+            let is_plain = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'-';
+            let count = bytes.iter().position(|byte| !is_plain(byte)).unwrap_or(8);
+            let mut lower = bytes;
+            lower[..count].make_ascii_lowercase();
+            let word = u64::from_le_bytes(bytes);
+            prop_assert_eq!(lower_prefix(word), (u64::from_le_bytes(lower), count));
+            let visible = bytes.iter().position(u8::is_ascii_control);
+            prop_assert_eq!(plain_prefix(&bytes), visible.unwrap_or(8));
+        }
+    }
 }
