@@ -1,6 +1,6 @@
 //! Bytes to values and back, without I/O.
 //!
-//! [`head`] is the protocol-neutral message head; [`h1`] reads and writes HTTP/1 messages and bodies; [`uri`] splits
+//! [`head`] is the protocol-neutral message head; [`h1`] and [`h2`] read and write messages of HTTP/1 and HTTP/2; [`uri`] splits
 //! request targets; [`proxy_protocol`] tells who a relayed client is; [`decimal`] reads and writes numbers.
 //! What is absent: sockets, clocks, configuration words, policy. Every parser here is resumable or restartable,
 //! bounded, and safe on hostile input.
@@ -8,6 +8,7 @@
 
 pub mod decimal;
 pub mod h1;
+pub mod h2;
 pub mod head;
 pub mod proxy_protocol;
 pub mod uri;

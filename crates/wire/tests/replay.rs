@@ -37,3 +37,18 @@ fn wire_chunks() {
 fn wire_proxy_protocol() {
     replay("wire_proxy_protocol", support::read_proxy_protocol);
 }
+
+#[test]
+fn wire_hpack() {
+    replay("wire_hpack", support::h2::read_hpack);
+}
+
+#[test]
+fn wire_h2_frames() {
+    replay("wire_h2_frames", support::h2::read_h2_frames);
+}
+
+#[test]
+fn wire_h2_connection() {
+    replay("wire_h2_connection", support::h2::read_h2_connection);
+}

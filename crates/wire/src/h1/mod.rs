@@ -22,6 +22,7 @@ mod target;
 pub mod token;
 
 pub use error::HeadError;
+pub(crate) use scan::{is_lower_name_byte, is_target_byte};
 
 /// Most bytes of a head, unless configured: HAProxy's `tune.bufsize` less `tune.maxrewrite`.
 pub const HEAD_BYTES_MAX: usize = 15_360;

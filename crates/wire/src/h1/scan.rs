@@ -22,6 +22,16 @@ pub(super) static NAME: [u8; 256] = name_table();
 /// Whether a byte may stand in a request target: visible ASCII except `#`, which starts a fragment.
 static TARGET: [bool; 256] = target_table();
 
+/// Whether a byte may be part of a field name that is in lower case.
+pub(crate) fn is_lower_name_byte(byte: u8) -> bool {
+    byte != 0 && NAME[byte as usize] == byte
+}
+
+/// Whether a byte may be part of a target.
+pub(crate) fn is_target_byte(byte: u8) -> bool {
+    TARGET[byte as usize]
+}
+
 const fn name_table() -> [u8; 256] {
     let mut table = [0; 256];
     let mut byte = 0_usize;

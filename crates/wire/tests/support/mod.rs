@@ -1,6 +1,8 @@
 //! What the tests and the fuzz targets share: the promises that hold for any bytes.
 #![allow(dead_code, reason = "no test file uses all of it")]
 
+pub(crate) mod h2;
+
 use std::fmt::Debug;
 
 use plimsoll_wire::h1::body::{BodyError, Decoder};
