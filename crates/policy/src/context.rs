@@ -12,6 +12,7 @@ use crate::log::{self, Level, WallTime};
 use crate::model::{BackendId, Bind, FrontendId, ServerId};
 use crate::plane::Plane;
 use crate::stats::Sums;
+use crate::stick_table::{Counters, Tracked};
 use crate::value::Value;
 use crate::variable::{Name, Scope, Variables};
 
@@ -92,6 +93,8 @@ impl SessionFacts {
 pub struct SessionExtra {
     /// `sess.…`.
     pub variables: Variables,
+    /// What `track-sc` of connections and sessions follows.
+    pub tracked: Counters,
     /// The addresses of the socket itself, where [`SessionFacts`] was told others.
     pub socket_source: Option<SocketAddr>,
     pub socket_destination: Option<SocketAddr>,
@@ -106,6 +109,8 @@ pub struct SessionExtra {
 pub struct ExchangeFacts {
     /// `txn.…`, `req.…` and `res.…`.
     pub variables: Variables,
+    /// What `track-sc` of contents, requests and responses follows.
+    pub tracked: Counters,
     /// What `capture` kept, by the number of the capture; `None`: there was nothing.
     pub request_captures: Vec<Option<Box<[u8]>>>,
     pub response_captures: Vec<Option<Box<[u8]>>>,
@@ -259,6 +264,17 @@ impl<'a> Context<'a> {
 }
 
 impl Context<'_> {
+    /// Milliseconds of the clock of stick tables.
+    pub fn now_ms(&self) -> u64 {
+        self.now.monotonic_ns / 1_000_000
+    }
+
+    /// What counter `number` follows: the exchange's own, or that of its connection.
+    pub fn tracked(&self, number: u32) -> Option<&Tracked> {
+        let own = self.exchange.tracked.get(number);
+        own.or_else(|| self.session.extra.as_ref()?.tracked.get(number))
+    }
+
     /// The value of a variable.
     pub fn variable(&self, name: &Name) -> Option<Value<'_>> {
         match name.scope {

@@ -19,6 +19,7 @@ use crate::keyword::haproxy::names;
 use crate::model::{BackendId, FrontendId, Mode, ServerId};
 use crate::pattern::Lists;
 use crate::sample::{self, Fetch, Needs, Tested};
+use crate::stick_table::{KeyType, TableId};
 use crate::value::{Type, Value};
 
 /// Most converters behind one sample.
@@ -110,6 +111,10 @@ pub(crate) struct Names {
     pub(crate) backends: HashMap<String, BackendId>,
     /// Servers by backend, then by name.
     pub(crate) servers: HashMap<BackendId, HashMap<String, ServerId>>,
+    /// Stick tables, with the type of their keys.
+    pub(crate) tables: HashMap<String, (TableId, KeyType)>,
+    /// `tune.stick-counters`: how many keys a connection or request may track.
+    pub(crate) stick_counters: u32,
 }
 
 /// Where an expression stands: what it may refer to, and when it will be evaluated.
@@ -123,9 +128,28 @@ pub(crate) struct Scope<'a> {
     /// The halves of the proxy whose rule is read.
     pub(crate) frontend: Option<FrontendId>,
     pub(crate) backend: Option<BackendId>,
+    /// The name of that proxy, which is also that of its stick table.
+    pub(crate) proxy: &'a str,
 }
 
 impl Scope<'_> {
+    /// The stick table called `name`, or the proxy's own where no name is given.
+    pub(crate) fn table(
+        &self,
+        name: Option<&str>,
+        span: Span,
+    ) -> Result<(TableId, KeyType), Diagnostic> {
+        let found = self.names.tables.get(name.unwrap_or(self.proxy));
+        found.copied().ok_or_else(|| match name {
+            Some(_) => missing("stick table", name, self.names.tables.keys(), span),
+            None => {
+                let message = "this proxy has no stick table of its own, and no other one is named";
+                Diagnostic::error(Kind::Reference, span, message)
+                    .help("name a table, or add 'stick-table type ip size 100k'")
+            }
+        })
+    }
+
     /// The same place at another time.
     pub(crate) fn at(self, phase: Phase) -> Self {
         Self { phase, ..self }

@@ -5,12 +5,14 @@
 //! defaults are already applied, and every number is within its range.
 
 pub mod check;
+pub mod status_codes;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use self::check::{BackendCheck, ServerCheck};
+use self::status_codes::Statuses;
 use crate::balance::{BalanceSpec, HashSpec};
 use crate::pattern::Lists;
 use crate::rule::Rules;
@@ -72,6 +74,8 @@ pub struct Global {
     pub spread_checks_percent: u32,
     /// `max-spread-checks`: first checks are begun within this time; `None`: within an interval.
     pub spread_checks_max_ms: Option<u64>,
+    /// Which answers stick tables count as errors and failures.
+    pub statuses: Statuses,
     pub tune: Tune,
 }
 
@@ -90,6 +94,8 @@ pub struct Tune {
     pub max_accept: u32,
     /// Most events taken from the kernel at once (`tune.maxpollevents`).
     pub max_events: u32,
+    /// How many keys a connection or request may track at once (`tune.stick-counters`).
+    pub stick_counters: u32,
     /// Socket buffers in bytes, when set (`tune.rcvbuf.*`, `tune.sndbuf.*`).
     pub receive_buffer_client_bytes: Option<u32>,
     pub receive_buffer_server_bytes: Option<u32>,
@@ -110,6 +116,7 @@ impl Default for Tune {
             log_uri_bytes: 1_023,
             max_accept: 64,
             max_events: 256,
+            stick_counters: crate::stick_table::STICK_COUNTERS_DEFAULT,
             receive_buffer_client_bytes: None,
             receive_buffer_server_bytes: None,
             send_buffer_client_bytes: None,
@@ -143,6 +150,7 @@ impl Default for Global {
             descriptor_limit: None,
             spread_checks_percent: 0,
             spread_checks_max_ms: None,
+            statuses: Statuses::default(),
             tune: Tune::default(),
         }
     }

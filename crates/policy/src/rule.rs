@@ -111,6 +111,9 @@ pub fn run(rules: &[Rule], from: usize, context: &mut Context<'_>) -> Verdict {
         }
         context.unsure.set(false);
         match rule.action.run(context) {
+            Flow::Continue if rule.action.waits() && context.unsure.get() => {
+                return Verdict::Wait { at };
+            }
             Flow::Continue => {}
             Flow::Accept => return Verdict::Pass,
             flow => return Verdict::Stop { at, flow },

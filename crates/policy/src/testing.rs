@@ -1,5 +1,7 @@
 //! A bench for tests of the rule language: one plane, one client, one request.
 
+use std::cell::RefCell;
+
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, FileId, Span};
 use plimsoll_config::source::MemoryLoader;
@@ -7,6 +9,7 @@ use plimsoll_wire::h1::{Limits, request, response};
 use plimsoll_wire::head::Head;
 
 use crate::acl::{self, Acls, Truth};
+use crate::action;
 use crate::context::{Context, ExchangeFacts, Now, Payload, Phase, SessionFacts, World};
 use crate::expression::{self, Names, Scope};
 use crate::log::WallTime;
@@ -16,6 +19,9 @@ use crate::pattern::Lists;
 use crate::plane::Plane;
 use crate::stats::Sums;
 use crate::stats::testing::Made;
+use crate::stick_table::{
+    Counters, Data, DataSpec, KeyType, STICK_COUNTERS_DEFAULT, TableId, TableSpec,
+};
 use crate::value::{Type, Value};
 
 /// What expressions and conditions are tried on.
@@ -30,6 +36,8 @@ pub(crate) struct Bench {
     pub(crate) exchange: ExchangeFacts,
     pub(crate) now: Now,
     pub(crate) lists: Lists,
+    /// What the exchange tracks, kept from one evaluation to the next.
+    pub(crate) counters: RefCell<Counters>,
 }
 
 impl Default for Bench {
@@ -63,6 +71,7 @@ impl Default for Bench {
                 },
             },
             lists: Lists::default(),
+            counters: RefCell::default(),
         }
     }
 }
@@ -80,6 +89,24 @@ impl World for Still {
 }
 
 impl Bench {
+    /// Adds stick tables that keep the same data (with a number of elements), for 10 seconds.
+    pub(crate) fn tables(&mut self, tables: &[(&str, KeyType)], data: &[(Data, u32)]) {
+        let mut model = self.plane.model.clone();
+        for (name, kind) in tables {
+            let mut table = TableSpec::new(*name, *kind, 100);
+            table.expire_ms = 10_000;
+            for &(data, elements) in data {
+                table.store(DataSpec {
+                    data,
+                    elements,
+                    period_ms: 10_000,
+                });
+            }
+            model.tables.push(table);
+        }
+        self.plane = Plane::build(model, None);
+    }
+
     /// A bench with a request; what follows the head is its body.
     pub(crate) fn request(text: &str) -> Self {
         let end = text.find("\r\n\r\n").expect("the end of the head") + 4;
@@ -108,7 +135,15 @@ impl Bench {
     }
 
     fn with_scope<T>(&self, use_it: impl FnOnce(&Scope<'_>) -> T) -> T {
-        let names = Names::default();
+        let names = Names {
+            tables: (0..)
+                .map(TableId)
+                .zip(&self.plane.model.tables)
+                .map(|(id, table)| (table.name.clone(), (id, table.key)))
+                .collect(),
+            stick_counters: STICK_COUNTERS_DEFAULT,
+            ..Names::default()
+        };
         use_it(&Scope {
             files: &self.files,
             names: &names,
@@ -117,6 +152,7 @@ impl Bench {
             mode: Mode::Http,
             frontend: Some(FrontendId(0)),
             backend: None,
+            proxy: "web",
         })
     }
 
@@ -132,13 +168,17 @@ impl Bench {
             &mut exchange,
         );
         context.now = self.now;
+        context.exchange.tracked = self.counters.take();
         context.request = request.as_mut();
         context.response = response.as_mut();
         context.request_payload = Payload {
             bytes: &self.body,
             complete: true,
         };
-        use_it(&mut context)
+        let result = use_it(&mut context);
+        self.counters
+            .replace(std::mem::take(&mut context.exchange.tracked));
+        result
     }
 
     /// The value of an expression.
@@ -172,6 +212,23 @@ impl Bench {
             .map_err(|error| told(&error))?
             .expect("'if' or 'unless'");
         Ok(self.with_context(|context| condition.holds(context)))
+    }
+
+    /// Runs an action at the bench's time; what it tracks stays tracked by the exchange.
+    pub(crate) fn act(&self, text: &str) -> Result<(), String> {
+        let words: Vec<_> = text.split(' ').map(word).collect();
+        let row = action::find(&words[0].text, self.phase).expect("a known action");
+        let mut args = Args::new(&words[1..], Span::default());
+        let mut words = action::Words {
+            name: &words[0],
+            args: &mut args,
+        };
+        let read = self.with_scope(|scope| (row.read)(&mut words, scope));
+        let action = read.map_err(|error| told(&error))?;
+        self.with_context(|context| {
+            action.run(context);
+        });
+        Ok(())
     }
 
     /// A format with its holes filled in, as for header fields.

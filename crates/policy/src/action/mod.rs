@@ -8,6 +8,7 @@ mod answer;
 mod flow;
 mod header;
 mod redirect;
+mod track;
 mod variable;
 
 use std::fmt;
@@ -23,6 +24,11 @@ pub use flow::{Flow, Reply};
 /// Something a rule does.
 pub trait Action: Send + Sync {
     fn run(&self, context: &mut Context<'_>) -> Flow;
+
+    /// Whether it is run again with more bytes where it lacked some.
+    fn waits(&self) -> bool {
+        false
+    }
 }
 
 impl<F> Action for F
@@ -132,7 +138,13 @@ pub(crate) fn action(action: impl Action + 'static) -> Result<Box<dyn Action>, D
     Ok(Box::new(action))
 }
 
-const TOPICS: &[&[Row]] = &[answer::ROWS, header::ROWS, redirect::ROWS, variable::ROWS];
+const TOPICS: &[&[Row]] = &[
+    answer::ROWS,
+    header::ROWS,
+    redirect::ROWS,
+    track::ROWS,
+    variable::ROWS,
+];
 
 /// Every row, topic by topic.
 pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {

@@ -4,6 +4,7 @@
 //! another one, or nothing where it cannot. What is absent: parsing of expressions ([`crate::expression`]).
 
 mod number;
+mod stick;
 mod text;
 
 use std::collections::HashMap;
@@ -64,7 +65,13 @@ where
     Ok(Box::new(Pure(convert)))
 }
 
-const TOPICS: &[&[Row]] = &[number::ROWS, text::ROWS];
+const TOPICS: &[&[Row]] = &[
+    number::ROWS,
+    stick::INDEXED,
+    stick::OTHERS,
+    stick::ROWS,
+    text::ROWS,
+];
 
 /// Every row, topic by topic.
 pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {

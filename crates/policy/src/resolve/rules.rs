@@ -19,6 +19,7 @@ use crate::log_format::{self, Encoding};
 use crate::model::{BackendId, FrontendId, Mode, Model, ServerId};
 use crate::pattern::Lists;
 use crate::rule::{BackendTarget, Choice, Rule, Rules, ServerTarget};
+use crate::stick_table::TableId;
 
 impl Resolver<'_> {
     /// Reads the rules of every proxy into the model.
@@ -35,6 +36,7 @@ impl Resolver<'_> {
                 mode: proxy.settings.mode,
                 frontend: proxy.has_front().then_some(FrontendId(frontend)),
                 backend: proxy.has_back().then_some(BackendId(backend)),
+                proxy: &proxy.name,
             };
             let rules = Arc::new(self.proxy_rules(proxy, &scope));
             if proxy.has_front() {
@@ -142,6 +144,12 @@ fn known_names(model: &Model) -> Names {
         backends: backends
             .map(|(index, backend)| (backend.name.clone(), BackendId(index as u32)))
             .collect(),
+        tables: (0..)
+            .map(TableId)
+            .zip(&model.tables)
+            .map(|(id, table)| (table.name.clone(), (id, table.key)))
+            .collect(),
+        stick_counters: model.global.tune.stick_counters,
     }
 }
 

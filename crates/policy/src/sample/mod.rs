@@ -6,9 +6,11 @@
 mod constant;
 mod layer4;
 mod layer7;
+mod stick;
 
 pub(crate) use constant::unhex;
 pub(crate) use layer7::{path_and_query, split_query};
+pub(crate) use stick::{element, look_up, table};
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -154,11 +156,25 @@ impl Needs {
     }
 }
 
+fn topics() -> [&'static [Row]; 11] {
+    [
+        constant::ROWS,
+        layer4::ROWS,
+        layer7::ROWS,
+        stick::COUNTER,
+        stick::COUNTER_0,
+        stick::COUNTER_1,
+        stick::COUNTER_2,
+        stick::COUNTER_INDEXED,
+        stick::OTHERS,
+        stick::SOURCE,
+        stick::SOURCE_INDEXED,
+    ]
+}
+
 /// Every row, topic by topic.
 pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
-    [constant::ROWS, layer4::ROWS, layer7::ROWS]
-        .into_iter()
-        .flatten()
+    topics().into_iter().flatten()
 }
 
 /// The row called `name`.
@@ -177,7 +193,7 @@ mod tests {
 
     #[test]
     fn rows_are_sorted_known_and_documented() {
-        for topic in [constant::ROWS, layer4::ROWS, layer7::ROWS] {
+        for topic in topics() {
             assert!(topic.windows(2).all(|pair| pair[0].name < pair[1].name));
         }
         let mut seen = HashMap::new();

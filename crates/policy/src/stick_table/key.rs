@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::spec::KeyType;
+use crate::value::{Type, Value};
 
 /// A key as a table keeps it, without the zeros that fill it up.
 ///
@@ -37,6 +38,28 @@ impl<'a> Key<'a> {
             _ => &bytes[..memchr::memchr(0, bytes).unwrap_or(bytes.len())],
         };
         Self(Bytes::Long(without_padding(bytes)))
+    }
+
+    /// A key for a table of `kind`, from a value that rules have; `None` where it cannot be one.
+    ///
+    /// Texts are those of `value`, so that one that is none yet has to become one first ([`castable`]).
+    pub fn of(kind: KeyType, value: &'a Value<'_>) -> Option<Self> {
+        Some(match kind {
+            KeyType::Ipv4 => Self::ipv4(value.as_ipv4()?),
+            KeyType::Ipv6 => Self::ipv6(value.as_ipv6()?),
+            KeyType::Integer => Self::integer(value.as_integer()? as u32),
+            KeyType::Text { .. } | KeyType::Binary { .. } => Self::bytes(kind, value.bytes()?),
+        })
+    }
+
+    /// The key that another table has, for a table of the same type.
+    pub fn known(kind: KeyType, key: &'a KeyValue) -> Self {
+        match key {
+            KeyValue::Address(IpAddr::V4(address)) => Self::ipv4(*address),
+            KeyValue::Address(IpAddr::V6(address)) => Self::ipv6(*address),
+            KeyValue::Integer(value) => Self::integer(*value),
+            KeyValue::Text(bytes) | KeyValue::Binary(bytes) => Self::bytes(kind, bytes),
+        }
     }
 
     /// A key for a table of `kind`, from how a person writes it. Addresses of the other family are translated where
@@ -85,6 +108,17 @@ impl<'a> Key<'a> {
     }
 }
 
+/// The type of values that a key of `kind` is made of.
+pub fn castable(kind: KeyType) -> Type {
+    match kind {
+        KeyType::Ipv4 => Type::Ipv4,
+        KeyType::Ipv6 => Type::Ipv6,
+        KeyType::Integer => Type::Integer,
+        KeyType::Text { .. } => Type::Text,
+        KeyType::Binary { .. } => Type::Binary,
+    }
+}
+
 fn without_padding(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().rposition(|&byte| byte != 0);
     &bytes[..end.map_or(0, |last| last + 1)]
@@ -100,6 +134,16 @@ pub enum KeyValue {
 }
 
 impl KeyValue {
+    /// The key as a value for rules.
+    pub fn into_value(self) -> Value<'static> {
+        match self {
+            Self::Address(address) => Value::Address(address),
+            Self::Integer(value) => Value::Integer(value.into()),
+            Self::Text(bytes) => Value::Text(bytes.into()),
+            Self::Binary(bytes) => Value::Binary(bytes.into()),
+        }
+    }
+
     pub(super) fn read(kind: KeyType, words: &[u32]) -> Self {
         let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
         bytes.truncate(kind.length());

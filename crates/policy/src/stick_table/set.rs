@@ -6,6 +6,10 @@ use std::sync::Arc;
 use super::spec::TableSpec;
 use super::table::Table;
 
+/// Index of a table in [`crate::model::Model::tables`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TableId(pub u32);
+
 /// The tables of a plane, in the order of the model.
 #[derive(Debug, Default)]
 pub struct Tables {
@@ -28,6 +32,11 @@ impl Tables {
             tables.list.push(table);
         }
         tables
+    }
+
+    /// A table of the model that these tables were built from.
+    pub fn get(&self, id: TableId) -> &Arc<Table> {
+        &self.list[id.0 as usize]
     }
 
     pub fn named(&self, name: &str) -> Option<&Arc<Table>> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::data::Data;
 use super::entry::Entry;
+use super::key::KeyValue;
 use super::table::{Pointer, Table};
 
 /// A hold on an entry, which cannot expire or be evicted meanwhile.
@@ -28,6 +29,11 @@ impl Tracked {
 
     pub fn table(&self) -> &Arc<Table> {
         &self.table
+    }
+
+    /// The key that is followed.
+    pub fn key(&self) -> Option<KeyValue> {
+        self.table.at(self.pointer, 0, |row| row.key.clone())
     }
 
     /// Shows the entry; what `change` changes postpones its end.

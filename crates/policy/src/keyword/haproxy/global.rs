@@ -7,6 +7,7 @@ use super::value;
 use super::{bind, log};
 use crate::draft::{Draft, Spanned};
 use crate::keyword::{Keyword, Sections, Status};
+use crate::model::status_codes::StatusCodes;
 
 const GLOBAL: Sections = Sections::GLOBAL;
 
@@ -238,17 +239,19 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Refuses clients on low ports.",
         "the connection rules",
     ),
-    later(
+    Keyword::new(
         "http-err-codes",
+        GLOBAL,
         "RANGE...",
         "Which statuses count as errors.",
-        "stick tables",
+        |args, draft| codes(args, &mut draft.global.model.statuses.errors),
     ),
-    later(
+    Keyword::new(
         "http-fail-codes",
+        GLOBAL,
         "RANGE...",
         "Which statuses count as failures.",
-        "stick tables",
+        |args, draft| codes(args, &mut draft.global.model.statuses.failures),
     ),
     noop(
         "httpclient.resolvers.disabled",
@@ -809,5 +812,20 @@ fn nbproc(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
     } else {
         warning.help(format_args!("write 'nbthread {count}'"))
     });
+    Ok(())
+}
+
+/// Ranges of status codes, with `+` to add them and `-` to take them out.
+fn codes(args: &mut Args<'_>, codes: &mut StatusCodes) -> Result<(), Diagnostic> {
+    if args.is_empty() {
+        return args.word("a range of status codes").map(drop);
+    }
+    while let Some(word) = args.next() {
+        if let Err(range) = codes.obey(&word.text) {
+            let message = format_args!("'{range}' is not a range of status codes");
+            return Err(Diagnostic::error(Kind::Invalid, word.span, message)
+                .help("write '400-499', '+500' or '-404'"));
+        }
+    }
     Ok(())
 }

@@ -7,6 +7,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind};
 use super::{TLS, value};
 use crate::draft::Draft;
 use crate::keyword::{Keyword, Sections, Status};
+use crate::stick_table::STICK_COUNTERS_MAX;
 
 const GLOBAL: Sections = Sections::GLOBAL;
 
@@ -341,10 +342,17 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     tls("tune.ssl.ocsp-update.maxdelay", "NUMBER"),
     tls("tune.ssl.ocsp-update.mindelay", "NUMBER"),
     tls("tune.ssl.ssl-ctx-cache-size", "NUMBER"),
-    noop(
+    Keyword::new(
         "tune.stick-counters",
+        GLOBAL,
         "NUMBER",
-        "there are no stick counters in this version",
+        "Keys that a connection or request may track.",
+        |args, draft| {
+            let most = STICK_COUNTERS_MAX;
+            let number = value::number(args, "the number of counters", 0..=most)?;
+            draft.global.model.tune.stick_counters = number;
+            Ok(())
+        },
     ),
     noop("tune.streams-elasticity", "NUMBER", HTTP2),
     noop(
