@@ -16,6 +16,7 @@ use crate::session::Session;
 use crate::stream::ClientStream as _;
 use crate::tables::Tables;
 use crate::tcp::Report;
+use crate::tracking;
 
 pub(crate) fn session_begins(session: &Session) {
     session.worker.session_begins();
@@ -116,6 +117,8 @@ pub(crate) fn exchange(session: &Session, record: &Record) {
     frontend.increment(frontend_class(record.status));
     frontend.add(FrontendCounter::BytesIn, record.received_bytes);
     frontend.add(FrontendCounter::BytesOut, record.sent_bytes);
+    let moved = (record.received_bytes, record.sent_bytes);
+    tracking::moved(session, &record.facts, moved);
     if let Some(dispatch) = &record.dispatch {
         count_backend(session, record, dispatch, now_ns);
     }
@@ -267,6 +270,7 @@ pub(crate) fn tcp(
     let frontend = session.tables.counters.frontend(session.frontend);
     frontend.add(FrontendCounter::BytesIn, received);
     frontend.add(FrontendCounter::BytesOut, sent);
+    tracking::moved(session, &report.facts, (received, sent));
     if let Some(dispatch) = dispatch {
         leave_backend(session, dispatch, report.fault);
         let backend = session.tables.counters.backend(dispatch.backend);

@@ -12,10 +12,10 @@ use std::task::Poll;
 use plimsoll_policy::balance::key;
 use plimsoll_policy::context::ExchangeFacts;
 use plimsoll_policy::model::{BackendId, ConnectionMode, RetryOn, Reuse, ServerId};
+use plimsoll_policy::stick_table::Event;
 use plimsoll_wire::head::{Framing, Head, Version};
 
 use self::rules::Owner;
-use crate::account;
 use crate::control::admin::page;
 use crate::dispatch::{Affinity, Dispatch};
 use crate::fault::{Fault, Phase};
@@ -29,6 +29,7 @@ use crate::stream::{ClientStream, End, Piece, ServerStream, StreamError};
 use crate::tables::Tables;
 use crate::transport::Transport;
 use crate::worker::Worker;
+use crate::{account, tracking};
 
 /// A request taken from a client.
 #[derive(Default)]
@@ -156,6 +157,7 @@ pub(crate) fn run<'a, C: ClientStream>(
 impl Exchange<'_> {
     /// The whole way; a fault is answered, counted and logged by [`Exchange::finish`].
     async fn carry<C: ClientStream>(&mut self, client: &mut C) -> Result<Outcome, Fault> {
+        tracking::count_session(self.session, Event::Request);
         if self.tables.frontend(self.session.frontend).buffer_request {
             self.buffer_request(client).await?;
         }
@@ -181,6 +183,7 @@ impl Exchange<'_> {
         self.choose_server(backend);
         self.prepare_request(backend);
         let answer = self.obtain_answer(client, backend).await?;
+        tracking::answered(self.session, &self.record.facts, self.response.status);
         if let Some(outcome) = self.judge_response(client, backend).await? {
             pool::discard(answer.connection);
             return Ok(outcome);
@@ -657,12 +660,14 @@ impl Exchange<'_> {
             Ok(outcome) => outcome,
             Err(fault) => {
                 self.record.fault = Some(fault);
+                tracking::failed(self.session, &self.record.facts, fault);
                 self.answer_fault(client, fault)
             }
         };
         if !matches!(outcome, Outcome::Tunnel(_)) {
             (self.record.received_bytes, self.record.sent_bytes) = client.take_traffic();
             account::exchange(self.session, &self.record);
+            tracking::exchange_ends(&self.worker, &mut self.record.facts);
         }
         let Request { head, early, .. } = std::mem::take(&mut self.record.request);
         self.worker.give_head(head);

@@ -32,6 +32,7 @@ mod tables;
 mod tcp;
 #[cfg(test)]
 mod testing;
+mod tracking;
 mod transport;
 mod tunnel;
 mod upgrade;

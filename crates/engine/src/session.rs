@@ -8,6 +8,7 @@ use std::task::{Poll, ready};
 
 use plimsoll_policy::context::SessionFacts;
 use plimsoll_policy::model::{BackendId, Bind, FrontendId, Mode, ServerId};
+use plimsoll_policy::stick_table::Event;
 
 use crate::counters::Side;
 use crate::exchange::{self, Outcome, Request, Times};
@@ -21,7 +22,7 @@ use crate::stream::{ClientStream as _, End};
 use crate::tables::Tables;
 use crate::transport::Transport;
 use crate::worker::Worker;
-use crate::{account, rules, tcp, upgrade};
+use crate::{account, rules, tcp, tracking, upgrade};
 
 /// Longest text of an IP address: an IPv4-mapped one in full.
 const IP_TEXT_MAX: usize = 45;
@@ -163,8 +164,10 @@ pub(crate) fn serve(mut session: Session, transport: Transport) -> impl Future<O
     // an idle HTTP connection does not need is boxed below: there may be a great many of them.
     async move {
         if !rules::admits(&mut session) {
+            tracking::session_ends(&session.worker, &mut session.facts);
             return account::session_ends(&session);
         }
+        tracking::count_session(&session, Event::Session);
         match mode {
             Mode::Http => {
                 serve_h1(
@@ -175,6 +178,7 @@ pub(crate) fn serve(mut session: Session, transport: Transport) -> impl Future<O
             }
             Mode::Tcp => Box::pin(tcp::serve(&mut session, transport)).await,
         }
+        tracking::session_ends(&session.worker, &mut session.facts);
         account::session_ends(&session);
     }
 }
@@ -308,11 +312,16 @@ async fn refuse(session: &mut Session, client: &mut h1::client::Client, end: NoM
         NoMore::Quietly | NoMore::NewTables => return,
         NoMore::Client(NoRequest::Refused(error)) => {
             session.tables.counters.refuse(Side::Client, error.name());
+            tracking::count_session(session, Event::Request);
+            tracking::count_session(session, Event::Error);
             Fault::Refused(error.status())
         }
         NoMore::Client(NoRequest::Closed { .. }) => Fault::GaveUp,
         NoMore::Client(NoRequest::Reset) => Fault::ClientClosed,
-        NoMore::Timeout => Fault::ClientTimeout,
+        NoMore::Timeout => {
+            tracking::count_session(session, Event::Request);
+            Fault::ClientTimeout
+        }
     };
     let frontend = session.tables.frontend(session.frontend);
     if !silent || !frontend.ignore_empty_connections {

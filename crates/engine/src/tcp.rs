@@ -13,6 +13,7 @@ use crate::pool;
 use crate::queue::Slot;
 use crate::rules::Reached;
 use crate::session::Session;
+use crate::tracking;
 use crate::transport::Transport;
 use crate::tunnel::{self, Ended, Patience, Side};
 
@@ -28,34 +29,40 @@ pub(crate) struct Report {
     pub(crate) server: Option<ServerId>,
     pub(crate) server_load: Option<u32>,
     pub(crate) fault: Option<Fault>,
+    /// What rules have found out and decided.
+    pub(crate) facts: ExchangeFacts,
 }
 
 /// Serves one client connection as a stream of bytes.
-pub(crate) async fn serve(session: &mut Session, mut client: Transport) {
+pub(crate) async fn serve(session: &mut Session, client: Transport) {
     let mut report = Report::default();
-    let (mut facts, mut peeked) = (ExchangeFacts::default(), Peeked::default());
-    let backend = match direct(session, &mut facts, &mut client, &mut peeked).await {
+    serve_to_end(session, client, &mut report).await;
+    tracking::exchange_ends(&session.worker, &mut report.facts);
+}
+
+async fn serve_to_end(session: &mut Session, mut client: Transport, report: &mut Report) {
+    let mut peeked = Peeked::default();
+    let backend = match direct(session, &mut report.facts, &mut client, &mut peeked).await {
         Ok(backend) => backend,
         Err(fault) => {
             report.fault = Some(fault);
             report.received_bytes = peeked.bytes.len() as u64;
-            return account::tcp(session, None, None, &report);
+            return account::tcp(session, None, None, report);
         }
     };
     let mut dispatch = Dispatch::new(&session.tables, backend);
     let mut client = Side::new(&mut client);
-    match reach_server(session, &mut dispatch, &mut client, &mut report).await {
+    match reach_server(session, &mut dispatch, &mut client, report).await {
         Ok((server, slot)) => {
-            account::tcp_connected(session, &dispatch, slot.server, &report);
+            account::tcp_connected(session, &dispatch, slot.server, report);
             let ids = (backend, slot.server);
-            let carry = Carry { facts, peeked };
-            relay(session, ids, (&mut client, server), carry, &mut report).await;
+            relay(session, ids, (&mut client, server), peeked, report).await;
             report.server_load = Some(slot.release());
-            account::tcp(session, Some(&dispatch), report.server, &report);
+            account::tcp(session, Some(&dispatch), report.server, report);
         }
         Err(fault) => {
             report.fault = Some(fault);
-            account::tcp(session, Some(&dispatch), report.server, &report);
+            account::tcp(session, Some(&dispatch), report.server, report);
         }
     }
 }
@@ -137,17 +144,11 @@ async fn direct(
     Ok(backend)
 }
 
-/// What rules know and have read of a session before it is relayed.
-struct Carry {
-    facts: ExchangeFacts,
-    peeked: Peeked,
-}
-
 async fn relay(
     session: &mut Session,
     (backend, server_id): (BackendId, ServerId),
     (client, mut server): (&mut Side<'_>, Transport),
-    mut carry: Carry,
+    mut peeked: Peeked,
     report: &mut Report,
 ) {
     report.phase = Phase::Data;
@@ -156,11 +157,11 @@ async fn relay(
     let mut answer = Peeked::default();
     if !rules.response_content.is_empty() {
         // The request has to leave before anything can come back.
-        if client.forward(&mut server, &carry.peeked.bytes).is_err() {
+        if client.forward(&mut server, &peeked.bytes).is_err() {
             report.fault = Some(Fault::ServerClosed);
             return;
         }
-        carry.peeked.bytes.clear();
+        peeked.bytes.clear();
         let set = (
             rules.response_content.as_slice(),
             rules.response_inspect_delay_ms,
@@ -170,7 +171,7 @@ async fn relay(
             server: Some(server_id),
         };
         let stage = (Moment::ResponseContent, Some(reached));
-        let facts = &mut carry.facts;
+        let facts = &mut report.facts;
         let judged = inspection::judge(session, facts, &mut server, &mut answer, set, stage);
         if let Err(fault) = Box::pin(judged).await {
             report.fault = Some(fault);
@@ -179,7 +180,7 @@ async fn relay(
     }
     let mut server = Side::new(&mut server);
     let patience = patience(session, backend);
-    let carry = [carry.peeked.bytes.as_slice(), answer.bytes.as_slice()];
+    let carry = [peeked.bytes.as_slice(), answer.bytes.as_slice()];
     let ended = tunnel::run(&session.worker, client, &mut server, carry, patience).await;
     report.received_bytes = client.received_bytes;
     report.sent_bytes = server.received_bytes;

@@ -1,11 +1,11 @@
 //! An HTTP connection that has become a tunnel: after `101 Switching Protocols`, or after `CONNECT`.
 
-use crate::account;
 use crate::exchange::Upgrade;
 use crate::h1::client::Client;
 use crate::session::Session;
 use crate::tcp;
 use crate::tunnel::{self, Side};
+use crate::{account, tracking};
 
 /// Relays until the tunnel ends, then logs the exchange that opened it.
 pub(crate) async fn run(session: &mut Session, client: &mut Client, upgrade: Upgrade) {
@@ -21,4 +21,5 @@ pub(crate) async fn run(session: &mut Session, client: &mut Client, upgrade: Upg
     record.fault = tcp::fault(ended);
     record.server_load = Some(upgrade.slot.release());
     account::exchange(session, &record);
+    tracking::exchange_ends(&session.worker, &mut record.facts);
 }

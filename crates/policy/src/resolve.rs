@@ -71,8 +71,8 @@ pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Di
         }
     }
     resolver.tracks(&draft.proxies, &places, &mut model);
-    resolver.rules(&draft.proxies, &mut model);
     model.tables = resolver.tables(&draft);
+    resolver.rules(&draft.proxies, &mut model);
     if draft.global.zero_warning {
         resolver.deny_warnings();
     }

@@ -8,16 +8,17 @@ use plimsoll_policy::context::{Context, Payload, Phase};
 use plimsoll_policy::counters::{BackendCounter, FrontendCounter};
 use plimsoll_policy::model::{BackendId, ConnectionMode};
 use plimsoll_policy::rule::{self, BackendTarget, Rule, Rules, ServerTarget, Verdict};
+use plimsoll_policy::stick_table::Event;
 use plimsoll_wire::head::FieldKind;
 
 use super::{Exchange, Outcome};
-use crate::account;
 use crate::dispatch::Dispatch;
 use crate::fault::{Fault, Phase as Progress};
 use crate::reply;
 use crate::rules::{self, Teller};
 use crate::stream::ClientStream;
 use crate::tables::Tables;
+use crate::{account, tracking};
 
 /// How long `tarpit` lasts where no time is set.
 const TARPIT_MS: u64 = 10_000;
@@ -258,6 +259,9 @@ impl Exchange<'_> {
     fn count_denied(&self, phase: Phase) {
         let counters = &self.tables.counters;
         let frontend = counters.frontend(self.session.frontend);
+        if !matches!(phase, Phase::Response | Phase::ResponseContent) {
+            tracking::count(self.session, &self.record.facts, Event::Error);
+        }
         let denied = match phase {
             Phase::Response | Phase::ResponseContent => (
                 FrontendCounter::DeniedResponses,

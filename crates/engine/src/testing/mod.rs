@@ -20,5 +20,6 @@ mod script;
 mod seeds;
 mod stage;
 mod streams;
+mod tracking;
 mod tunnels;
 mod upgrades;

@@ -9,6 +9,7 @@ use super::client::{self, Errand, Leave, Manner, Mood};
 use super::origin::{self, Register};
 use super::script::{Kind, Script};
 use super::stage::{MS_NS, SECOND_NS, Stage, for_seeds, model};
+use super::tracking;
 use crate::reactor::simulated::{Chance, Weather};
 
 /// Which origins there are.
@@ -101,6 +102,13 @@ fn any_model(chance: &mut Chance) -> Model {
         frontend.maxconn = Some(2 + chance.below(4) as u32);
     }
     frontend.buffer_request = chance.happens(150_000);
+    if chance.happens(500_000) {
+        let (front, back) = (
+            " tcp-request connection track-sc0 src table t\n http-request track-sc1 src table t if METH_GET",
+            " tcp-request content track-sc2 src table t\n http-response track-sc1 src table t",
+        );
+        tracking::with_rules(&mut model, "http", front, back);
+    }
     model
 }
 

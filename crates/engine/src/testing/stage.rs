@@ -15,6 +15,7 @@ use plimsoll_policy::model::{
 use plimsoll_policy::plane::Plane;
 use plimsoll_sys::{Address, ConnectOptions, ListenOptions};
 
+use super::tracking;
 use crate::control::log::LogSink;
 use crate::engine;
 use crate::gate::Gate;
@@ -343,6 +344,8 @@ impl Stage {
                 );
             }
         }
+        let now_ms = self.worker.reactor.now_ns() / MS_NS;
+        tracking::assert_nothing_is_tracked(&tables.plane, now_ms);
         let pipes: Vec<_> = (0..PIPES_MAX).map(|_| self.worker.reactor.pipe()).collect();
         assert!(pipes.iter().all(Option::is_some), "a pipe is lost");
     }

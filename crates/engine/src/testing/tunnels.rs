@@ -10,6 +10,7 @@ use plimsoll_policy::model::Mode;
 use super::peer::{Body, Extent, Peer, write_all};
 use super::script::{bytes_of, upload_id};
 use super::stage::{Cast, MS_NS, SECOND_NS, Stage, for_seeds, front_door, model};
+use super::tracking;
 use crate::reactor::Socket;
 use crate::reactor::simulated::{Chance, Weather};
 
@@ -162,6 +163,10 @@ fn judge(talk: &Talk, heard: &Body, said: &[u8], may_be_cut: bool) {
 fn play(seed: u64, weather: Weather, foul: bool, orders: &[Order]) {
     let mut chance = Chance::new(seed ^ 0x7c9);
     let mut model = model(Mode::Tcp, 2);
+    if seed.is_multiple_of(2) {
+        let front = " tcp-request connection track-sc0 src table t\n tcp-request content track-sc1 src table t";
+        tracking::with_rules(&mut model, "tcp", front, "");
+    }
     model.global.tune.splice = chance.happens(700_000);
     if chance.happens(400_000) {
         model.backends[0].servers[0].maxconn = Some(2);
