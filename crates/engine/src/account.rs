@@ -12,6 +12,7 @@ use crate::dispatch::Dispatch;
 use crate::exchange::{Record, Times};
 use crate::fault::Fault;
 use crate::h1::client::Client;
+use crate::observe;
 use crate::session::Session;
 use crate::stream::ClientStream as _;
 use crate::tables::Tables;
@@ -99,6 +100,9 @@ pub(crate) fn attempt_failed(
     if fault.is_servers() && tables.backend(backend).balance == BalanceSpec::PeakEwma {
         let live = tables.plane.backend(backend).server(server);
         live.note_failure(0, now_ns);
+    }
+    if let Some(observation) = fault.observation() {
+        observe::note(tables, (backend, server), observation, now_ns);
     }
     match fault {
         Fault::ConnectRefused | Fault::ConnectTimeout => {

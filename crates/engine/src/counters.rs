@@ -169,12 +169,17 @@ impl AllCounters {
         server: ServerId,
         share: f64,
     ) -> Option<u64> {
+        self.latencies(backend, server).percentile(share * 100.0)
+    }
+
+    /// The response times of a server, in microseconds.
+    pub(crate) fn latencies(&self, backend: BackendId, server: ServerId) -> Summary {
         let cells = self.0.iter();
         let histograms = cells.filter_map(|counters| {
             let cells = counters.cells(backend, server);
             cells.latency.get().map(|histogram| &**histogram)
         });
-        Summary::of(histograms).percentile(share * 100.0)
+        Summary::of(histograms)
     }
 
     /// Begins all counters anew.

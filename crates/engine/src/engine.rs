@@ -365,6 +365,13 @@ fn obey(worker: &Rc<Worker>, order: Order, posts: &mut Vec<Post>) {
                 queue::serve_waiting(&tables, backend, server);
             }
         }
+        Order::Redistribute(live) => {
+            let tables = worker.tables();
+            if let Some((backend, server)) = tables.plane.server_of(&live) {
+                queue::redistribute(&tables, backend, server);
+            }
+        }
+        Order::Recall => worker.reactor.wake_all(),
         Order::DropIdle(live) => {
             let tables = worker.tables();
             if let Some((backend, server)) = tables.plane.server_of(&live) {

@@ -12,6 +12,7 @@ use std::task::Poll;
 use plimsoll_policy::balance::key;
 use plimsoll_policy::context::ExchangeFacts;
 use plimsoll_policy::model::{BackendId, ConnectionMode, RetryOn, Reuse, ServerId};
+use plimsoll_policy::passive::Observation;
 use plimsoll_policy::stick_table::Event;
 use plimsoll_wire::head::{Framing, Head, Version};
 
@@ -19,6 +20,7 @@ use self::rules::Owner;
 use crate::control::admin::page;
 use crate::dispatch::{Affinity, Dispatch};
 use crate::fault::{Fault, Phase};
+use crate::observe;
 use crate::pool::{self, Connection};
 use crate::queue::Slot;
 use crate::reactor::Scratch;
@@ -189,6 +191,9 @@ impl Exchange<'_> {
             return Ok(outcome);
         }
         self.record.status = self.response.status;
+        let said = Observation::of_status(self.response.status);
+        let now_ns = self.worker.reactor.now_ns();
+        observe::note(&self.tables, (backend, answer.slot.server), said, now_ns);
         account::exchange_answered(self.session, &self.record);
         if self.response.status == 101 || self.is_connect_granted() {
             return self.upgrade(client, answer, backend).await;
@@ -199,7 +204,7 @@ impl Exchange<'_> {
             scratch,
             piece,
         } = answer;
-        self.relay_response(client, &mut connection, scratch, piece)
+        self.relay_response(client, &mut connection, &slot, scratch, piece)
             .await?;
         if connection.stream.reusable() {
             self.keep_connection(backend, connection);
@@ -405,7 +410,7 @@ impl Exchange<'_> {
             Some(connection) => connection,
             None => Box::pin(self.open_connection(backend, slot.server)).await?,
         };
-        match self.converse(client, &mut connection, backend).await {
+        match self.converse(client, &mut connection, slot).await {
             Ok((scratch, piece)) => Ok((connection, scratch, piece)),
             // A connection that lay idle may have been closed under us, which says nothing about the server: the same
             // request may go out once more (RFC 9112 section 9.3.1), and no retry is counted.
@@ -413,7 +418,7 @@ impl Exchange<'_> {
                 if connection.reused && self.replayable() && self.is_idempotent() =>
             {
                 let mut connection = Box::pin(self.open_connection(backend, slot.server)).await?;
-                let (scratch, piece) = self.converse(client, &mut connection, backend).await?;
+                let (scratch, piece) = self.converse(client, &mut connection, slot).await?;
                 Ok((connection, scratch, piece))
             }
             Err(fault) => Err(fault),
@@ -456,8 +461,9 @@ impl Exchange<'_> {
         &mut self,
         client: &mut C,
         connection: &mut Connection,
-        backend: BackendId,
+        slot: &Slot,
     ) -> Result<(Scratch, Piece), Fault> {
+        let backend = slot.backend;
         connection.uses += 1;
         account::server_connection(&self.tables, backend, connection.server, connection.reused);
         connection.stream.persistent = !self.closes_servers(backend)
@@ -482,6 +488,7 @@ impl Exchange<'_> {
             request.complete,
             patience(&self.tables, self.session, backend),
         );
+        relay.recall = Some(slot.recall());
         relay.heeds_leaving = self.tables.backend(backend).abort_on_close;
         let answered = loop {
             match poll_fn(|_| relay.poll_head(&mut self.response)).await {
@@ -518,6 +525,7 @@ impl Exchange<'_> {
         &mut self,
         client: &mut C,
         connection: &mut Connection,
+        slot: &Slot,
         scratch: Scratch,
         piece: Piece,
     ) -> Result<(), Fault> {
@@ -552,6 +560,7 @@ impl Exchange<'_> {
             upload_done,
             patience,
         );
+        relay.recall = Some(slot.recall());
         let ended = poll_fn(|_| relay.poll_bodies(&mut done)).await;
         if done {
             self.record.phase = Phase::Last;

@@ -3,6 +3,7 @@
 
 use plimsoll_policy::log::{self, Cause, Termination};
 use plimsoll_policy::model::RetryOn;
+use plimsoll_policy::passive::Observation;
 
 use crate::stream::StreamError;
 
@@ -44,6 +45,10 @@ pub(crate) enum Fault {
     ServerTimeout,
     /// What arrived is not an acceptable response.
     JunkResponse,
+    /// The server was marked down, and whoever was there is cut off (`on-marked-down`).
+    ServerDown,
+    /// An active server came up, and whoever was at a backup server is cut off (`on-marked-up`).
+    ServerUp,
     /// A response arrived whose status asks for another attempt (`retry-on`).
     RetryStatus(u16),
 }
@@ -100,7 +105,7 @@ impl Fault {
             Self::ClientClosed => 0,
             Self::ClientTimeout => 408,
             Self::NoServer | Self::QueueFull | Self::QueueTimeout | Self::Exhausted => 503,
-            Self::ConnectRefused | Self::ConnectTimeout => 503,
+            Self::ConnectRefused | Self::ConnectTimeout | Self::ServerDown | Self::ServerUp => 503,
             Self::EmptyResponse | Self::ServerClosed | Self::JunkResponse => 502,
             Self::ServerTimeout => 504,
             Self::RetryStatus(status) => status,
@@ -111,11 +116,24 @@ impl Fault {
     pub(crate) fn retry_cause(self) -> RetryOn {
         match self {
             Self::ConnectRefused | Self::ConnectTimeout => RetryOn::CONN_FAILURE,
-            Self::EmptyResponse => RetryOn::EMPTY_RESPONSE,
+            Self::EmptyResponse | Self::ServerDown | Self::ServerUp => RetryOn::EMPTY_RESPONSE,
             Self::JunkResponse | Self::ServerClosed => RetryOn::JUNK_RESPONSE,
             Self::ServerTimeout => RetryOn::RESPONSE_TIMEOUT,
             Self::RetryStatus(status) => RetryOn::status(status),
             _ => RetryOn::NONE,
+        }
+    }
+
+    /// What it says of the server, where its traffic is watched.
+    pub(crate) fn observation(self) -> Option<Observation> {
+        match self {
+            Self::ConnectRefused | Self::ConnectTimeout => Some(Observation::ConnectFailed),
+            Self::EmptyResponse => Some(Observation::BrokenPipe),
+            Self::ServerClosed => Some(Observation::ReadError),
+            Self::ServerTimeout => Some(Observation::ReadTimeout),
+            Self::JunkResponse => Some(Observation::ResponseInvalid),
+            Self::RetryStatus(status) => Some(Observation::of_status(status)),
+            _ => None,
         }
     }
 
@@ -133,6 +151,8 @@ impl Fault {
             Self::ClientTimeout => Cause::ClientTimeout,
             Self::NoServer | Self::QueueFull => Cause::ServerAborted,
             Self::QueueTimeout | Self::ConnectTimeout | Self::ServerTimeout => Cause::ServerTimeout,
+            Self::ServerDown => Cause::ServerDown,
+            Self::ServerUp => Cause::ServerUp,
             Self::Exhausted => Cause::Resource,
             Self::ConnectRefused | Self::EmptyResponse | Self::ServerClosed => Cause::ServerAborted,
             Self::RetryStatus(_) => Cause::Normal,
@@ -184,6 +204,8 @@ mod tests {
             (Fault::Refused(400), Phase::Request, b"PR", 400),
             (Fault::GaveUp, Phase::Request, b"CR", 400),
             (Fault::ServerClosed, Phase::Headers, b"PH", 502),
+            (Fault::ServerDown, Phase::Data, b"DD", 503),
+            (Fault::ServerUp, Phase::Headers, b"UH", 503),
         ] {
             assert_eq!(
                 (fault.termination(phase).letters(), fault.status()),

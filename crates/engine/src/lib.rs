@@ -18,6 +18,7 @@ mod gate;
 mod h1;
 mod inspection;
 mod listener;
+mod observe;
 mod orders;
 mod pool;
 mod queue;

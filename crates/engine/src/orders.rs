@@ -29,6 +29,10 @@ pub(crate) enum Order {
     CloseFrontend(Arc<FrontendLive>),
     /// Hand out free slots of a server to those who wait.
     ServeWaiting(Arc<ServerLive>),
+    /// Let those choose again who wait for a server.
+    Redistribute(Arc<ServerLive>),
+    /// Look whether somebody is to be cut off.
+    Recall,
     /// Close idle connections to a server.
     DropIdle(Arc<ServerLive>),
     /// Serve what begins from now on by this plane.

@@ -7,10 +7,12 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use plimsoll_policy::model::{BackendId, ServerAddress, ServerId, ServerPort};
+use plimsoll_policy::passive::Observation;
 use plimsoll_sys::{Address, ConnectOptions};
 
 use crate::fault::Fault;
 use crate::h1;
+use crate::observe;
 use crate::reactor::{self, SocketId, TimedOut};
 use crate::tables::Tables;
 use crate::transport::Transport;
@@ -98,7 +100,11 @@ pub(crate) async fn open(
         .until(deadline_ns, || socket.poll_connected())
         .await
     {
-        Ok(Ok(())) => Ok(Transport::Plain(socket)),
+        Ok(Ok(())) => {
+            let (connected, now_ns) = (Observation::Connected, worker.reactor.now_ns());
+            observe::note(tables, (backend, server), connected, now_ns);
+            Ok(Transport::Plain(socket))
+        }
         Ok(Err(error)) => Err(refused(&error)),
         Err(TimedOut) => Err(Fault::ConnectTimeout),
     }

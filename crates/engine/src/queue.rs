@@ -4,12 +4,13 @@
 //! a request enter its backend's queue, which is shared by all workers and guarded by a lock.
 
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use plimsoll_policy::balance::{BalanceSpec, Pick};
 use plimsoll_policy::kin::Kin;
-use plimsoll_policy::live::{self, ServerLive};
+use plimsoll_policy::live::{self, ServerLive, ServerState};
 use plimsoll_policy::model::{BackendId, ServerId};
 use plimsoll_policy::plane::{BackendPlane, Plane};
 use plimsoll_policy::queue::{self, Admit, Place, Ticket, Waiting};
@@ -17,6 +18,10 @@ use plimsoll_policy::queue::{self, Admit, Place, Ticket, Waiting};
 use crate::fault::Fault;
 use crate::tables::Tables;
 use crate::worker::Worker;
+
+/// Choices made again when the server that was waited for goes out of service; whoever sees it happen more often than
+/// this waits for the whole backend.
+const EVICTIONS_MAX: u32 = 8;
 
 /// Choices made again when the chosen server's last slot was taken by another worker meanwhile.
 const PICKS_MAX: u32 = 3;
@@ -52,6 +57,8 @@ impl Queues {
 /// Where a waiting request finds what it was given, and how it is woken.
 pub(crate) struct Seat {
     given: Mutex<Option<(Arc<ServerLive>, live::Slot)>>,
+    /// The server that was waited for is out of service.
+    evicted: AtomicBool,
     waker: Waker,
     /// The servers that the request may be sent to: those of the plane it began with.
     plane: Arc<BackendPlane>,
@@ -87,9 +94,54 @@ pub(crate) struct Slot {
     pub(crate) backend: BackendId,
     pub(crate) server: ServerId,
     slot: Option<live::Slot>,
+    /// How often the server had been recalled when the slot was given.
+    recalls: u32,
+}
+
+/// Tells whether whoever holds a slot is to be cut off.
+#[derive(Clone, Copy)]
+pub(crate) struct Recall<'a> {
+    live: &'a ServerLive,
+    recalls: u32,
+}
+
+impl Recall<'_> {
+    /// The fault to end with, once there is one.
+    pub(crate) fn fault(self) -> Option<Fault> {
+        if self.live.recalls() == self.recalls {
+            return None;
+        }
+        let state = self.live.state();
+        let out = state.contains(ServerState::DOWN) || state.contains(ServerState::MAINTENANCE);
+        Some(match out {
+            true => Fault::ServerDown,
+            false => Fault::ServerUp,
+        })
+    }
 }
 
 impl Slot {
+    fn new(
+        tables: &Rc<Tables>,
+        (backend, server): (BackendId, ServerId),
+        slot: live::Slot,
+    ) -> Self {
+        Self {
+            recalls: tables.plane.backend(backend).server(server).recalls(),
+            tables: Rc::clone(tables),
+            backend,
+            server,
+            slot: Some(slot),
+        }
+    }
+
+    pub(crate) fn recall(&self) -> Recall<'_> {
+        Recall {
+            live: self.live(),
+            recalls: self.recalls,
+        }
+    }
+
     pub(crate) fn live(&self) -> &Arc<ServerLive> {
         self.tables.plane.backend(self.backend).server(self.server)
     }
@@ -141,31 +193,57 @@ pub(crate) async fn acquire(
     pinned: Option<ServerId>,
     pick: &Pick<'_>,
     note: &mut Waited,
-    gone: impl FnMut() -> bool,
+    mut gone: impl FnMut() -> bool,
 ) -> Result<Slot, Fault> {
+    let deadline_ns = queue_deadline(worker, tables, backend);
+    let mut pinned = pinned;
+    for evictions in 0..=EVICTIONS_MAX {
+        let chosen = match choose(tables, backend, pinned, pick)? {
+            Choice::Slot(slot) => return Ok(slot),
+            Choice::Wait(chosen) => chosen.filter(|_| evictions < EVICTIONS_MAX),
+        };
+        note.server = chosen;
+        let waited = Box::pin(wait(worker, tables, backend, deadline_ns, note, &mut gone));
+        if let Some(slot) = waited.await? {
+            return Ok(slot);
+        }
+        pinned = None;
+    }
+    Err(Fault::NoServer)
+}
+
+/// When a request that has just come has waited for long enough.
+fn queue_deadline(worker: &Worker, tables: &Tables, backend: BackendId) -> u64 {
+    let timeouts = tables.backend(backend).timeouts;
+    worker.deadline(timeouts.queue_ms.or(timeouts.connect_ms))
+}
+
+/// What a look at the servers leads to.
+enum Choice {
+    Slot(Slot),
+    /// Every slot is taken: of this server, to which the request is bound, or of all.
+    Wait(Option<ServerId>),
+}
+
+fn choose(
+    tables: &Rc<Tables>,
+    backend: BackendId,
+    pinned: Option<ServerId>,
+    pick: &Pick<'_>,
+) -> Result<Choice, Fault> {
     let plane = tables.plane.backend(backend);
     let mut chosen = None;
     for _ in 0..PICKS_MAX {
         chosen = pinned.or_else(|| tables.pick(backend, pick));
         let Some(server) = chosen else { break };
         if let Some(slot) = queue::take_now(plane.server(server)) {
-            return Ok(Slot {
-                tables: Rc::clone(tables),
-                backend,
-                server,
-                slot: Some(slot),
-            });
+            return Ok(Choice::Slot(Slot::new(tables, (backend, server), slot)));
         }
     }
     if chosen.is_none() && tables.arrangement(backend).usable == 0 {
         return Err(Fault::NoServer);
     }
-    let place = match chosen {
-        Some(server) => Place::Server(Arc::clone(plane.server(server))),
-        None => Place::Backend,
-    };
-    note.server = chosen;
-    Box::pin(wait(worker, tables, backend, place, note, gone)).await
+    Ok(Choice::Wait(chosen))
 }
 
 /// Whether the algorithm binds a request to one server, so that it waits for that one alone.
@@ -186,19 +264,26 @@ pub(crate) fn binds(spec: &BalanceSpec) -> bool {
     }
 }
 
+/// Waits for a slot of the server that `note` names, or of any; `None`: that server is out of service.
 async fn wait(
     worker: &Rc<Worker>,
     tables: &Rc<Tables>,
     backend: BackendId,
-    place: Place,
+    deadline_ns: u64,
     note: &mut Waited,
-    mut gone: impl FnMut() -> bool,
-) -> Result<Slot, Fault> {
+    gone: &mut impl FnMut() -> bool,
+) -> Result<Option<Slot>, Fault> {
     let seat = Arc::new(Seat {
         given: Mutex::default(),
+        evicted: AtomicBool::new(false),
         waker: worker.reactor.waker(),
         plane: Arc::clone(tables.plane.backend(backend)),
     });
+    let live = |server| tables.plane.backend(backend).server(server);
+    let place = match note.server {
+        Some(server) => Place::Server(Arc::clone(live(server))),
+        None => Place::Backend,
+    };
     let admitted = tables
         .queues
         .lock(backend)
@@ -218,31 +303,39 @@ async fn wait(
     };
     // A slot may have come free between the look and the note that somebody waits.
     match note.server {
+        // So may the server have gone, with those who waited then.
+        Some(server) if is_gone(live(server)) => return Ok(None),
         Some(server) => serve_waiting(tables, backend, server),
         None => (0..tables.backend(backend).servers.len() as u32)
             .map(ServerId)
             .for_each(|server| serve_waiting(tables, backend, server)),
     }
-    let timeouts = tables.backend(backend).timeouts;
-    let deadline_ns = worker.deadline(timeouts.queue_ms.or(timeouts.connect_ms));
     let given = worker
         .reactor
         .until(deadline_ns, || match queued.seat.take() {
-            Some(given) => Poll::Ready(Some(given)),
-            None if gone() => Poll::Ready(None),
+            Some(given) => Poll::Ready(Ok(Some(given))),
+            None if queued.seat.evicted.load(Ordering::Acquire) => Poll::Ready(Ok(None)),
+            None if gone() => Poll::Ready(Err(Fault::ClientClosed)),
             None => Poll::Pending,
         });
-    let (server, slot) = match given.await {
-        Ok(Some(given)) => given,
-        Ok(None) => return Err(Fault::ClientClosed),
-        Err(_) => return Err(Fault::QueueTimeout),
-    };
-    Ok(Slot {
-        tables: Rc::clone(tables),
-        backend,
-        server,
-        slot: Some(slot),
-    })
+    let given = given.await.map_err(|_| Fault::QueueTimeout)??;
+    Ok(given.map(|(server, slot)| Slot::new(tables, (backend, server), slot)))
+}
+
+/// Nobody should wait for this server alone.
+fn is_gone(live: &ServerLive) -> bool {
+    let state = live.state();
+    state.contains(ServerState::DOWN) || state.contains(ServerState::MAINTENANCE)
+}
+
+/// Lets those choose again who wait for a server that is out of service.
+pub(crate) fn redistribute(tables: &Tables, backend: BackendId, server: ServerId) {
+    let live = tables.plane.backend(backend).server(server);
+    let evicted = tables.queues.lock(backend).evict(live);
+    for (_, seat) in evicted {
+        seat.evicted.store(true, Ordering::Release);
+        seat.waker.wake_by_ref();
+    }
 }
 
 /// A request's place in a queue; leaves it when dropped, and passes on a slot that came too late.
@@ -262,12 +355,7 @@ impl Drop for Queued {
             .leave(self.ticket)
             .is_some();
         if !waited && let Some((server, slot)) = self.seat.take() {
-            drop(Slot {
-                tables: Rc::clone(&self.tables),
-                backend: self.backend,
-                server,
-                slot: Some(slot),
-            });
+            drop(Slot::new(&self.tables, (self.backend, server), slot));
         }
     }
 }

@@ -10,6 +10,7 @@ use plimsoll_wire::head::Head;
 
 use crate::counters::Side;
 use crate::fault::Fault;
+use crate::queue::Recall;
 use crate::reactor::Scratch;
 use crate::stream::{ClientStream, End, Piece, ServerStream, StreamError};
 use crate::worker::Worker;
@@ -37,6 +38,8 @@ pub(crate) struct Relay<'a, C, S> {
     pub(crate) upload_begun: bool,
     /// A client that ends its side is not waiting for the answer any more (`option abortonclose`).
     pub(crate) heeds_leaving: bool,
+    /// Whether the server takes back its slot meanwhile.
+    pub(crate) recall: Option<Recall<'a>>,
 }
 
 impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
@@ -57,6 +60,7 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             upload_done,
             upload_begun: false,
             heeds_leaving: false,
+            recall: None,
         }
     }
 
@@ -190,6 +194,9 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
     }
 
     fn wait<T>(&self, deadline_ns: u64, fault: Fault) -> Poll<Result<T, Fault>> {
+        if let Some(fault) = self.recall.and_then(Recall::fault) {
+            return Poll::Ready(Err(fault));
+        }
         if self.worker.reactor.now_ns() >= deadline_ns {
             return Poll::Ready(Err(fault));
         }

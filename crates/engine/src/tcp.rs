@@ -55,8 +55,7 @@ async fn serve_to_end(session: &mut Session, mut client: Transport, report: &mut
     match reach_server(session, &mut dispatch, &mut client, report).await {
         Ok((server, slot)) => {
             account::tcp_connected(session, &dispatch, slot.server, report);
-            let ids = (backend, slot.server);
-            relay(session, ids, (&mut client, server), peeked, report).await;
+            relay(session, &slot, (&mut client, server), peeked, report).await;
             report.server_load = Some(slot.release());
             account::tcp(session, Some(&dispatch), report.server, report);
         }
@@ -146,13 +145,13 @@ async fn direct(
 
 async fn relay(
     session: &mut Session,
-    (backend, server_id): (BackendId, ServerId),
+    slot: &Slot,
     (client, mut server): (&mut Side<'_>, Transport),
     mut peeked: Peeked,
     report: &mut Report,
 ) {
     report.phase = Phase::Data;
-    let tables = Rc::clone(&session.tables);
+    let (backend, tables) = (slot.backend, Rc::clone(&session.tables));
     let rules = &tables.backend(backend).rules;
     let mut answer = Peeked::default();
     if !rules.response_content.is_empty() {
@@ -168,7 +167,7 @@ async fn relay(
         );
         let reached = Reached {
             backend,
-            server: Some(server_id),
+            server: Some(slot.server),
         };
         let stage = (Moment::ResponseContent, Some(reached));
         let facts = &mut report.facts;
@@ -179,9 +178,10 @@ async fn relay(
         }
     }
     let mut server = Side::new(&mut server);
-    let patience = patience(session, backend);
+    let (patience, recall) = (patience(session, backend), slot.recall());
     let carry = [peeked.bytes.as_slice(), answer.bytes.as_slice()];
-    let ended = tunnel::run(&session.worker, client, &mut server, carry, patience).await;
+    let server = &mut server;
+    let ended = tunnel::run(&session.worker, client, server, carry, patience, recall).await;
     report.received_bytes = client.received_bytes;
     report.sent_bytes = server.received_bytes;
     report.fault = fault(ended);
@@ -210,5 +210,6 @@ pub(crate) fn fault(ended: Ended) -> Option<Fault> {
         Ended::ServerBroke => Some(Fault::ServerClosed),
         Ended::ClientTimeout => Some(Fault::ClientTimeout),
         Ended::ServerTimeout => Some(Fault::ServerTimeout),
+        Ended::Recalled(fault) => Some(fault),
     }
 }

@@ -11,6 +11,8 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Poll, ready};
 
+use crate::fault::Fault;
+use crate::queue::Recall;
 use crate::reactor::Pipe;
 use crate::transport::{Outbox, Transport};
 use crate::worker::Worker;
@@ -42,6 +44,8 @@ pub(crate) enum Ended {
     ServerBroke,
     ClientTimeout,
     ServerTimeout,
+    /// The server was marked down, or another up, and this tunnel was to end with that.
+    Recalled(Fault),
 }
 
 /// One end of a tunnel: the transport and what is known but not yet delivered to it.
@@ -95,6 +99,7 @@ pub(crate) async fn run(
     server: &mut Side<'_>,
     carry: [&[u8]; 2],
     patience: Patience,
+    recall: Recall<'_>,
 ) -> Ended {
     let [from_client, from_server] = carry;
     client.received_bytes += from_client.len() as u64;
@@ -142,7 +147,10 @@ pub(crate) async fn run(
         if after != before {
             deadlines = Deadlines::new(worker, client, server, &patience);
         }
-        deadlines.poll(worker)
+        match recall.fault() {
+            Some(fault) => Poll::Ready(Ended::Recalled(fault)),
+            None => deadlines.poll(worker),
+        }
     })
     .await
 }

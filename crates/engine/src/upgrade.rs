@@ -14,7 +14,9 @@ pub(crate) async fn run(session: &mut Session, client: &mut Client, upgrade: Upg
     let (mut client, mut server) = (Side::new(&mut client.transport), Side::new(&mut server));
     let patience = tcp::patience(session, upgrade.backend);
     let carry = [from_client.as_slice(), upgrade.carry.as_slice()];
-    let ended = tunnel::run(&session.worker, &mut client, &mut server, carry, patience).await;
+    let recall = upgrade.slot.recall();
+    let (client, server) = (&mut client, &mut server);
+    let ended = tunnel::run(&session.worker, client, server, carry, patience, recall).await;
     let mut record = upgrade.record;
     record.received_bytes += client.received_bytes;
     record.sent_bytes += server.received_bytes;

@@ -15,10 +15,13 @@ use std::collections::VecDeque;
 
 use crate::agent::Reply;
 use crate::live::RAMP_FULL;
-use crate::model::check::{InitState, Observe, OnError, Rhythm, ServerCheck};
+use crate::model::check::{InitState, OnError, Rhythm, ServerCheck};
+use crate::passive::Observation;
 use crate::probe::{Class, Status, Verdict};
 
-pub use text::{Census, Line, Naming, change_line, check_line, no_server_line, report_header};
+pub use text::{
+    Census, Line, Naming, change_line, check_line, no_server_line, outlier_line, report_header,
+};
 
 /// Verdicts kept for display.
 pub const HISTORY_MAX: usize = 16;
@@ -151,7 +154,7 @@ pub struct Reaction {
     pub change: Option<Change>,
     /// An agent's orders, to be carried out by whoever owns weights and limits.
     pub orders: Option<Reply>,
-    /// The next check is due sooner than was said.
+    /// The next check is due `fastinter` from now, where it was due later.
     pub hurry: bool,
 }
 
@@ -164,46 +167,12 @@ pub enum Change {
         was_leaving: bool,
     },
     Stopping,
-}
-
-/// An exchange with a server, as `observe` sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Observation {
-    Connected,
-    ConnectFailed,
-    ResponseOk,
-    /// A status of 500, 502 or the like.
-    ResponseWrong,
-    ResponseInvalid,
-    ReadError,
-    ReadTimeout,
-    BrokenPipe,
-}
-
-impl Observation {
-    /// Whether it counts as an error where `observe` looks; `None`: it is not looked at.
-    fn is_error(self, observe: Observe) -> Option<bool> {
-        match (observe, self) {
-            (_, Self::ConnectFailed) => Some(true),
-            (Observe::Layer4, Self::Connected) => Some(false),
-            (Observe::Layer7, Self::ResponseOk) => Some(false),
-            (Observe::Layer7, Self::Connected) | (Observe::Layer4, _) => None,
-            (Observe::Layer7, _) => Some(true),
-        }
-    }
-
-    fn words(self) -> &'static str {
-        match self {
-            Self::Connected => "L4 successful connection",
-            Self::ConnectFailed => "L4 unsuccessful connection",
-            Self::ResponseOk => "Correct http response",
-            Self::ResponseWrong => "Wrong http response",
-            Self::ResponseInvalid => "Invalid http response (headers)",
-            Self::ReadError => "Read error (http)",
-            Self::ReadTimeout => "Read timeout (http)",
-            Self::BrokenPipe => "Close from server (http)",
-        }
-    }
+    /// Taken out for a while, since its traffic failed so often.
+    Suspended {
+        errors: u32,
+    },
+    /// The while is over: the next request is a trial.
+    Resumed,
 }
 
 /// The health of one server.
@@ -212,8 +181,6 @@ pub struct Health {
     rhythm: Rhythm,
     agent_interval_ms: u64,
     slow_start_ms: u64,
-    observe: Option<Observe>,
-    error_limit: u32,
     on_error: OnError,
     check: Option<Tally>,
     agent: Option<Tally>,
@@ -222,9 +189,25 @@ pub struct Health {
     draining: bool,
     /// When it came back, while its share is still rising.
     warming_since_ms: Option<u64>,
-    errors: u32,
     hurry: bool,
     history: VecDeque<Seen>,
+    /// The traffic has failed so often that the server was taken out until then.
+    suspended_until_ms: Option<u64>,
+    sums: HealthSums,
+    down_since_ms: Option<u64>,
+}
+
+/// What has happened to a server's health since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HealthSums {
+    /// Failed checks of a server that was not surely down.
+    pub checks_failed: u64,
+    /// Reports that the traffic failed.
+    pub traffic_failed: u64,
+    /// Changes from up to down.
+    pub times_down: u64,
+    /// Milliseconds spent down, without the present time.
+    pub down_ms: u64,
 }
 
 impl Health {
@@ -240,8 +223,6 @@ impl Health {
             rhythm,
             agent_interval_ms: agent_interval_ms.unwrap_or(rhythm.interval_ms),
             slow_start_ms: settings.slow_start_ms,
-            observe: settings.observe,
-            error_limit: settings.error_limit.max(1),
             on_error: settings.on_error,
             agent: agent.map(|_| Tally::new(1, 1, InitState::Up)),
             check,
@@ -249,9 +230,11 @@ impl Health {
             maintenance: false,
             draining: false,
             warming_since_ms: None,
-            errors: 0,
             hurry: false,
             history: VecDeque::new(),
+            suspended_until_ms: None,
+            sums: HealthSums::default(),
+            down_since_ms: down.then_some(0),
         }
     }
 
@@ -283,6 +266,8 @@ impl Health {
         health.draining = self.draining;
         health.warming_since_ms = self.warming_since_ms;
         health.history.clone_from(&self.history);
+        health.suspended_until_ms = self.suspended_until_ms.filter(|_| health.suspends());
+        (health.sums, health.down_since_ms) = (self.sums, self.down_since_ms);
         health
     }
 
@@ -300,6 +285,11 @@ impl Health {
     /// The newest verdicts, oldest first, at most [`HISTORY_MAX`].
     pub fn history(&self) -> impl Iterator<Item = &Seen> {
         self.history.iter()
+    }
+
+    /// What has happened since the start; the time that it has been down now comes on top.
+    pub fn sums(&self) -> HealthSums {
+        self.sums
     }
 
     /// Whether checks rest, because an operator has the server.
@@ -363,13 +353,16 @@ impl Health {
         let Some(tally) = tally else {
             return (false, None);
         };
+        if status.class() == Class::Failed && counts && tally.count > 0 {
+            self.sums.checks_failed += 1;
+        }
         let news = tally.take(seen, counts);
         let out = tally.count == 0;
         let change = match status.class() {
-            Class::Failed if counts && out => self.fall(),
+            Class::Failed if counts && out => self.fall(now_ms),
             Class::Passed if which == Which::Agent && self.condition == Condition::Stopping => None,
             Class::Passed if self.may_rise() => self.rise(now_ms),
-            Class::Conditional if which == Which::Check && self.may_rise() => self.stop(),
+            Class::Conditional if which == Which::Check && self.may_rise() => self.stop(now_ms),
             _ => None,
         };
         (news, change)
@@ -381,11 +374,13 @@ impl Health {
         !self.maintenance && up(&self.check) && up(&self.agent)
     }
 
-    fn fall(&mut self) -> Option<Change> {
+    fn fall(&mut self, now_ms: u64) -> Option<Change> {
         if self.maintenance || self.condition == Condition::Down {
             return None;
         }
         let was_leaving = self.draining || self.condition == Condition::Stopping;
+        self.sums.times_down += 1;
+        self.down_since_ms = Some(now_ms);
         self.condition = Condition::Down;
         self.warming_since_ms = None;
         Some(Change::Down { was_leaving })
@@ -398,14 +393,22 @@ impl Health {
         if self.condition == Condition::Down && self.slow_start_ms > 0 {
             self.warming_since_ms = Some(now_ms);
         }
+        self.is_back(now_ms);
         self.condition = Condition::Up;
         Some(Change::Up)
     }
 
-    fn stop(&mut self) -> Option<Change> {
+    fn is_back(&mut self, now_ms: u64) {
+        if let Some(since_ms) = self.down_since_ms.take() {
+            self.sums.down_ms += now_ms.saturating_sub(since_ms);
+        }
+    }
+
+    fn stop(&mut self, now_ms: u64) -> Option<Change> {
         if self.condition == Condition::Stopping {
             return None;
         }
+        self.is_back(now_ms);
         self.condition = Condition::Stopping;
         Some(Change::Stopping)
     }
@@ -414,8 +417,8 @@ impl Health {
     pub fn follow(&mut self, leader: Condition, now_ms: u64) -> Option<Change> {
         match leader {
             Condition::Up if !self.maintenance => self.rise(now_ms),
-            Condition::Down => self.fall(),
-            Condition::Stopping if !self.maintenance => self.stop(),
+            Condition::Down => self.fall(now_ms),
+            Condition::Stopping if !self.maintenance => self.stop(now_ms),
             _ => None,
         }
     }
@@ -434,51 +437,68 @@ impl Health {
         if maintenance {
             self.condition = Condition::Down;
             self.warming_since_ms = None;
+            self.down_since_ms.get_or_insert(now_ms);
         } else if self.may_rise() {
             self.rise(now_ms);
         }
         !maintenance
     }
 
-    /// Takes note of an exchange, where `observe` wants it.
-    pub fn observe(&mut self, observation: Observation, now_ms: u64) -> Reaction {
-        let error = self
-            .observe
-            .and_then(|observe| observation.is_error(observe));
-        match error {
-            None => return Reaction::default(),
-            Some(false) => {
-                self.errors = 0;
-                return Reaction::default();
-            }
-            Some(true) => self.errors += 1,
+    /// The traffic failed `errors` times in a row, or within a window ([`crate::passive`]): `on-error` acts.
+    pub fn accuse(&mut self, observation: Observation, errors: u32, now_ms: u64) -> Reaction {
+        self.sums.traffic_failed += 1;
+        if let OnError::Suspend { window_ms } = self.on_error {
+            let until_ms = now_ms.saturating_add(window_ms);
+            let news = self.suspended_until_ms.replace(until_ms).is_none();
+            return Reaction {
+                change: news.then_some(Change::Suspended { errors }),
+                ..Reaction::default()
+            };
         }
-        if self.errors < self.error_limit || self.check.is_none() {
+        let Some(check) = &mut self.check else {
             return Reaction::default();
+        };
+        let hurry = self.rhythm.fast_interval_ms.is_some();
+        self.hurry = hurry;
+        let hurried = Reaction {
+            hurry,
+            ..Reaction::default()
+        };
+        match self.on_error {
+            OnError::FastInterval | OnError::Suspend { .. } => return hurried,
+            OnError::FailCheck => {}
+            OnError::SuddenDeath => check.count = check.count.min(check.rise + 1),
+            OnError::MarkDown => check.count = check.count.min(check.rise),
         }
-        let errors = std::mem::take(&mut self.errors);
         let info = format!(
             "Detected {errors} consecutive errors, last one was: {}",
             observation.words()
         );
-        self.hurry = true;
-        if let Some(check) = &mut self.check {
-            match self.on_error {
-                OnError::FastInterval => {
-                    return Reaction {
-                        hurry: true,
-                        ..Reaction::default()
-                    };
-                }
-                OnError::FailCheck => {}
-                OnError::SuddenDeath => check.count = check.count.min(check.rise + 1),
-                OnError::MarkDown => check.count = check.count.min(check.rise),
-            }
-        }
         let verdict = Verdict::new(Status::Observed, 0, info);
         Reaction {
-            hurry: true,
+            hurry,
             ..self.hear(Which::Check, &verdict, None, now_ms)
+        }
+    }
+
+    /// Whether failures of the traffic lead to suspensions.
+    pub fn suspends(&self) -> bool {
+        matches!(self.on_error, OnError::Suspend { .. })
+    }
+
+    /// When the suspension under way ends.
+    pub fn suspended_until_ms(&self) -> Option<u64> {
+        self.suspended_until_ms
+    }
+
+    /// Whether a suspension is over: then it is, and the answer is [`Change::Resumed`]. Otherwise when to ask again.
+    pub fn resume(&mut self, now_ms: u64) -> Result<Change, Option<u64>> {
+        match self.suspended_until_ms {
+            Some(until_ms) if until_ms <= now_ms => {
+                self.suspended_until_ms = None;
+                Ok(Change::Resumed)
+            }
+            until_ms => Err(until_ms),
         }
     }
 

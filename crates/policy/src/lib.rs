@@ -23,6 +23,8 @@ pub mod live;
 pub mod log;
 pub mod log_format;
 pub mod model;
+pub mod outlier;
+pub mod passive;
 pub mod pattern;
 pub mod plane;
 pub mod probe;

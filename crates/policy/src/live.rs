@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::model;
+use crate::outlier::Standing;
+use crate::passive::{Failures, Observation, Rule};
 
 /// A server that is not being ramped up receives all of its weight: sixteen sixteenths.
 pub const RAMP_FULL: u32 = 16;
@@ -141,6 +143,10 @@ impl ServerState {
     pub const UNRESOLVED: Self = Self(1 << 3);
     /// Its health checks ask for no new requests (`http-check disable-on-404`).
     pub const STOPPING: Self = Self(1 << 4);
+    /// Its traffic failed too often, and it is left alone for a while (`on-error suspend`).
+    pub const SUSPENDED: Self = Self(1 << 5);
+    /// It is far slower than its peers (`option outlier-ejection`).
+    pub const EJECTED: Self = Self(1 << 6);
 
     pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -172,8 +178,13 @@ pub struct ServerLive {
     response: AtomicU64,
     /// When the state last changed, in seconds since 1970; 0: not since the start.
     changed_s: AtomicU64,
+    failures: Failures,
+    /// Rises when whoever is at the server is to be cut off.
+    recalls: AtomicU32,
     /// Where the server is now, once an operator has moved it.
     moved: OnceLock<Box<Mutex<Option<model::ServerAddress>>>>,
+    /// How it compares with its peers, once that has been looked at.
+    standing: OnceLock<Box<Mutex<Standing>>>,
     backend: Arc<BackendLive>,
 }
 
@@ -198,7 +209,10 @@ impl Default for ServerLive {
             state: AtomicU32::new(ServerState::UP.0),
             response: AtomicU64::new(0),
             changed_s: AtomicU64::new(0),
+            failures: Failures::default(),
+            recalls: AtomicU32::new(0),
             moved: OnceLock::new(),
+            standing: OnceLock::new(),
             backend: Arc::default(),
         }
     }
@@ -398,6 +412,31 @@ impl ServerLive {
         self.ramp.load(Relaxed)
     }
 
+    /// The part of the weight that counts now, 1 to 16 sixteenths: what the ramp leaves, less what failures take.
+    pub fn share_sixteenths(&self) -> u32 {
+        let share = self.ramp_sixteenths() * self.failures.share_sixteenths();
+        (share / RAMP_FULL).max(1)
+    }
+
+    /// Takes note of an exchange under a rule; how many failures there were, when that is worth a report.
+    pub fn note(&self, rule: &Rule, observation: Observation, now_ms: u64) -> Option<u32> {
+        let outcome = self.failures.note(rule, observation, now_ms);
+        if outcome.share_changed {
+            self.backend.touch();
+        }
+        outcome.report
+    }
+
+    /// Cuts off whoever is at the server now; see [`Self::recalls`].
+    pub fn recall(&self) {
+        self.recalls.fetch_add(1, Relaxed);
+    }
+
+    /// A number that is another once whoever has been at the server before is to be cut off.
+    pub fn recalls(&self) -> u32 {
+        self.recalls.load(Relaxed)
+    }
+
     /// Sets the ramp, 1 to 16; other values count as the nearest of these.
     pub fn set_ramp_sixteenths(&self, ramp: u32) {
         let ramp = ramp.clamp(1, RAMP_FULL);
@@ -457,6 +496,19 @@ impl ServerLive {
         if let Some(moved) = self.moved.get() {
             *moved.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
+    }
+
+    /// How it compares with its peers.
+    pub fn standing(&self) -> Standing {
+        let standing = self.standing.get();
+        standing.map_or_else(Standing::default, |standing| {
+            *standing.lock().unwrap_or_else(PoisonError::into_inner)
+        })
+    }
+
+    pub fn set_standing(&self, standing: Standing) {
+        let cell = self.standing.get_or_init(Box::default);
+        *cell.lock().unwrap_or_else(PoisonError::into_inner) = standing;
     }
 
     /// Whether a balancing algorithm may choose it: up, and a weight above 0.

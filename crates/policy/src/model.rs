@@ -259,6 +259,8 @@ pub struct Backend {
     pub prefer_last_server: bool,
     /// What the checks of servers ask.
     pub check: BackendCheck,
+    /// `option outlier-ejection`: servers that are far slower than their peers get no traffic for a while.
+    pub outliers: Option<crate::outlier::Spec>,
     /// Default source address of server connections (`source`).
     pub source: Option<SocketAddr>,
     pub log: LogSettings,

@@ -379,6 +379,7 @@ impl Resolver<'_> {
         backend.check = settings.checks.resolve();
         backend.servers = self.servers(proxy);
         self.check_ports(proxy, &backend);
+        self.check_observed(proxy);
         backend
     }
 

@@ -1,7 +1,7 @@
 //! The runtime API and the statistics page, as scripts, people and browsers use them.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::rig::origin::Origin;
 use crate::rig::peer::require_peer;
-use crate::rig::{Binary, DEADLINE, PLIMSOLL, Rig, free_address, until};
+use crate::rig::{Binary, DEADLINE, PLIMSOLL, Rig, ask, free_address, until};
 
 /// What HAProxy 3.x and we write before the columns of modules.
 const FIRST_COLUMNS: &str = "# pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,";
@@ -33,17 +33,6 @@ fn configuration(rig: &Rig, servers: &[String]) -> String {
 
 fn socket(rig: &Rig) -> PathBuf {
     rig.path("admin.sock")
-}
-
-/// Sends a line, ends the writing half as socat does, and reads the whole answer.
-fn ask(socket: &Path, line: &str) -> String {
-    let mut stream = UnixStream::connect(socket).expect("the socket is there");
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    stream.write_all(format!("{line}\n").as_bytes()).unwrap();
-    stream.shutdown(Shutdown::Write).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    answer
 }
 
 /// A running balancer with two origins behind it; they live as long as the value.

@@ -12,6 +12,7 @@ mod http;
 mod lab;
 mod life;
 mod logs;
+mod passive;
 mod peers;
 mod reload;
 mod rules;

@@ -60,6 +60,18 @@ impl Client {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
+    /// Whether the other side has ended the connection already; `None`: it has not.
+    pub fn ended(&mut self) -> Option<()> {
+        self.stream.set_nonblocking(true).unwrap();
+        let read = self.stream.read(&mut [0; 64]);
+        self.stream.set_nonblocking(false).unwrap();
+        match read {
+            Ok(0) => Some(()),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Some(()),
+            _ => None,
+        }
+    }
+
     /// Reads an answer to a request that was not HEAD.
     pub fn response(&mut self) -> Response {
         self.response_to("GET")

@@ -15,8 +15,9 @@ pub mod peer;
 pub mod syslog;
 
 use std::fs;
-use std::io::Read as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -258,6 +259,17 @@ pub fn free_address() -> SocketAddr {
             return address;
         }
     }
+}
+
+/// Sends a line to a command socket, ends the writing half as socat does, and reads the whole answer.
+pub fn ask(socket: &Path, line: &str) -> String {
+    let mut stream = UnixStream::connect(socket).expect("the socket is there");
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.write_all(format!("{line}\n").as_bytes()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
 }
 
 /// What a command that ends by itself said and how it ended.

@@ -30,7 +30,7 @@ pub fn usable<'a>(
             number: server.number,
             // Read again, since it may have sunk to 0 after the check.
             weight: live.weight().max(1),
-            ramp_sixteenths: live.ramp_sixteenths(),
+            ramp_sixteenths: live.share_sixteenths(),
             hash_seed: hash_type::seed(server),
             live: Arc::clone(live),
         });

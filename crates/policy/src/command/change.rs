@@ -45,6 +45,12 @@ pub enum ServerChange {
     Up,
     Stopping,
     Down,
+    /// Left alone for a while, or no longer, because its traffic failed.
+    Suspend,
+    Resume,
+    /// Left alone, or no longer, because it is slower than its peers.
+    Eject,
+    Readmit,
     /// 0 to 256.
     Weight(u32),
     /// 0: no limit.
@@ -97,6 +103,10 @@ impl ServerChange {
                 live.mark(ServerState::STOPPING) || down
             }
             Self::Down => live.mark(ServerState::DOWN),
+            Self::Suspend => live.mark(ServerState::SUSPENDED),
+            Self::Resume => live.clear(ServerState::SUSPENDED),
+            Self::Eject => live.mark(ServerState::EJECTED),
+            Self::Readmit => live.clear(ServerState::EJECTED),
             Self::Weight(weight) => {
                 live.set_weight(*weight);
                 return true;

@@ -18,6 +18,7 @@ mod frontend;
 mod help;
 pub mod line;
 mod maxconn;
+mod outliers;
 mod reload;
 mod server;
 mod servers;
@@ -124,6 +125,7 @@ pub const COMMANDS: &[Command] = &[
     show::ENVIRONMENT,
     show::ERRORS,
     show::INFO,
+    outliers::SHOW,
     servers::CONNECTIONS,
     servers::STATE,
     show::SESSIONS,

@@ -192,24 +192,17 @@ fn shares_rise_step_by_step_and_never_stall() {
 fn errors_in_the_traffic() {
     let observed = |on_error, verdicts: &[Verdict]| {
         let mut health = Health::new(&ServerCheck {
-            observe: Some(Observe::Layer7),
-            error_limit: 3,
             on_error,
+            rhythm: Rhythm {
+                fast_interval_ms: Some(100),
+                ..settings(2, 3).rhythm
+            },
             ..settings(2, 3)
         });
         changes(&mut health, verdicts);
-        let errors = [
-            Observation::ResponseInvalid,
-            Observation::ResponseOk,
-            Observation::ResponseWrong,
-            Observation::Connected,
-            Observation::ReadTimeout,
-        ];
-        for error in errors {
-            assert_eq!(health.observe(error, 0), Reaction::default());
-        }
-        let reaction = health.observe(Observation::ConnectFailed, 0);
+        let reaction = health.accuse(Observation::ConnectFailed, 3, 0);
         assert!(reaction.hurry);
+        assert_eq!(health.sums().traffic_failed, 1);
         (
             reaction.change,
             health.tally(Which::Check).expect("checked").count(),
@@ -220,6 +213,53 @@ fn errors_in_the_traffic() {
     assert_eq!(observed(OnError::FailCheck, &up), (None, 3));
     assert_eq!(observed(OnError::SuddenDeath, &up), (None, 2));
     assert_eq!(observed(OnError::MarkDown, &up), (DOWN, 0));
+}
+
+#[test]
+fn suspensions_need_no_check_and_end_by_themselves() {
+    let mut health = Health::new(&ServerCheck {
+        on_error: OnError::Suspend { window_ms: 500 },
+        ..ServerCheck::default()
+    });
+    let accuse =
+        |health: &mut Health, now_ms| health.accuse(Observation::ResponseWrong, 2, now_ms).change;
+    assert_eq!(
+        accuse(&mut health, 100),
+        Some(Change::Suspended { errors: 2 })
+    );
+    // Late reports of requests under way only make it longer.
+    assert_eq!(accuse(&mut health, 200), None);
+    assert_eq!(health.resume(699), Err(Some(700)));
+    assert_eq!(health.resume(700), Ok(Change::Resumed));
+    assert_eq!(health.resume(700), Err(None));
+    assert_eq!(
+        accuse(&mut health, 800),
+        Some(Change::Suspended { errors: 2 })
+    );
+    assert_eq!(
+        (health.condition(), health.sums().times_down),
+        (Condition::Up, 0)
+    );
+}
+
+#[test]
+fn failures_and_times_down_are_summed() {
+    let mut health = Health::new(&settings(1, 2));
+    for (verdict, at_ms) in [
+        (passed(), 0),
+        (failed(), 1_000),
+        (failed(), 2_000),
+        (failed(), 3_000),
+        (passed(), 5_500),
+        (failed(), 6_000),
+    ] {
+        health.hear(Which::Check, &verdict, Some(1), at_ms);
+    }
+    let sums = health.sums();
+    assert_eq!(
+        (sums.checks_failed, sums.times_down, sums.down_ms),
+        (3, 1, 3_500)
+    );
 }
 
 #[test]

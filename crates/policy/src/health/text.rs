@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Change, Seen, Tally, Which};
 use crate::log::Level;
+use crate::outlier::Act;
 use crate::probe::{Class, Status};
 
 /// A line and how important it is.
@@ -80,6 +81,8 @@ pub fn change_line(
     census: Census,
 ) -> Line {
     let (level, verb) = match change {
+        Change::Suspended { .. } => (Level::Warning, "is suspended"),
+        Change::Resumed => (Level::Notice, "is on trial"),
         Change::Up => (Level::Notice, "is UP"),
         Change::Stopping => (Level::Notice, "is stopping"),
         Change::Down { was_leaving: true } => (Level::Notice, "is DOWN"),
@@ -96,6 +99,9 @@ pub fn change_line(
         naming.server,
         seen.map(reason).unwrap_or_default(),
     );
+    if let Change::Suspended { errors } = change {
+        let _ = write!(text, ", reason: {errors} failures in its traffic");
+    }
     if let Some((backend, server)) = naming.track {
         let _ = write!(text, " via {backend}/{server}");
     }
@@ -105,18 +111,64 @@ pub fn change_line(
     };
     let (active, backup) = (census.active, census.backup);
     let _ = match change {
-        Change::Down { .. } => write!(
+        Change::Down { .. } | Change::Suspended { .. } => write!(
             text,
             ". {active} active and {backup} backup servers left.{on_backup} {} sessions active, {} requeued, {} \
              remaining in queue.",
             census.sessions, census.requeued, census.queued,
         ),
-        Change::Up | Change::Stopping => write!(
+        Change::Up | Change::Stopping | Change::Resumed => write!(
             text,
             ". {active} active and {backup} backup servers online.{on_backup} {} sessions requeued, {} total in queue.",
             census.requeued, census.queued,
         ),
     };
+    Line { level, text }
+}
+
+/// The line about a server that is slower than its peers, or was.
+pub fn outlier_line(naming: &Naming<'_>, act: Act, census: Census) -> Line {
+    let compared = |median_us: u64, peers_us: u64| {
+        let ms = |us: u64| us as f64 / 1_000.0;
+        format!(
+            "median response time {:.1}ms, that of its peers {:.1}ms",
+            ms(median_us),
+            ms(peers_us)
+        )
+    };
+    let (level, said) = match act {
+        Act::Eject {
+            for_ms,
+            median_us,
+            peers_us,
+            ..
+        } => {
+            let compared = compared(median_us, peers_us);
+            (
+                Level::Warning,
+                format!("is ejected for {for_ms}ms, reason: {compared}"),
+            )
+        }
+        Act::Keep {
+            median_us,
+            peers_us,
+            ..
+        } => {
+            let compared = compared(median_us, peers_us);
+            let said = format!("is kept, for enough others are ejected, though: {compared}");
+            (Level::Warning, said)
+        }
+        Act::Readmit { early: true, .. } => (
+            Level::Warning,
+            "is readmitted early, for it is needed".to_owned(),
+        ),
+        Act::Readmit { early: false, .. } => (Level::Notice, "is readmitted".to_owned()),
+    };
+    let (active, backup) = (census.active, census.backup);
+    let text = format!(
+        "Server {}/{} {said}. {active} active and {backup} backup servers in use.",
+        naming.backend, naming.server
+    );
     Line { level, text }
 }
 

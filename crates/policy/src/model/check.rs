@@ -290,6 +290,10 @@ pub struct ServerCheck {
     /// `error-limit`.
     pub error_limit: u32,
     pub on_error: OnError,
+    /// `on-marked-down shutdown-sessions`: whoever is at this server when it goes down is cut off.
+    pub ends_sessions_when_down: bool,
+    /// `on-marked-up shutdown-backup-sessions`: whoever is at a backup server when this one comes up is cut off.
+    pub ends_backup_sessions_when_up: bool,
 }
 
 impl Default for ServerCheck {
@@ -308,6 +312,8 @@ impl Default for ServerCheck {
             observe: None,
             error_limit: ERROR_LIMIT_DEFAULT,
             on_error: OnError::default(),
+            ends_sessions_when_down: false,
+            ends_backup_sessions_when_up: false,
         }
     }
 }
@@ -387,7 +393,13 @@ pub enum OnError {
     SuddenDeath,
     /// The server is taken out.
     MarkDown,
+    /// The server is taken out for `window_ms`, and failures are held against it for as long, whatever succeeds in
+    /// between. Needs no check. It is what nginx's `max_fails` and `fail_timeout` do.
+    Suspend { window_ms: u64 },
 }
+
+/// `error-window`, unless written: nginx's `fail_timeout`.
+pub const ERROR_WINDOW_DEFAULT_MS: u64 = 10_000;
 
 #[cfg(test)]
 mod tests {

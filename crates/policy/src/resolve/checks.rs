@@ -7,8 +7,8 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind};
 use super::endpoints::server_names;
 use super::{Place, Resolver};
 use crate::draft::{ProxyDraft, ServerDraft, Spanned};
-use crate::model::check::{AgentCheck, CheckAction, ServerCheck};
-use crate::model::{Backend, BackendId, Model, ServerAddress, ServerId, ServerPort};
+use crate::model::check::{AgentCheck, CheckAction, Observe, OnError, ServerCheck};
+use crate::model::{Backend, BackendId, Mode, Model, ServerAddress, ServerId, ServerPort};
 
 /// Most servers that follow each other in a row.
 const TRACKS_MAX: usize = 1_000;
@@ -17,6 +17,11 @@ impl Resolver<'_> {
     pub(super) fn server_check(&mut self, draft: &ServerDraft) -> ServerCheck {
         let written = &draft.checks;
         let mut check = draft.model.check.clone();
+        if let (OnError::Suspend { window_ms }, Some(written_ms)) =
+            (&mut check.on_error, written.error_window_ms)
+        {
+            *window_ms = written_ms;
+        }
         check.address = written
             .address
             .as_ref()
@@ -41,6 +46,26 @@ impl Resolver<'_> {
             ..written.agent.clone()
         });
         check
+    }
+
+    /// Responses can be watched only where they are understood.
+    pub(super) fn check_observed(&mut self, proxy: &ProxyDraft) {
+        if proxy.settings.mode == Mode::Http || proxy.settings.disabled {
+            return;
+        }
+        for draft in &proxy.servers {
+            let Some(span) = draft.checks.observed_at else {
+                continue;
+            };
+            if draft.model.check.observe == Some(Observe::Layer7) {
+                self.error(
+                    Kind::Invalid,
+                    span,
+                    "'observe layer7' needs 'mode http'".to_owned(),
+                    "write 'observe layer4'",
+                );
+            }
+        }
     }
 
     /// Checks must know a port; a server whose port is the client's has none.

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{Column, Meter, Row, RowKind, Speed, Tags, Value, View};
 use crate::balance::BalanceSpec;
 use crate::counters::{BackendCounter, FrontendCounter, ServerCounter};
-use crate::health::{Health, Which};
+use crate::health::{Condition, Health, Which};
 use crate::live::{RAMP_FULL, ServerLive, ServerState};
 use crate::model::{BackendId, FrontendId, Mode, Server, ServerAddress, ServerId, ServerPort};
 use crate::plane::FrontendState;
@@ -254,11 +254,14 @@ fn server_row<'a>(
         checked(&mut row, health, Which::Check, CHECK_COLUMNS);
         checked(&mut row, health, Which::Agent, AGENT_COLUMNS);
     }
-    let weight = live.weight() * live.ramp_sixteenths() / RAMP_FULL;
+    if let Some(health) = &health {
+        healthy(&mut row, health, view.seconds_since(live.changed_s()));
+    }
+    let weight = live.weight() * live.share_sixteenths() / RAMP_FULL;
     row.number_u32(Column::Weight, Tags::AVERAGE, weight);
     row.number_u32(Column::UserWeight, Tags::AVERAGE, live.weight());
-    if live.ramp_sixteenths() < RAMP_FULL {
-        let percent = live.ramp_sixteenths() * 100 / RAMP_FULL;
+    if live.share_sixteenths() < RAMP_FULL {
+        let percent = live.share_sixteenths() * 100 / RAMP_FULL;
         row.number_u32(Column::Throttle, Tags::AVERAGE, percent);
     }
     row.number_u32(Column::Active, Tags::STATUS, u32::from(!model.backup));
@@ -384,6 +387,20 @@ const AGENT_COLUMNS: CheckColumns = [
     Column::AgentHealth,
 ];
 
+/// What has happened to a server's health; `age_s`: since when its state is what it is.
+fn healthy(row: &mut Row<'_>, health: &Health, age_s: u64) {
+    let sums = health.sums();
+    let now_s = match health.condition() {
+        Condition::Down => age_s,
+        Condition::Up | Condition::Stopping => 0,
+    };
+    row.count(Column::ChecksFailed, sums.checks_failed);
+    row.count(Column::TimesDown, sums.times_down);
+    let down_s = narrow(sums.down_ms / 1_000 + now_s);
+    row.number_u32(Column::Downtime, Tags::COUNTER, down_s);
+    row.count(Column::AnalysisFailed, sums.traffic_failed);
+}
+
 fn checked(row: &mut Row<'_>, health: &Health, which: Which, columns: CheckColumns) {
     let Some(tally) = health.tally(which) else {
         return;
@@ -405,6 +422,13 @@ fn checked(row: &mut Row<'_>, health: &Health, which: Which, columns: CheckColum
     row.number_u32(count, Tags::CONFIG, tally.count());
 }
 
+/// States in which a server that is well gets no new clients.
+const OUT_FOR_NOW: [ServerState; 3] = [
+    ServerState::STOPPING,
+    ServerState::SUSPENDED,
+    ServerState::EJECTED,
+];
+
 /// The words of the `status` column; while checks are unsure, with their count.
 pub fn status(live: &ServerLive, health: Option<&Health>) -> String {
     let state = live.state();
@@ -419,7 +443,7 @@ pub fn status(live: &ServerLive, health: Option<&Health>) -> String {
         "DOWN"
     } else if state.contains(ServerState::DRAIN) {
         "DRAIN"
-    } else if state.contains(ServerState::STOPPING) {
+    } else if OUT_FOR_NOW.into_iter().any(|out| state.contains(out)) {
         "NOLB"
     } else if tally.is_some() {
         "UP"

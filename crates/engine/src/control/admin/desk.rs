@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use plimsoll_policy::command::{Change, Clear, FrontendChange, ServerChange};
-use plimsoll_policy::counters::{BackendCounter, FrontendCounter, ServerCounter};
+use plimsoll_policy::counters::{BackendCounter, FrontendCounter, ServerCounter, Summary};
 use plimsoll_policy::health::Health;
 use plimsoll_policy::kin::Kin;
+use plimsoll_policy::live::ServerState;
 use plimsoll_policy::model::{BackendId, Frontend, FrontendId, Model, ServerId};
 use plimsoll_policy::plane::{FrontendState, Plane};
 use plimsoll_policy::stats::{Meter, Now, Process, Speed, Sums, View};
@@ -17,6 +18,7 @@ use crate::control::log::LogSink;
 use crate::counters::AllCounters;
 use crate::engine::connection_limit;
 use crate::gate::Gate;
+use crate::observe::Reports;
 use crate::orders::{Order, Orders};
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -33,6 +35,7 @@ pub(crate) struct Desk {
     /// Known once the workers run.
     workers: OnceLock<Arc<[Orders]>>,
     healths: OnceLock<HealthSource>,
+    reports: Arc<Reports>,
 }
 
 /// Tells what checks think of a server.
@@ -119,6 +122,7 @@ impl Desk {
             gates,
             workers: OnceLock::new(),
             healths: OnceLock::new(),
+            reports: Arc::default(),
         }
     }
 
@@ -147,6 +151,7 @@ impl Desk {
             gates,
             workers: self.workers.clone(),
             healths: OnceLock::new(),
+            reports: Arc::clone(&self.reports),
         }
     }
 
@@ -185,6 +190,16 @@ impl Desk {
     pub(crate) fn attach_health(&self, source: HealthSource) {
         // Told once, by whoever started the checks.
         let _ = self.healths.set(source);
+    }
+
+    /// The response times of a server so far.
+    pub(crate) fn latencies(&self, backend: BackendId, server: ServerId) -> Summary {
+        self.counters.latencies(backend, server)
+    }
+
+    /// Where workers leave what the traffic says of servers.
+    pub(crate) fn reports(&self) -> &Arc<Reports> {
+        &self.reports
     }
 
     /// How long a connection may be silent, unless it says otherwise.
@@ -234,14 +249,51 @@ impl Desk {
 
     fn change_server(&self, backend: BackendId, server: ServerId, change: &ServerChange) {
         let live = self.plane.backend(backend).server(server);
+        let was_in = is_in(live.state());
         let now_s = clock::wall_ns() / NS_PER_MS / 1_000;
         change.apply(live, now_s);
+        let is_in = is_in(live.state());
+        if was_in && !is_in {
+            self.leaves(backend, server);
+        } else if !was_in && is_in {
+            self.returns(backend, server);
+        }
+        if !live.state().is_usable() && live.queued.load(Relaxed) > 0 {
+            self.order_one(Order::Redistribute(Arc::clone(live)));
+        }
         match change {
             ServerChange::Move(_) => self.order_all(&Order::DropIdle(Arc::clone(live))),
             // Requests may wait for what has just become possible; one worker hands out slots for all.
             _ if live.somebody_waits() => self.order_one(Order::ServeWaiting(Arc::clone(live))),
             _ => {}
         }
+    }
+
+    /// A server goes down or into maintenance: its sessions end with it, where that is configured.
+    fn leaves(&self, backend: BackendId, server: ServerId) {
+        let model = &self.plane.model.backends[backend.0 as usize].servers[server.0 as usize];
+        if model.check.ends_sessions_when_down {
+            let live = self.plane.backend(backend).server(server);
+            live.recall();
+            self.order_all(&Order::DropIdle(Arc::clone(live)));
+            self.order_all(&Order::Recall);
+        }
+    }
+
+    /// A server comes up or out of maintenance: sessions at backup servers end, where that is configured.
+    fn returns(&self, backend: BackendId, server: ServerId) {
+        let model = &self.plane.model.backends[backend.0 as usize];
+        let returning = &model.servers[server.0 as usize];
+        let plane = self.plane.backend(backend);
+        let carries = plane.server(server).weight() > 0;
+        if returning.backup || !returning.check.ends_backup_sessions_when_up || !carries {
+            return;
+        }
+        let servers = (0..).map(ServerId).zip(&model.servers);
+        for (id, _) in servers.filter(|(_, server)| server.backup) {
+            plane.server(id).recall();
+        }
+        self.order_all(&Order::Recall);
     }
 
     fn change_frontend(&self, frontend: FrontendId, change: FrontendChange) {
@@ -282,6 +334,11 @@ impl Desk {
             orders.send(order);
         }
     }
+}
+
+/// Neither down nor in maintenance.
+fn is_in(state: ServerState) -> bool {
+    !state.contains(ServerState::DOWN) && !state.contains(ServerState::MAINTENANCE)
 }
 
 impl Sums for Desk {

@@ -1,8 +1,11 @@
 //! What all checks share: the servers, what is thought of them, and the ways to tell workers and logs.
 
+mod traffic;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +17,7 @@ use plimsoll_policy::health::{
 };
 use plimsoll_policy::live::{ServerLive, ServerState};
 use plimsoll_policy::log::{Event, Level, WallTime};
-use plimsoll_policy::model::check::{Flavour, Rhythm, ServerCheck};
+use plimsoll_policy::model::check::{Flavour, OnError, Rhythm, ServerCheck};
 use plimsoll_policy::model::{
     Backend, BackendId, Model, ProxyHeader, Server, ServerAddress, ServerId, ServerPort,
 };
@@ -46,7 +49,9 @@ impl Board {
     pub(super) fn new(model: &Model, before: Option<&Self>) -> Self {
         let wanted = |server: &Server| {
             let check = &server.check;
-            check.enabled || check.agent.is_some() || check.track.is_some()
+            let suspends = matches!(check.on_error, OnError::Suspend { .. });
+            let passive = check.observe.is_some() && suspends;
+            check.enabled || check.agent.is_some() || check.track.is_some() || passive
         };
         let (mut healths, mut known) = (HashMap::new(), HashMap::new());
         for (place, backend, server) in places(model).filter(|(_, _, server)| wanted(server)) {
@@ -192,13 +197,18 @@ impl Hall {
                 self.order(place, ServerChange::Down);
             }
         }
+        self.forget_traffic();
     }
 
     /// What a watch is known by in all planes.
     pub(super) fn key(&self, watch: Watch) -> PostKey {
-        let server = self.server((watch.backend, watch.server));
-        let backend = self.backend(watch.backend);
-        (backend.name.clone(), server.name.clone(), watch.which)
+        self.key_of(watch.backend, watch.server, watch.which)
+    }
+
+    pub(super) fn key_of(&self, backend: BackendId, server: ServerId, which: Which) -> PostKey {
+        let server = self.server((backend, server));
+        let backend = self.backend(backend);
+        (backend.name.clone(), server.name.clone(), which)
     }
 
     /// What decides how often a watch asks.
@@ -433,7 +443,10 @@ impl Hall {
     /// Lets workers, logs and followers know of a change.
     fn change(self: &Rc<Self>, place: Place, change: Change, seen: Option<&Seen>) {
         let was_usable = self.live(place).is_usable();
+        let waiting = self.live(place).queued.load(Relaxed);
         let order = match change {
+            Change::Suspended { .. } => ServerChange::Suspend,
+            Change::Resumed => ServerChange::Resume,
             Change::Up => {
                 self.warm_up(place);
                 ServerChange::Up
@@ -442,7 +455,12 @@ impl Hall {
             Change::Stopping => ServerChange::Stopping,
         };
         self.order(place, order);
-        let census = self.census(place);
+        let mut census = self.census(place);
+        if !self.live(place).is_usable() {
+            // Workers are letting them choose again.
+            census.requeued = waiting;
+            census.queued = census.queued.saturating_sub(waiting);
+        }
         let line = change_line(&self.naming(place), change, seen, census);
         self.tell(place.0, &line);
         if was_usable && census.active + census.backup == 0 {
@@ -450,6 +468,9 @@ impl Hall {
             let fronts = &self.plane.model.frontends;
             let listen = fronts.iter().any(|front| front.number == backend.number);
             self.tell(place.0, &no_server_line(&backend.name, listen));
+        }
+        if matches!(change, Change::Suspended { .. } | Change::Resumed) {
+            return;
         }
         let leader = self.board.with(place, |health| health.condition());
         for &follower in self.followers.get(&place).into_iter().flatten() {

@@ -6,8 +6,9 @@
 //!                      └───────────── interval, jitter ◄──────────────────┴──► lines in the log, orders of agents
 //! ```
 //! All of it happens on one thread. First checks are spread over an interval, so that ten thousand servers are not
-//! asked at once. What is absent: what is said to servers (`policy::probe`), what verdicts mean (`policy::health`),
-//! passing observations of the traffic, and the closing of sessions at servers that went down.
+//! asked at once. The same thread hears what workers say of the traffic, and compares servers with their peers. What is
+//! absent: what is said to servers (`policy::probe`), what verdicts mean (`policy::health`), and who is slow
+//! (`policy::outlier`).
 
 mod conversation;
 mod hall;
@@ -21,11 +22,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use plimsoll_policy::health::Which;
-use plimsoll_policy::model::{BackendId, Model, ServerId};
+use plimsoll_policy::model::{Backend, BackendId, Model, ServerId};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::{JoinHandle as JoinLocal, LocalSet};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::control::admin::desk::Desk;
 use crate::control::log::{LogRoute, LogSink};
@@ -36,6 +37,9 @@ const RUNNING_MAX: usize = 1_000;
 
 /// How often a server whose checks rest is looked at again.
 const REST: Duration = Duration::from_millis(100);
+
+/// The chance that leaves an interval as it is.
+const HALF: u64 = 1 << 63;
 
 /// The running thread.
 pub(crate) struct Checks {
@@ -153,7 +157,16 @@ async fn attend(first: News, mut arriving: UnboundedReceiver<News>) {
         }
         // Watches that nobody wants any more end with their posts.
         before.values().for_each(|post| post.leave());
-        next = arriving.recv().await;
+        let hurry = |hall: &Hall, (backend, server)| {
+            let post = posts.get(&hall.key_of(backend, server, Which::Check));
+            if let Some(post) = post {
+                post.hurry();
+            }
+        };
+        next = tokio::select! {
+            news = arriving.recv() => news,
+            () = hall.watch_traffic(hurry) => None,
+        };
     }
 }
 
@@ -165,6 +178,8 @@ struct Post {
     duty: RefCell<(Rc<Hall>, Watch)>,
     /// The rhythm may be another now.
     changed: Notify,
+    /// The traffic says that a check is worth while.
+    hurried: Notify,
     task: RefCell<Option<JoinLocal<()>>>,
 }
 
@@ -173,6 +188,7 @@ impl Post {
         let post = Rc::new(Self {
             duty: RefCell::new((Rc::clone(hall), watch)),
             changed: Notify::new(),
+            hurried: Notify::new(),
             task: RefCell::default(),
         });
         let task = tokio::task::spawn_local(keep_watch(Rc::clone(&post), number));
@@ -198,11 +214,22 @@ impl Post {
         }
     }
 
+    /// The next check is due after `fastinter` at the latest.
+    fn hurry(&self) {
+        self.hurried.notify_one();
+    }
+
     /// Waits until a moment, or until the rhythm has changed.
     async fn rest(&self, time: Duration) {
-        tokio::select! {
-            () = sleep(time) => {}
-            () = self.changed.notified() => {}
+        let mut due = Instant::now() + time;
+        loop {
+            tokio::select! {
+                () = sleep_until(due) => return,
+                () = self.changed.notified() => return,
+                () = self.hurried.notified() => {}
+            }
+            let (hall, watch) = self.duty();
+            due = due.min(Instant::now() + Duration::from_millis(hall.interval_ms(watch, HALF)));
         }
     }
 }
@@ -210,7 +237,9 @@ impl Post {
 fn wants_checks(model: &Model) -> bool {
     let servers = model.backends.iter().flat_map(|backend| &backend.servers);
     let mut checks = servers.map(|server| &server.check);
-    checks.any(|check| check.enabled || check.agent.is_some())
+    let outliers = |backend: &Backend| backend.outliers.is_some();
+    checks.any(|check| check.enabled || check.agent.is_some() || check.observe.is_some())
+        || model.backends.iter().any(outliers)
 }
 
 /// One check of one server.

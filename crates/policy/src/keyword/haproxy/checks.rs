@@ -10,9 +10,9 @@ use super::value;
 use crate::draft::{AddressDraft, Draft, Family, HostDraft, Polarity, ServerDraft, Spanned};
 use crate::keyword::{Keyword, Sections, Status};
 use crate::model::check::{
-    AgentCheck, BackendCheck, CheckAction, CheckConnect, CheckSpec, CheckStep, Expectation,
-    FieldWanted, Flavour, HttpAsk, InitState, Pattern, SEND_BYTES_MAX, STEPS_MAX, Tell, TextMatch,
-    Wanted,
+    AgentCheck, BackendCheck, CheckAction, CheckConnect, CheckSpec, CheckStep,
+    ERROR_WINDOW_DEFAULT_MS, Expectation, FieldWanted, Flavour, HttpAsk, InitState, Observe,
+    OnError, Pattern, SEND_BYTES_MAX, STEPS_MAX, Tell, TextMatch, Wanted,
 };
 use crate::probe::{self, Status as Outcome};
 
@@ -113,6 +113,10 @@ pub(crate) struct ServerChecksDraft {
     pub(crate) agent_address: Option<AddressDraft>,
     /// `track [BACKEND/]SERVER`.
     pub(crate) track: Option<Spanned<String>>,
+    /// `error-window`.
+    pub(crate) error_window_ms: Option<u64>,
+    /// Where `observe` was written.
+    pub(crate) observed_at: Option<Span>,
 }
 
 // --- Lines ---
@@ -729,8 +733,6 @@ fn matching(args: &mut Args<'_>, ignore_case: bool) -> Result<TextMatch, Diagnos
 
 const NOWHERE: Sections = Sections::NONE;
 const DOC: &str = "Health check.";
-const OBSERVED: &str = "exchanges are not watched for errors: checks alone decide";
-const SESSIONS: &str = "sessions of a server that goes down or comes back run to their end";
 const OWN_CONNECTIONS: &str = "every check opens a connection of its own";
 
 type ReadServer = fn(&mut Args<'_>, &mut ServerDraft) -> Result<(), Diagnostic>;
@@ -803,7 +805,21 @@ pub(super) const DOWNINTER: Keyword<ServerDraft> = word("downinter", "TIME", |ar
     Ok(())
 });
 pub(super) const ERROR_LIMIT: Keyword<ServerDraft> =
-    inert("error-limit", "NUMBER", Status::Deferred(OBSERVED));
+    word("error-limit", "NUMBER", |args, server| {
+        server.model.check.error_limit = value::number(args, "a number of errors", 1..=ROW_MAX)?;
+        Ok(())
+    });
+pub(super) const ERROR_WINDOW: Keyword<ServerDraft> =
+    word("error-window", "TIME", |args, server| {
+        let span = value::place(args);
+        let window_ms = value::duration_ms(args, "a time")?;
+        if window_ms == 0 {
+            let message = "a window without an end or a beginning holds no errors";
+            return Err(Diagnostic::error(Kind::Invalid, span, message));
+        }
+        server.checks.error_window_ms = Some(window_ms);
+        Ok(())
+    });
 pub(super) const FALL: Keyword<ServerDraft> = word("fall", "NUMBER", |args, server| {
     server.model.check.rhythm.fall = row(args)?;
     Ok(())
@@ -846,21 +862,48 @@ pub(super) const NO_CHECK_SEND_PROXY: Keyword<ServerDraft> =
         server.model.check.send_proxy = !on
     });
 pub(super) const OBSERVE: Keyword<ServerDraft> =
-    inert("observe", "layer4|layer7", Status::Deferred(OBSERVED));
-pub(super) const ON_ERROR: Keyword<ServerDraft> = inert(
+    word("observe", "layer4|layer7", |args, server| {
+        let known = [("layer4", Observe::Layer4), ("layer7", Observe::Layer7)];
+        let word = args.peek().map(|word| word.span);
+        let observe = value::choice(args, "a layer", &known)?;
+        server.model.check.observe = Some(observe);
+        server.checks.observed_at = word;
+        Ok(())
+    });
+pub(super) const ON_ERROR: Keyword<ServerDraft> = word(
     "on-error",
-    "fastinter|fail-check|sudden-death|mark-down",
-    Status::Deferred(OBSERVED),
+    "fastinter|fail-check|sudden-death|mark-down|suspend",
+    |args, server| {
+        let known = [
+            ("fastinter", OnError::FastInterval),
+            ("fail-check", OnError::FailCheck),
+            ("sudden-death", OnError::SuddenDeath),
+            ("mark-down", OnError::MarkDown),
+            (
+                "suspend",
+                OnError::Suspend {
+                    window_ms: ERROR_WINDOW_DEFAULT_MS,
+                },
+            ),
+        ];
+        server.model.check.on_error = value::choice(args, "a reaction", &known)?;
+        Ok(())
+    },
 );
-pub(super) const ON_MARKED_DOWN: Keyword<ServerDraft> = inert(
-    "on-marked-down",
-    "shutdown-sessions",
-    Status::Deferred(SESSIONS),
-);
-pub(super) const ON_MARKED_UP: Keyword<ServerDraft> = inert(
+pub(super) const ON_MARKED_DOWN: Keyword<ServerDraft> =
+    word("on-marked-down", "shutdown-sessions", |args, server| {
+        value::choice(args, "a reaction", &[("shutdown-sessions", ())])?;
+        server.model.check.ends_sessions_when_down = true;
+        Ok(())
+    });
+pub(super) const ON_MARKED_UP: Keyword<ServerDraft> = word(
     "on-marked-up",
     "shutdown-backup-sessions",
-    Status::Deferred(SESSIONS),
+    |args, server| {
+        value::choice(args, "a reaction", &[("shutdown-backup-sessions", ())])?;
+        server.model.check.ends_backup_sessions_when_up = true;
+        Ok(())
+    },
 );
 pub(super) const PORT: Keyword<ServerDraft> = word("port", "NUMBER", |args, server| {
     server.model.check.port = Some(port(args)?);

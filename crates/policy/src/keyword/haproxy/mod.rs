@@ -15,6 +15,7 @@ mod legacy;
 mod log;
 pub(crate) mod names;
 mod options;
+mod outliers;
 mod peers;
 mod persistence;
 mod proxy;

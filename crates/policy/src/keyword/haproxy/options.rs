@@ -347,6 +347,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Tells servers the address the client came to.",
         Status::NotYet(HTTP_RULES),
     ),
+    super::outliers::OUTLIER_EJECTION,
     later(
         "option persist",
         BACK,

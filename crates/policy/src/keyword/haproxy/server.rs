@@ -106,6 +106,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         server.model.disabled = !on
     }),
     checks::ERROR_LIMIT,
+    checks::ERROR_WINDOW,
     checks::FALL,
     checks::FASTINTER,
     tls("force-sslv3", ""),
