@@ -10,7 +10,7 @@ use plimsoll_policy::action::Flow;
 use plimsoll_policy::context::{ExchangeFacts, Payload, Phase};
 use plimsoll_policy::counters::FrontendCounter;
 use plimsoll_policy::model::BackendId;
-use plimsoll_policy::rule::{self, BackendTarget, Rule, Verdict};
+use plimsoll_policy::rule::{self, Rule, Verdict};
 
 use crate::fault::Fault;
 use crate::rules::{self, Reached, Sight};
@@ -122,26 +122,13 @@ pub(crate) fn choose_backend(
 ) -> Option<BackendId> {
     let tables = Rc::clone(&session.tables);
     let frontend = tables.frontend(session.frontend);
-    let choices = &frontend.rules.use_backend;
-    if choices.is_empty() {
-        return frontend.default_backend;
+    let default = frontend.default_backend;
+    let always = frontend.rules.always(default);
+    if let Some(id) = always.filter(|&id| tables.plane.is_eligible(id)) {
+        return Some(id);
     }
     let sight = peeked.sight(None);
-    let chosen =
-        rules::with_session(
-            session,
-            facts,
-            Phase::Request,
-            sight,
-            |context| match rule::choose(choices, context) {
-                Ok(Some(BackendTarget::Known(id))) => Some(*id),
-                Ok(Some(BackendTarget::Named(format))) => {
-                    let mut name = Vec::new();
-                    format.write(context, &mut name);
-                    context.plane.find_backend(&name)
-                }
-                Ok(None) | Err(_) => None,
-            },
-        );
-    chosen.or(frontend.default_backend)
+    rules::with_session(session, facts, Phase::Request, sight, |context| {
+        rule::backend(&frontend.rules, default, context)
+    })
 }

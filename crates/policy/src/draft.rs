@@ -270,6 +270,8 @@ pub(crate) struct PeersDraft {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) mode: Mode,
+    /// Whether a line says so.
+    pub(crate) has_mode: bool,
     pub(crate) disabled: bool,
     pub(crate) front: Frontend,
     pub(crate) back: Backend,
@@ -296,6 +298,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             mode: Mode::Tcp,
+            has_mode: false,
             disabled: false,
             front: Frontend::default(),
             back: Backend {

@@ -35,6 +35,8 @@ pub struct BackendLive {
     /// `fullconn`: at so many exchanges servers take their full `maxconn`; 0: `minconn` has no effect.
     fullconn: AtomicU32,
     counting: AtomicBool,
+    /// Rules do not lead here (`be-unpublished`, `unpublish backend`).
+    unpublished: AtomicBool,
     generation: AtomicU64,
 }
 
@@ -50,7 +52,17 @@ impl BackendLive {
     pub fn new(backend: &model::Backend) -> Self {
         let live = Self::default();
         live.configure(backend);
+        live.unpublished.store(backend.unpublished, Relaxed);
         live
+    }
+
+    /// Whether content switching may lead here, as far as operators decide it.
+    pub fn is_published(&self) -> bool {
+        !self.unpublished.load(Relaxed)
+    }
+
+    pub fn set_published(&self, published: bool) {
+        self.unpublished.store(!published, Relaxed);
     }
 
     /// Adopts what a new configuration says; counts go on.
@@ -69,6 +81,9 @@ impl BackendLive {
     pub(crate) fn reconfigure(&self, before: &model::Backend, after: &model::Backend) {
         let fullconn = self.fullconn();
         self.configure(after);
+        if before.unpublished != after.unpublished {
+            self.set_published(!after.unpublished);
+        }
         if before.fullconn == after.fullconn {
             self.set_fullconn(fullconn);
         }
@@ -226,7 +241,7 @@ impl ServerLive {
             ..Self::default()
         };
         live.configure(server);
-        let disabled = if server.disabled {
+        let disabled = if server.disabled || server.dynamic {
             ServerState::MAINTENANCE
         } else {
             ServerState::UP

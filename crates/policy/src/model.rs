@@ -6,6 +6,9 @@
 
 pub mod check;
 pub mod status_codes;
+mod edit;
+
+pub use edit::Referenced;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -42,6 +45,17 @@ pub struct Model {
     pub lists: Arc<Lists>,
     /// Stick tables; their names differ.
     pub tables: Vec<TableSpec>,
+    /// Named `defaults` sections, for backends that are added at run time.
+    pub templates: Vec<Template>,
+}
+
+/// What a named `defaults` section makes of a backend that takes everything from it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Template {
+    pub name: String,
+    /// Whether it says `mode`.
+    pub has_mode: bool,
+    pub backend: Backend,
 }
 
 /// Settings of the process as a whole (`global` sections).
@@ -226,6 +240,10 @@ pub struct Backend {
     pub number: u32,
     pub mode: Mode,
     pub disabled: bool,
+    /// Taken out at run time: an empty place that nobody sees, see [`Model::remove_backend`].
+    pub removed: bool,
+    /// `be-unpublished`: rules do not lead here until it is published.
+    pub unpublished: bool,
     pub description: Option<String>,
     pub balance: BalanceSpec,
     pub hash: HashSpec,
@@ -405,6 +423,10 @@ pub struct Server {
     pub backup: bool,
     /// Starts in maintenance.
     pub disabled: bool,
+    /// Taken out at run time, see [`Model::remove_server`].
+    pub removed: bool,
+    /// Added at run time (`add server`): starts in maintenance until it is enabled.
+    pub dynamic: bool,
     /// Most concurrent connections; `None`: no limit. Further requests queue.
     pub maxconn: Option<u32>,
     pub minconn: Option<u32>,
@@ -435,6 +457,8 @@ impl Server {
             weight: 1,
             backup: false,
             disabled: false,
+            removed: false,
+            dynamic: false,
             maxconn: None,
             minconn: None,
             maxqueue: None,
@@ -467,6 +491,7 @@ impl Server {
             weight: 0,
             backup: false,
             disabled: false,
+            dynamic: false,
             maxconn: None,
             minconn: None,
             maxqueue: None,

@@ -197,6 +197,11 @@ impl Plane {
         &self.frontends[id.0 as usize]
     }
 
+    /// Whether requests may be led to a backend: the configuration has not disabled it, and it is published.
+    pub fn is_eligible(&self, id: BackendId) -> bool {
+        !self.backend_model(id).disabled && self.backend(id).live.is_published()
+    }
+
     pub fn frontend_named(&self, name: &str) -> Option<FrontendId> {
         self.frontend_ids.get(name).copied()
     }

@@ -28,6 +28,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use crate::live::{BackendLive, ServerLive, Slot};
 use crate::model::Model;
+use crate::rule::BackendTarget;
 
 /// Most requests that may wait in one backend, all its servers' queues included.
 pub const ENTRIES_MAX: usize = 1 << 18;
@@ -54,9 +55,16 @@ pub fn fill_fullconn(model: &mut Model, process_maxconn: u32) {
     let mut brought = vec![0_u32; model.backends.len()];
     let frontends = model.frontends.iter().filter(|frontend| !frontend.disabled);
     for frontend in frontends {
-        let backend = frontend.default_backend.map(|id| id.0 as usize);
-        if let Some(sum) = backend.and_then(|index| brought.get_mut(index)) {
-            *sum = sum.saturating_add(frontend.maxconn.unwrap_or(process_maxconn));
+        let chosen = frontend.rules.use_backend.iter();
+        let chosen = chosen.filter_map(|choice| match choice.target {
+            BackendTarget::Known(id) => Some(id),
+            BackendTarget::Named(_) => None,
+        });
+        let reached: BTreeSet<_> = frontend.default_backend.into_iter().chain(chosen).collect();
+        for backend in reached {
+            if let Some(sum) = brought.get_mut(backend.0 as usize) {
+                *sum = sum.saturating_add(frontend.maxconn.unwrap_or(process_maxconn));
+            }
         }
     }
     for (backend, brought) in model.backends.iter_mut().zip(brought) {

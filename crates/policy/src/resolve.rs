@@ -17,8 +17,11 @@ use plimsoll_config::suggest::nearest;
 
 use crate::balance::BalanceSpec;
 use crate::draft::{Draft, Findings, ProxyDraft, Settings, Spanned};
+use crate::keyword::Sections;
 use crate::keyword::haproxy::{Context, NOWHERE, STICK_HTTP};
-use crate::model::{Backend, BackendId, Frontend, Global, LogEnvelope, LogTarget, Mode, Model};
+use crate::model::{
+    Backend, BackendId, Frontend, Global, LogEnvelope, LogTarget, Mode, Model, Template,
+};
 
 /// What replaces a timeout that nobody wrote, in milliseconds.
 pub(crate) const TIMEOUT_CLIENT_MS: u64 = 60_000;
@@ -73,6 +76,7 @@ pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Di
     resolver.tracks(&draft.proxies, &places, &mut model);
     model.tables = resolver.tables(&draft);
     resolver.rules(&draft.proxies, &mut model);
+    model.templates = resolver.templates(&draft);
     if draft.global.zero_warning {
         resolver.deny_warnings();
     }
@@ -104,6 +108,30 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
+    /// What named `defaults` sections make of a backend. What is wrong with them is told where they are used.
+    fn templates(&mut self, draft: &Draft) -> Vec<Template> {
+        let findings = std::mem::take(&mut self.findings);
+        let named = draft.defaults_by_name.iter();
+        let named = named.filter(|(name, _)| !name.is_empty());
+        let template = |(name, &index): (&String, &usize)| {
+            let section = &draft.defaults[index];
+            let proxy = ProxyDraft {
+                kind: Some(Sections::BACKEND),
+                name: String::new(),
+                settings: section.settings.clone(),
+                ..ProxyDraft::default()
+            };
+            Template {
+                name: name.clone(),
+                has_mode: section.settings.has_mode,
+                backend: self.backend(&proxy, 0),
+            }
+        };
+        let templates = named.map(template).collect();
+        self.findings = findings;
+        templates
+    }
+
     fn report(&mut self, diagnostic: Diagnostic) {
         self.findings.push(diagnostic);
     }
@@ -423,17 +451,28 @@ impl Resolver<'_> {
         places: &HashMap<String, Place>,
         proxies: &[ProxyDraft],
     ) -> Option<Place> {
-        let own = || {
-            let own = places.get(&proxy.name).filter(|_| proxy.has_back());
-            own.copied()
-        };
-        let Some(wanted) = proxy
-            .use_backend
-            .as_ref()
-            .or(proxy.settings.default_backend.as_ref())
-        else {
-            return own();
-        };
+        // What is always chosen is a rule too, for the case that it is not published.
+        let always = proxy.use_backend.as_ref();
+        // A name that nobody has is told of where rules are read.
+        let always = always.filter(|wanted| places.contains_key(&wanted.value));
+        let always = always.and_then(|wanted| self.led_to(proxy, wanted, places, proxies));
+        match &proxy.settings.default_backend {
+            Some(wanted) => self.led_to(proxy, wanted, places, proxies),
+            None => always.or_else(|| {
+                let own = places.get(&proxy.name).filter(|_| proxy.has_back());
+                own.copied()
+            }),
+        }
+    }
+
+    /// The backend that a frontend names.
+    fn led_to(
+        &mut self,
+        proxy: &ProxyDraft,
+        wanted: &Spanned<String>,
+        places: &HashMap<String, Place>,
+        proxies: &[ProxyDraft],
+    ) -> Option<Place> {
         if proxy.settings.disabled {
             return places.get(&wanted.value).copied();
         }

@@ -63,10 +63,26 @@ pub struct Rules {
     pub after_response: Vec<Rule>,
     /// `use_backend`, in order; the first that holds counts.
     pub use_backend: Vec<Choice<BackendTarget>>,
+    /// `force-be-switch`: when one of them holds, backends may be chosen that are disabled or not published.
+    pub force_switch: Vec<Condition>,
     /// `use-server`.
     pub use_server: Vec<Choice<ServerTarget>>,
     /// The named ACLs, for explanations.
     pub acls: Vec<Arc<Acl>>,
+}
+
+impl Rules {
+    /// The backend that is chosen whatever the request is, as long as it may be.
+    pub fn always(&self, default: Option<BackendId>) -> Option<BackendId> {
+        match self.use_backend.first() {
+            None => default,
+            Some(Choice {
+                target: BackendTarget::Known(id),
+                condition: None,
+            }) => Some(*id),
+            Some(_) => None,
+        }
+    }
 }
 
 /// A target and the condition under which it is chosen.
@@ -120,6 +136,69 @@ pub fn run(rules: &[Rule], from: usize, context: &mut Context<'_>) -> Verdict {
         }
     }
     Verdict::Pass
+}
+
+/// What became of a choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick<R> {
+    /// This one.
+    Take(R),
+    /// It cannot be had: the next may.
+    Skip,
+    /// There is no such thing: no other is looked for.
+    End,
+}
+
+/// The first of the targets whose conditions hold that `look` takes. A condition that cannot be decided ends the search.
+pub fn pick<T, R>(
+    choices: &[Choice<T>],
+    context: &Context<'_>,
+    look: impl Fn(&T) -> Pick<R>,
+) -> Option<R> {
+    for choice in choices {
+        match choice.condition.as_ref().map(|test| test.holds(context)) {
+            Some(Truth::Fail) => {}
+            Some(Truth::Unsure) => return None,
+            Some(Truth::Pass) | None => match look(&choice.target) {
+                Pick::Take(taken) => return Some(taken),
+                Pick::Skip => {}
+                Pick::End => return None,
+            },
+        }
+    }
+    None
+}
+
+/// The backend that the rules of a frontend choose, or else its default. One that is disabled or not published is passed
+/// by, unless `force-be-switch` says otherwise.
+pub fn backend(
+    rules: &Rules,
+    default: Option<BackendId>,
+    context: &Context<'_>,
+) -> Option<BackendId> {
+    let force = rules.force_switch.iter();
+    let forced = force
+        .map(|test| test.holds(context))
+        .any(|truth| matches!(truth, Truth::Pass));
+    let may = |id: &BackendId| forced || context.plane.is_eligible(*id);
+    let chosen = pick(&rules.use_backend, context, |target| {
+        let id = match target {
+            BackendTarget::Known(id) => *id,
+            BackendTarget::Named(format) => {
+                let mut name = Vec::new();
+                format.write(context, &mut name);
+                match context.plane.find_backend(&name) {
+                    Some(id) => id,
+                    None => return Pick::End,
+                }
+            }
+        };
+        match may(&id) {
+            true => Pick::Take(id),
+            false => Pick::Skip,
+        }
+    });
+    chosen.or_else(|| default.filter(may))
 }
 
 /// The first target whose condition holds; `Err` where more bytes are needed to know.

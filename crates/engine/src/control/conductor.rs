@@ -205,10 +205,8 @@ impl Conductor {
                     answer = told(self.reload());
                     state = self.lock();
                 }
-                Change::Model(edit) => {
-                    let mut model = desk.plane().model.clone();
-                    edit.apply(&mut model);
-                    if let Err(error) = self.adopt_in(&mut state, model) {
+                Change::Model(model) => {
+                    if let Err(error) = self.adopt_in(&mut state, *model) {
                         answer = format!("{error}\n\n");
                     }
                 }

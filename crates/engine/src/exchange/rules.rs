@@ -7,7 +7,7 @@ use plimsoll_policy::action::{Flow, Reply};
 use plimsoll_policy::context::{Context, Payload, Phase};
 use plimsoll_policy::counters::{BackendCounter, FrontendCounter};
 use plimsoll_policy::model::{BackendId, ConnectionMode};
-use plimsoll_policy::rule::{self, BackendTarget, Rule, Rules, ServerTarget, Verdict};
+use plimsoll_policy::rule::{self, Rule, Rules, ServerTarget, Verdict};
 use plimsoll_policy::stick_table::Event;
 use plimsoll_wire::head::FieldKind;
 
@@ -324,22 +324,16 @@ impl Exchange<'_> {
     pub(super) fn choose_backend(&mut self) -> Result<BackendId, Fault> {
         let tables = Rc::clone(&self.tables);
         let frontend = tables.frontend(self.session.frontend);
-        let mut chosen = None;
-        let choices = &frontend.rules.use_backend;
-        if !choices.is_empty() {
-            chosen = self.with_context(Phase::Request, |context| {
-                match rule::choose(choices, context) {
-                    Ok(Some(BackendTarget::Known(id))) => Some(*id),
-                    Ok(Some(BackendTarget::Named(format))) => {
-                        let mut name = Vec::new();
-                        format.write(context, &mut name);
-                        context.plane.find_backend(&name)
-                    }
-                    Ok(None) | Err(_) => None,
-                }
-            });
-        }
-        let backend = chosen.or(frontend.default_backend).ok_or(Fault::NoServer)?;
+        let default = frontend.default_backend;
+        // The usual case needs no context.
+        let always = frontend.rules.always(default);
+        let backend = match always.filter(|&id| tables.plane.is_eligible(id)) {
+            Some(id) => Some(id),
+            None => self.with_context(Phase::Request, |context| {
+                rule::backend(&frontend.rules, default, context)
+            }),
+        };
+        let backend = backend.ok_or(Fault::NoServer)?;
         self.record.dispatch = Some(Dispatch::new(&self.tables, backend));
         Ok(backend)
     }

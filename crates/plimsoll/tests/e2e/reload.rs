@@ -490,3 +490,147 @@ fn reloads_under_traffic_lose_nothing() {
         "resident {before_kib} KiB before, {after_kib} KiB after"
     );
 }
+
+#[test]
+fn servers_are_added_and_removed_at_run_time() {
+    let rig = Rig::new();
+    let (a, b) = (rig.origin("a"), rig.origin("b"));
+    let text = format!(
+        "frontend web\n    bind {{listen}}\n    default_backend app\nbackend app\n    {}\n    server late 127.0.0.1:1 disabled track app/lead\n\
+         \x20   server lead 127.0.0.1:1 disabled check\n",
+        a.server_line()
+    );
+    let stage = Stage::new(&text, &["-db"]);
+    let place = b.address;
+    for (question, answer) in [
+        (
+            format!("add server app/b {place} wieght 3"),
+            "did you mean 'weight'",
+        ),
+        (format!("add server nope/b {place}"), "No such backend."),
+        (
+            format!("add server app/a {place}"),
+            "Already exists a server with the same name",
+        ),
+        (
+            format!("add server app/b {place} weight 3"),
+            "New server registered.\n\n",
+        ),
+        ("get weight app/b".to_owned(), "3 (initial 3)\n\n"),
+        (
+            "del server app/a".to_owned(),
+            "Only servers in maintenance mode can be deleted.",
+        ),
+        (
+            "del server app/lead".to_owned(),
+            "other configuration elements pointing to it",
+        ),
+    ] {
+        let said = stage.ask(&question);
+        assert!(said.contains(answer), "{question}: {said}");
+    }
+    let mut kept = stage.rig.client();
+    let seen = |client: &mut Client| -> Vec<String> {
+        let asked = (0..4).map(|_| {
+            client.send(REQUEST);
+            client.response().text()
+        });
+        asked.collect()
+    };
+    assert_eq!(seen(&mut kept), ["a"; 4], "it starts in maintenance");
+    assert_eq!(stage.ask("enable server app/b"), "\n");
+    assert!(seen(&mut kept).contains(&"b".to_owned()));
+    assert_eq!(
+        stage.ask("disable server app/a; del server app/a"),
+        "\nServer deleted.\n\n"
+    );
+    assert_eq!(seen(&mut kept), ["b"; 4]);
+    let table = stage.ask("show servers state app");
+    assert!(!table.contains(" a ") && table.contains(" b "), "{table}");
+    // The place of the server that is gone may be taken by another of its name.
+    stage.ask(&format!(
+        "add server app/a {}; enable server app/a",
+        a.address
+    ));
+    assert!(seen(&mut kept).contains(&"a".to_owned()));
+    // The file knows nothing of them.
+    stage.reload(&text);
+    assert_eq!(seen(&mut kept), ["a"; 4]);
+    assert!(!stage.ask("show servers state app").contains(" b "));
+}
+
+#[test]
+fn a_busy_server_is_waited_for() {
+    let rig = Rig::new();
+    let slow = rig.origin_with("slow", |_| {
+        Reply::After(Duration::from_millis(400), Box::new(Reply::ok("late")))
+    });
+    let stage = Stage::new(&listen(&[&slow]), &["-db"]);
+    let mut client = stage.rig.client();
+    client.send(REQUEST);
+    slow.wait_for_requests(1);
+    stage.ask("disable server web/slow");
+    let busy = "Server still has connections attached to it, cannot remove it.\n\n";
+    assert_eq!(stage.ask("del server web/slow"), busy);
+    let said = stage.ask("wait 10ms srv-removable web/slow");
+    assert_eq!(said, format!("Wait delay expired. {busy}"));
+    let said = stage.ask("wait 10s srv-removable web/slow; del server web/slow");
+    assert_eq!(said, "Done.\n\nServer deleted.\n\n");
+    assert_eq!(client.response().text(), "late", "it was not cut off");
+    client.send(REQUEST);
+    assert_eq!(client.response().status, 503);
+}
+
+#[test]
+fn backends_are_added_published_and_removed() {
+    let rig = Rig::new();
+    let a = rig.origin("a");
+    let text = format!(
+        "frontend web\n    bind {{listen}}\n    default_backend app\nbackend app\n    {}\n\
+         defaults plain\ndefaults web\n    mode http\n    balance leastconn\n",
+        a.server_line()
+    );
+    let stage = Stage::new(&text, &["-db"]);
+    for (question, answer) in [
+        ("show defaults", "plain\nweb\n\n"),
+        (
+            "add backend new from nope",
+            "Cannot find default proxy 'nope'.\n\n",
+        ),
+        ("add backend new from web", "New backend registered.\n\n"),
+        (
+            "add backend new from web",
+            "Already exists a backend with the same name.\n\n",
+        ),
+        (
+            "del backend app",
+            "This proxy cannot be removed at runtime due to other configuration elements pointing to it.\n\n",
+        ),
+        ("publish backend new", "Backend published.\n\n"),
+        (
+            "del backend new",
+            "Backend must be unpublished prior to its deletion.\n\n",
+        ),
+        ("unpublish backend new", "Backend unpublished.\n\n"),
+        (
+            "wait 1s be-removable new; del backend new",
+            "Done.\n\nBackend deleted.\n\n",
+        ),
+        ("del backend new", "No such backend.\n\n"),
+    ] {
+        let said = stage.ask(question);
+        assert!(
+            said == answer || said.starts_with(answer.trim_end_matches('\n')),
+            "{question}: {said}"
+        );
+    }
+    assert_eq!(stage.rig.get("/").text(), "a");
+    stage.ask("unpublish backend app");
+    assert_eq!(
+        stage.rig.get("/").status,
+        503,
+        "an unpublished backend is led to by nothing"
+    );
+    stage.ask("publish backend app");
+    assert_eq!(stage.rig.get("/").text(), "a");
+}

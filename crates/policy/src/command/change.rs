@@ -14,23 +14,16 @@ pub enum Change {
     /// Read the configuration anew; the answer is what came of it.
     Reload,
     /// Serve by another model.
-    Model(Edit),
+    Model(Box<Model>),
+    Backend(BackendId, BackendChange),
 }
 
-/// An edit of the model that is served.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Edit {
-    /// The whole model is this one from now on.
-    Replace(Box<Model>),
-}
-
-impl Edit {
-    /// Carries it out on a model of the same moment.
-    pub fn apply(self, model: &mut Model) {
-        match self {
-            Self::Replace(new) => *model = *new,
-        }
-    }
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackendChange {
+    /// Rules may lead there.
+    Publish,
+    /// They may not.
+    Unpublish,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

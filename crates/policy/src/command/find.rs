@@ -21,6 +21,12 @@ pub(super) fn server(
     Ok((backend, server))
 }
 
+/// The next word as the name of a backend.
+pub(super) fn backend(words: &mut Words<'_>, view: View<'_>) -> Result<BackendId, Refusal> {
+    let name = words.next().ok_or("A backend name is expected.")?;
+    Ok(view.backend_named(name).ok_or("No such backend.")?)
+}
+
 /// The next word as the name of a frontend.
 pub(super) fn frontend(words: &mut Words<'_>, view: View<'_>) -> Result<FrontendId, Refusal> {
     let name = words.next().ok_or("A frontend name is expected.")?;

@@ -10,6 +10,7 @@
 //! A command looks at a [`View`] and leaves [`Change`]s in its session; it changes nothing itself, so a chain of commands
 //! sees the effect of each one before the next. What is absent: sockets, prompts and time-outs (the engine).
 
+mod backend;
 mod change;
 mod clear;
 mod cli;
@@ -21,16 +22,18 @@ mod maxconn;
 mod outliers;
 mod reload;
 mod server;
+mod server_line;
 mod servers;
 mod show;
 mod stat;
 mod table;
+mod wait;
 mod weight;
 
 use crate::model::AccessLevel;
 use crate::stats::View;
 
-pub use change::{Change, Clear, Edit, FrontendChange, ServerChange};
+pub use change::{BackendChange, Change, Clear, FrontendChange, ServerChange};
 pub use line::Words;
 
 /// A command of the runtime API.
@@ -74,6 +77,16 @@ pub struct Session {
     pub ended: bool,
     /// What the last command asked for; taken by whoever carries it out.
     pub changes: Vec<Change>,
+    /// The last command is to be asked again when this has passed: it waits for something.
+    pub again: Option<Again>,
+}
+
+/// A command that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Again {
+    pub after_ms: u64,
+    /// The words to ask again with.
+    pub words: Vec<String>,
 }
 
 impl Session {
@@ -86,14 +99,20 @@ impl Session {
             timeout_ms,
             ended: false,
             changes: Vec::new(),
+            again: None,
         }
     }
 }
 
 /// All commands, in the order of their paths.
 pub const COMMANDS: &[Command] = &[
+    backend::ADD,
+    server_line::ADD,
+    server_line::HELP,
     clear::COUNTERS,
     table::CLEAR,
+    backend::DELETE,
+    server_line::DELETE,
     server::DISABLE_AGENT,
     frontend::DISABLE,
     server::DISABLE_HEALTH,
@@ -109,6 +128,7 @@ pub const COMMANDS: &[Command] = &[
     help::HELP,
     cli::OPERATOR,
     cli::PROMPT,
+    backend::PUBLISH,
     cli::QUIT,
     reload::RELOAD,
     maxconn::FRONTEND,
@@ -122,6 +142,7 @@ pub const COMMANDS: &[Command] = &[
     show::BACKEND,
     cli::LEVEL,
     cli::SOCKETS,
+    backend::DEFAULTS,
     show::ENVIRONMENT,
     show::ERRORS,
     show::INFO,
@@ -133,7 +154,9 @@ pub const COMMANDS: &[Command] = &[
     table::SHOW,
     show::VERSION,
     frontend::SHUTDOWN,
+    backend::UNPUBLISH,
     cli::USER,
+    wait::WAIT,
 ];
 
 /// Runs one command. The answer is complete: text, and the empty line that ends every answer.

@@ -208,6 +208,10 @@ impl Reader<'_> {
                 let choice = self.use_backend()?;
                 rules.use_backend.push(choice);
             }
+            "force-be-switch" => {
+                let test = self.condition()?;
+                rules.force_switch.extend(test);
+            }
             "use-server" => {
                 let choice = self.use_server()?;
                 rules.use_server.push(choice);

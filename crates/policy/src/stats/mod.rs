@@ -113,12 +113,18 @@ impl<'a> View<'a> {
     }
 
     pub fn backends(self) -> impl Iterator<Item = (BackendId, &'a Backend)> {
-        (0..).map(BackendId).zip(&self.model().backends)
+        (0..)
+            .map(BackendId)
+            .zip(&self.model().backends)
+            .filter(|(_, backend)| !backend.removed)
     }
 
     /// The servers of a backend.
     pub fn servers(self, backend: &'a Backend) -> impl Iterator<Item = (ServerId, &'a Server)> {
-        (0..).map(ServerId).zip(&backend.servers)
+        (0..)
+            .map(ServerId)
+            .zip(&backend.servers)
+            .filter(|(_, server)| !server.removed)
     }
 
     pub fn frontend_named(self, name: &str) -> Option<FrontendId> {

@@ -488,7 +488,8 @@ fn backend_row<'a>(view: View<'a>, selection: &Selection, id: BackendId) -> Row<
     row.number_u32(Column::SessionsMax, Tags::MAXIMUM, peak);
     let full = model.fullconn.unwrap_or(view.process.connections_max / 10);
     row.number_u32(Column::SessionLimit, Tags::CONFIG_LIMIT, full.max(1));
-    let up = usable.weight > 0 || model.servers.is_empty();
+    let mut servers = view.servers(model);
+    let up = usable.weight > 0 || servers.next().is_none();
     let mut status = if up { "UP" } else { "DOWN" }.to_owned();
     if selection.without_down || selection.without_maintenance {
         let (good, known) = (usable.active + usable.backup, in_service(view, id));

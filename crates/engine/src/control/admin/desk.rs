@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use plimsoll_policy::command::{Change, Clear, FrontendChange, ServerChange};
+use plimsoll_policy::command::{BackendChange, Change, Clear, FrontendChange, ServerChange};
 use plimsoll_policy::counters::{BackendCounter, FrontendCounter, ServerCounter, Summary};
 use plimsoll_policy::health::Health;
 use plimsoll_policy::kin::Kin;
@@ -244,6 +244,10 @@ impl Desk {
             Change::Clear(clear) => self.clear(*clear),
             // These are the conductor's.
             Change::Reload | Change::Model(_) => {}
+            Change::Backend(backend, change) => {
+                let live = &self.plane.backend(*backend).live;
+                live.set_published(*change == BackendChange::Publish);
+            }
         }
     }
 

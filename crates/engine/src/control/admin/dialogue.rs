@@ -61,7 +61,11 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         let last = parsed.commands.len() - 1;
         for (index, words) in parsed.commands.iter().enumerate() {
             let payload = payload.as_deref().filter(|_| index == last);
-            let answer = run(conductor, words, payload, session).await?;
+            let mut answer = run(conductor, words, payload, session).await?;
+            while let Some(again) = session.again.take() {
+                tokio::time::sleep(Duration::from_millis(again.after_ms)).await;
+                answer = run(conductor, &again.words, None, session).await?;
+            }
             patient(session, wire.send(answer.as_bytes())).await?;
             if session.ended {
                 return Ok(());

@@ -8,6 +8,7 @@ mod address;
 mod balance;
 mod bind;
 mod checks;
+mod dynamic;
 mod global;
 mod global_tls;
 mod global_tune;
@@ -44,6 +45,7 @@ use crate::keyword::{Keyword, Reading, Sections, Status, bare, usage};
 use crate::model::Model;
 
 pub(crate) use checks::{ChecksDraft, ServerChecksDraft};
+pub use dynamic::{dynamic_server, server_words};
 pub use reference::{reference, rule_reference};
 pub(crate) use server::check_name;
 pub(crate) use stick::STICK_HTTP;

@@ -34,6 +34,16 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             Ok(())
         },
     ),
+    Keyword::new(
+        "be-unpublished",
+        Sections::OWN_BACK,
+        "",
+        "Hides a backend from rules until it is published.",
+        |_, draft| {
+            draft.settings().back.unpublished = true;
+            Ok(())
+        },
+    ),
     noop(
         "clitcpka-cnt",
         FRONT,
@@ -244,6 +254,7 @@ const fn later(
 
 fn mode(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
     let word = args.word("a mode")?;
+    draft.settings().has_mode = true;
     draft.settings().mode = match word.text.as_str() {
         "http" => Mode::Http,
         "tcp" => Mode::Tcp,

@@ -10,7 +10,6 @@ use super::{names, value};
 use crate::draft::{Draft, RuleDraft, Spanned};
 use crate::keyword::{Keyword, Sections, Status};
 
-const RULES: &str = "the rule language";
 const HTTP: &str = "the HTTP rules";
 const LOG_FORMATS: &str = "custom log lines";
 
@@ -21,13 +20,6 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "NAME CRITERION [FLAG...] [VALUE...]",
         "Names a condition.",
         keep,
-    ),
-    later(
-        "be-unpublished",
-        Sections::OWN_BACK,
-        "",
-        "Hides a backend from rules.",
-        RULES,
     ),
     later(
         "capture",
@@ -111,12 +103,12 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Orders filters.",
         "filters",
     ),
-    later(
+    Keyword::new(
         "force-be-switch",
         Sections::OWN_FRONT,
         "if|unless CONDITION...",
-        "Reaches hidden backends.",
-        RULES,
+        "Reaches backends that are disabled or not published.",
+        keep,
     ),
     Keyword::new(
         "http-after-response",
@@ -363,16 +355,19 @@ fn condition(args: &mut Args<'_>, _: &mut Draft) -> Result<(), Diagnostic> {
 fn use_backend(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
     let line = draft.line;
     if draft.proxy().use_backend.is_some() {
-        let note = Diagnostic::note(Kind::NoEffect, line, "the 'use_backend' above always wins");
+        let note = Diagnostic::note(
+            Kind::Advice,
+            line,
+            "the 'use_backend' above wins as long as its backend is published",
+        );
         draft.report(note.help("remove this line, or give the one above a condition"));
-        return skip(args);
+        return keep(args, draft);
     }
     let mut ahead = args.clone();
     let name = ahead.word("the name of a backend")?;
     if ahead.peek().is_some_and(is_condition) || name.text.contains('%') {
         return keep(args, draft);
     }
-    args.next();
     draft.proxy().use_backend = Some(Spanned::new(name.text.clone(), name.span));
-    Ok(())
+    keep(args, draft)
 }

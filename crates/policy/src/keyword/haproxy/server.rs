@@ -476,7 +476,7 @@ const fn off(name: &'static str) -> Keyword<ServerDraft> {
     )
 }
 
-fn read_server(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+pub(super) fn read_server(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
     let name = args.word("the server's name")?;
     check_name(name)?;
     let address = address::server(args)?;

@@ -1,0 +1,156 @@
+//! Servers that are written into a command instead of a file (`add server`).
+//!
+//! The words are those of a `server` line. What is absent: `default-server`, which such servers do not take over, and the
+//! machine: a host is not resolved, and files are not read.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use plimsoll_config::args::{Args, Word};
+use plimsoll_config::diagnostic::{Diagnostic, Severity, Span};
+use plimsoll_config::source::Loader;
+
+use super::{Context, Machine, NOWHERE, server};
+use crate::draft::{Draft, InitAddr, ProxyDraft};
+use crate::keyword::{Sections, Status};
+use crate::model::{Mode, Server};
+
+/// Where no file and no name can be found.
+struct Nothing;
+
+impl Loader for Nothing {
+    fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn list(&self, _: &Path) -> io::Result<Option<Vec<PathBuf>>> {
+        Ok(None)
+    }
+}
+
+impl Machine for Nothing {
+    fn addresses(&self, _: &str) -> io::Result<Vec<IpAddr>> {
+        Err(io::Error::other(
+            "hosts of servers that are added are not resolved",
+        ))
+    }
+
+    fn user_id(&self, _: &str) -> Option<u32> {
+        None
+    }
+
+    fn group_id(&self, _: &str) -> Option<u32> {
+        None
+    }
+}
+
+/// Reads `ADDRESS [OPTION...]`. A number of 0 means that none is written.
+///
+/// # Errors
+/// What is wrong with the words, a sentence per line.
+pub fn dynamic_server(name: &str, words: &[String], mode: Mode) -> Result<Server, String> {
+    let mut draft = Draft {
+        section: Some(Sections::BACKEND),
+        ..Draft::default()
+    };
+    let mut proxy = ProxyDraft {
+        kind: Some(Sections::BACKEND),
+        ..ProxyDraft::default()
+    };
+    proxy.settings.mode = mode;
+    draft.proxies.push(proxy);
+    let words: Vec<_> = std::iter::once(name)
+        .chain(words.iter().map(String::as_str))
+        .map(|text| Word::new(text, NOWHERE))
+        .collect();
+    let mut args = Args::new(&words, Span::default());
+    server::read_server(&mut args, &mut draft).map_err(|error| told(&[error]))?;
+    let servers = &mut draft.proxies[0].servers;
+    let Some(server) = servers.last_mut() else {
+        return Err("an address is expected".to_owned());
+    };
+    server.init_addr = vec![InitAddr::None];
+    let has_number = server.id.is_some();
+    let context = Context {
+        files: &Nothing,
+        machine: &Nothing,
+    };
+    let (model, found) = crate::resolve::resolve(draft, &context);
+    let errors = found.into_iter();
+    let errors: Vec<_> = errors
+        .filter(|problem| problem.severity == Severity::Error)
+        .collect();
+    if !errors.is_empty() {
+        return Err(told(&errors));
+    }
+    let server = model.backends.into_iter().next();
+    let server = server.and_then(|backend| backend.servers.into_iter().next());
+    let mut server = server.ok_or("an address is expected")?;
+    if !has_number {
+        server.number = 0;
+    }
+    Ok(server)
+}
+
+fn told(errors: &[Diagnostic]) -> String {
+    let sentences = errors.iter().map(|error| match &error.help {
+        Some(help) => format!("{}: {help}.", error.message),
+        None => format!("{}.", error.message),
+    });
+    sentences.collect::<Vec<_>>().join("\n")
+}
+
+/// The options that such a line takes.
+pub fn server_words() -> impl Iterator<Item = &'static str> {
+    let options = server::OPTIONS.iter();
+    options
+        .filter(|row| matches!(row.status, Status::Implemented | Status::NoOp(_)))
+        .map(|row| row.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ServerAddress, ServerPort};
+
+    fn read(line: &str) -> Result<Server, String> {
+        let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+        dynamic_server("s", &words, Mode::Http)
+    }
+
+    #[test]
+    fn a_line_of_a_command_is_a_line_of_a_file() {
+        let server = read("10.0.0.1:80 weight 7 maxconn 3 check inter 5s backup").unwrap();
+        assert_eq!(
+            (server.weight, server.maxconn, server.number),
+            (7, Some(3), 0)
+        );
+        assert!(server.backup && server.check.enabled);
+        assert_eq!(server.check.rhythm.interval_ms, 5_000);
+        assert_eq!(read("10.0.0.1:80 id 9").unwrap().number, 9);
+    }
+
+    #[test]
+    fn hosts_wait_for_an_address() {
+        let server = read("app.example:80").unwrap();
+        let host = ServerAddress::Unresolved {
+            host: "app.example".to_owned(),
+            port: ServerPort::Fixed(80),
+        };
+        assert_eq!(server.address, host);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (line, part) in [
+            ("10.0.0.1:80 wieght 7", "did you mean 'weight'"),
+            ("10.0.0.1:80 weight x", "x"),
+            ("10.0.0.1:80 ssl", "ssl"),
+            ("10.0.0.1: check", "port"),
+        ] {
+            let error = read(line).unwrap_err();
+            assert!(error.contains(part), "{line}: {error}");
+        }
+    }
+}
