@@ -5,8 +5,8 @@
 //! defaults are already applied, and every number is within its range.
 
 pub mod check;
-pub mod status_codes;
 mod edit;
+pub mod status_codes;
 
 pub use edit::Referenced;
 
