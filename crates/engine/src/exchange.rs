@@ -29,6 +29,7 @@ use crate::reply::{self, Reply};
 use crate::session::Session;
 use crate::stream::{ClientStream, End, Piece, ServerStream, StreamError};
 use crate::tables::Tables;
+use crate::tcp;
 use crate::transport::Transport;
 use crate::worker::Worker;
 use crate::{account, tracking};
@@ -377,7 +378,7 @@ impl Exchange<'_> {
             key,
             source: self.session.client_ip(),
         };
-        let watch = model.abort_on_close;
+        let watch = model.abort_on_close || client.is_multiplexed();
         let gone = || watch && client.poll_gone().is_ready();
         let Some(dispatch) = &mut self.record.dispatch else {
             return Err(Fault::NoServer);
@@ -481,6 +482,9 @@ impl Exchange<'_> {
             .stream
             .request(&request.head, &request.early, end, trailers)
             .map_err(|error| Fault::of_server(&error, false))?;
+        // A stream that is given up says so by itself; an end of input may be no more than the end of the request.
+        let multiplexed = client.is_multiplexed();
+        let abort_on_close = self.tables.backend(backend).abort_on_close;
         let mut relay = Relay::new(
             &self.worker,
             client,
@@ -489,7 +493,7 @@ impl Exchange<'_> {
             patience(&self.tables, self.session, backend),
         );
         relay.recall = Some(slot.recall());
-        relay.heeds_leaving = self.tables.backend(backend).abort_on_close;
+        relay.heeds_leaving = abort_on_close || multiplexed;
         let answered = loop {
             match poll_fn(|_| relay.poll_head(&mut self.response)).await {
                 Ok(_) if self.response.status < 200 && self.response.status != 101 => {
@@ -584,6 +588,9 @@ impl Exchange<'_> {
         self.record.phase = Phase::Data;
         self.responding = true;
         self.response.framing = Framing::None;
+        if client.is_multiplexed() {
+            return Box::pin(self.bridge(client, answer, backend)).await;
+        }
         client
             .respond(&self.response, &[], End::Done, None)
             .map_err(|error| Fault::of_client(&error))?;
@@ -599,6 +606,46 @@ impl Exchange<'_> {
             slot,
             record,
         })))
+    }
+
+    /// Relays what follows a change of protocol where it is not from socket to socket.
+    async fn bridge<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+        answer: Answer,
+        backend: BackendId,
+    ) -> Result<Outcome, Fault> {
+        let Answer {
+            mut connection,
+            slot,
+            scratch,
+            piece,
+        } = answer;
+        let mut first = connection.stream.become_tunnel();
+        first.extend_from_slice(&scratch[piece.range]);
+        drop(scratch);
+        client.become_tunnel();
+        client
+            .respond(&self.response, &first, End::More, None)
+            .map_err(|error| Fault::of_client(&error))?;
+        drop(first);
+        let patience = tcp::patience(self.session, backend);
+        let patience = Patience {
+            client_ms: patience.tunnel_ms.or(patience.client_ms),
+            server_ms: patience.tunnel_ms.or(patience.server_ms),
+        };
+        let mut relay = Relay::new(
+            &self.worker,
+            client,
+            &mut connection.stream,
+            false,
+            patience,
+        );
+        let mut done = false;
+        let ended = poll_fn(|_| relay.poll_bodies(&mut done)).await;
+        pool::discard(connection);
+        self.record.server_load = Some(slot.release());
+        ended.map(|()| Outcome::Close)
     }
 
     /// Waits until the client has taken everything.

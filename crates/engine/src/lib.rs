@@ -16,6 +16,7 @@ mod exchange;
 mod fault;
 mod gate;
 mod h1;
+mod h2;
 mod inspection;
 mod listener;
 mod observe;

@@ -63,10 +63,6 @@ impl Connection {
 ///
 /// A reset does it with one packet, and leaves no port waiting on our side (RFC 9293 section 3.6.1): source ports
 /// towards a busy server are precious. Nothing is lost by it, since nothing is on its way.
-#[expect(
-    clippy::boxed_local,
-    reason = "connections are handed on in their boxes"
-)]
 pub(crate) fn discard(connection: Box<Connection>) {
     let socket = connection.stream.transport.socket();
     if !socket.hung_up() {

@@ -40,6 +40,9 @@ pub(crate) struct Relay<'a, C, S> {
     pub(crate) heeds_leaving: bool,
     /// Whether the server takes back its slot meanwhile.
     pub(crate) recall: Option<Recall<'a>>,
+    /// How much may be read along with a head. The same for as long as heads are waited for, since interim ones leave
+    /// what follows them for the next.
+    appetite: usize,
 }
 
 impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
@@ -51,6 +54,7 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
         patience: Patience,
     ) -> Self {
         Self {
+            appetite: client.appetite(),
             client_deadline_ns: worker.deadline(patience.client_ms),
             server_deadline_ns: worker.deadline(patience.server_ms),
             worker,
@@ -69,7 +73,8 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
         let upload = self.poll_upload();
         let mut scratch = self.worker.reactor.scratch();
         // Even when sending failed: a server may answer and close before it has read everything.
-        match self.server.poll_response(head, &mut scratch) {
+        let window = self.appetite.min(scratch.len());
+        match self.server.poll_response(head, &mut scratch[..window]) {
             Poll::Ready(Ok(piece)) => return Poll::Ready(Ok((scratch, piece))),
             Poll::Ready(Err(error)) => {
                 return Poll::Ready(Err(self.server_fault(&error)));
@@ -124,12 +129,17 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
 
     fn poll_upload(&mut self) -> Poll<Result<(), Fault>> {
         for _ in 0..PIECES_PER_TURN {
-            ready!(self.server.poll_flush()).map_err(|error| self.server_fault(&error))?;
             if self.upload_done {
-                return Poll::Ready(Ok(()));
+                return self
+                    .server
+                    .poll_flush()
+                    .map_err(|error| self.server_fault(&error));
             }
+            let room =
+                ready!(self.server.poll_room()).map_err(|error| self.server_fault(&error))?;
             let mut scratch = self.worker.reactor.scratch();
-            let piece = ready!(self.client.poll_body(&mut scratch))
+            let room = room.min(scratch.len());
+            let piece = ready!(self.client.poll_body(&mut scratch[..room]))
                 .map_err(|error| self.client_fault(&error))?;
             self.upload_begun = true;
             self.upload_done = piece.last;
@@ -146,12 +156,17 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
 
     fn poll_download(&mut self, done: &mut bool) -> Poll<Result<(), Fault>> {
         for _ in 0..PIECES_PER_TURN {
-            ready!(self.client.poll_flush()).map_err(|error| self.client_fault(&error))?;
             if *done {
-                return Poll::Ready(Ok(()));
+                return self
+                    .client
+                    .poll_flush()
+                    .map_err(|error| self.client_fault(&error));
             }
+            let room =
+                ready!(self.client.poll_room()).map_err(|error| self.client_fault(&error))?;
             let mut scratch = self.worker.reactor.scratch();
-            let piece = ready!(self.server.poll_body(&mut scratch))
+            let room = room.min(scratch.len());
+            let piece = ready!(self.server.poll_body(&mut scratch[..room]))
                 .map_err(|error| self.server_fault(&error))?;
             *done = piece.last;
             self.client_deadline_ns = self.worker.deadline(self.patience.client_ms);

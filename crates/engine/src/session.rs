@@ -9,11 +9,11 @@ use std::task::{Poll, ready};
 use plimsoll_policy::context::SessionFacts;
 use plimsoll_policy::model::{BackendId, Bind, FrontendId, Mode, ServerId};
 use plimsoll_policy::stick_table::Event;
+use plimsoll_wire::h1::request::RequestError;
 
 use crate::counters::Side;
 use crate::exchange::{self, Outcome, Request, Times};
 use crate::fault::Fault;
-use crate::h1;
 use crate::h1::client::NoRequest;
 use crate::listener::Admission;
 use crate::pool::Connection;
@@ -22,14 +22,14 @@ use crate::stream::{ClientStream as _, End};
 use crate::tables::Tables;
 use crate::transport::Transport;
 use crate::worker::Worker;
-use crate::{account, rules, tcp, tracking, upgrade};
+use crate::{account, h1, h2, rules, tcp, tracking, upgrade};
 
 /// Longest text of an IP address: an IPv4-mapped one in full.
 const IP_TEXT_MAX: usize = 45;
 
 /// How long, and for how many bytes, a closing connection is listened to.
-const LINGER_MS: u64 = 2_000;
-const LINGER_BYTES_MAX: usize = 1 << 20;
+pub(crate) const LINGER_MS: u64 = 2_000;
+pub(crate) const LINGER_BYTES_MAX: usize = 1 << 20;
 
 /// Server connections kept for one session alone.
 const OWN_CONNECTIONS_MAX: usize = 5;
@@ -62,9 +62,26 @@ impl Session {
         self.tables.frontend(self.frontend).binds.get(self.bind)
     }
 
+    /// The session of one of several streams of this connection.
+    pub(crate) fn fork(&self) -> Self {
+        Self {
+            worker: Rc::clone(&self.worker),
+            tables: Rc::clone(&self.tables),
+            frontend: self.frontend,
+            bind: self.bind,
+            facts: self.facts.of_stream(),
+            accepted_ns: self.accepted_ns,
+            accepted_wall_us: self.accepted_wall_us,
+            requests: self.requests,
+            leaving: self.leaving,
+            own: Vec::new(),
+            admission: Rc::clone(&self.admission),
+        }
+    }
+
     /// Moves on to the tables of this moment, between two requests. A connection whose frontend or listener is there no
     /// more stays with its own, and is to end.
-    fn follow(&mut self) {
+    pub(crate) fn follow(&mut self) {
         let tables = self.worker.tables();
         if Rc::ptr_eq(&tables, &self.tables) || self.leaving {
             return;
@@ -111,7 +128,7 @@ impl Session {
     }
 
     /// Whether the connection is to end at its next rest.
-    fn ends(&self) -> bool {
+    pub(crate) fn ends(&self) -> bool {
         self.leaving || self.worker.is_stopping()
     }
 
@@ -170,11 +187,13 @@ pub(crate) fn serve(mut session: Session, transport: Transport) -> impl Future<O
         tracking::count_session(&session, Event::Session);
         match mode {
             Mode::Http => {
-                serve_h1(
-                    &mut session,
-                    &mut h1::client::Client::new(worker, transport),
-                )
-                .await
+                let mut client = h1::client::Client::new(worker, transport);
+                if session.bind().is_some_and(|bind| bind.http2)
+                    || matches!(serve_h1(&mut session, &mut client).await, Spoken::Http2)
+                {
+                    let (transport, early) = client.into_parts();
+                    Box::pin(h2::client::serve(&mut session, transport, early)).await;
+                }
             }
             Mode::Tcp => Box::pin(tcp::serve(&mut session, transport)).await,
         }
@@ -183,8 +202,15 @@ pub(crate) fn serve(mut session: Session, transport: Transport) -> impl Future<O
     }
 }
 
+/// What was spoken on a connection.
+enum Spoken {
+    Http1,
+    /// The client begins as with HTTP/2; nothing has been done yet.
+    Http2,
+}
+
 /// All requests of one HTTP/1 connection, one after the other.
-async fn serve_h1(session: &mut Session, client: &mut h1::client::Client) {
+async fn serve_h1(session: &mut Session, client: &mut h1::client::Client) -> Spoken {
     let mut idle_ns = session.worker.reactor.now_ns();
     loop {
         let mut times = Times {
@@ -197,20 +223,33 @@ async fn serve_h1(session: &mut Session, client: &mut h1::client::Client) {
                 session.follow();
                 continue;
             }
-            Err(end) => return Box::pin(refuse(session, client, end, times)).await,
+            Err(NoMore::Client(NoRequest::Http2)) if !stays(session) => return Spoken::Http2,
+            Err(end) => {
+                Box::pin(refuse(session, client, end, times)).await;
+                return Spoken::Http1;
+            }
         };
         session.requests += 1;
         match Box::pin(exchange::run(session, client, request, times)).await {
             Outcome::Next if client.may_continue() && !session.ends() => {}
-            Outcome::Next | Outcome::Close => return Box::pin(close(session, client)).await,
-            Outcome::Gone => return,
+            Outcome::Next | Outcome::Close => {
+                Box::pin(close(session, client)).await;
+                return Spoken::Http1;
+            }
+            Outcome::Gone => return Spoken::Http1,
             Outcome::Tunnel(server) => {
-                return Box::pin(upgrade::run(session, client, *server)).await;
+                Box::pin(upgrade::run(session, client, *server)).await;
+                return Spoken::Http1;
             }
         }
         session.follow();
         idle_ns = session.worker.reactor.now_ns();
     }
+}
+
+/// `option disable-h2-upgrade`.
+fn stays(session: &Session) -> bool {
+    session.tables.frontend(session.frontend).stays_http1
 }
 
 /// Why a connection ends before another request.
@@ -311,6 +350,13 @@ async fn refuse(session: &mut Session, client: &mut h1::client::Client, end: NoM
     let fault = match end {
         NoMore::Quietly | NoMore::NewTables => return,
         NoMore::Client(NoRequest::Refused(error)) => {
+            session.tables.counters.refuse(Side::Client, error.name());
+            tracking::count_session(session, Event::Request);
+            tracking::count_session(session, Event::Error);
+            Fault::Refused(error.status())
+        }
+        NoMore::Client(NoRequest::Http2) => {
+            let error = RequestError::UnsupportedVersion;
             session.tables.counters.refuse(Side::Client, error.name());
             tracking::count_session(session, Event::Request);
             tracking::count_session(session, Event::Error);

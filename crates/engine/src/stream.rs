@@ -128,6 +128,24 @@ pub(crate) trait ClientStream {
 
     /// Whether nothing more is taken from the client once the present response is complete.
     fn closes(&self) -> bool;
+
+    /// Whether this is one of several streams of a connection: what it cannot send takes memory from the others.
+    fn is_multiplexed(&self) -> bool {
+        false
+    }
+
+    /// How much of a body is welcome before anything is known of the rest.
+    fn appetite(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Ready when everything handed over has left and more can be, with how much of it will not have to wait.
+    fn poll_room(&mut self) -> Poll<Result<usize, StreamError>> {
+        self.poll_flush().map_ok(|()| usize::MAX)
+    }
+
+    /// From the coming response on, what goes both ways is no message but a tunnel.
+    fn become_tunnel(&mut self);
 }
 
 /// The server's side of one exchange.
@@ -151,6 +169,11 @@ pub(crate) trait ServerStream {
 
     /// Ready when everything handed over has left.
     fn poll_flush(&mut self) -> Poll<Result<(), StreamError>>;
+
+    /// Ready when everything handed over has left and more can be, with how much of it will not have to wait.
+    fn poll_room(&mut self) -> Poll<Result<usize, StreamError>> {
+        self.poll_flush().map_ok(|()| usize::MAX)
+    }
 
     /// The next response head, into `head`, and the start of its body, in `scratch`.
     fn poll_response(

@@ -49,7 +49,8 @@ impl Transport {
         }
     }
 
-    fn poll_writable(&mut self) -> Poll<()> {
+    /// Ready when a write is worth trying.
+    pub(crate) fn poll_writable(&mut self) -> Poll<()> {
         match self {
             Self::Plain(socket) => socket.poll_writable(),
         }

@@ -16,6 +16,10 @@ use crate::tables::Tables;
 /// Heads, and buffers of each kind, kept for the next request.
 const SPARE_MAX: usize = 1_024;
 
+/// Buffers kept for the output of multiplexed connections, and the largest one that is kept.
+const OUTPUTS_MAX: usize = 16;
+const OUTPUT_BYTES_MAX: usize = 262_144;
+
 /// Larger buffers are not kept.
 const SPARE_BYTES_MAX: usize = 16_384;
 
@@ -33,6 +37,7 @@ pub(crate) struct Worker {
     heads: RefCell<Vec<Head>>,
     buffers: RefCell<Vec<Vec<u8>>>,
     outs: RefCell<Vec<Vec<u8>>>,
+    outputs: RefCell<Vec<Vec<u8>>>,
     random: Cell<u64>,
     writer: RefCell<LogWriter>,
     stopping: Arc<AtomicBool>,
@@ -57,6 +62,7 @@ impl Worker {
             heads: RefCell::default(),
             buffers: RefCell::default(),
             outs: RefCell::default(),
+            outputs: RefCell::default(),
             random: Cell::new(seed | 1),
             writer: RefCell::default(),
             stopping,
@@ -161,6 +167,19 @@ impl Worker {
 
     pub(crate) fn give_buffer(&self, buffer: Vec<u8>) {
         give(&self.buffers, buffer);
+    }
+
+    /// An empty buffer for what a connection says in one turn.
+    pub(crate) fn take_output(&self) -> Vec<u8> {
+        self.outputs.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give_output(&self, mut buffer: Vec<u8>) {
+        let mut outputs = self.outputs.borrow_mut();
+        if outputs.len() < OUTPUTS_MAX && (1..=OUTPUT_BYTES_MAX).contains(&buffer.capacity()) {
+            buffer.clear();
+            outputs.push(buffer);
+        }
     }
 
     /// An empty buffer for putting a message together; it comes back by itself.

@@ -82,6 +82,15 @@ pub struct SessionFacts {
 }
 
 impl SessionFacts {
+    /// The facts of one stream of this connection, which must not outlive it.
+    pub fn of_stream(&self) -> Self {
+        let mut facts = self.clone();
+        if let (Some(own), Some(extra)) = (&mut facts.extra, &self.extra) {
+            own.tracked = extra.tracked.lent();
+        }
+        facts
+    }
+
     /// Room for what most connections do without.
     pub fn extra(&mut self) -> &mut SessionExtra {
         self.extra.get_or_insert_default()

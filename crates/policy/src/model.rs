@@ -119,6 +119,49 @@ pub struct Tune {
     pub splice: bool,
     /// Pipe capacity for splicing in bytes; `None`: ours (`tune.pipesize`).
     pub pipe_bytes: Option<u32>,
+    /// `tune.h2.*`.
+    pub http2: Http2Tune,
+}
+
+/// What HTTP/2 connections allow their peers; `None`: what the words without a side say, or HAProxy's default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http2Tune {
+    /// `tune.h2.header-table-size`.
+    pub table_bytes: u32,
+    /// `tune.h2.max-frame-size`.
+    pub frame_bytes: u32,
+    /// `tune.h2.initial-window-size`.
+    pub window_bytes: u32,
+    /// `tune.h2.max-concurrent-streams`.
+    pub streams_max: u32,
+    /// `tune.h2.fe.*`.
+    pub clients: Http2Side,
+    /// `tune.h2.be.*`.
+    pub servers: Http2Side,
+}
+
+/// `tune.h2.fe.*` or `tune.h2.be.*`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Http2Side {
+    pub window_bytes: Option<u32>,
+    pub streams_max: Option<u32>,
+    /// `rxbuf`: most unread bytes of a connection.
+    pub connection_bytes: Option<u32>,
+    /// `max-total-streams`: streams after which a connection is closed; `None`: no limit.
+    pub streams_total: Option<u32>,
+}
+
+impl Default for Http2Tune {
+    fn default() -> Self {
+        Self {
+            table_bytes: 4_096,
+            frame_bytes: 16_384,
+            window_bytes: 65_536,
+            streams_max: 100,
+            clients: Http2Side::default(),
+            servers: Http2Side::default(),
+        }
+    }
 }
 
 impl Default for Tune {
@@ -137,6 +180,7 @@ impl Default for Tune {
             send_buffer_server_bytes: None,
             splice: true,
             pipe_bytes: None,
+            http2: Http2Tune::default(),
         }
     }
 }
@@ -210,6 +254,8 @@ pub struct Frontend {
     pub low_latency: bool,
     /// `option http-buffer-request`: wait for the body before choosing a server.
     pub buffer_request: bool,
+    /// `option disable-h2-upgrade`: clients that speak HTTP/2 where HTTP/1 is expected are refused.
+    pub stays_http1: bool,
     /// `option http-use-proxy-header`.
     pub use_proxy_connection_header: bool,
     pub error_files: Vec<ErrorFile>,
@@ -559,6 +605,8 @@ pub struct Bind {
     pub backlog: Option<u32>,
     /// `accept-proxy`.
     pub accept_proxy: bool,
+    /// `proto h2`: clients speak HTTP/2 without saying so first.
+    pub http2: bool,
     /// `defer-accept`.
     pub defer_accept: bool,
     pub transparent: bool,
@@ -585,6 +633,7 @@ impl Bind {
             maxconn: None,
             backlog: None,
             accept_proxy: false,
+            http2: false,
             defer_accept: false,
             transparent: false,
             fast_open: false,

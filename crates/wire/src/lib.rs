@@ -1,7 +1,8 @@
 //! Bytes to values and back, without I/O.
 //!
 //! [`head`] is the protocol-neutral message head; [`h1`] and [`h2`] read and write messages of HTTP/1 and HTTP/2; [`uri`] splits
-//! request targets; [`proxy_protocol`] tells who a relayed client is; [`decimal`] reads and writes numbers.
+//! request targets; [`proxy_protocol`] tells who a relayed client is;
+//! [`decimal`] reads and writes numbers; [`websocket`] has the keys of handshakes.
 //! What is absent: sockets, clocks, configuration words, policy. Every parser here is resumable or restartable,
 //! bounded, and safe on hostile input.
 #![forbid(unsafe_code)]
@@ -12,3 +13,4 @@ pub mod h2;
 pub mod head;
 pub mod proxy_protocol;
 pub mod uri;
+pub mod websocket;

@@ -209,7 +209,10 @@ fn header_bomb() {
     block.extend_from_slice(&[b'v'; 3_968]);
     block.extend(std::iter::repeat_n(0xbe, 10_000));
     receive(&mut server, &headers(1, flag::END_STREAM, &block)).expect("the connection is sound");
-    assert!(server.next_event().is_none());
+    assert_eq!(
+        server.next_event(),
+        Some(Event::Refused(Fault::HeadTooLarge))
+    );
     let sent = frames(server.output());
     assert_eq!(sent[0].0.kind, kind::HEADERS);
     assert_eq!(&sent[0].1[..], b"\x08\x03431");

@@ -47,7 +47,12 @@ pub(crate) enum NoRequest {
     },
     Reset,
     Refused(RequestError),
+    /// The connection begins as one of HTTP/2 does; what was read is kept.
+    Http2,
 }
+
+/// What HTTP/1 can see of the preface of HTTP/2: a request, as far as its version.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0";
 
 impl Client {
     pub(crate) fn new(worker: Rc<Worker>, transport: Transport) -> Self {
@@ -98,6 +103,10 @@ impl Client {
                 self.bytes_in += (filled - kept) as u64;
             }
             fresh = false;
+            if self.requests == 0 && scratch[..filled].starts_with(PREFACE) {
+                self.keep(&scratch[..filled]);
+                return Poll::Ready(Err(NoRequest::Http2));
+            }
             if !has_news(&scratch[..filled], self.scanned.min(kept), limits) {
                 self.keep(&scratch[..filled]);
                 continue;
@@ -168,6 +177,11 @@ impl Client {
         std::mem::take(&mut self.carry)
     }
 
+    /// The transport, and what was read from it but not used.
+    pub(crate) fn into_parts(self) -> (Transport, Vec<u8>) {
+        (self.transport, self.carry)
+    }
+
     /// What the present response says about the connection.
     fn persistence(&self) -> encode::Connection {
         match (self.keep_alive, self.version) {
@@ -206,6 +220,10 @@ impl ClientStream for Client {
             }
             let filled = if self.carry.is_empty() {
                 match ready!(self.transport.poll_read(scratch))? {
+                    0 if self.decoder.ends_with_connection() => {
+                        self.decoder = Decoder::default();
+                        continue;
+                    }
                     0 => return Poll::Ready(Err(StreamError::Closed)),
                     count => {
                         self.bytes_in += count as u64;
@@ -327,5 +345,10 @@ impl ClientStream for Client {
 
     fn closes(&self) -> bool {
         !self.keep_alive
+    }
+
+    fn become_tunnel(&mut self) {
+        self.decoder = Decoder::new(Framing::UntilClose);
+        self.keep_alive = false;
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Server {
     spoiled: bool,
     /// Something of the present response has arrived.
     answered: bool,
+    /// Bytes go both ways as they are.
+    is_tunnel: bool,
     /// Whether the connection is asked to stay open.
     pub(crate) persistent: bool,
 }
@@ -52,6 +54,7 @@ impl Server {
             request_done: true,
             spoiled: false,
             answered: false,
+            is_tunnel: false,
             persistent: true,
         }
     }
@@ -82,6 +85,15 @@ impl Server {
         self.carry.clear();
         self.carry.extend_from_slice(bytes);
         self.scanned = bytes.len();
+    }
+
+    /// From now on bytes go both ways as they are; returns those that have already come.
+    pub(crate) fn become_tunnel(&mut self) -> Vec<u8> {
+        self.decoder = Decoder::new(Framing::UntilClose);
+        self.writer = BodyWriter::default();
+        self.is_tunnel = true;
+        self.persistent = false;
+        std::mem::take(&mut self.carry)
     }
 
     /// Takes over the framing of a parsed head and what follows it in the buffer.
@@ -166,13 +178,17 @@ impl ServerStream for Server {
     ) -> Result<(), StreamError> {
         self.request_done |= end.is_done();
         let mut out = self.worker.out_buffer();
-        Ok(self.writer.send(
+        self.writer.send(
             (&mut self.transport, &mut self.outbox),
             &mut out,
             payload,
             end,
             trailers,
-        )?)
+        )?;
+        if self.is_tunnel && end.is_done() && self.outbox.is_empty() {
+            self.transport.shutdown_write()?;
+        }
+        Ok(())
     }
 
     fn poll_flush(&mut self) -> Poll<Result<(), StreamError>> {

@@ -186,6 +186,8 @@ struct Core {
     wall_ahead_ns: Cell<i64>,
     wall_checked_ns: Cell<u64>,
     last_words: RefCell<Vec<TaskId>>,
+    /// The last words of this turn are being heard.
+    ending: Cell<bool>,
     turn_hooks: RefCell<Vec<Hook>>,
     mail_hooks: RefCell<Vec<Hook>>,
     stopping: Cell<bool>,
@@ -215,6 +217,7 @@ impl Reactor {
             wall_ahead_ns: Cell::new(driver.wall_ns().wrapping_sub(now_ns) as i64),
             wall_checked_ns: Cell::new(now_ns),
             last_words: RefCell::default(),
+            ending: Cell::new(false),
             turn_hooks: RefCell::default(),
             mail_hooks: RefCell::default(),
             stopping: Cell::new(false),
@@ -429,12 +432,14 @@ impl Core {
             }
         }
         let mut last_words = self.last_words.take();
+        self.ending.set(true);
         for id in last_words.drain(..) {
             let job = self.tasks.borrow_mut().take(id);
             if let Some(job) = job {
                 self.poll(id, job);
             }
         }
+        self.ending.set(false);
         self.last_words.borrow_mut().append(&mut last_words);
         self.count(|usage| {
             usage.turns += 1;
@@ -552,5 +557,17 @@ impl Reactor {
             core.last_words.borrow_mut().push(core.current.get());
             Poll::Pending
         })
+    }
+
+    /// Has a task polled when all others queued for this turn have been, as [`turn_end`](Self::turn_end) does for the
+    /// current one.
+    pub fn last_word(&self, task: TaskId) {
+        self.core.last_words.borrow_mut().push(task);
+    }
+
+    /// Whether the current task is polled at the end of the turn.
+    #[must_use]
+    pub fn is_last_word(&self) -> bool {
+        self.core.ending.get()
     }
 }

@@ -174,6 +174,10 @@ impl ClientStream for Stream {
     fn closes(&self) -> bool {
         false
     }
+
+    fn become_tunnel(&mut self) {
+        panic!("nobody asked for a tunnel");
+    }
 }
 
 /// A request head that no HTTP/1 parser has made.

@@ -38,6 +38,16 @@ impl Counters {
         self.0.iter().flatten()
     }
 
+    /// The same keys for a stream of this connection: what happens there is counted, and nothing is let go of twice.
+    pub fn lent(&self) -> Self {
+        Self(
+            self.0
+                .iter()
+                .map(|tracked| tracked.as_ref().map(Tracked::lent))
+                .collect(),
+        )
+    }
+
     /// Lets go of all keys.
     pub fn release(&mut self, now_ms: u64) {
         for tracked in self.0.drain(..).flatten() {

@@ -27,6 +27,15 @@ impl Tracked {
         }
     }
 
+    /// The same entry, without a hold of its own: for streams of the connection that has it.
+    pub(super) fn lent(&self) -> Self {
+        Self {
+            table: Arc::clone(&self.table),
+            pointer: self.pointer,
+            released: true,
+        }
+    }
+
     pub fn table(&self) -> &Arc<Table> {
         &self.table
     }

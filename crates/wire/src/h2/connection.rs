@@ -70,6 +70,8 @@ pub enum Event<T> {
     Wake(T),
     /// The peer takes no new streams.
     GoAway,
+    /// The peer did this on one of its streams, which was refused or cancelled.
+    Refused(Fault),
 }
 
 /// What reading a stream's data came to.
@@ -295,13 +297,13 @@ impl<T: Copy> Connection<T> {
         Read::Data { bytes, end }
     }
 
-    /// The trailers, once the data has been read to its end.
-    pub fn trailers(&self, key: Key) -> Option<&Head> {
-        let stream = self.streams.get(key)?;
-        stream
-            .trailers
-            .as_deref()
-            .filter(|_| stream.remote_done && stream.unread() == 0)
+    /// Takes the trailers, once the data has been read to its end.
+    pub fn take_trailers(&mut self, key: Key) -> Option<Box<Head>> {
+        let stream = self.streams.get_mut(key)?;
+        match stream.remote_done && stream.unread() == 0 {
+            true => stream.trailers.take(),
+            false => None,
+        }
     }
 
     /// Bytes that were received are done with: the peer may send as many more, and is told when it is worth a frame.

@@ -576,7 +576,7 @@ impl<T: Copy> Connection<T> {
 
     /// RFC 6585 section 5: a head beyond our limits is told so.
     fn answer_too_large(&mut self, block: &Block) -> Result<(), Fault> {
-        self.counts.stream_faults += 1;
+        self.note_refused(Fault::HeadTooLarge);
         self.encoded_status(block.stream, 431);
         if !block.end_stream {
             frame::reset(block.stream, Code::NO_ERROR, &mut self.out);
@@ -585,9 +585,14 @@ impl<T: Copy> Connection<T> {
         self.spend_reset()
     }
 
+    fn note_refused(&mut self, fault: Fault) {
+        self.counts.stream_faults += 1;
+        self.events.push_back(Event::Refused(fault));
+    }
+
     /// Refuses a stream that has not come into being.
     fn refuse(&mut self, id: u32, fault: Fault) -> Result<(), Fault> {
-        self.counts.stream_faults += 1;
+        self.note_refused(fault);
         frame::reset(id, fault.code(), &mut self.out);
         self.remember_cancelled(id);
         self.spend_reset()
@@ -595,7 +600,7 @@ impl<T: Copy> Connection<T> {
 
     /// A stream's fault is its own; only too many of them end the connection.
     fn fail_stream(&mut self, key: Key, fault: Fault) -> Result<(), Fault> {
-        self.counts.stream_faults += 1;
+        self.note_refused(fault);
         let Some(stream) = self.streams.get_mut(key) else {
             return Ok(());
         };

@@ -3,7 +3,7 @@
 use plimsoll_config::args::Args;
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 
-use super::{HTTP2, address, value};
+use super::{address, value};
 use crate::draft::{BindDraft, Draft, Spanned, UnixDraft};
 use crate::keyword::{Keyword, Sections, Status, read_words};
 use crate::model::{AccessLevel, Bind, BindAddress};
@@ -131,7 +131,12 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
             Ok(())
         },
     ),
-    noop("idle-ping", "TIME", "Pings idle HTTP/2 clients.", HTTP2),
+    noop(
+        "idle-ping",
+        "TIME",
+        "Pings idle HTTP/2 clients.",
+        "idle connections end by their time-outs",
+    ),
     Keyword::new(
         "interface",
         NOWHERE,
@@ -483,9 +488,13 @@ fn permissions(args: &mut Args<'_>) -> Result<u32, Diagnostic> {
     }
 }
 
-fn protocol(args: &mut Args<'_>, _: &mut BindDraft) -> Result<(), Diagnostic> {
+fn protocol(args: &mut Args<'_>, bind: &mut BindDraft) -> Result<(), Diagnostic> {
     let word = args.word("a protocol")?;
-    http1_only(&word.text, word.span)
+    bind.model.http2 = word.text == "h2";
+    match bind.model.http2 {
+        true => Ok(()),
+        false => http1_only(&word.text, word.span),
+    }
 }
 
 /// Whether a forced protocol is one that is spoken here.

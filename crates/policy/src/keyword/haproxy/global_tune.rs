@@ -15,7 +15,8 @@ const GLOBAL: Sections = Sections::GLOBAL;
 const BUFFER_BYTES_MIN: u32 = 1_024;
 const BUFFER_BYTES_MAX: u32 = 16 << 20;
 
-const HTTP2: &str = "HTTP/2 is not offered in this version";
+const BUDGETS: &str = "floods are bounded by budgets that cannot be switched off";
+const TURNS: &str = "a connection yields to others after a fixed amount of work";
 const QUIC: &str = "QUIC is not offered in this version";
 const MEMORY: &str = "memory is bounded by other caps";
 const SCHEDULER: &str = "workers schedule their tasks in another way";
@@ -24,6 +25,35 @@ const VARIABLES: &str = "there are no variables in this version";
 const GLITCHES: &str = "protocol glitches are not counted in this version";
 const DATAGRAMS: &str = "no proxy relays datagrams in this version";
 const STATISTICS: &str = "statistics are kept in another way";
+
+/// A word that sets what HTTP/2 connections allow their peers.
+macro_rules! http2 {
+    ($name:literal, $usage:literal, $range:expr, |$tune:ident, $value:ident| $set:expr) => {
+        Keyword::new($name, GLOBAL, $usage, "Limits of HTTP/2.", |args, draft| {
+            let span = value::place(args);
+            let $value = match $usage {
+                "SIZE" => value::size_bytes(args, "a size")?,
+                _ => value::number(args, "a number", 0..=u32::MAX)?,
+            };
+            let range: std::ops::RangeInclusive<u32> = $range;
+            if !range.contains(&$value) {
+                let message = format_args!("{} is out of range", $value);
+                let error = Diagnostic::error(Kind::Invalid, span, message);
+                let (least, most) = (range.start(), range.end());
+                return Err(error.help(format_args!("write a value from {least} to {most}")));
+            }
+            let $tune = &mut draft.global.model.tune.http2;
+            $set;
+            Ok(())
+        })
+    };
+}
+
+/// Streams that can be allowed at once: each is a task, and has a window of memory.
+const STREAMS_MAX: u32 = 1 << 20;
+
+/// RFC 9113 section 6.9.1.
+const WINDOW_MAX: u32 = (1 << 31) - 1;
 
 /// The `tune.*` words of `global`.
 pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
@@ -86,24 +116,77 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     noop("tune.h1.fe.glitches-threshold", "NUMBER", GLITCHES),
     noop("tune.h1.zero-copy-fwd-recv", "on|off", ZERO_COPY),
     noop("tune.h1.zero-copy-fwd-send", "on|off", ZERO_COPY),
-    noop("tune.h2.be.glitches-threshold", "NUMBER", HTTP2),
-    noop("tune.h2.be.initial-window-size", "SIZE", HTTP2),
-    noop("tune.h2.be.max-concurrent-streams", "NUMBER", HTTP2),
-    noop("tune.h2.be.max-frames-at-once", "NUMBER", HTTP2),
-    noop("tune.h2.be.rxbuf", "SIZE", HTTP2),
-    noop("tune.h2.fe.glitches-threshold", "NUMBER", HTTP2),
-    noop("tune.h2.fe.initial-window-size", "SIZE", HTTP2),
-    noop("tune.h2.fe.max-concurrent-streams", "NUMBER", HTTP2),
-    noop("tune.h2.fe.max-frames-at-once", "NUMBER", HTTP2),
-    noop("tune.h2.fe.max-rst-at-once", "NUMBER", HTTP2),
-    noop("tune.h2.fe.max-total-streams", "NUMBER", HTTP2),
-    noop("tune.h2.fe.rxbuf", "SIZE", HTTP2),
-    noop("tune.h2.header-table-size", "SIZE", HTTP2),
-    noop("tune.h2.initial-window-size", "SIZE", HTTP2),
-    noop("tune.h2.log-errors", "WORD", HTTP2),
-    noop("tune.h2.max-concurrent-streams", "NUMBER", HTTP2),
-    noop("tune.h2.max-frame-size", "SIZE", HTTP2),
-    noop("tune.h2.zero-copy-fwd-send", "on|off", HTTP2),
+    noop("tune.h2.be.glitches-threshold", "NUMBER", BUDGETS),
+    http2!(
+        "tune.h2.be.initial-window-size",
+        "SIZE",
+        0..=WINDOW_MAX,
+        |tune, bytes| tune.servers.window_bytes = Some(bytes)
+    ),
+    http2!(
+        "tune.h2.be.max-concurrent-streams",
+        "NUMBER",
+        1..=STREAMS_MAX,
+        |tune, number| tune.servers.streams_max = Some(number)
+    ),
+    noop("tune.h2.be.max-frames-at-once", "NUMBER", TURNS),
+    http2!("tune.h2.be.rxbuf", "SIZE", 0..=WINDOW_MAX, |tune, bytes| {
+        tune.servers.connection_bytes = Some(bytes)
+    }),
+    noop("tune.h2.fe.glitches-threshold", "NUMBER", BUDGETS),
+    http2!(
+        "tune.h2.fe.initial-window-size",
+        "SIZE",
+        0..=WINDOW_MAX,
+        |tune, bytes| tune.clients.window_bytes = Some(bytes)
+    ),
+    http2!(
+        "tune.h2.fe.max-concurrent-streams",
+        "NUMBER",
+        1..=STREAMS_MAX,
+        |tune, number| tune.clients.streams_max = Some(number)
+    ),
+    noop("tune.h2.fe.max-frames-at-once", "NUMBER", TURNS),
+    noop("tune.h2.fe.max-rst-at-once", "NUMBER", BUDGETS),
+    http2!(
+        "tune.h2.fe.max-total-streams",
+        "NUMBER",
+        0..=u32::MAX,
+        |tune, number| tune.clients.streams_total = (number > 0).then_some(number)
+    ),
+    http2!("tune.h2.fe.rxbuf", "SIZE", 0..=WINDOW_MAX, |tune, bytes| {
+        tune.clients.connection_bytes = Some(bytes)
+    }),
+    http2!(
+        "tune.h2.header-table-size",
+        "SIZE",
+        0..=65_535,
+        |tune, bytes| tune.table_bytes = bytes
+    ),
+    http2!(
+        "tune.h2.initial-window-size",
+        "SIZE",
+        0..=WINDOW_MAX,
+        |tune, bytes| tune.window_bytes = bytes
+    ),
+    noop(
+        "tune.h2.log-errors",
+        "WORD",
+        "refusals are counted, by their reasons",
+    ),
+    http2!(
+        "tune.h2.max-concurrent-streams",
+        "NUMBER",
+        1..=STREAMS_MAX,
+        |tune, number| tune.streams_max = number
+    ),
+    http2!(
+        "tune.h2.max-frame-size",
+        "SIZE",
+        16_384..=16_777_215,
+        |tune, bytes| tune.frame_bytes = bytes
+    ),
+    noop("tune.h2.zero-copy-fwd-send", "on|off", ZERO_COPY),
     noop(
         "tune.http.cookielen",
         "NUMBER",
@@ -354,7 +437,11 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             Ok(())
         },
     ),
-    noop("tune.streams-elasticity", "NUMBER", HTTP2),
+    noop(
+        "tune.streams-elasticity",
+        "NUMBER",
+        "each connection may open as many streams as any other",
+    ),
     noop(
         "tune.takeover-other-tg-connections",
         "WORD",

@@ -3,7 +3,7 @@
 use plimsoll_config::args::Args;
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
-use super::{HTTP2, value};
+use super::value;
 use crate::draft::{Draft, LogFormatDraft, Polarity, Spanned};
 use crate::keyword::{Keyword, Sections, Status};
 use crate::model::{ConnectionMode, ForwardFor, Network};
@@ -96,11 +96,13 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Counts bytes as they pass.",
         "bytes are always counted as they pass",
     ),
-    noop(
+    Keyword::switch(
         "option disable-h2-upgrade",
         FRONT,
-        "Refuses HTTP/2 in clear text.",
-        HTTP2,
+        "Refuses HTTP/2 where HTTP/1 is expected.",
+        |draft, on| {
+            draft.settings().front.stays_http1 = on;
+        },
     ),
     later(
         "option dont-parse-log",

@@ -148,7 +148,12 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
             Ok(())
         },
     ),
-    noop("idle-ping", "TIME", "Pings idle HTTP/2 connections.", HTTP2),
+    noop(
+        "idle-ping",
+        "TIME",
+        "Pings idle HTTP/2 connections.",
+        "an idle connection that has died is found out when it is used, and replaced",
+    ),
     Keyword::new(
         "init-addr",
         NOWHERE,

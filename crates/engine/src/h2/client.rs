@@ -1,0 +1,417 @@
+//! A client's connection that speaks HTTP/2: one task that moves bytes and opens streams, and one for each stream.
+//!
+//! A stream's exchange is the usual one, in a session that is a copy of the connection's. What rules keep for the
+//! connection, and server connections that belong to it alone, pass from each stream that ends to the next that begins.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+use plimsoll_policy::counters::FrontendCounter;
+use plimsoll_policy::stick_table::Event;
+use plimsoll_policy::variable::Variables;
+use plimsoll_wire::h2::{Config, Key, Role};
+use plimsoll_wire::head::{FieldKind, Head};
+use plimsoll_wire::websocket;
+
+use super::link::{Link, Over};
+use super::stream::Stream;
+use crate::counters::Side;
+use crate::exchange::{self, Outcome, Request, Times};
+use crate::session::{LINGER_BYTES_MAX, LINGER_MS, Session};
+use crate::stream::{ClientStream, End, Piece, StreamError};
+use crate::tables::Tables;
+use crate::tracking;
+use crate::transport::Transport;
+use crate::worker::NEVER_NS;
+
+/// How long a client may take to receive our last words.
+const FAREWELL_MS: u64 = 2_000;
+
+/// Serves a connection to its end. `early` is what was read before its protocol was known.
+pub(crate) async fn serve(session: &mut Session, transport: Transport, early: Vec<u8>) {
+    let worker = Rc::clone(&session.worker);
+    let config = config(&session.tables, session);
+    let link = Rc::new(Link::new(Rc::clone(&worker), Role::Server, config));
+    let begun = link.receive(&early);
+    drop(early);
+    let mut front = Front {
+        idle_until_ns: worker.deadline(first_wait_ms(session)),
+        shared: Rc::default(),
+        link,
+        transport,
+        session,
+    };
+    let end = match begun {
+        Ok(()) => poll_fn(|_| front.poll()).await,
+        Err(over) => over,
+    };
+    front.part(end).await;
+}
+
+/// What clients may do, by `tune.h2.*`.
+fn config(tables: &Tables, session: &Session) -> Config {
+    let tune = &tables.plane.model.global.tune.http2;
+    let usual = Config::default();
+    Config {
+        streams_max: tune.clients.streams_max.unwrap_or(tune.streams_max),
+        window_bytes: tune.clients.window_bytes.unwrap_or(tune.window_bytes),
+        connection_window_bytes: tune
+            .clients
+            .connection_bytes
+            .unwrap_or(usual.connection_window_bytes),
+        frame_bytes: tune.frame_bytes,
+        table_bytes: tune.table_bytes,
+        limits: tables.request_limits(session.frontend),
+    }
+}
+
+/// How long the first request may take.
+fn first_wait_ms(session: &Session) -> Option<u64> {
+    let timeouts = session.tables.frontend(session.frontend).timeouts;
+    timeouts.http_request_ms.or(timeouts.client_ms)
+}
+
+/// What the streams of a connection hand to each other.
+#[derive(Default)]
+struct Shared {
+    /// `sess.…`, once a stream has ended.
+    variables: Option<Variables>,
+    #[expect(clippy::vec_box, reason = "connections move, and are large")]
+    own: Vec<Box<crate::pool::Connection>>,
+}
+
+/// The connection, as the task that moves its bytes has it.
+struct Front<'a> {
+    session: &'a mut Session,
+    link: Rc<Link>,
+    transport: Transport,
+    shared: Rc<RefCell<Shared>>,
+    /// When the connection ends because nothing is asked on it; never, while streams are open.
+    idle_until_ns: u64,
+}
+
+impl Front<'_> {
+    fn poll(&mut self) -> Poll<Over> {
+        if let Poll::Ready(over) = self.link.poll_receive(&mut self.transport) {
+            self.open_streams();
+            return Poll::Ready(over);
+        }
+        self.open_streams();
+        if self.leaves() {
+            self.link.with(|machine| machine.leave());
+        }
+        let sent = self.link.poll_send(&mut self.transport, false);
+        self.open_streams();
+        if let Poll::Ready(Err(over)) = sent {
+            return Poll::Ready(over);
+        }
+        let worker = &self.session.worker;
+        let (open, leaving) = {
+            let machine = self.link.look();
+            (machine.open_streams(), machine.is_leaving())
+        };
+        if open > 0 {
+            self.idle_until_ns = NEVER_NS;
+            return Poll::Pending;
+        }
+        if leaving && sent.is_ready() {
+            return Poll::Ready(Over::Done);
+        }
+        if self.idle_until_ns == NEVER_NS {
+            let timeouts = self.session.tables.frontend(self.session.frontend).timeouts;
+            let idle_ms = timeouts.http_keep_alive_ms.or(timeouts.http_request_ms);
+            self.idle_until_ns = worker.deadline(idle_ms.or(timeouts.client_ms));
+        }
+        if worker.reactor.now_ns() >= self.idle_until_ns {
+            return Poll::Ready(Over::Done);
+        }
+        if self.idle_until_ns != NEVER_NS {
+            worker.reactor.wake_at(self.idle_until_ns);
+        }
+        Poll::Pending
+    }
+
+    /// Whether no more streams are to be taken.
+    fn leaves(&mut self) -> bool {
+        self.session.follow();
+        let tune = &self.session.tables.plane.model.global.tune.http2;
+        let total = tune.clients.streams_total;
+        self.session.ends() || total.is_some_and(|total| self.session.requests >= total)
+    }
+
+    /// Starts a task for each request that has come.
+    fn open_streams(&mut self) {
+        while let Some(key) = self.link.next_request() {
+            let (link, shared) = (Rc::clone(&self.link), Rc::clone(&self.shared));
+            let Some(mut head) = link.with(|machine| machine.take_head(key)) else {
+                continue;
+            };
+            self.session.requests = self.session.requests.saturating_add(1);
+            let key_sent = complete_handshake(&mut head, || self.session.worker.random());
+            let session = self.session.fork();
+            let reactor = &self.session.worker.reactor;
+            let request = Request {
+                complete: link.look().is_read_out(key),
+                early: self.session.worker.take_buffer(),
+                head,
+            };
+            let mut stream = ClientHalf::new(link, key, &request.head);
+            stream.websocket_key = key_sent;
+            match reactor.spawn(run(session, stream, shared, request)) {
+                Ok(task) => self.link.with(|machine| machine.set_owner(key, task)),
+                // The stream is cancelled with its task; a full table is counted.
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Says goodbye as far as that is possible, and waits for the streams.
+    async fn part(&mut self, end: Over) {
+        let worker = Rc::clone(&self.session.worker);
+        let fault = self.link.look().fault();
+        if let Some(fault) = fault {
+            let counters = &self.session.tables.counters;
+            counters.refuse(Side::Client, fault.name());
+            counters
+                .frontend(self.session.frontend)
+                .increment(FrontendCounter::RequestErrors);
+            tracking::count_session(self.session, Event::Error);
+        }
+        if matches!(end, Over::Done | Over::Fault) {
+            self.link.with(|machine| machine.leave());
+            let deadline_ns = worker.deadline(Some(FAREWELL_MS));
+            let (link, transport) = (&self.link, &mut self.transport);
+            let sent = worker
+                .reactor
+                .until(deadline_ns, || link.poll_send(transport, true))
+                .await;
+            if matches!(sent, Ok(Ok(()))) {
+                self.linger().await;
+            }
+        }
+        self.link.close();
+        let link = &self.link;
+        poll_fn(|_| match link.look().open_streams() {
+            0 => Poll::Ready(()),
+            _ => {
+                link.clear_ask();
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+
+    /// Lets the client read our last words before a close with unread bytes could reset the connection.
+    async fn linger(&mut self) {
+        let worker = &self.session.worker;
+        let transport = &mut self.transport;
+        let _ = transport.shutdown_write();
+        let deadline_ns = worker.deadline(Some(LINGER_MS));
+        let mut left = LINGER_BYTES_MAX;
+        let drained = worker.reactor.until(deadline_ns, || {
+            let mut scratch = worker.reactor.scratch();
+            while left > 0 {
+                match std::task::ready!(transport.poll_read(&mut scratch)) {
+                    Ok(0) | Err(_) => break,
+                    Ok(count) => left = left.saturating_sub(count),
+                }
+            }
+            Poll::Ready(())
+        });
+        let _ = drained.await;
+    }
+}
+
+/// RFC 8441 has no key for what RFC 6455 demands one: ours goes to a server that speaks HTTP/1.
+fn complete_handshake(head: &mut Head, mut random: impl FnMut() -> u64) -> Option<websocket::Key> {
+    let protocol = head.find(FieldKind::Upgrade)?;
+    if !head.upgrade || !protocol.eq_ignore_ascii_case(b"websocket") {
+        return None;
+    }
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&random().to_ne_bytes());
+    bytes[8..].copy_from_slice(&random().to_ne_bytes());
+    let key = websocket::Key::of(bytes);
+    head.remove(b"sec-websocket-key");
+    head.add(b"sec-websocket-key", key.as_bytes());
+    Some(key)
+}
+
+/// One stream, from its request to the end of its response.
+async fn run(
+    mut session: Session,
+    mut stream: ClientHalf,
+    shared: Rc<RefCell<Shared>>,
+    request: Request,
+) {
+    {
+        let mut shared = shared.borrow_mut();
+        if let Some(variables) = &shared.variables {
+            session.facts.extra().variables = variables.clone();
+        }
+        session.own = std::mem::take(&mut shared.own);
+    }
+    let now_ns = session.worker.reactor.now_ns();
+    let times = Times {
+        idle_ns: now_ns,
+        started_ns: now_ns,
+        received_ns: now_ns,
+        ..Times::default()
+    };
+    let outcome = exchange::run(&mut session, &mut stream, request, times).await;
+    if !matches!(outcome, Outcome::Gone) && stream.inner.is_holding() {
+        // What was handed over belongs to the client, even when the exchange ended badly behind it.
+        let client_ms = session.tables.frontend(session.frontend).timeouts.client_ms;
+        let deadline_ns = session.worker.deadline(client_ms);
+        let flushed = session
+            .worker
+            .reactor
+            .until(deadline_ns, || stream.poll_flush());
+        let _ = flushed.await;
+    }
+    let mut shared = shared.borrow_mut();
+    if let Some(extra) = &mut session.facts.extra {
+        shared.variables = Some(std::mem::take(&mut extra.variables));
+    }
+    if shared.own.is_empty() {
+        shared.own = std::mem::take(&mut session.own);
+    }
+}
+
+/// The client's side of an exchange, as one stream of its connection.
+struct ClientHalf {
+    inner: Stream,
+    /// `100 Continue` was asked for and not sent yet.
+    expects_continue: bool,
+    /// The key that went to the server in the client's place.
+    websocket_key: Option<websocket::Key>,
+    /// Bytes of heads, about as HTTP/1 would have sent them.
+    head_bytes: (u64, u64),
+}
+
+impl ClientHalf {
+    fn new(link: Rc<Link>, key: Key, request: &Head) -> Self {
+        Self {
+            inner: Stream::new(link, key),
+            expects_continue: request.expect_continue,
+            websocket_key: None,
+            head_bytes: (request.arena.len() as u64, 0),
+        }
+    }
+
+    fn begin(&mut self, head: &Head, end: bool) -> Result<(), StreamError> {
+        if self.inner.reset_code().is_some() {
+            return Err(StreamError::Reset);
+        }
+        self.head_bytes.1 += head.arena.len() as u64;
+        let key = self.inner.key;
+        self.inner
+            .link
+            .with(|machine| machine.send_head(key, head, end));
+        Ok(())
+    }
+}
+
+impl ClientStream for ClientHalf {
+    fn poll_body(&mut self, scratch: &mut [u8]) -> Poll<Result<Piece, StreamError>> {
+        self.inner.poll_body(scratch)
+    }
+
+    fn request_trailers(&self) -> Option<&Head> {
+        self.inner.trailers()
+    }
+
+    fn invite(&mut self) -> Result<(), StreamError> {
+        if !std::mem::take(&mut self.expects_continue) {
+            return Ok(());
+        }
+        let head = Head {
+            status: 100,
+            ..Head::default()
+        };
+        self.begin(&head, false)
+    }
+
+    fn inform(&mut self, head: &Head) -> Result<(), StreamError> {
+        self.expects_continue = false;
+        self.begin(head, false)
+    }
+
+    fn respond(
+        &mut self,
+        head: &Head,
+        payload: &[u8],
+        end: End,
+        trailers: Option<&Head>,
+    ) -> Result<(), StreamError> {
+        if let (101, Some(key)) = (head.status, &self.websocket_key)
+            && head.value(b"sec-websocket-accept") != Some(key.accept().as_slice())
+        {
+            return Err(StreamError::Reset);
+        }
+        let is_all = end.is_done() && payload.is_empty() && trailers.is_none();
+        self.begin(head, is_all)?;
+        match is_all {
+            true => Ok(()),
+            false => self.inner.send(payload, end, trailers),
+        }
+    }
+
+    fn send(
+        &mut self,
+        payload: &[u8],
+        end: End,
+        trailers: Option<&Head>,
+    ) -> Result<(), StreamError> {
+        self.inner.send(payload, end, trailers)
+    }
+
+    fn poll_flush(&mut self) -> Poll<Result<(), StreamError>> {
+        self.inner.poll_flush()
+    }
+
+    fn poll_room(&mut self) -> Poll<Result<usize, StreamError>> {
+        self.inner.poll_room()
+    }
+
+    fn appetite(&self) -> usize {
+        let tables = self.inner.link.worker.tables();
+        let head_bytes = tables.plane.model.global.tune.buffer_bytes as usize;
+        self.inner.room().max(head_bytes + 1)
+    }
+
+    fn is_backlogged(&self) -> bool {
+        self.inner.is_backlogged()
+    }
+
+    fn poll_gone(&mut self) -> Poll<()> {
+        match self.inner.reset_code() {
+            Some(_) => Poll::Ready(()),
+            None => Poll::Pending,
+        }
+    }
+
+    fn take_traffic(&mut self) -> (u64, u64) {
+        let (received, sent) = std::mem::take(&mut self.head_bytes);
+        (
+            received + std::mem::take(&mut self.inner.received_bytes),
+            sent + std::mem::take(&mut self.inner.sent_bytes),
+        )
+    }
+
+    /// One stream cannot close the connection of the others.
+    fn close_after(&mut self) {}
+
+    /// A response that is complete ends its stream, and with it what is left of the request.
+    fn closes(&self) -> bool {
+        true
+    }
+
+    fn is_multiplexed(&self) -> bool {
+        true
+    }
+
+    fn become_tunnel(&mut self) {}
+}

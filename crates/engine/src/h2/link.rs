@@ -1,0 +1,174 @@
+//! One HTTP/2 connection: the machine that its streams share, and the moving of its bytes.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::rc::Rc;
+use std::task::Poll;
+
+use plimsoll_wire::h2::{Config, Connection, Event, Key, Role};
+
+use crate::counters::Side;
+use crate::reactor::TaskId;
+use crate::transport::Transport;
+use crate::worker::Worker;
+
+const NS_PER_MS: u64 = 1_000_000;
+
+/// Reads in one poll before other tasks get their turn.
+const READS_PER_TURN: u32 = 4;
+
+pub(super) struct Link {
+    pub(super) worker: Rc<Worker>,
+    machine: RefCell<Connection<TaskId>>,
+    /// The task that moves the bytes.
+    mover: TaskId,
+    /// It has been asked for, at the end of this turn.
+    asked: Cell<bool>,
+    /// Whose misdeeds are counted here.
+    side: Side,
+}
+
+/// Why no more bytes are moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// The peer has closed its side.
+    Closed,
+    /// The transport broke.
+    Broken,
+    /// The peer broke the protocol, and has been told.
+    Fault,
+    /// Nothing more is to be done on it.
+    Done,
+}
+
+impl Link {
+    /// A link whose bytes are moved by the current task.
+    pub(super) fn new(worker: Rc<Worker>, role: Role, config: Config) -> Self {
+        Self {
+            side: match role {
+                Role::Server => Side::Client,
+                Role::Client => Side::Server,
+            },
+            machine: RefCell::new(Connection::new(role, config)),
+            mover: worker.reactor.current(),
+            asked: Cell::new(false),
+            worker,
+        }
+    }
+
+    /// Uses the machine; what it has to say is sent at the end of this turn.
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut Connection<TaskId>) -> T) -> T {
+        let mut machine = self.machine.borrow_mut();
+        if machine.output().capacity() == 0 {
+            *machine.output() = self.worker.take_output();
+        }
+        let done = act(&mut machine);
+        if !machine.output().is_empty() {
+            self.ask();
+        }
+        done
+    }
+
+    /// Has the bytes moved at the end of this turn.
+    pub(super) fn ask(&self) {
+        if !self.asked.replace(true) {
+            self.worker.reactor.last_word(self.mover);
+        }
+    }
+
+    /// Nothing more is to be moved: the next word of a stream wakes the task again.
+    pub(super) fn clear_ask(&self) {
+        self.asked.set(false);
+    }
+
+    /// The machine, for looking only.
+    pub(super) fn look(&self) -> Ref<'_, Connection<TaskId>> {
+        self.machine.borrow()
+    }
+
+    /// Takes in bytes that were read before this was known to be HTTP/2.
+    pub(super) fn receive(&self, bytes: &[u8]) -> Result<(), Over> {
+        let (worker, now_ms) = (&self.worker, self.worker.reactor.now_ns() / NS_PER_MS);
+        self.with(|machine| machine.receive(bytes, now_ms, &mut || worker.take_head()))
+            .map_err(|_| Over::Fault)
+    }
+
+    /// The next request; whoever else has news is woken.
+    pub(super) fn next_request(&self) -> Option<Key> {
+        loop {
+            let event = self.machine.borrow_mut().next_event()?;
+            match event {
+                Event::Request(key) => return Some(key),
+                Event::Wake(task) => self.worker.reactor.wake(task),
+                Event::Refused(fault) => {
+                    let tables = self.worker.tables();
+                    tables.counters.refuse(self.side, fault.name());
+                }
+                Event::GoAway => {}
+            }
+        }
+    }
+
+    /// Reads what is there, unless the peer does not take what it is told. Pending: all of it was taken in.
+    pub(super) fn poll_receive(&self, transport: &mut Transport) -> Poll<Over> {
+        for _ in 0..READS_PER_TURN {
+            if self.look().is_congested() {
+                return Poll::Pending;
+            }
+            let mut scratch = self.worker.reactor.scratch();
+            match transport.poll_read(&mut scratch) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0)) => return Poll::Ready(Over::Closed),
+                Poll::Ready(Err(_)) => return Poll::Ready(Over::Broken),
+                Poll::Ready(Ok(count)) => {
+                    if let Err(over) = self.receive(&scratch[..count]) {
+                        return Poll::Ready(over);
+                    }
+                }
+            }
+        }
+        self.worker.reactor.wake(self.mover);
+        Poll::Pending
+    }
+
+    /// Sends what has gathered, if this is the end of the turn or `now`. Ready when nothing is left to be sent.
+    pub(super) fn poll_send(&self, transport: &mut Transport, now: bool) -> Poll<Result<(), Over>> {
+        let mut machine = self.machine.borrow_mut();
+        if machine.output().is_empty() {
+            self.asked.set(false);
+            self.worker.give_output(std::mem::take(machine.output()));
+            return Poll::Ready(Ok(()));
+        }
+        if !now && !self.worker.reactor.is_last_word() {
+            self.ask();
+            return Poll::Pending;
+        }
+        self.asked.set(false);
+        loop {
+            let out = machine.output();
+            match transport.try_write(out) {
+                Err(_) => return Poll::Ready(Err(Over::Broken)),
+                Ok(taken) if taken == out.len() => {
+                    let out = std::mem::take(out);
+                    self.worker.give_output(out);
+                    machine.output_taken();
+                    return Poll::Ready(Ok(()));
+                }
+                Ok(0) => {
+                    if transport.poll_writable().is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+                Ok(taken) => {
+                    out.drain(..taken);
+                    machine.output_taken();
+                }
+            }
+        }
+    }
+
+    /// The transport has ended: every stream is told.
+    pub(super) fn close(&self) {
+        self.machine.borrow_mut().close();
+        while self.next_request().is_some() {}
+    }
+}
