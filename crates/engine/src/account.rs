@@ -121,8 +121,6 @@ pub(crate) fn exchange(session: &Session, record: &Record) {
     frontend.increment(frontend_class(record.status));
     frontend.add(FrontendCounter::BytesIn, record.received_bytes);
     frontend.add(FrontendCounter::BytesOut, record.sent_bytes);
-    let moved = (record.received_bytes, record.sent_bytes);
-    tracking::moved(session, &record.facts, moved);
     if let Some(dispatch) = &record.dispatch {
         count_backend(session, record, dispatch, now_ns);
     }

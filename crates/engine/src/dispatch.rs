@@ -25,6 +25,8 @@ pub(crate) struct Dispatch {
     pub(crate) backend: BackendId,
     /// A retry goes to this server again.
     pinned: Option<ServerId>,
+    /// A rule or a table has chosen the server: only `option redispatch` leads away from it.
+    bound: bool,
     /// A redispatched retry goes anywhere but here, where there is a choice.
     avoid: Option<ServerId>,
     pub(crate) retries: u32,
@@ -60,6 +62,7 @@ impl Dispatch {
             visit,
             backend,
             pinned: None,
+            bound: false,
             avoid: None,
             retries: 0,
             redispatched: false,
@@ -69,7 +72,12 @@ impl Dispatch {
 
     /// Sends the first attempt to this server, whatever the algorithm would choose.
     pub(crate) fn pin(&mut self, server: ServerId) {
-        self.pinned = Some(server);
+        (self.pinned, self.bound) = (Some(server), true);
+    }
+
+    /// Whether a server has been chosen for the first attempt.
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.pinned.is_some()
     }
 
     /// Picks a server and waits, if need be, until it may take one more; `gone` gives up the wait.
@@ -123,7 +131,9 @@ impl Dispatch {
             return Err(fault);
         }
         self.retries += 1;
-        if model.redispatch != 0 && self.moves_freely(tables)
+        let live = tables.plane.backend(self.backend).server(failed);
+        let hopeless = self.bound && !live.is_usable();
+        if model.redispatch != 0 && (hopeless || self.moves_freely(tables))
             || redispatches(model.redispatch, self.retries, model.retries)
         {
             self.redispatched = true;
@@ -146,7 +156,8 @@ impl Dispatch {
     }
     /// Which server serves a request does not matter to it, and there are several: there is nothing to wait for.
     fn moves_freely(&self, tables: &Tables) -> bool {
-        !queue::binds(&tables.backend(self.backend).balance)
+        !self.bound
+            && !queue::binds(&tables.backend(self.backend).balance)
             && tables.arrangement(self.backend).usable > 1
     }
 }

@@ -187,6 +187,7 @@ impl Exchange<'_> {
         self.prepare_request(backend);
         let answer = self.obtain_answer(client, backend).await?;
         tracking::answered(self.session, &self.record.facts, self.response.status);
+        self.remember_server(backend, answer.slot.server);
         if let Some(outcome) = self.judge_response(client, backend).await? {
             pool::discard(answer.connection);
             return Ok(outcome);
@@ -722,8 +723,8 @@ impl Exchange<'_> {
         };
         if !matches!(outcome, Outcome::Tunnel(_)) {
             (self.record.received_bytes, self.record.sent_bytes) = client.take_traffic();
+            tracking::exchange_ends(self.session, &mut self.record);
             account::exchange(self.session, &self.record);
-            tracking::exchange_ends(&self.worker, &mut self.record.facts);
         }
         let Request { head, early, .. } = std::mem::take(&mut self.record.request);
         self.worker.give_head(head);

@@ -26,7 +26,7 @@ pub(crate) struct Peeked {
 }
 
 impl Peeked {
-    fn sight(&self, reached: Option<Reached>) -> Sight<'_> {
+    pub(crate) fn sight(&self, reached: Option<Reached>) -> Sight<'_> {
         Sight {
             payload: Payload {
                 bytes: &self.bytes,

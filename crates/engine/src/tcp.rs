@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use plimsoll_policy::context::{ExchangeFacts, Phase as Moment};
 use plimsoll_policy::model::{BackendId, ServerId};
+use plimsoll_policy::stickiness;
 
 use crate::account;
 use crate::dispatch::{Affinity, Dispatch};
@@ -11,7 +12,7 @@ use crate::fault::{Fault, Phase};
 use crate::inspection::{self, Peeked};
 use crate::pool;
 use crate::queue::Slot;
-use crate::rules::Reached;
+use crate::rules::{self, Reached, Sight};
 use crate::session::Session;
 use crate::tracking;
 use crate::transport::Transport;
@@ -37,7 +38,7 @@ pub(crate) struct Report {
 pub(crate) async fn serve(session: &mut Session, client: Transport) {
     let mut report = Report::default();
     serve_to_end(session, client, &mut report).await;
-    tracking::exchange_ends(&session.worker, &mut report.facts);
+    tracking::tcp_ends(session, &mut report.facts);
 }
 
 async fn serve_to_end(session: &mut Session, mut client: Transport, report: &mut Report) {
@@ -51,10 +52,12 @@ async fn serve_to_end(session: &mut Session, mut client: Transport, report: &mut
         }
     };
     let mut dispatch = Dispatch::new(&session.tables, backend);
+    recall(session, &mut dispatch, &peeked, report);
     let mut client = Side::new(&mut client);
     match reach_server(session, &mut dispatch, &mut client, report).await {
         Ok((server, slot)) => {
             account::tcp_connected(session, &dispatch, slot.server, report);
+            remember(session, (backend, slot.server), report);
             relay(session, &slot, (&mut client, server), peeked, report).await;
             report.server_load = Some(slot.release());
             account::tcp(session, Some(&dispatch), report.server, report);
@@ -63,6 +66,53 @@ async fn serve_to_end(session: &mut Session, mut client: Transport, report: &mut
             report.fault = Some(fault);
             account::tcp(session, Some(&dispatch), report.server, report);
         }
+    }
+}
+
+/// The server that a stick table remembers for this client.
+fn recall(session: &mut Session, dispatch: &mut Dispatch, peeked: &Peeked, report: &mut Report) {
+    let (tables, backend) = (Rc::clone(&session.tables), dispatch.backend);
+    let rules = &tables.backend(backend).rules.stick;
+    if rules.is_empty() {
+        return;
+    }
+    let reached = Reached {
+        backend,
+        server: None,
+    };
+    let sight = peeked.sight(Some(reached));
+    let moment = Moment::RequestContent;
+    let facts = &mut report.facts;
+    let known = rules::with_session(session, facts, moment, sight, |context| {
+        stickiness::recall(rules, backend, context)
+    });
+    if let Some(id) = known {
+        dispatch.pin(id);
+    }
+}
+
+/// The server is connected: it is remembered, as `stick` lines say.
+fn remember(session: &mut Session, ids: (BackendId, ServerId), report: &mut Report) {
+    let tables = Rc::clone(&session.tables);
+    let rules = &tables.backend(ids.0).rules.stick_response;
+    if !rules.is_empty() {
+        let reached = Reached {
+            backend: ids.0,
+            server: Some(ids.1),
+        };
+        let sight = Sight {
+            reached: Some(reached),
+            ..Sight::default()
+        };
+        let moment = Moment::ResponseContent;
+        rules::with_session(session, &mut report.facts, moment, sight, |context| {
+            stickiness::recall_response(rules, context);
+        });
+    }
+    let remembered = &mut report.facts.remembered;
+    if !remembered.is_empty() {
+        let now_ms = tracking::now_ms(&session.worker);
+        stickiness::remember(remembered, &tables.plane, ids, now_ms);
     }
 }
 

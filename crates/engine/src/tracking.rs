@@ -6,6 +6,7 @@
 use plimsoll_policy::context::{ExchangeFacts, SessionFacts};
 use plimsoll_policy::stick_table::Event;
 
+use crate::exchange::Record;
 use crate::fault::Fault;
 use crate::session::Session;
 use crate::worker::Worker;
@@ -61,9 +62,16 @@ pub(crate) fn moved(session: &Session, facts: &ExchangeFacts, (received, sent): 
     }
 }
 
-/// An exchange lets go of what it tracks.
-pub(crate) fn exchange_ends(worker: &Worker, facts: &mut ExchangeFacts) {
-    facts.tracked.release(now_ms(worker));
+/// An exchange has moved what it will, and lets go of what it tracks.
+pub(crate) fn exchange_ends(session: &Session, record: &mut Record) {
+    let bytes = (record.received_bytes, record.sent_bytes);
+    moved(session, &record.facts, bytes);
+    record.facts.tracked.release(now_ms(&session.worker));
+}
+
+/// A TCP session lets go of what its contents were tracked by.
+pub(crate) fn tcp_ends(session: &Session, facts: &mut ExchangeFacts) {
+    facts.tracked.release(now_ms(&session.worker));
 }
 
 /// A connection lets go of what it tracks.
@@ -73,6 +81,7 @@ pub(crate) fn session_ends(worker: &Worker, facts: &mut SessionFacts) {
     }
 }
 
-fn now_ms(worker: &Worker) -> u64 {
+/// The clock of stick tables.
+pub(crate) fn now_ms(worker: &Worker) -> u64 {
     worker.reactor.now_ns() / NS_PER_MS
 }

@@ -13,6 +13,7 @@ use crate::model::{BackendId, Bind, FrontendId, ServerId};
 use crate::plane::Plane;
 use crate::stats::Sums;
 use crate::stick_table::{Counters, Tracked};
+use crate::stickiness::Remembered;
 use crate::value::Value;
 use crate::variable::{Name, Scope, Variables};
 
@@ -123,6 +124,8 @@ pub struct ExchangeFacts {
     /// What `capture` kept, by the number of the capture; `None`: there was nothing.
     pub request_captures: Vec<Option<Box<[u8]>>>,
     pub response_captures: Vec<Option<Box<[u8]>>>,
+    /// Under which keys its server is to be remembered.
+    pub remembered: Remembered,
     /// The name given by `unique-id-format`.
     pub unique_id: Option<Box<[u8]>>,
     /// The request's first line as it was received, for logs, where a rule changed it.

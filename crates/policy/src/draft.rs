@@ -98,14 +98,6 @@ impl Findings {
         self.kept.iter().filter(warning).count()
     }
 
-    /// Takes back what was said at `span`, unless it was an error.
-    pub(crate) fn retract(&mut self, span: Span) {
-        let before = self.kept.len();
-        self.kept
-            .retain(|problem| problem.span != span || problem.severity == Severity::Error);
-        self.others -= before - self.kept.len();
-    }
-
     /// Everything in the order of the text; what was not kept is counted.
     pub(crate) fn into_vec(self) -> Vec<Diagnostic> {
         let mut all = self.kept;
@@ -228,10 +220,10 @@ pub(crate) struct ProxyDraft {
     pub(crate) use_backend: Option<Spanned<String>>,
     /// Its stick table.
     pub(crate) table: Option<Spanned<TableSpec>>,
-    /// Lines about stickiness, which depend on the mode.
-    pub(crate) stick: Vec<Spanned<&'static str>>,
     /// For `defaults`: a section has named it in `from`; one has taken it for being the latest.
     pub(crate) referenced: bool,
+    /// For `defaults` with rules: the kind of sections that inherit them.
+    pub(crate) rules_for: Option<Sections>,
     pub(crate) inherited: bool,
 }
 

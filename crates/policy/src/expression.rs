@@ -129,7 +129,9 @@ pub(crate) struct Scope<'a> {
     pub(crate) frontend: Option<FrontendId>,
     pub(crate) backend: Option<BackendId>,
     /// The name of that proxy, which is also that of its stick table.
-    pub(crate) proxy: &'a str,
+    ///
+    /// `None` for rules that are inherited: what they name must not depend on who inherits them.
+    pub(crate) proxy: Option<&'a str>,
 }
 
 impl Scope<'_> {
@@ -139,7 +141,9 @@ impl Scope<'_> {
         name: Option<&str>,
         span: Span,
     ) -> Result<(TableId, KeyType), Diagnostic> {
-        let found = self.names.tables.get(name.unwrap_or(self.proxy));
+        let found = name
+            .or(self.proxy)
+            .and_then(|name| self.names.tables.get(name));
         found.copied().ok_or_else(|| match name {
             Some(_) => missing("stick table", name, self.names.tables.keys(), span),
             None => {
@@ -185,7 +189,13 @@ impl Scope<'_> {
     ) -> Result<(BackendId, ServerId), Diagnostic> {
         let (backend, server) = match name.split_once('/') {
             Some((backend, server)) => (self.backend(Some(backend), span)?, server),
-            None => (self.backend(None, span)?, name),
+            None if self.proxy.is_some() => (self.backend(None, span)?, name),
+            None => {
+                let message = format_args!("inherited rules cannot tell whose server '{name}' is");
+                return Err(
+                    Diagnostic::error(Kind::Invalid, span, message).help("write 'BACKEND/SERVER'")
+                );
+            }
         };
         let servers = self.names.servers.get(&backend);
         let found = servers.and_then(|servers| servers.get(server));

@@ -34,6 +34,7 @@ pub mod rule;
 pub mod sample;
 pub mod stats;
 pub mod stick_table;
+pub mod stickiness;
 #[cfg(test)]
 mod testing;
 pub mod value;

@@ -319,6 +319,8 @@ pub struct Backend {
     pub keepalive_probes: bool,
     pub linger_zero: bool,
     pub low_latency: bool,
+    /// `option persist`: clients are led back to servers that are down too.
+    pub persist: bool,
     /// `option prefer-last-server`.
     pub prefer_last_server: bool,
     /// What the checks of servers ask.
@@ -467,6 +469,8 @@ pub struct Server {
     pub address: ServerAddress,
     pub weight: u16,
     pub backup: bool,
+    /// No client is remembered in a stick table for being served here (`non-stick`).
+    pub non_stick: bool,
     /// Starts in maintenance.
     pub disabled: bool,
     /// Taken out at run time, see [`Model::remove_server`].
@@ -501,6 +505,7 @@ impl Server {
             number: 0,
             address,
             weight: 1,
+            non_stick: false,
             backup: false,
             disabled: false,
             removed: false,

@@ -18,7 +18,7 @@ use plimsoll_config::suggest::nearest;
 use crate::balance::BalanceSpec;
 use crate::draft::{Draft, Findings, ProxyDraft, Settings, Spanned};
 use crate::keyword::Sections;
-use crate::keyword::haproxy::{Context, NOWHERE, STICK_HTTP};
+use crate::keyword::haproxy::{Context, NOWHERE};
 use crate::model::{
     Backend, BackendId, Frontend, Global, LogEnvelope, LogTarget, Mode, Model, Template,
 };
@@ -63,7 +63,6 @@ pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Di
     let numbers = resolver.numbers(&draft.proxies);
     let places = resolver.names(&draft.proxies);
     for (proxy, number) in draft.proxies.iter().zip(numbers) {
-        resolver.stick(proxy);
         resolver.timeouts(proxy);
         if proxy.has_front() {
             let frontend = resolver.frontend(proxy, number, &places, &draft.proxies);
@@ -268,18 +267,6 @@ impl Resolver<'_> {
             }
         }
         backs
-    }
-
-    /// Rules of stickiness are dormant between TCP proxies, where they only improve locality.
-    fn stick(&mut self, proxy: &ProxyDraft) {
-        if proxy.settings.mode == Mode::Tcp {
-            return;
-        }
-        for line in &proxy.stick {
-            self.findings.retract(line.span);
-            self.findings
-                .extend(STICK_HTTP.diagnostic(line.value, line.span));
-        }
     }
 
     /// Says once per proxy which timeouts are missing; [`bounded`] puts in what replaces them.

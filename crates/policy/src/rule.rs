@@ -11,6 +11,7 @@ use crate::action::{Action, Flow};
 use crate::context::Context;
 use crate::log_format::Format;
 use crate::model::{BackendId, ServerId};
+use crate::stickiness::StickRule;
 
 /// One line such as `http-request deny if BAD`. Equal when written equally under equal ACLs.
 #[derive(Clone)]
@@ -67,6 +68,10 @@ pub struct Rules {
     pub force_switch: Vec<Condition>,
     /// `use-server`.
     pub use_server: Vec<Choice<ServerTarget>>,
+    /// `stick on`, `stick match`, `stick store-request`.
+    pub stick: Vec<StickRule>,
+    /// `stick store-response`.
+    pub stick_response: Vec<StickRule>,
     /// The named ACLs, for explanations.
     pub acls: Vec<Arc<Acl>>,
 }

@@ -152,7 +152,7 @@ impl Bench {
             mode: Mode::Http,
             frontend: Some(FrontendId(0)),
             backend: None,
-            proxy: "web",
+            proxy: Some("web"),
         })
     }
 

@@ -6,9 +6,10 @@ use std::task::Poll;
 use plimsoll_policy::action::{Flow, Reply};
 use plimsoll_policy::context::{Context, Payload, Phase};
 use plimsoll_policy::counters::{BackendCounter, FrontendCounter};
-use plimsoll_policy::model::{BackendId, ConnectionMode};
+use plimsoll_policy::model::{BackendId, ConnectionMode, ServerId};
 use plimsoll_policy::rule::{self, Rule, Rules, ServerTarget, Verdict};
 use plimsoll_policy::stick_table::Event;
+use plimsoll_policy::stickiness;
 use plimsoll_wire::head::FieldKind;
 
 use super::{Exchange, Outcome};
@@ -338,8 +339,42 @@ impl Exchange<'_> {
         Ok(backend)
     }
 
-    /// `use-server`: the server that rules choose, if it can take the request.
+    /// The server that rules choose, or that a stick table remembers.
     pub(super) fn choose_server(&mut self, backend: BackendId) {
+        self.use_server(backend);
+        let tables = Rc::clone(&self.tables);
+        let rules = &tables.backend(backend).rules.stick;
+        if rules.is_empty() {
+            return;
+        }
+        let known = self.with_context(Phase::Request, |context| {
+            stickiness::recall(rules, backend, context)
+        });
+        if let (Some(id), Some(dispatch)) = (known, &mut self.record.dispatch)
+            && !dispatch.is_pinned()
+        {
+            dispatch.pin(id);
+        }
+    }
+
+    /// A server has begun to answer: it is remembered in stick tables, as `stick` lines say.
+    pub(super) fn remember_server(&mut self, backend: BackendId, server: ServerId) {
+        let tables = Rc::clone(&self.tables);
+        let rules = &tables.backend(backend).rules.stick_response;
+        if !rules.is_empty() {
+            self.with_context(Phase::Response, |context| {
+                stickiness::recall_response(rules, context);
+            });
+        }
+        let remembered = &mut self.record.facts.remembered;
+        if !remembered.is_empty() {
+            let now_ms = tracking::now_ms(&self.worker);
+            stickiness::remember(remembered, &tables.plane, (backend, server), now_ms);
+        }
+    }
+
+    /// `use-server`: the server that rules choose, if it can take the request.
+    fn use_server(&mut self, backend: BackendId) {
         let tables = Rc::clone(&self.tables);
         let choices = &tables.backend(backend).rules.use_server;
         if choices.is_empty() {

@@ -17,4 +17,5 @@ mod peers;
 mod reload;
 mod rules;
 mod soak;
+mod stick;
 mod tcp;

@@ -13,13 +13,15 @@ use crate::acl::{self, Acl, Acls, Condition};
 use crate::action::{self, Action, Words};
 use crate::context::Phase;
 use crate::draft::{ProxyDraft, RuleDraft};
+use crate::expression;
 use crate::expression::{Names, Scope, not_yet};
 use crate::keyword::haproxy::names::{self, actions};
 use crate::log_format::{self, Encoding};
 use crate::model::{BackendId, FrontendId, Mode, Model, ServerId};
 use crate::pattern::Lists;
 use crate::rule::{BackendTarget, Choice, Rule, Rules, ServerTarget};
-use crate::stick_table::TableId;
+use crate::stick_table::{Data, DataSpec, TableId, castable};
+use crate::stickiness::StickRule;
 
 impl Resolver<'_> {
     /// Reads the rules of every proxy into the model.
@@ -36,7 +38,7 @@ impl Resolver<'_> {
                 mode: proxy.settings.mode,
                 frontend: proxy.has_front().then_some(FrontendId(frontend)),
                 backend: proxy.has_back().then_some(BackendId(backend)),
-                proxy: &proxy.name,
+                proxy: Some(&proxy.name),
             };
             let rules = Arc::new(self.proxy_rules(proxy, &scope));
             if proxy.has_front() {
@@ -49,6 +51,7 @@ impl Resolver<'_> {
             }
         }
         model.lists = Arc::new(lists);
+        remember_servers(model);
     }
 
     fn proxy_rules(&mut self, proxy: &ProxyDraft, scope: &Scope<'_>) -> Rules {
@@ -64,11 +67,15 @@ impl Resolver<'_> {
             .iter()
             .filter(|rule| rule.keyword != "acl")
         {
+            let inherited = draft.section != proxy.span;
             let mut reader = Reader {
                 draft,
                 args: Args::after(&draft.words, draft.line, draft.keyword_span.end),
                 acls: acls.get(&draft.section).unwrap_or(&none),
-                scope: *scope,
+                scope: Scope {
+                    proxy: scope.proxy.filter(|_| !inherited),
+                    ..*scope
+                },
                 warnings: Vec::new(),
             };
             let read = reader.read(&mut rules);
@@ -123,6 +130,22 @@ fn read_acl(
     });
     acl.clauses.push(acl::read_clause(args, scope)?);
     args.finish()
+}
+
+/// Tables in which `stick` lines remember servers keep their numbers and names, asked for or not.
+fn remember_servers(model: &mut Model) {
+    let rules = model.backends.iter().map(|backend| &backend.rules);
+    let rules = rules.flat_map(|rules| rules.stick.iter().chain(&rules.stick_response));
+    let tables: Vec<_> = rules.map(|rule| rule.table).collect();
+    for id in tables {
+        for data in [Data::ServerId, Data::ServerKey] {
+            model.tables[id.0 as usize].store(DataSpec {
+                data,
+                elements: 1,
+                period_ms: 0,
+            });
+        }
+    }
 }
 
 fn known_names(model: &Model) -> Names {
@@ -204,6 +227,16 @@ impl Reader<'_> {
             }
             "tcp-request inspect-delay" => rules.inspect_delay_ms = Some(self.delay()?),
             "tcp-response inspect-delay" => rules.response_inspect_delay_ms = Some(self.delay()?),
+            "stick match" => self.stick(&mut rules.stick, (true, false))?,
+            "stick on" => self.stick(&mut rules.stick, (true, true))?,
+            "stick store-request" => self.stick(&mut rules.stick, (false, true))?,
+            "stick store-response" => {
+                self.scope = self.scope.at(match self.scope.mode {
+                    Mode::Http => Phase::Response,
+                    Mode::Tcp => Phase::ResponseContent,
+                });
+                self.stick(&mut rules.stick_response, (false, true))?;
+            }
             "use_backend" => {
                 let choice = self.use_backend()?;
                 rules.use_backend.push(choice);
@@ -230,6 +263,38 @@ impl Reader<'_> {
         let message = format_args!("'{}' has no effect in TCP mode", self.draft.keyword);
         let warning = Diagnostic::warning(Kind::NoEffect, self.draft.keyword_span, message);
         self.warnings.push(warning.help("write 'mode http'"));
+    }
+
+    /// A `stick` line, which looks for a server, remembers it, or does both.
+    fn stick(
+        &mut self,
+        rules: &mut Vec<StickRule>,
+        (matches, stores): (bool, bool),
+    ) -> Result<(), Diagnostic> {
+        let word = self.args.word("what to know a client by")?;
+        let expression = expression::parse(word, &self.scope)?;
+        let name = if self.args.take("table") {
+            Some(self.args.word("the name of a stick table")?)
+        } else {
+            None
+        };
+        let span = name.map_or(self.draft.keyword_span, |name| name.span);
+        let name = name.map(|name| name.text.as_str());
+        let (table, key) = self.scope.table(name, span)?;
+        if !expression.output().casts_to(castable(key)) {
+            let (have, want) = (expression.output().name(), key.name());
+            let message = format_args!("a value of type {have} cannot be a key of type {want}");
+            return Err(Diagnostic::error(Kind::Invalid, word.span, message));
+        }
+        rules.push(StickRule {
+            matches,
+            stores,
+            expression,
+            table,
+            key,
+            condition: self.condition()?,
+        });
+        Ok(())
     }
 
     fn delay(&mut self) -> Result<u64, Diagnostic> {

@@ -30,6 +30,11 @@ impl Entry<'_> {
             .map_or(0, |at_ms| at_ms.saturating_sub(self.now_ms))
     }
 
+    /// Postpones the entry's end although nothing is changed.
+    pub fn touch(&mut self) {
+        self.changed = true;
+    }
+
     /// Whether element `index` of `data` is kept.
     pub fn has(&self, data: Data, index: u32) -> bool {
         self.range(data, index).is_some()

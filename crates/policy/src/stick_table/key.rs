@@ -85,6 +85,13 @@ impl<'a> Key<'a> {
         })
     }
 
+    /// The key on its own.
+    pub fn to_value(&self, kind: KeyType) -> KeyValue {
+        let mut words: Vec<u32> = self.words().collect();
+        words.resize(kind.length().div_ceil(4), 0);
+        KeyValue::read(kind, &words)
+    }
+
     fn short(bytes: &[u8]) -> Self {
         let mut short = [0; 16];
         short[..bytes.len()].copy_from_slice(bytes);

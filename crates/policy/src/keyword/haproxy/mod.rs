@@ -48,7 +48,6 @@ pub(crate) use checks::{ChecksDraft, ServerChecksDraft};
 pub use dynamic::{dynamic_server, server_words};
 pub use reference::{reference, rule_reference};
 pub(crate) use server::check_name;
-pub(crate) use stick::STICK_HTTP;
 
 /// What the parser must know of the language.
 pub const GRAMMAR: Grammar = Grammar {

@@ -15,7 +15,6 @@ const PROXY: Sections = Sections::PROXY;
 const HTTP_RULES: &str = "the HTTP rules";
 const SPLICE: &str = "splice(2) is used wherever it pays";
 const PROBES: &str = "no probe is sent; the timeouts end silent connections";
-const PERSISTENCE: &str = "cookies and stick tables";
 
 /// The options, sorted.
 pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
@@ -350,11 +349,11 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         Status::NotYet(HTTP_RULES),
     ),
     super::outliers::OUTLIER_EJECTION,
-    later(
+    Keyword::switch(
         "option persist",
         BACK,
-        "Follows cookies to servers that are down.",
-        PERSISTENCE,
+        "Leads clients back to servers that are down.",
+        |draft, on| draft.settings().back.persist = on,
     ),
     check("option pgsql-check", "[WORD...]"),
     Keyword {

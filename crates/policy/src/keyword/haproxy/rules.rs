@@ -326,7 +326,7 @@ fn skip(args: &mut Args<'_>) -> Result<(), Diagnostic> {
 }
 
 /// Keeps a line for the resolver, which reads it when all names are known.
-fn keep(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+pub(super) fn keep(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
     if args.is_empty() {
         return args.word("what to do").map(|_| ());
     }

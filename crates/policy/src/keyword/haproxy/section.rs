@@ -162,9 +162,11 @@ fn defaults(draft: &mut Draft, args: &mut Args<'_>) -> Result<(), Diagnostic> {
     }
     let from = inherited(draft, args);
     let checked = named.map_or(Ok(()), |word| defaults_name(draft, word));
+    let span = section.span;
     let read = from.and_then(|from| {
         if let Some(from) = from {
-            let base = &draft.defaults[from];
+            let base = &mut draft.defaults[from];
+            may_inherit(base, Sections::DEFAULTS, span)?;
             section.settings = base.settings.clone();
         }
         checked
@@ -211,6 +213,33 @@ fn inherited(draft: &mut Draft, args: &mut Args<'_>) -> Result<Option<usize>, Di
     Ok(Some(found))
 }
 
+/// Whether rules of a `defaults` section make sense in a section of this kind: they are written for one half of a proxy.
+fn may_inherit(base: &mut ProxyDraft, kind: Sections, span: Span) -> Result<(), Diagnostic> {
+    let rules = &base.settings.rules;
+    let has = |names: &[&str]| rules.iter().any(|rule| names.contains(&rule.keyword));
+    if !rules.iter().any(|rule| rule.keyword != "acl") {
+        return Ok(());
+    }
+    let other_half = base.rules_for.is_some_and(|before| before != kind);
+    let message = match kind {
+        Sections::DEFAULTS => "a 'defaults' section cannot inherit rules",
+        Sections::LISTEN => "a 'listen' section cannot inherit rules",
+        _ if other_half => "a frontend and a backend cannot inherit the same rules",
+        Sections::BACKEND if has(&["tcp-request connection", "tcp-request session"]) => {
+            "a backend cannot inherit rules for connections and sessions"
+        }
+        Sections::FRONTEND if has(&["tcp-response content"]) => {
+            "a frontend cannot inherit rules for what servers send"
+        }
+        _ => {
+            base.rules_for = Some(kind);
+            return Ok(());
+        }
+    };
+    let error = Diagnostic::error(Kind::Invalid, span, message);
+    Err(error.help("write 'from NAME' with a 'defaults' section that has no such rules"))
+}
+
 /// `frontend NAME [from NAME]`, and the old `listen NAME ADDRESS`.
 fn proxy(draft: &mut Draft, args: &mut Args<'_>, kind: Sections) -> Result<(), Diagnostic> {
     let mut section = ProxyDraft {
@@ -228,8 +257,10 @@ fn proxy(draft: &mut Draft, args: &mut Args<'_>, kind: Sections) -> Result<(), D
     } else {
         Ok(draft.defaults.len().checked_sub(1))
     };
+    let mut judged = Ok(());
     if let Ok(Some(from)) = from {
         let base = &mut draft.defaults[from];
+        judged = may_inherit(base, kind, section.span);
         base.inherited |= !explicit;
         section.settings = base.settings.clone();
         if base.inherited && base.referenced {
@@ -244,6 +275,7 @@ fn proxy(draft: &mut Draft, args: &mut Args<'_>, kind: Sections) -> Result<(), D
     draft.proxies.push(section);
     server::check_name(named?)?;
     from?;
+    judged?;
     if !args.is_empty() && draft.has_front() {
         return old_address(draft, args);
     }

@@ -251,11 +251,15 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
     off("no-tlsv11"),
     off("no-tlsv12"),
     off("no-tlsv13"),
-    noop(
+    Keyword::new(
         "non-stick",
+        Sections::NONE,
         "",
-        "Remembers no client.",
-        "stick tables are not active in this version",
+        "Remembers no client in a stick table.",
+        |_, server| {
+            server.model.non_stick = true;
+            Ok(())
+        },
     ),
     tls("npn", "PROTOCOLS"),
     checks::OBSERVE,
@@ -413,11 +417,15 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
     tls("ssl-max-ver", "VERSION"),
     tls("ssl-min-ver", "VERSION"),
     tls("ssl-reuse", ""),
-    noop(
+    Keyword::new(
         "stick",
+        Sections::NONE,
         "",
-        "Remembers clients.",
-        "stick tables are not active in this version",
+        "Remembers clients in stick tables, against a 'non-stick' of 'default-server'.",
+        |_, server| {
+            server.model.non_stick = false;
+            Ok(())
+        },
     ),
     noop(
         "strict-maxconn",

@@ -6,36 +6,29 @@ use plimsoll_config::values::{TimeUnit, parse_duration};
 
 use super::value;
 use crate::draft::{Draft, Spanned};
-use crate::keyword::{Keyword, Reading, Sections, Status};
+use crate::keyword::{Keyword, Sections};
 use crate::stick_table::{
     ALL, ARRAY_MAX, Data, DataSpec, KEY_LENGTH_DEFAULT, KEY_LENGTH_MAX, KeyType, Kind as DataKind,
     SIZE_MAX, ServerKey, TableSpec,
 };
 
-const TABLES: &str = "stick tables";
-
-/// Shown for rules of stickiness in TCP mode, where they are dormant.
-pub(crate) const STICK: Status = Status::Dormant(
-    "no client is remembered, so that one may reach another server on its next connection",
-);
-
-/// The same in HTTP mode.
-pub(crate) const STICK_HTTP: Status = Status::NotYet(TABLES);
-
 pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
-    later("stick match", "Leads clients back by a table."),
-    Keyword {
-        status: STICK,
-        ..Keyword::new(
-            "stick on",
-            Sections::OWN_BACK,
-            "WORD...",
-            "Leads clients back by a table.",
-            stick_on,
-        )
-    },
-    later("stick store-request", "Remembers a client."),
-    later("stick store-response", "Remembers a client."),
+    rule(
+        "stick match",
+        "Leads clients back to the server that a table remembers.",
+    ),
+    rule(
+        "stick on",
+        "Leads clients back to their servers, which a table remembers.",
+    ),
+    rule(
+        "stick store-request",
+        "Remembers a client's server by something in the request.",
+    ),
+    rule(
+        "stick store-response",
+        "Remembers a client's server by something in the response.",
+    ),
     Keyword::new(
         "stick-table",
         Sections::OWN,
@@ -48,27 +41,9 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
 /// The arguments of both kinds of lines that make a table.
 pub(super) const TABLE_USAGE: &str = "type TYPE [len NUMBER] size NUMBER [WORD...]";
 
-const fn later(name: &'static str, doc: &'static str) -> Keyword<Draft> {
-    Keyword {
-        read: Reading::Form,
-        ..Keyword::inert(
-            name,
-            Sections::OWN_BACK,
-            "WORD...",
-            doc,
-            Status::NotYet(TABLES),
-        )
-    }
-}
-
-/// The mode decides what becomes of the line, and may stand below it.
-fn stick_on(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
-    let word = args.word("what to remember a client by")?;
-    super::names::check_expression(&word.text, word.span)?;
-    while args.next().is_some() {}
-    let span = draft.keyword;
-    draft.proxy().stick.push(Spanned::new("stick on", span));
-    Ok(())
+const fn rule(name: &'static str, doc: &'static str) -> Keyword<Draft> {
+    let usage = "EXPRESSION [table NAME] [if|unless CONDITION...]";
+    Keyword::new(name, Sections::OWN_BACK, usage, doc, super::rules::keep)
 }
 
 fn table(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
