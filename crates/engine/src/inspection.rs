@@ -110,7 +110,8 @@ async fn follow(session: &mut Session, flow: Flow) -> Result<(), Fault> {
             frontend.increment(FrontendCounter::DeniedRequests);
             Err(Fault::Rejected)
         }
-        Flow::Fail => Err(Fault::RuleFailed),
+        // Services stand in `http-request` alone.
+        Flow::Serve(_) | Flow::Fail => Err(Fault::RuleFailed),
     }
 }
 

@@ -13,6 +13,7 @@ use plimsoll_policy::stickiness;
 use plimsoll_wire::head::FieldKind;
 
 use super::{Exchange, Outcome};
+use crate::control::admin::service;
 use crate::dispatch::Dispatch;
 use crate::fault::{Fault, Phase as Progress};
 use crate::reply;
@@ -179,6 +180,11 @@ impl Exchange<'_> {
                     .inform(&head)
                     .map_err(|error| Fault::of_client(&error))?,
                 Flow::Reply(reply) => return self.intercept(client, *reply, phase).map(Some),
+                Flow::Serve(service) => {
+                    let desk = &self.tables.desk;
+                    let reply = service::answer(desk, service, &self.record.request.head);
+                    return self.intercept(client, reply, phase).map(Some);
+                }
                 Flow::Tarpit(reply) => {
                     let ms = self.tarpit_ms(&tables, owner);
                     self.record.phase = Progress::Tarpit;

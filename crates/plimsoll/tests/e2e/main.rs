@@ -14,6 +14,7 @@ mod life;
 mod logs;
 mod passive;
 mod peers;
+mod prometheus;
 mod reload;
 mod rules;
 mod soak;

@@ -11,6 +11,8 @@ pub enum Flow {
     Accept,
     /// Answer the client in place of a server.
     Reply(Box<Reply>),
+    /// Answer the client with what a part of this program has to say.
+    Serve(Service),
     /// As [`Flow::Reply`], but only after `timeout tarpit`.
     Tarpit(Box<Reply>),
     /// Refuse: close the connection without an answer.
@@ -25,6 +27,13 @@ pub enum Flow {
     Inform(Box<Head>),
     /// The rule cannot be carried out: answer 500.
     Fail,
+}
+
+/// A part of this program that answers requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// The statistics, for scrapers.
+    Prometheus,
 }
 
 /// An answer of our own.

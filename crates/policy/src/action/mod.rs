@@ -8,6 +8,7 @@ mod answer;
 mod flow;
 mod header;
 mod redirect;
+mod service;
 mod track;
 mod variable;
 
@@ -19,7 +20,7 @@ use plimsoll_config::diagnostic::Diagnostic;
 use crate::context::{Context, Phase};
 use crate::expression::Scope;
 
-pub use flow::{Flow, Reply};
+pub use flow::{Flow, Reply, Service};
 
 /// Something a rule does.
 pub trait Action: Send + Sync {
@@ -142,6 +143,7 @@ const TOPICS: &[&[Row]] = &[
     answer::ROWS,
     header::ROWS,
     redirect::ROWS,
+    service::ROWS,
     track::ROWS,
     variable::ROWS,
 ];

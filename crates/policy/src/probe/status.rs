@@ -103,6 +103,11 @@ impl Status {
         )
     }
 
+    /// Whether a check, or a look at the traffic, has come to it.
+    pub fn is_outcome(self) -> bool {
+        !matches!(self, Self::Unknown | Self::Initializing | Self::Checked)
+    }
+
     /// The status of a name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.name() == name)

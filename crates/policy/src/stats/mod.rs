@@ -7,6 +7,7 @@
 //! | [`info`] | what is said of the process as a whole |
 //! | [`format`] | CSV, typed lines and JSON |
 //! | [`page`] | the page for people |
+//! | [`prometheus`] | the text that scrapers read |
 //!
 //! What is absent: counting (that is [`crate::counters`]), clocks and sockets. Sums, rates and the time come through
 //! [`View`].
@@ -16,11 +17,12 @@ mod columns;
 pub mod format;
 pub mod info;
 pub mod page;
+pub mod prometheus;
 pub mod rows;
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::counters::{BackendCounter, FrontendCounter, ServerCounter};
+use crate::counters::{BackendCounter, FrontendCounter, ServerCounter, Summary};
 use crate::health::Health;
 use crate::live::ServerState;
 use crate::model::{Backend, BackendId, Frontend, FrontendId, Model, Server, ServerId};
@@ -49,6 +51,8 @@ pub trait Sums {
     fn connections(&self, frontend: FrontendId) -> u32;
     /// Response times of a server at these shares (0.5 is the median), in microseconds; `None` before the first.
     fn latency_us(&self, backend: BackendId, server: ServerId, share: f64) -> Option<u64>;
+    /// All response times of a server, in microseconds.
+    fn latencies(&self, backend: BackendId, server: ServerId) -> Option<Summary>;
     /// What checks think of a server; `None`: it has none.
     fn health(&self, backend: BackendId, server: ServerId) -> Option<Health>;
     /// Log messages that could not be delivered.

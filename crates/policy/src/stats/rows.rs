@@ -59,7 +59,10 @@ fn is_down(state: ServerState) -> bool {
 }
 
 /// The rows of all proxies in the order of their numbers: for each its frontend, its servers, its backend.
-pub fn rows<'a>(view: View<'a>, selection: &'a Selection) -> impl Iterator<Item = Row<'a>> {
+pub fn rows<'a, 's>(
+    view: View<'a>,
+    selection: &'s Selection,
+) -> impl Iterator<Item = Row<'a>> + use<'a, 's> {
     proxies(view).into_iter().flat_map(move |proxy| {
         let frontend = proxy.frontend.filter(|&id| {
             let model = view.frontend(id);

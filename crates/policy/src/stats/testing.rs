@@ -1,7 +1,9 @@
 //! Numbers made up for tests.
 
 use super::{Meter, Now, Process, Speed, Sums, View};
-use crate::counters::{BackendCounter, Counter as _, FrontendCounter, ServerCounter};
+use crate::counters::{
+    BackendCounter, Counter as _, FrontendCounter, Histogram, ServerCounter, Summary,
+};
 use crate::health::Health;
 use crate::model::check::ServerCheck;
 use crate::model::{
@@ -44,6 +46,12 @@ impl Sums for Made {
 
     fn latency_us(&self, _: BackendId, _: ServerId, share: f64) -> Option<u64> {
         Some((share * 1_000.0) as u64)
+    }
+
+    fn latencies(&self, _: BackendId, _: ServerId) -> Option<Summary> {
+        let histogram = Histogram::default();
+        histogram.record(2_000);
+        Some(Summary::of([&histogram]))
     }
 
     fn health(&self, _: BackendId, server: ServerId) -> Option<Health> {

@@ -192,9 +192,9 @@ impl Desk {
         let _ = self.healths.set(source);
     }
 
-    /// The response times of a server so far.
-    pub(crate) fn latencies(&self, backend: BackendId, server: ServerId) -> Summary {
-        self.counters.latencies(backend, server)
+    /// What all workers have counted.
+    pub(crate) fn counters(&self) -> &AllCounters {
+        &self.counters
     }
 
     /// Where workers leave what the traffic says of servers.
@@ -369,6 +369,10 @@ impl Sums for Desk {
 
     fn latency_us(&self, backend: BackendId, server: ServerId, share: f64) -> Option<u64> {
         self.counters.latency_us(backend, server, share)
+    }
+
+    fn latencies(&self, backend: BackendId, server: ServerId) -> Option<Summary> {
+        Some(self.counters.latencies(backend, server))
     }
 
     fn health(&self, backend: BackendId, server: ServerId) -> Option<Health> {

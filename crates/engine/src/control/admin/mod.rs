@@ -8,6 +8,7 @@ pub(crate) mod desk;
 mod dialogue;
 mod meters;
 pub(crate) mod page;
+pub(crate) mod service;
 
 use std::fs;
 use std::io;

@@ -164,7 +164,7 @@ impl Hall {
     fn summaries(&self, backend: BackendId) -> Vec<Summary> {
         let servers = 0..self.backend(backend).servers.len() as u32;
         servers
-            .map(|index| self.desk.latencies(backend, ServerId(index)))
+            .map(|index| self.desk.counters().latencies(backend, ServerId(index)))
             .collect()
     }
 

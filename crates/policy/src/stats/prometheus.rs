@@ -1,0 +1,780 @@
+//! Statistics in Prometheus's text format, under the names of HAProxy's exporter, so that dashboards made for it work.
+//!
+//! A family is one line here: its name and the column of `show stat` it shows. What is absent: families of what is not
+//! counted here, and samples that HAProxy writes as `NaN`. Families of our own begin with `plimsoll_`.
+
+use std::fmt::Write as _;
+
+use super::rows::{Selection, rows};
+use super::{Column, Row, RowKind, Value, View, info};
+use crate::counters::Summary;
+use crate::live::ServerState;
+use crate::model::{BackendId, ServerId};
+use crate::probe::Status;
+
+/// The media type of the answer.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Upper ends of the buckets of response times, in microseconds and in seconds as they are written.
+const BUCKETS: [(u64, &str); 14] = [
+    (500, "0.0005"),
+    (1_000, "0.001"),
+    (2_500, "0.0025"),
+    (5_000, "0.005"),
+    (10_000, "0.01"),
+    (25_000, "0.025"),
+    (50_000, "0.05"),
+    (100_000, "0.1"),
+    (250_000, "0.25"),
+    (500_000, "0.5"),
+    (1_000_000, "1"),
+    (2_500_000, "2.5"),
+    (5_000_000, "5"),
+    (10_000_000, "10"),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Counter,
+    Gauge,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+        }
+    }
+}
+
+/// What a column is called; `milliseconds`: it is written in seconds.
+struct Family {
+    name: &'static str,
+    kind: Kind,
+    column: Column,
+    milliseconds: bool,
+}
+
+const fn family(name: &'static str, kind: Kind, column: Column, milliseconds: bool) -> Family {
+    Family {
+        name,
+        kind,
+        column,
+        milliseconds,
+    }
+}
+
+const fn counter(name: &'static str, column: Column) -> Family {
+    family(name, Kind::Counter, column, false)
+}
+
+const fn gauge(name: &'static str, column: Column) -> Family {
+    family(name, Kind::Gauge, column, false)
+}
+
+const fn seconds(name: &'static str, column: Column) -> Family {
+    family(name, Kind::Gauge, column, true)
+}
+
+const FRONTEND: &[Family] = &[
+    gauge("current_sessions", Column::SessionsNow),
+    gauge("max_sessions", Column::SessionsMax),
+    gauge("limit_sessions", Column::SessionLimit),
+    counter("sessions_total", Column::Sessions),
+    counter("bytes_in_total", Column::BytesIn),
+    counter("bytes_out_total", Column::BytesOut),
+    counter("requests_denied_total", Column::DeniedRequests),
+    counter("responses_denied_total", Column::DeniedResponses),
+    counter("request_errors_total", Column::RequestErrors),
+    gauge("current_session_rate", Column::Rate),
+    gauge("limit_session_rate", Column::RateLimit),
+    gauge("max_session_rate", Column::RateMax),
+    gauge("http_requests_rate_max", Column::RequestRateMax),
+    counter("http_requests_total", Column::Requests),
+    gauge("connections_rate_max", Column::ConnectionRateMax),
+    counter("connections_total", Column::Connections),
+    counter("intercepted_requests_total", Column::Intercepted),
+    counter("denied_connections_total", Column::DeniedConnections),
+    counter("denied_sessions_total", Column::DeniedSessions),
+    counter("failed_header_rewriting_total", Column::FailedRewrites),
+    counter("internal_errors_total", Column::InternalErrors),
+    counter("req_bytes_in_total", Column::RequestBytesIn),
+    counter("req_bytes_out_total", Column::RequestBytesOut),
+    counter("res_bytes_in_total", Column::ResponseBytesIn),
+    counter("res_bytes_out_total", Column::ResponseBytesOut),
+    counter("http_comp_bytes_in_total", Column::CompressedIn),
+    counter("http_comp_bytes_out_total", Column::CompressedOut),
+    counter(
+        "http_comp_bytes_bypassed_total",
+        Column::CompressionBypassed,
+    ),
+    counter("http_comp_responses_total", Column::ResponsesCompressed),
+    counter("http_cache_lookups_total", Column::CacheLookups),
+    counter("http_cache_hits_total", Column::CacheHits),
+    counter("http_cache_hint_hits_total", Column::CacheHintHits),
+];
+
+const BACKEND: &[Family] = &[
+    gauge("current_queue", Column::QueueNow),
+    gauge("max_queue", Column::QueueMax),
+    gauge("current_sessions", Column::SessionsNow),
+    gauge("max_sessions", Column::SessionsMax),
+    gauge("limit_sessions", Column::SessionLimit),
+    counter("sessions_total", Column::Sessions),
+    counter("bytes_in_total", Column::BytesIn),
+    counter("bytes_out_total", Column::BytesOut),
+    counter("requests_denied_total", Column::DeniedRequests),
+    counter("responses_denied_total", Column::DeniedResponses),
+    counter("connection_errors_total", Column::ConnectionErrors),
+    counter("response_errors_total", Column::ResponseErrors),
+    counter("retry_warnings_total", Column::Retries),
+    counter("redispatch_warnings_total", Column::Redispatches),
+    gauge("weight", Column::Weight),
+    gauge("uweight", Column::UserWeight),
+    gauge("active_servers", Column::Active),
+    gauge("backup_servers", Column::Backup),
+    counter("check_up_down_total", Column::TimesDown),
+    gauge("check_last_change_seconds", Column::LastChange),
+    counter("downtime_seconds_total", Column::Downtime),
+    counter("loadbalanced_total", Column::Balanced),
+    gauge("current_session_rate", Column::Rate),
+    gauge("max_session_rate", Column::RateMax),
+    counter("http_requests_total", Column::Requests),
+    counter("client_aborts_total", Column::ClientAborts),
+    counter("server_aborts_total", Column::ServerAborts),
+    gauge("last_session_seconds", Column::LastSession),
+    seconds("queue_time_average_seconds", Column::QueueTime),
+    seconds("connect_time_average_seconds", Column::ConnectTime),
+    seconds("response_time_average_seconds", Column::ResponseTime),
+    seconds("total_time_average_seconds", Column::TotalTime),
+    counter("failed_header_rewriting_total", Column::FailedRewrites),
+    counter("connection_attempts_total", Column::ConnectionAttempts),
+    counter("connection_reuses_total", Column::ConnectionReuses),
+    seconds("max_queue_time_seconds", Column::QueueTimeMax),
+    seconds("max_connect_time_seconds", Column::ConnectTimeMax),
+    seconds("max_response_time_seconds", Column::ResponseTimeMax),
+    seconds("max_total_time_seconds", Column::TotalTimeMax),
+    counter("internal_errors_total", Column::InternalErrors),
+    counter("req_bytes_in_total", Column::RequestBytesIn),
+    counter("req_bytes_out_total", Column::RequestBytesOut),
+    counter("res_bytes_in_total", Column::ResponseBytesIn),
+    counter("res_bytes_out_total", Column::ResponseBytesOut),
+    counter("http_comp_bytes_in_total", Column::CompressedIn),
+    counter("http_comp_bytes_out_total", Column::CompressedOut),
+    counter(
+        "http_comp_bytes_bypassed_total",
+        Column::CompressionBypassed,
+    ),
+    counter("http_comp_responses_total", Column::ResponsesCompressed),
+    counter("http_cache_lookups_total", Column::CacheLookups),
+    counter("http_cache_hits_total", Column::CacheHits),
+    counter("http_cache_hint_hits_total", Column::CacheHintHits),
+];
+
+const SERVER: &[Family] = &[
+    gauge("current_queue", Column::QueueNow),
+    gauge("max_queue", Column::QueueMax),
+    gauge("current_sessions", Column::SessionsNow),
+    gauge("max_sessions", Column::SessionsMax),
+    gauge("limit_sessions", Column::SessionLimit),
+    counter("sessions_total", Column::Sessions),
+    counter("bytes_in_total", Column::BytesIn),
+    counter("bytes_out_total", Column::BytesOut),
+    counter("responses_denied_total", Column::DeniedResponses),
+    counter("connection_errors_total", Column::ConnectionErrors),
+    counter("response_errors_total", Column::ResponseErrors),
+    counter("retry_warnings_total", Column::Retries),
+    counter("redispatch_warnings_total", Column::Redispatches),
+    gauge("weight", Column::Weight),
+    gauge("uweight", Column::UserWeight),
+    counter("check_up_down_total", Column::TimesDown),
+    gauge("check_last_change_seconds", Column::LastChange),
+    counter("downtime_seconds_total", Column::Downtime),
+    counter("loadbalanced_total", Column::Balanced),
+    gauge("current_session_rate", Column::Rate),
+    gauge("max_session_rate", Column::RateMax),
+    counter("http_requests_total", Column::Requests),
+    counter("client_aborts_total", Column::ClientAborts),
+    counter("server_aborts_total", Column::ServerAborts),
+    gauge("last_session_seconds", Column::LastSession),
+    seconds("queue_time_average_seconds", Column::QueueTime),
+    seconds("connect_time_average_seconds", Column::ConnectTime),
+    seconds("response_time_average_seconds", Column::ResponseTime),
+    seconds("total_time_average_seconds", Column::TotalTime),
+    counter("failed_header_rewriting_total", Column::FailedRewrites),
+    counter("connection_attempts_total", Column::ConnectionAttempts),
+    counter("connection_reuses_total", Column::ConnectionReuses),
+    seconds("max_queue_time_seconds", Column::QueueTimeMax),
+    seconds("max_connect_time_seconds", Column::ConnectTimeMax),
+    seconds("max_response_time_seconds", Column::ResponseTimeMax),
+    seconds("max_total_time_seconds", Column::TotalTimeMax),
+    counter("internal_errors_total", Column::InternalErrors),
+    counter("req_bytes_in_total", Column::RequestBytesIn),
+    counter("req_bytes_out_total", Column::RequestBytesOut),
+    counter("res_bytes_in_total", Column::ResponseBytesIn),
+    counter("res_bytes_out_total", Column::ResponseBytesOut),
+    gauge("active", Column::Active),
+    gauge("backup", Column::Backup),
+    counter("check_failures_total", Column::ChecksFailed),
+    gauge("queue_limit", Column::QueueLimit),
+    gauge("current_throttle", Column::Throttle),
+    gauge("check_code", Column::CheckCode),
+    seconds("check_duration_seconds", Column::CheckDuration),
+    gauge("agent_code", Column::AgentCode),
+    seconds("agent_duration_seconds", Column::AgentDuration),
+    gauge("idle_connections_current", Column::IdleNow),
+    gauge("idle_connections_limit", Column::IdleLimit),
+    gauge("unsafe_idle_connections_current", Column::UnsafeIdle),
+    gauge("safe_idle_connections_current", Column::SafeIdle),
+    gauge("used_connections_current", Column::ConnectionsUsed),
+    gauge("need_connections_current", Column::ConnectionsNeeded),
+    gauge("private_idle_connections_current", Column::PrivateIdle),
+];
+
+/// Facts of `show info`, by their names there.
+const PROCESS: &[(&str, Kind, &str)] = &[
+    ("nbthread", Kind::Gauge, "Nbthread"),
+    ("nbproc", Kind::Gauge, "Nbproc"),
+    ("relative_process_id", Kind::Gauge, "Process_num"),
+    ("uptime_seconds", Kind::Gauge, "Uptime_sec"),
+    ("max_memory_bytes", Kind::Gauge, "Memmax_bytes"),
+    ("max_fds", Kind::Gauge, "Ulimit-n"),
+    ("max_sockets", Kind::Gauge, "Maxsock"),
+    ("max_connections", Kind::Gauge, "Maxconn"),
+    ("hard_max_connections", Kind::Gauge, "Hard_maxconn"),
+    ("current_connections", Kind::Gauge, "CurrConns"),
+    ("connections_total", Kind::Counter, "CumConns"),
+    ("requests_total", Kind::Counter, "CumReq"),
+    ("max_pipes", Kind::Gauge, "Maxpipes"),
+    ("current_connection_rate", Kind::Gauge, "ConnRate"),
+    ("limit_connection_rate", Kind::Gauge, "ConnRateLimit"),
+    ("max_connection_rate", Kind::Gauge, "MaxConnRate"),
+    ("current_session_rate", Kind::Gauge, "SessRate"),
+    ("limit_session_rate", Kind::Gauge, "SessRateLimit"),
+    ("max_session_rate", Kind::Gauge, "MaxSessRate"),
+    ("stopping", Kind::Gauge, "Stopping"),
+    ("listeners", Kind::Gauge, "Listeners"),
+    ("active_peers", Kind::Gauge, "ActivePeers"),
+    ("connected_peers", Kind::Gauge, "ConnectedPeers"),
+    ("dropped_logs_total", Kind::Counter, "DroppedLogs"),
+    ("busy_polling_enabled", Kind::Gauge, "BusyPolling"),
+    ("bytes_out_total", Kind::Counter, "TotalBytesOut"),
+    ("start_time_seconds", Kind::Gauge, "Start_time_sec"),
+    ("nb_thread_groups", Kind::Gauge, "NbThreadGroups"),
+];
+
+const CLASSES: [(&str, Column); 6] = [
+    ("1xx", Column::Responses1xx),
+    ("2xx", Column::Responses2xx),
+    ("3xx", Column::Responses3xx),
+    ("4xx", Column::Responses4xx),
+    ("5xx", Column::Responses5xx),
+    ("other", Column::ResponsesOther),
+];
+
+const SERVER_STATES: [&str; 5] = ["DOWN", "UP", "MAINT", "DRAIN", "NOLB"];
+
+/// What a scrape asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish {
+    process: bool,
+    frontends: bool,
+    backends: bool,
+    servers: bool,
+    /// `no-maint`: servers in maintenance are left out.
+    without_maintenance: bool,
+}
+
+impl Wish {
+    const NOTHING: Self = Self {
+        process: false,
+        frontends: false,
+        backends: false,
+        servers: false,
+        without_maintenance: false,
+    };
+
+    /// Reads the part of a URI behind `?`: `scope=global|frontend|backend|server|*`, as often as wanted, and `no-maint`.
+    /// `None`: a scope is not known.
+    pub fn read(query: &str) -> Option<Self> {
+        let (mut wish, mut scoped) = (Self::NOTHING, false);
+        for part in query.split('&') {
+            match part.split_once('=') {
+                Some(("scope", scope)) => {
+                    scoped = true;
+                    match scope {
+                        "" => wish = Self::NOTHING,
+                        "*" => wish.all(),
+                        "global" => wish.process = true,
+                        "frontend" => wish.frontends = true,
+                        "backend" => wish.backends = true,
+                        "server" => wish.servers = true,
+                        // There are none of these here.
+                        "listener" | "sticktable" | "resolver" => {}
+                        _ => return None,
+                    }
+                }
+                None if part == "no-maint" => wish.without_maintenance = true,
+                _ => {}
+            }
+        }
+        if !scoped {
+            wish.all();
+        }
+        Some(wish)
+    }
+
+    fn all(&mut self) {
+        (self.process, self.frontends) = (true, true);
+        (self.backends, self.servers) = (true, true);
+    }
+}
+
+/// A row and the labels that all of its samples have.
+struct Subject<'a> {
+    row: Row<'a>,
+    labels: String,
+}
+
+impl Subject<'_> {
+    fn value(&self, column: Column) -> Option<&Value<'_>> {
+        let cells = self.row.cells();
+        let at = cells
+            .binary_search_by_key(&column, |cell| cell.column)
+            .ok()?;
+        Some(&cells[at].value)
+    }
+
+    fn text(&self, column: Column) -> &str {
+        match self.value(column) {
+            Some(Value::Text(text)) => text,
+            _ => "",
+        }
+    }
+}
+
+/// Everything that is wished for.
+pub fn render(view: View<'_>, wish: Wish) -> String {
+    let mut out = String::with_capacity(64 << 10);
+    if wish.process {
+        process(view, &mut out);
+    }
+    let kinds = [
+        (
+            wish.frontends,
+            RowKind::Frontend,
+            "haproxy_frontend_",
+            FRONTEND,
+        ),
+        (wish.backends, RowKind::Backend, "haproxy_backend_", BACKEND),
+        (wish.servers, RowKind::Server, "haproxy_server_", SERVER),
+    ];
+    for (wanted, kind, prefix, families) in kinds {
+        if !wanted {
+            continue;
+        }
+        let subjects = subjects(view, kind, wish.without_maintenance);
+        for family in families {
+            shown(prefix, family, &subjects, &mut out);
+        }
+        responses(prefix, &subjects, &mut out);
+        match kind {
+            RowKind::Frontend => states(prefix, &subjects, &["DOWN", "UP"], &mut out),
+            RowKind::Backend => {
+                states(prefix, &subjects, &["DOWN", "UP"], &mut out);
+                aggregates(view, &mut out);
+                latencies(view, &mut out);
+            }
+            RowKind::Server => {
+                states(prefix, &subjects, &SERVER_STATES, &mut out);
+                let checks = [
+                    ("check_status", Column::CheckStatus),
+                    ("agent_status", Column::AgentStatus),
+                ];
+                for (name, column) in checks {
+                    check_states(prefix, name, column, &subjects, &mut out);
+                }
+                outliers(view, &mut out);
+            }
+        }
+    }
+    out
+}
+
+fn subjects(view: View<'_>, kind: RowKind, without_maintenance: bool) -> Vec<Subject<'_>> {
+    let selection = Selection {
+        kinds: kind.bit(),
+        without_maintenance,
+        ..Selection::default()
+    };
+    rows(view, &selection)
+        .map(|row| {
+            let mut subject = Subject {
+                row,
+                labels: String::new(),
+            };
+            let mut labels = String::new();
+            label("proxy", subject.text(Column::ProxyName), &mut labels);
+            if kind == RowKind::Server {
+                label("server", subject.text(Column::ServiceName), &mut labels);
+            }
+            subject.labels = labels;
+            subject
+        })
+        .collect()
+}
+
+/// One more label. The format escapes three characters.
+fn label(name: &str, value: &str, labels: &mut String) {
+    if !labels.is_empty() {
+        labels.push(',');
+    }
+    labels.push_str(name);
+    labels.push_str("=\"");
+    for letter in value.chars() {
+        match letter {
+            '\\' => labels.push_str("\\\\"),
+            '"' => labels.push_str("\\\""),
+            '\n' => labels.push_str("\\n"),
+            letter => labels.push(letter),
+        }
+    }
+    labels.push('"');
+}
+
+fn head((prefix, name): (&str, &str), kind: &str, help: &str, out: &mut String) {
+    let _ = write!(
+        out,
+        "# HELP {prefix}{name} {help}\n# TYPE {prefix}{name} {kind}\n"
+    );
+}
+
+fn sample(
+    (prefix, name): (&str, &str),
+    labels: &str,
+    value: impl std::fmt::Display,
+    out: &mut String,
+) {
+    out.push_str(prefix);
+    out.push_str(name);
+    if !labels.is_empty() {
+        out.push('{');
+        out.push_str(labels);
+        out.push('}');
+    }
+    let _ = writeln!(out, " {value}");
+}
+
+/// A sample with one more label.
+fn labelled(
+    name: (&str, &str),
+    labels: &str,
+    (key, value): (&str, &str),
+    number: u64,
+    out: &mut String,
+) {
+    out.push_str(name.0);
+    out.push_str(name.1);
+    let _ = writeln!(out, "{{{labels},{key}=\"{value}\"}} {number}");
+}
+
+fn shown(prefix: &str, family: &Family, subjects: &[Subject<'_>], out: &mut String) {
+    let mut begun = false;
+    for subject in subjects {
+        let value = match subject.value(family.column) {
+            Some(value) if !matches!(value, Value::Text(_)) => value,
+            _ => continue,
+        };
+        let name = (prefix, family.name);
+        if !begun {
+            begun = true;
+            head(name, family.kind.word(), family.column.help(), out);
+        }
+        match (family.milliseconds, value) {
+            (true, Value::U32(ms)) => {
+                sample(name, &subject.labels, f64::from(*ms) / 1_000.0, out);
+            }
+            (true, Value::U64(ms)) => sample(name, &subject.labels, *ms as f64 / 1_000.0, out),
+            _ => sample(name, &subject.labels, value, out),
+        }
+    }
+}
+
+fn responses(prefix: &str, subjects: &[Subject<'_>], out: &mut String) {
+    let name = (prefix, "http_responses_total");
+    let mut begun = false;
+    for subject in subjects {
+        for (class, column) in CLASSES {
+            let Some(Value::U64(number)) = subject.value(column) else {
+                continue;
+            };
+            if !begun {
+                begun = true;
+                head(name, "counter", "HTTP responses by class of status.", out);
+            }
+            labelled(name, &subject.labels, ("code", class), *number, out);
+        }
+    }
+}
+
+/// The state of which the words of `status` speak.
+fn state(status: &str) -> &'static str {
+    let word = status.split(' ').next().unwrap_or_default();
+    match word {
+        "DOWN" | "STOP" | "PAUSED" => "DOWN",
+        "MAINT" => "MAINT",
+        "DRAIN" => "DRAIN",
+        "NOLB" => "NOLB",
+        // "UP", "OPEN", and "no check".
+        _ => "UP",
+    }
+}
+
+fn states(prefix: &str, subjects: &[Subject<'_>], known: &[&str], out: &mut String) {
+    let name = (prefix, "status");
+    if !subjects.is_empty() {
+        head(name, "gauge", "1 for the state that holds.", out);
+    }
+    for subject in subjects {
+        let now = state(subject.text(Column::Status));
+        for state in known {
+            let number = u64::from(*state == now);
+            labelled(name, &subject.labels, ("state", state), number, out);
+        }
+    }
+}
+
+fn check_states(
+    prefix: &str,
+    name: &str,
+    column: Column,
+    subjects: &[Subject<'_>],
+    out: &mut String,
+) {
+    let name = (prefix, name);
+    let mut begun = false;
+    for subject in subjects {
+        let now = subject.text(column).trim_start_matches("* ");
+        if now.is_empty() {
+            continue;
+        }
+        if !begun {
+            begun = true;
+            head(name, "gauge", column.help(), out);
+        }
+        for status in Status::ALL.into_iter().filter(|status| status.is_outcome()) {
+            let number = u64::from(status.name() == now);
+            labelled(name, &subject.labels, ("state", status.name()), number, out);
+        }
+    }
+}
+
+/// How many servers of each backend are in each state.
+fn aggregates(view: View<'_>, out: &mut String) {
+    let (prefix, name) = ("haproxy_backend_", "agg_server_status");
+    let mut begun = false;
+    for (id, backend) in view.backends() {
+        let mut labels = String::new();
+        label("proxy", &backend.name, &mut labels);
+        if !begun {
+            begun = true;
+            head((prefix, name), "gauge", "Servers by state.", out);
+        }
+        let mut numbers = [0_u64; SERVER_STATES.len()];
+        for (server, _) in view.servers(backend) {
+            let live = view.plane.backend(id).server(server);
+            let now = state(&super::rows::status(live, None));
+            let at = SERVER_STATES.iter().position(|state| *state == now);
+            numbers[at.unwrap_or(1)] += 1;
+        }
+        for (state, number) in SERVER_STATES.iter().zip(numbers) {
+            labelled((prefix, name), &labels, ("state", state), number, out);
+        }
+    }
+}
+
+/// Response times of all servers of each backend together.
+fn latencies(view: View<'_>, out: &mut String) {
+    let (prefix, name) = ("plimsoll_backend_", "response_time_seconds");
+    let mut begun = false;
+    for (id, backend) in view.backends() {
+        let mut counts = [0_u64; BUCKETS.len()];
+        let (mut total, mut sum_us) = (0, 0);
+        for (server, _) in view.servers(backend) {
+            let Some(summary) = view.sums.latencies(id, server) else {
+                continue;
+            };
+            spread(&summary, &mut counts, &mut total, &mut sum_us);
+        }
+        if total == 0 {
+            continue;
+        }
+        if !begun {
+            begun = true;
+            let help = "Time to the head of a response; the sum is off by at most a sixteenth.";
+            head((prefix, name), "histogram", help, out);
+        }
+        let mut labels = String::new();
+        label("proxy", &backend.name, &mut labels);
+        let bucket = (prefix, "response_time_seconds_bucket");
+        for ((_, end), count) in BUCKETS.iter().zip(counts) {
+            labelled(bucket, &labels, ("le", end), count, out);
+        }
+        labelled(bucket, &labels, ("le", "+Inf"), total, out);
+        let sum = sum_us as f64 / 1e6;
+        sample((prefix, "response_time_seconds_sum"), &labels, sum, out);
+        sample((prefix, "response_time_seconds_count"), &labels, total, out);
+    }
+}
+
+/// Adds a summary to buckets each of which holds all before it.
+fn spread(summary: &Summary, counts: &mut [u64; BUCKETS.len()], total: &mut u64, sum_us: &mut u64) {
+    for (end_us, number) in summary.buckets() {
+        *total += number;
+        *sum_us += (end_us - end_us / 16) * number;
+        for ((bucket_us, _), count) in BUCKETS.iter().zip(counts.iter_mut()) {
+            if end_us <= *bucket_us + 1 {
+                *count += number;
+            }
+        }
+    }
+}
+
+/// What `option outlier-ejection` has done.
+fn outliers(view: View<'_>, out: &mut String) {
+    let prefix = "plimsoll_server_";
+    let families = [
+        (
+            "ejected",
+            "gauge",
+            "1 while the server is ejected for being slower than its peers.",
+        ),
+        (
+            "ejections_total",
+            "counter",
+            "Ejections for being slower than its peers.",
+        ),
+        (
+            "ejections_kept_total",
+            "counter",
+            "Times it was kept though it was slow, since enough others were ejected.",
+        ),
+    ];
+    for (at, (name, kind, help)) in families.into_iter().enumerate() {
+        let mut begun = false;
+        for (id, backend) in view
+            .backends()
+            .filter(|(_, backend)| backend.outliers.is_some())
+        {
+            for (server, model) in view.servers(backend) {
+                if !begun {
+                    begun = true;
+                    head((prefix, name), kind, help, out);
+                }
+                let mut labels = String::new();
+                label("proxy", &backend.name, &mut labels);
+                label("server", &model.name, &mut labels);
+                let number = outlier_numbers(view, id, server)[at];
+                sample((prefix, name), &labels, number, out);
+            }
+        }
+    }
+}
+
+fn outlier_numbers(view: View<'_>, backend: BackendId, server: ServerId) -> [u64; 3] {
+    let live = view.plane.backend(backend).server(server);
+    let standing = live.standing();
+    let ejected = live.state().contains(ServerState::EJECTED);
+    [u64::from(ejected), standing.ejections(), standing.kept()]
+}
+
+fn process(view: View<'_>, out: &mut String) {
+    let prefix = "haproxy_process_";
+    let facts = info::facts(view);
+    for &(name, kind, fact) in PROCESS {
+        let fact = facts.iter().find(|known| known.name == fact);
+        if let Some(fact) = fact.filter(|fact| !matches!(fact.value, Value::Text(_))) {
+            head((prefix, name), kind.word(), fact.help, out);
+            sample((prefix, name), "", &fact.value, out);
+        }
+    }
+    let name = (prefix, "build_info");
+    head(name, "gauge", "The version that runs.", out);
+    let mut labels = String::new();
+    label("version", super::VERSION, &mut labels);
+    sample(name, &labels, 1, out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+
+    fn text(query: &str) -> String {
+        let (plane, process) = (testing::plane(), testing::process());
+        let wish = Wish::read(query).expect("known scopes");
+        render(testing::view(&plane, &process), wish)
+    }
+
+    #[test]
+    fn families_come_once_and_their_samples_follow_them() {
+        let text = text("");
+        let mut seen = std::collections::BTreeSet::new();
+        let mut family = "";
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                family = rest.split(' ').next().unwrap_or_default();
+                assert!(seen.insert(family), "{family} comes twice");
+            } else if !line.starts_with('#') {
+                let name = line.split(['{', ' ']).next().unwrap_or_default();
+                assert!(name.starts_with(family), "{line} stands under {family}");
+            }
+        }
+        for line in [
+            "haproxy_server_status{proxy=\"app\",server=\"a\",state=\"UP\"} 1",
+            "haproxy_server_status{proxy=\"app\",server=\"c\",state=\"MAINT\"} 1",
+            "haproxy_backend_agg_server_status{proxy=\"app\",state=\"MAINT\"} 1",
+            "haproxy_frontend_status{proxy=\"web\",state=\"UP\"} 1",
+            "haproxy_server_weight{proxy=\"app\",server=\"a\"} 50",
+            "haproxy_process_nbproc 1",
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line} in {text}");
+        }
+    }
+
+    #[test]
+    fn scopes_choose_and_unknown_ones_are_told() {
+        let servers = text("scope=server&no-maint");
+        assert!(servers.contains("haproxy_server_") && !servers.contains("haproxy_backend_"));
+        assert!(!servers.contains("server=\"c\""), "it is in maintenance");
+        assert_eq!(text("scope="), "");
+        assert!(text("scope=global").contains("haproxy_process_"));
+        assert_eq!(Wish::read("scope=galaxy"), None);
+    }
+
+    #[test]
+    fn labels_are_escaped() {
+        let mut labels = String::new();
+        label("proxy", "a\"b\\c\nd", &mut labels);
+        assert_eq!(labels, "proxy=\"a\\\"b\\\\c\\nd\"");
+    }
+
+    #[test]
+    fn buckets_hold_all_that_came_before_them() {
+        let histogram = crate::counters::Histogram::default();
+        for us in [400, 900, 3_000, 3_000, 60_000_000] {
+            histogram.record(us);
+        }
+        let (mut counts, mut total, mut sum_us) = ([0; BUCKETS.len()], 0, 0);
+        spread(
+            &Summary::of([&histogram]),
+            &mut counts,
+            &mut total,
+            &mut sum_us,
+        );
+        assert_eq!(counts[..4], [1, 2, 2, 4]);
+        assert_eq!((counts[BUCKETS.len() - 1], total), (4, 5));
+        assert!(sum_us.abs_diff(60_007_300) < 60_007_300 / 16, "{sum_us}");
+    }
+}
