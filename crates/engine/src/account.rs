@@ -17,6 +17,7 @@ use crate::session::Session;
 use crate::stream::ClientStream as _;
 use crate::tables::Tables;
 use crate::tcp::Report;
+use crate::tls::handshake::Failure;
 use crate::tracking;
 
 pub(crate) fn session_begins(session: &Session) {
@@ -41,6 +42,17 @@ pub(crate) fn session_begins(session: &Session) {
 
 pub(crate) fn session_ends(session: &Session) {
     session.worker.session_ends();
+}
+
+/// A client has not come through its handshake.
+pub(crate) fn handshake_failed(session: &Session, failure: &Failure) {
+    let frontend = session.tables.frontend(session.frontend);
+    let silent = matches!(failure, Failure::Silent);
+    if silent && frontend.ignore_empty_connections {
+        return;
+    }
+    let counters = session.tables.counters.frontend(session.frontend);
+    counters.increment(FrontendCounter::RequestErrors);
 }
 
 /// A request was answered here, without a server.
@@ -105,7 +117,7 @@ pub(crate) fn attempt_failed(
         observe::note(tables, (backend, server), observation, now_ns);
     }
     match fault {
-        Fault::ConnectRefused | Fault::ConnectTimeout => {
+        Fault::ConnectRefused | Fault::ConnectTimeout | Fault::HandshakeFailed => {
             counters.increment(ServerCounter::ConnectionErrors)
         }
         fault if fault.is_servers() => counters.increment(ServerCounter::ResponseErrors),

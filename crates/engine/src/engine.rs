@@ -23,6 +23,7 @@ use crate::queue;
 use crate::reactor::{self, Listener, Reactor};
 use crate::sockets::Sockets;
 use crate::tables::{Shared, Tables};
+use crate::tls::{self, Tls};
 use crate::worker::Worker;
 
 /// How often pools are looked through for connections that nobody needs.
@@ -56,6 +57,8 @@ pub enum StartError {
     },
     /// A command socket could not be opened.
     Door(DoorError),
+    /// A certificate, key or list of trust is of no use.
+    Tls(tls::SetupError),
     /// A thread or its reactor could not be made.
     Worker(io::Error),
     /// The engine is about to end.
@@ -73,6 +76,7 @@ impl fmt::Display for StartError {
             Self::Door(DoorError { address, error }) => {
                 write!(f, "stats socket: cannot listen on {address}: {error}")
             }
+            Self::Tls(error) => write!(f, "{error}"),
             Self::Worker(error) => write!(f, "cannot start a worker: {error}"),
             Self::Ending => f.write_str("the process is about to end"),
         }
@@ -124,7 +128,9 @@ impl Engine {
         let process_maxconn = connection_limit(&model);
         plimsoll_policy::queue::fill_fullconn(&mut model, process_maxconn);
         let sink = LogSink::default();
-        let shared = Shared::new(Plane::build(model, None), count, &sink, &options.name);
+        let tls = Tls::build(&model, None).map_err(StartError::Tls)?;
+        let plane = Plane::build(model, None);
+        let shared = Shared::new(plane, tls, count, &sink, &options.name);
         let mut sockets = Sockets::default();
         sockets.inherit(options.inherited);
         // Command sockets first: whoever waits for the balancer to listen may ask at once.

@@ -433,7 +433,10 @@ impl Exchange<'_> {
         backend: BackendId,
         server: ServerId,
     ) -> Option<Box<Connection>> {
-        if let Some(own) = self.session.take_own(backend, server) {
+        let name = self.server_name((backend, server));
+        if let Some(index) = self.session.find_own(backend, server, name)
+            && let Some(own) = self.session.take_own(index)
+        {
             return Some(own);
         }
         let first = self.session.requests <= 1;
@@ -443,10 +446,17 @@ impl Exchange<'_> {
             Reuse::Aggressive => first,
             Reuse::Safe | Reuse::Always => false,
         };
-        let mut connection = self.tables.pool(backend, server).take(proven)?;
+        let name = self.server_name((backend, server));
+        let mut connection = self.tables.pool(backend, server).take(proven, name)?;
         // It may have been opened under another plane, where ids meant others.
         (connection.backend, connection.server) = (backend, server);
         Some(connection)
+    }
+
+    /// What the server is to be asked for in TLS.
+    fn server_name(&self, server: (BackendId, ServerId)) -> Option<&str> {
+        self.session
+            .server_name(server, Some(&self.record.request.head))
     }
 
     async fn open_connection(
@@ -454,8 +464,9 @@ impl Exchange<'_> {
         backend: BackendId,
         server: ServerId,
     ) -> Result<Box<Connection>, Fault> {
-        let port = self.session.local_port();
-        Connection::open(&self.worker, &self.tables, (backend, server), port).await
+        let (port, ids) = (self.session.local_port(), (backend, server));
+        let name = self.server_name(ids);
+        Connection::open(&self.worker, &self.tables, ids, port, name).await
     }
 
     /// Sends the request and waits for the head of the final response; interim ones are passed on.

@@ -38,6 +38,8 @@ pub(crate) enum Fault {
     // -- the server's
     ConnectRefused,
     ConnectTimeout,
+    /// The connection stands, but the two sides did not agree on TLS, or its certificate is not believed.
+    HandshakeFailed,
     /// The connection ended before anything of the response had arrived.
     EmptyResponse,
     /// The connection ended in the middle of the response.
@@ -105,7 +107,8 @@ impl Fault {
             Self::ClientClosed => 0,
             Self::ClientTimeout => 408,
             Self::NoServer | Self::QueueFull | Self::QueueTimeout | Self::Exhausted => 503,
-            Self::ConnectRefused | Self::ConnectTimeout | Self::ServerDown | Self::ServerUp => 503,
+            Self::ConnectRefused | Self::ConnectTimeout | Self::HandshakeFailed => 503,
+            Self::ServerDown | Self::ServerUp => 503,
             Self::EmptyResponse | Self::ServerClosed | Self::JunkResponse => 502,
             Self::ServerTimeout => 504,
             Self::RetryStatus(status) => status,
@@ -115,7 +118,9 @@ impl Fault {
     /// What `retry-on` calls it.
     pub(crate) fn retry_cause(self) -> RetryOn {
         match self {
-            Self::ConnectRefused | Self::ConnectTimeout => RetryOn::CONN_FAILURE,
+            Self::ConnectRefused | Self::ConnectTimeout | Self::HandshakeFailed => {
+                RetryOn::CONN_FAILURE
+            }
             Self::EmptyResponse | Self::ServerDown | Self::ServerUp => RetryOn::EMPTY_RESPONSE,
             Self::JunkResponse | Self::ServerClosed => RetryOn::JUNK_RESPONSE,
             Self::ServerTimeout => RetryOn::RESPONSE_TIMEOUT,
@@ -154,7 +159,10 @@ impl Fault {
             Self::ServerDown => Cause::ServerDown,
             Self::ServerUp => Cause::ServerUp,
             Self::Exhausted => Cause::Resource,
-            Self::ConnectRefused | Self::EmptyResponse | Self::ServerClosed => Cause::ServerAborted,
+            Self::ConnectRefused
+            | Self::HandshakeFailed
+            | Self::EmptyResponse
+            | Self::ServerClosed => Cause::ServerAborted,
             Self::RetryStatus(_) => Cause::Normal,
         };
         let phase = match (self, phase) {
@@ -176,6 +184,7 @@ impl Fault {
             self,
             Self::ConnectRefused
                 | Self::ConnectTimeout
+                | Self::HandshakeFailed
                 | Self::EmptyResponse
                 | Self::ServerClosed
                 | Self::ServerTimeout
@@ -194,6 +203,7 @@ mod tests {
             (Fault::NoServer, Phase::Request, b"SC", 503),
             (Fault::ConnectRefused, Phase::Connect, b"SC", 503),
             (Fault::ConnectTimeout, Phase::Connect, b"sC", 503),
+            (Fault::HandshakeFailed, Phase::Connect, b"SC", 503),
             (Fault::QueueTimeout, Phase::Queue, b"sQ", 503),
             (Fault::EmptyResponse, Phase::Headers, b"SH", 502),
             (Fault::ServerTimeout, Phase::Headers, b"sH", 504),

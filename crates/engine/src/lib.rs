@@ -34,6 +34,7 @@ mod tables;
 mod tcp;
 #[cfg(test)]
 mod testing;
+mod tls;
 mod tracking;
 mod transport;
 mod tunnel;
@@ -44,3 +45,4 @@ pub use control::admin::DoorError;
 pub use control::conductor::{Loaded, Loader, Outcome};
 pub use counters::Side;
 pub use engine::{Engine, Handle, Options, StartError};
+pub use tls::SetupError;

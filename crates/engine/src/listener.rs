@@ -13,7 +13,6 @@ use crate::control::admin::desk::Gates;
 use crate::gate::{Gate, Pass};
 use crate::reactor::{Listener, Socket};
 use crate::session::{self, Session};
-use crate::transport::Transport;
 use crate::worker::Worker;
 
 /// Connections taken from the backlog of a listener that is given up; more of them are reset.
@@ -108,9 +107,7 @@ pub(crate) fn farewell(worker: &Rc<Worker>, listener: &Listener, entrance: &Entr
 fn receive(worker: &Rc<Worker>, socket: Socket, entrance: &Entrance, admission: Admission) {
     let session = greet(worker, &socket, entrance, admission);
     // A full table closes the connection, and counts it.
-    let _ = worker
-        .reactor
-        .spawn(session::serve(session, Transport::Plain(socket)));
+    let _ = worker.reactor.spawn(session::serve(session, socket));
 }
 
 async fn pass(worker: &Worker, entrance: &Entrance, index: usize) -> Pass {

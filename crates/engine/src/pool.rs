@@ -15,6 +15,7 @@ use crate::h1;
 use crate::observe;
 use crate::reactor::{self, SocketId, TimedOut};
 use crate::tables::Tables;
+use crate::tls::handshake::{self, Failure};
 use crate::transport::Transport;
 use crate::worker::Worker;
 
@@ -33,19 +34,23 @@ pub(crate) struct Connection {
     pub(crate) private: bool,
     /// Exchanges begun on it.
     pub(crate) uses: u32,
+    /// The name that the server was asked for in TLS; a connection for one name is of no use for another.
+    pub(crate) name: Option<Box<str>>,
     pub(crate) backend: BackendId,
     pub(crate) server: ServerId,
 }
 
 impl Connection {
-    /// Opens a connection; `client_port` is the port the client connected to, for servers without one of their own.
+    /// Opens a connection; `client_port` is the port the client connected to, for servers without one of their own, and
+    /// `name` what the server is asked for in TLS.
     pub(crate) async fn open(
         worker: &Rc<Worker>,
         tables: &Tables,
         (backend, server): (BackendId, ServerId),
         client_port: u16,
+        name: Option<&str>,
     ) -> Result<Box<Self>, Fault> {
-        let transport = open(worker, tables, (backend, server), client_port).await?;
+        let transport = open(worker, tables, (backend, server), client_port, name).await?;
         let stream =
             h1::server::Server::new(worker.clone(), transport, tables.response_limits(backend));
         Ok(Box::new(Self {
@@ -53,6 +58,7 @@ impl Connection {
             reused: false,
             private: false,
             uses: 0,
+            name: name.map(Into::into),
             backend,
             server,
         }))
@@ -70,12 +76,13 @@ pub(crate) fn discard(connection: Box<Connection>) {
     }
 }
 
-/// Connects to a server within `timeout connect`.
+/// Connects to a server within `timeout connect`, its handshake included.
 pub(crate) async fn open(
     worker: &Rc<Worker>,
     tables: &Tables,
     (backend, server): (BackendId, ServerId),
     client_port: u16,
+    name: Option<&str>,
 ) -> Result<Transport, Fault> {
     let model = tables.server(backend, server);
     let moved = tables.plane.backend(backend).server(server).moved_to();
@@ -96,14 +103,24 @@ pub(crate) async fn open(
         .until(deadline_ns, || socket.poll_connected())
         .await
     {
-        Ok(Ok(())) => {
-            let (connected, now_ns) = (Observation::Connected, worker.reactor.now_ns());
-            observe::note(tables, (backend, server), connected, now_ns);
-            Ok(Transport::Plain(socket))
-        }
-        Ok(Err(error)) => Err(refused(&error)),
-        Err(TimedOut) => Err(Fault::ConnectTimeout),
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Err(refused(&error)),
+        Err(TimedOut) => return Err(Fault::ConnectTimeout),
     }
+    let transport = match tables.tls.server(backend, server) {
+        None => Transport::Plain(socket),
+        Some(back) => {
+            let shaken = handshake::connect(&worker.reactor, back, name, socket, deadline_ns);
+            match Box::pin(shaken).await {
+                Ok(stream) => Transport::Tls(stream),
+                Err(Failure::TimedOut) => return Err(Fault::ConnectTimeout),
+                Err(_) => return Err(Fault::HandshakeFailed),
+            }
+        }
+    };
+    let (connected, now_ns) = (Observation::Connected, worker.reactor.now_ns());
+    observe::note(tables, (backend, server), connected, now_ns);
+    Ok(transport)
 }
 
 /// Running out of descriptors, ports or memory is our trouble, not the server's.
@@ -162,14 +179,13 @@ impl Pool {
         }
     }
 
-    /// Takes the connection used last; `proven`: only one that has already been reused.
-    pub(crate) fn take(&self, proven: bool) -> Option<Box<Connection>> {
+    /// Takes the connection used last that asked for `name`; `proven`: only one that has already been reused.
+    pub(crate) fn take(&self, proven: bool, name: Option<&str>) -> Option<Box<Connection>> {
         let mut idle = self.idle.borrow_mut();
         loop {
-            let index = match proven {
-                false => idle.len().checked_sub(1)?,
-                true => idle.iter().rposition(|connection| connection.reused)?,
-            };
+            let index = idle.iter().rposition(|connection| {
+                (connection.reused || !proven) && connection.name.as_deref() == name
+            })?;
             let mut connection = idle.remove(index);
             self.spare.set(self.spare.get().min(idle.len()));
             if connection.stream.transport.socket().unpark() {

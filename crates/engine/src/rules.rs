@@ -88,29 +88,33 @@ pub(crate) fn with_session<T>(
     use_it(&mut context)
 }
 
-/// `tcp-request connection` and `tcp-request session`: whether the connection may stay.
-pub(crate) fn admits(session: &mut Session) -> bool {
+/// `tcp-request connection`: whether the connection may stay, before a byte of it is read.
+pub(crate) fn admits_connection(session: &mut Session) -> bool {
     let tables = std::rc::Rc::clone(&session.tables);
-    let rules = &tables.frontend(session.frontend).rules;
-    let counters = &tables.counters;
     passes(
         session,
-        &rules.connection,
+        &tables.frontend(session.frontend).rules.connection,
         Phase::Connection,
         |counters, session| {
             let frontend = counters.frontend(session.frontend);
             frontend.increment(FrontendCounter::DeniedConnections);
         },
-        counters,
-    ) && passes(
+        &tables.counters,
+    )
+}
+
+/// `tcp-request session`: the same, once its handshakes are over.
+pub(crate) fn admits_session(session: &mut Session) -> bool {
+    let tables = std::rc::Rc::clone(&session.tables);
+    passes(
         session,
-        &rules.session,
+        &tables.frontend(session.frontend).rules.session,
         Phase::Session,
         |counters, session| {
             let frontend = counters.frontend(session.frontend);
             frontend.increment(FrontendCounter::DeniedSessions);
         },
-        counters,
+        &tables.counters,
     )
 }
 

@@ -4,12 +4,15 @@ use std::future::poll_fn;
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, ready};
 
 use plimsoll_policy::context::SessionFacts;
+use plimsoll_policy::model::tls::ServerName;
 use plimsoll_policy::model::{BackendId, Bind, FrontendId, Mode, ServerId};
 use plimsoll_policy::stick_table::Event;
 use plimsoll_wire::h1::request::RequestError;
+use plimsoll_wire::head::Head;
 
 use crate::counters::Side;
 use crate::exchange::{self, Outcome, Request, Times};
@@ -17,9 +20,13 @@ use crate::fault::Fault;
 use crate::h1::client::NoRequest;
 use crate::listener::Admission;
 use crate::pool::Connection;
+use crate::reactor::Socket;
 use crate::reply::{self, Reply};
 use crate::stream::{ClientStream as _, End};
 use crate::tables::Tables;
+use crate::tls::front::Front;
+use crate::tls::handshake;
+use crate::tls::stream::Stream;
 use crate::transport::Transport;
 use crate::worker::Worker;
 use crate::{account, h1, h2, rules, tcp, tracking, upgrade};
@@ -137,14 +144,41 @@ impl Session {
         self.facts.destination.map_or(0, |address| address.port())
     }
 
-    /// The server connection that only this session may use, if it leads to the right server and still lives.
-    pub(crate) fn take_own(
-        &mut self,
+    /// The name that a server is to be asked for in TLS; `request` is the one that goes there.
+    pub(crate) fn server_name<'a>(
+        &'a self,
+        (backend, server): (BackendId, ServerId),
+        request: Option<&'a Head>,
+    ) -> Option<&'a str> {
+        let back = self.tables.tls.server(backend, server)?;
+        match &back.name {
+            ServerName::None => None,
+            ServerName::Fixed(name) => Some(name),
+            ServerName::Client => self.facts.tls()?.server_name.as_deref(),
+            ServerName::Host => host_name(request?),
+        }
+    }
+
+    /// Whether the client has agreed to HTTP/2, or is expected to know.
+    fn begins_http2(&self) -> bool {
+        let agreed = self.facts.tls().and_then(|tls| tls.alpn.as_deref());
+        agreed == Some(b"h2") || self.bind().is_some_and(|bind| bind.http2)
+    }
+
+    /// The place of the server connection that only this session may use.
+    pub(crate) fn find_own(
+        &self,
         backend: BackendId,
         server: ServerId,
-    ) -> Option<Box<Connection>> {
-        let mut kept = self.own.iter();
-        let index = kept.position(|own| own.backend == backend && own.server == server)?;
+        name: Option<&str>,
+    ) -> Option<usize> {
+        self.own.iter().position(|own| {
+            own.backend == backend && own.server == server && own.name.as_deref() == name
+        })
+    }
+
+    /// Takes that connection, if it still lives.
+    pub(crate) fn take_own(&mut self, index: usize) -> Option<Box<Connection>> {
         let mut own = self.own.remove(index);
         own.reused = true;
         (!own.stream.transport.socket().is_stale()).then_some(own)
@@ -172,23 +206,47 @@ impl Session {
     }
 }
 
+/// The host that a request is for, without its port, when it can be the name of a server.
+fn host_name(request: &Head) -> Option<&str> {
+    let field = request.values(b"host").next()?;
+    let text = std::str::from_utf8(field).ok()?.trim();
+    let end = match text.rfind(':') {
+        // Of an IPv6 address the brackets say where it ends.
+        Some(colon) if !text[colon..].contains(']') => colon,
+        _ => text.len(),
+    };
+    let name = &text[..end];
+    (!name.is_empty()).then_some(name)
+}
+
 /// Serves one client connection to its end.
-pub(crate) fn serve(mut session: Session, transport: Transport) -> impl Future<Output = ()> {
+pub(crate) fn serve(mut session: Session, socket: Socket) -> impl Future<Output = ()> {
     account::session_begins(&session);
     let mode = session.tables.frontend(session.frontend).mode;
     let worker = Rc::clone(&session.worker);
+    let secured = session.tables.tls.bind(session.frontend, session.bind);
+    let secured = secured.map(Arc::clone);
     // A block rather than an `async fn`, which would hold each argument twice. For the same reason everything that
     // an idle HTTP connection does not need is boxed below: there may be a great many of them.
     async move {
-        if !rules::admits(&mut session) {
-            tracking::session_ends(&session.worker, &mut session.facts);
-            return account::session_ends(&session);
+        if !rules::admits_connection(&mut session) {
+            return ends(&mut session);
+        }
+        let transport = match secured {
+            None => Transport::Plain(socket),
+            Some(front) => match Box::pin(secure(&mut session, front, socket)).await {
+                Some(stream) => Transport::Tls(stream),
+                None => return ends(&mut session),
+            },
+        };
+        if !rules::admits_session(&mut session) {
+            return ends(&mut session);
         }
         tracking::count_session(&session, Event::Session);
         match mode {
             Mode::Http => {
                 let mut client = h1::client::Client::new(worker, transport);
-                if session.bind().is_some_and(|bind| bind.http2)
+                if session.begins_http2()
                     || matches!(serve_h1(&mut session, &mut client).await, Spoken::Http2)
                 {
                     let (transport, early) = client.into_parts();
@@ -197,8 +255,34 @@ pub(crate) fn serve(mut session: Session, transport: Transport) -> impl Future<O
             }
             Mode::Tcp => Box::pin(tcp::serve(&mut session, transport)).await,
         }
-        tracking::session_ends(&session.worker, &mut session.facts);
-        account::session_ends(&session);
+        ends(&mut session);
+    }
+}
+
+/// What every session does last.
+fn ends(session: &mut Session) {
+    tracking::session_ends(&session.worker, &mut session.facts);
+    account::session_ends(session);
+}
+
+/// The client's handshake, within its time.
+async fn secure(session: &mut Session, front: Arc<Front>, socket: Socket) -> Option<Box<Stream>> {
+    let frontend = session.tables.frontend(session.frontend);
+    let timeouts = &frontend.timeouts;
+    let patience_ms = timeouts.client_handshake_ms.or(timeouts.client_ms);
+    let deadline_ns = session.worker.deadline(patience_ms);
+    let speaks_first = frontend.mode == Mode::Tcp;
+    let reactor = &session.worker.reactor;
+    let done = handshake::accept(reactor, &front, socket, deadline_ns, speaks_first).await;
+    match done {
+        Ok((stream, facts)) => {
+            session.facts.extra().tls = Some(facts);
+            Some(stream)
+        }
+        Err(failure) => {
+            account::handshake_failed(session, &failure);
+            None
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::control::log::{self, LogRoute, LogSink};
 use crate::counters::{AllCounters, Counters};
 use crate::pool::{IDLE_PER_SERVER_MAX, Pool};
 use crate::queue::Queues;
+use crate::tls::Tls;
 
 /// What all workers of one plane share.
 #[derive(Clone)]
@@ -30,35 +31,51 @@ pub(crate) struct Shared {
     pub(crate) queues: Arc<Queues>,
     pub(crate) counters: AllCounters,
     pub(crate) desk: Arc<Desk>,
+    pub(crate) tls: Arc<Tls>,
     /// Where each frontend's lines go.
     routes: Arc<[LogRoute]>,
 }
 
 impl Shared {
     /// `program` is the name in log lines where no `log-tag` is set.
-    pub(crate) fn new(plane: Plane, workers: usize, sink: &LogSink, program: &str) -> Self {
+    pub(crate) fn new(
+        plane: Plane,
+        tls: Tls,
+        workers: usize,
+        sink: &LogSink,
+        program: &str,
+    ) -> Self {
         let counters = AllCounters::new(&plane.model, workers);
         let gates = Gates::new(&plane.model);
-        let plane = Arc::new(plane);
+        let (plane, tls) = (Arc::new(plane), Arc::new(tls));
         Self {
             routes: routes(&plane, sink, program),
             queues: Arc::new(Queues::new(&plane, None)),
-            desk: Arc::new(Desk::new(&plane, &counters, sink, workers, gates)),
+            desk: Arc::new(Desk::new(&plane, &counters, sink, workers, gates, &tls)),
+            tls,
             counters,
             plane,
         }
     }
 
     /// What a plane that follows shares: whatever has the same name in both goes on.
-    pub(crate) fn next(&self, plane: Plane, gates: Gates, sink: &LogSink, program: &str) -> Self {
+    pub(crate) fn next(
+        &self,
+        plane: Plane,
+        tls: Tls,
+        gates: Gates,
+        sink: &LogSink,
+        program: &str,
+    ) -> Self {
         let kin = Kin::new(&self.plane.model, &plane.model);
         let counters = self.counters.next(&plane.model, &kin);
-        let plane = Arc::new(plane);
+        let (plane, tls) = (Arc::new(plane), Arc::new(tls));
         let queues = Queues::new(&plane, Some((&self.queues, &kin)));
         Self {
             routes: routes(&plane, sink, program),
             queues: Arc::new(queues),
-            desk: Arc::new(self.desk.next(&plane, &counters, &kin, gates)),
+            desk: Arc::new(self.desk.next(&plane, &counters, &kin, gates, &tls)),
+            tls,
             counters,
             plane,
         }
@@ -81,6 +98,7 @@ pub(crate) struct Tables {
     /// What this worker counts.
     pub(crate) counters: Arc<Counters>,
     pub(crate) desk: Arc<Desk>,
+    pub(crate) tls: Arc<Tls>,
     all_counters: AllCounters,
     routes: Arc<[LogRoute]>,
     backends: Vec<BackendTable>,
@@ -122,6 +140,7 @@ impl Tables {
             queues,
             counters: all_counters,
             desk,
+            tls,
             routes,
         } = shared;
         let counters = Arc::clone(all_counters.of_worker(worker));
@@ -174,6 +193,7 @@ impl Tables {
             queues,
             counters,
             desk,
+            tls,
             all_counters,
             routes,
             backends,

@@ -140,7 +140,8 @@ async fn reach_server(
         report.phase = Phase::Connect;
         account::server_connection(&tables, dispatch.backend, slot.server, false);
         let ids = (dispatch.backend, slot.server);
-        match pool::open(&worker, &tables, ids, session.local_port()).await {
+        let name = session.server_name(ids, None);
+        match pool::open(&worker, &tables, ids, session.local_port(), name).await {
             Ok(transport) => {
                 report.connected_ns = worker.reactor.now_ns();
                 return Ok((transport, slot));

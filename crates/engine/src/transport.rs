@@ -1,24 +1,27 @@
-//! Bytes in both directions, whatever carries them.
+//! Bytes in both directions, whatever carries them: a socket, or TLS over one.
 //!
-//! Today that is a socket; TLS becomes a second variant here, and nothing above notices.
+//! What is absent: handshakes. A transport is made when they are over.
 
 use std::io::{self, IoSlice};
 use std::task::{Poll, ready};
 
 use crate::reactor::Socket;
+use crate::tls::stream::Stream;
 
 /// A backlog that grew beyond this gives its memory back once it has left.
 const BACKLOG_KEEP_BYTES: usize = 0;
 
-#[derive(Debug)]
 pub(crate) enum Transport {
     Plain(Socket),
+    /// Boxed, so that plain connections do not carry its size.
+    Tls(Box<Stream>),
 }
 
 impl Transport {
     pub(crate) fn poll_read(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Plain(socket) => socket.poll_read(buffer),
+            Self::Tls(stream) => stream.poll_read(buffer),
         }
     }
 
@@ -26,12 +29,14 @@ impl Transport {
     pub(crate) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.try_write(bytes),
+            Self::Tls(stream) => stream.try_write(bytes),
         }
     }
 
     fn try_write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.try_write_vectored(parts),
+            Self::Tls(stream) => stream.try_write_vectored(parts),
         }
     }
 
@@ -39,6 +44,7 @@ impl Transport {
     pub(crate) fn poll_readable(&mut self) -> Poll<()> {
         match self {
             Self::Plain(socket) => socket.poll_readable(),
+            Self::Tls(stream) => stream.poll_readable(),
         }
     }
 
@@ -46,26 +52,53 @@ impl Transport {
     pub(crate) fn shutdown_write(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(socket) => socket.shutdown_write(),
+            Self::Tls(stream) => stream.shutdown_write(),
         }
     }
 
     /// Ready when a write is worth trying.
     pub(crate) fn poll_writable(&mut self) -> Poll<()> {
+        self.socket().poll_writable()
+    }
+
+    /// Ready when what [`Transport::try_write`] took has reached the kernel.
+    pub(crate) fn poll_flush(&mut self) -> Poll<io::Result<()>> {
         match self {
-            Self::Plain(socket) => socket.poll_writable(),
+            Self::Plain(_) => Poll::Ready(Ok(())),
+            Self::Tls(stream) => stream.poll_flush(),
         }
+    }
+
+    /// Whether something that was taken has not reached the kernel.
+    pub(crate) fn is_blocked(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.is_blocked(),
+        }
+    }
+
+    /// Whether something can be read that the socket has given already.
+    pub(crate) fn has_unread(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.has_unread(),
+        }
+    }
+
+    /// Whether the bytes on the socket are the bytes that are carried, so that the kernel can move them alone.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain(_))
     }
 
     /// Ready when the peer has closed or reset its side.
     pub(crate) fn poll_hangup(&mut self) -> Poll<()> {
-        match self {
-            Self::Plain(socket) => socket.poll_hangup(),
-        }
+        self.socket().poll_hangup()
     }
 
     pub(crate) fn socket(&self) -> &Socket {
         match self {
             Self::Plain(socket) => socket,
+            Self::Tls(stream) => stream.socket(),
         }
     }
 }
@@ -80,6 +113,11 @@ pub(crate) struct Outbox {
 impl Outbox {
     pub(crate) fn is_empty(&self) -> bool {
         self.backlog.is_empty()
+    }
+
+    /// Whether something handed over has not reached the kernel.
+    pub(crate) fn is_waiting(&self, transport: &Transport) -> bool {
+        !self.is_empty() || transport.is_blocked()
     }
 
     /// Sends three parts in order with one call; keeps what does not leave now.
@@ -129,7 +167,7 @@ impl Outbox {
         self.sent = 0;
         self.backlog.clear();
         self.backlog.shrink_to(BACKLOG_KEEP_BYTES);
-        Poll::Ready(Ok(()))
+        transport.poll_flush()
     }
 
     #[cold]

@@ -247,7 +247,8 @@ fn poll_fill(
     } else {
         0
     };
-    if source.full_reads >= FULL_READS_BEFORE_SPLICE && worker.may_splice() {
+    let plain = source.transport.is_plain() && sink.transport.is_plain();
+    if source.full_reads >= FULL_READS_BEFORE_SPLICE && plain && worker.may_splice() {
         source.pipe = worker.reactor.pipe();
     }
     Poll::Ready(Ok(count))

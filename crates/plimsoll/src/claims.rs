@@ -1,7 +1,7 @@
 //! What Plimsoll says of itself when a configuration or a script asks in HAProxy's words.
 //!
-//! Scripts choose what they write by these answers, so each "yes" here is a promise. What is absent: anything of
-//! TLS, which this version does not speak.
+//! Scripts choose what they write by these answers, so each "yes" here is a promise. What is absent: a version of
+//! OpenSSL, because the TLS library is another one.
 
 use plimsoll_config::condition::{Conditions, Version};
 
@@ -24,7 +24,7 @@ pub(crate) const FEATURES: &[(&str, bool)] = &[
     ("LINUX_SPLICE", true),
     ("LINUX_TPROXY", false),
     ("LUA", false),
-    ("OPENSSL", false),
+    ("OPENSSL", true),
     ("PCRE", false),
     ("PCRE2", false),
     ("PROMEX", false),
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn features_are_sorted_and_nothing_is_claimed_twice() {
         assert!(FEATURES.is_sorted_by(|a, b| a.0 < b.0));
-        assert!(!Claims::default().feature("OPENSSL"));
+        assert!(Claims::default().feature("OPENSSL"));
         assert!(Claims::default().feature("THREAD"));
         assert!(!Claims { splice: false }.enabled("SPLICE"));
     }

@@ -14,6 +14,7 @@ use crate::plane::Plane;
 use crate::stats::Sums;
 use crate::stick_table::{Counters, Tracked};
 use crate::stickiness::Remembered;
+use crate::tls::Facts;
 use crate::value::Value;
 use crate::variable::{Name, Scope, Variables};
 
@@ -96,11 +97,18 @@ impl SessionFacts {
     pub fn extra(&mut self) -> &mut SessionExtra {
         self.extra.get_or_insert_default()
     }
+
+    /// What the handshake with the client has told; `None`: the client speaks plainly.
+    pub fn tls(&self) -> Option<&Facts> {
+        self.extra.as_ref()?.tls.as_deref()
+    }
 }
 
 /// Facts about a client connection that only some configurations ask for.
 #[derive(Clone, Debug, Default)]
 pub struct SessionExtra {
+    /// What the handshake with the client has told.
+    pub tls: Option<Box<Facts>>,
     /// `sess.…`.
     pub variables: Variables,
     /// What `track-sc` of connections and sessions follows.

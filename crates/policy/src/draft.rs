@@ -10,7 +10,7 @@ use plimsoll_config::args::Word;
 use plimsoll_config::diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Kind, Severity, Span};
 
 use crate::keyword::Sections;
-use crate::keyword::haproxy::{ChecksDraft, ServerChecksDraft};
+use crate::keyword::haproxy::{ChecksDraft, GlobalTlsDraft, ServerChecksDraft, TlsDraft};
 use crate::model::{
     Backend, Bind, ForwardFor, Frontend, Global, LogAddress, LogTarget, Mode, Server,
 };
@@ -186,6 +186,7 @@ pub(crate) struct GlobalDraft {
     pub(crate) logs: Vec<LogDraft>,
     pub(crate) stats_sockets: Vec<BindDraft>,
     pub(crate) unix_bind: UnixDraft,
+    pub(crate) tls: GlobalTlsDraft,
     /// `zero-warning`: a warning keeps the configuration from being loaded.
     pub(crate) zero_warning: bool,
 }
@@ -406,6 +407,7 @@ pub(crate) struct BindDraft {
     pub(crate) model: Bind,
     pub(crate) unix: UnixDraft,
     pub(crate) id: Option<Spanned<u32>>,
+    pub(crate) tls: TlsDraft,
     /// What the options had to say.
     pub(crate) remarks: Vec<Diagnostic>,
 }
@@ -419,6 +421,7 @@ pub(crate) struct ServerDraft {
     pub(crate) address: ServerAddressDraft,
     pub(crate) source: Option<AddressDraft>,
     pub(crate) checks: ServerChecksDraft,
+    pub(crate) tls: TlsDraft,
     /// `init-addr`: how a named host gets its first address; empty: as by default, the last one, then the resolver.
     pub(crate) init_addr: Vec<InitAddr>,
     /// `resolve-prefer`.
@@ -438,6 +441,7 @@ impl Default for ServerDraft {
             address: ServerAddressDraft::None,
             source: None,
             checks: ServerChecksDraft::default(),
+            tls: TlsDraft::default(),
             init_addr: Vec::new(),
             prefer: Family::Any,
             name_span: Span::default(),

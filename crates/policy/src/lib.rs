@@ -37,5 +37,6 @@ pub mod stick_table;
 pub mod stickiness;
 #[cfg(test)]
 mod testing;
+pub mod tls;
 pub mod value;
 pub mod variable;

@@ -7,6 +7,7 @@
 pub mod check;
 mod edit;
 pub mod status_codes;
+pub mod tls;
 
 pub use edit::Referenced;
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use self::check::{BackendCheck, ServerCheck};
 use self::status_codes::Statuses;
+use self::tls::{BindTls, ServerTls};
 use crate::balance::{BalanceSpec, HashSpec};
 use crate::pattern::Lists;
 use crate::rule::Rules;
@@ -121,6 +123,25 @@ pub struct Tune {
     pub pipe_bytes: Option<u32>,
     /// `tune.h2.*`.
     pub http2: Http2Tune,
+    pub tls: TlsTune,
+}
+
+/// Caps of TLS (`tune.ssl.*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TlsTune {
+    /// Sessions of clients remembered where tickets are not used (`tune.ssl.cachesize`).
+    pub cache_sessions: u32,
+    /// Bytes of a client's hello kept for samples (`tune.ssl.capture-buffer-size`).
+    pub capture_bytes: u32,
+}
+
+impl Default for TlsTune {
+    fn default() -> Self {
+        Self {
+            cache_sessions: 20_000,
+            capture_bytes: 0,
+        }
+    }
 }
 
 /// What HTTP/2 connections allow their peers; `None`: what the words without a side say, or HAProxy's default.
@@ -181,6 +202,7 @@ impl Default for Tune {
             splice: true,
             pipe_bytes: None,
             http2: Http2Tune::default(),
+            tls: TlsTune::default(),
         }
     }
 }
@@ -275,6 +297,8 @@ pub struct FrontendTimeouts {
     pub http_keep_alive_ms: Option<u64>,
     /// Inactivity once the client half-closed; `None`: `client_ms`.
     pub client_fin_ms: Option<u64>,
+    /// The whole TLS handshake must be over within this; `None`: `client_ms`.
+    pub client_handshake_ms: Option<u64>,
     pub tarpit_ms: Option<u64>,
 }
 
@@ -493,6 +517,8 @@ pub struct Server {
     pub hash_key: HashKey,
     pub cookie: Option<String>,
     pub send_proxy: Option<ProxyHeader>,
+    /// `ssl`.
+    pub tls: Option<Arc<ServerTls>>,
     pub check: ServerCheck,
     pub description: Option<String>,
 }
@@ -520,6 +546,7 @@ impl Server {
             hash_key: HashKey::Id,
             cookie: None,
             send_proxy: None,
+            tls: None,
             check: ServerCheck::default(),
             description: None,
         }
@@ -627,6 +654,8 @@ pub struct Bind {
     pub unix: UnixOwner,
     pub level: AccessLevel,
     pub nice: i32,
+    /// `ssl`.
+    pub tls: Option<Arc<BindTls>>,
 }
 
 impl Bind {
@@ -649,6 +678,7 @@ impl Bind {
             unix: UnixOwner::default(),
             level: AccessLevel::Operator,
             nice: 0,
+            tls: None,
         }
     }
 }

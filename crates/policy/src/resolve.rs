@@ -8,9 +8,11 @@ mod endpoints;
 mod logs;
 mod rules;
 mod tables;
+mod tls;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 use plimsoll_config::suggest::nearest;
@@ -18,10 +20,12 @@ use plimsoll_config::suggest::nearest;
 use crate::balance::BalanceSpec;
 use crate::draft::{Draft, Findings, ProxyDraft, Settings, Spanned};
 use crate::keyword::Sections;
-use crate::keyword::haproxy::{Context, NOWHERE};
+use crate::keyword::haproxy::{Context, GlobalTlsDraft, NOWHERE};
+use crate::model::tls::Bundle;
 use crate::model::{
     Backend, BackendId, Frontend, Global, LogEnvelope, LogTarget, Mode, Model, Template,
 };
+use crate::tls::Certificate;
 
 /// What replaces a timeout that nobody wrote, in milliseconds.
 pub(crate) const TIMEOUT_CLIENT_MS: u64 = 60_000;
@@ -46,6 +50,9 @@ pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Di
         findings,
         hosts: HashMap::new(),
         files: HashMap::new(),
+        tls: std::mem::take(&mut draft.global.tls),
+        certificates: HashMap::new(),
+        bundles: HashMap::new(),
         told: HashSet::new(),
         servers: 0,
         listeners: 0,
@@ -96,6 +103,10 @@ struct Resolver<'a> {
     hosts: HashMap<String, Result<Vec<IpAddr>, String>>,
     /// Files by path, or why they cannot be read.
     files: HashMap<String, Result<Vec<u8>, String>>,
+    tls: GlobalTlsDraft,
+    /// Certificates and authorities by name, so that each file is read and kept once; `None`: complained about.
+    certificates: HashMap<String, Option<Arc<Certificate>>>,
+    bundles: HashMap<String, Option<Arc<Bundle>>>,
     /// Places that have been complained about.
     told: HashSet<Span>,
     /// Servers and listeners so far, against their caps.
@@ -172,7 +183,7 @@ impl Resolver<'_> {
             let first = u32::try_from(global.stats_sockets.len())
                 .unwrap_or(u32::MAX)
                 .saturating_add(1);
-            let binds = self.binds(std::slice::from_ref(socket), first);
+            let binds = self.binds(std::slice::from_ref(socket), first, Mode::Tcp);
             global.stats_sockets.extend(binds);
         }
         let tune = &global.tune;
@@ -331,7 +342,7 @@ impl Resolver<'_> {
         (frontend.number, frontend.mode, frontend.disabled) =
             (number, settings.mode, settings.disabled);
         frontend.description.clone_from(&proxy.description);
-        frontend.binds = self.binds(&proxy.binds, 1);
+        frontend.binds = self.binds(&proxy.binds, 1, settings.mode);
         if !proxy.bound && !settings.disabled {
             let message = format!(
                 "{} '{}' has no 'bind' line, so that nobody can reach it",
@@ -393,6 +404,7 @@ impl Resolver<'_> {
         backend.error_files = self.error_files(&settings.error_files);
         backend.check = settings.checks.resolve();
         backend.servers = self.servers(proxy);
+        tls::secure_steps(&mut backend);
         self.check_ports(proxy, &backend);
         self.check_observed(proxy);
         backend

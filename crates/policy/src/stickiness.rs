@@ -69,7 +69,7 @@ pub fn recall(
             let table = context.plane.tables.get(rule.table);
             let known = look_up(table, &Key::known(rule.key, &key), context.now_ms());
             let server = known.and_then(|known| known.server(context.plane, backend, table));
-            found = found.or(server.filter(|&id| may_use(context, backend, id)));
+            found = found.or_else(|| server.filter(|&id| may_use(context, backend, id)));
         }
         if rule.stores {
             context.exchange.remembered.push(rule.table, key);

@@ -30,6 +30,7 @@ use crate::engine::{StartError, connection_limit};
 use crate::orders::{Adoption, Order, Orders};
 use crate::sockets::Sockets;
 use crate::tables::Shared;
+use crate::tls::Tls;
 
 /// How long a change waits for all workers to serve by it. They do so by themselves in any case.
 const ADOPTION_PATIENCE: Duration = Duration::from_secs(2);
@@ -146,6 +147,8 @@ impl Conductor {
         let remarks = keep_what_is_fixed(&before.model.global, &mut model.global);
         let process_maxconn = connection_limit(&model);
         queue::fill_fullconn(&mut model, process_maxconn);
+        let tls_before = Some((&before.model, &*state.shared.tls));
+        let tls = Tls::build(&model, tls_before).map_err(StartError::Tls)?;
         let plane = Plane::build(model, Some(&before));
         let gates = state.shared.desk.gates();
         let gates = gates.next(&before.model, &plane.model);
@@ -159,7 +162,7 @@ impl Conductor {
         plane.settle(&before);
         gates.settle(&plane);
         let sink = &self.sink;
-        let shared = state.shared.next(plane, gates, sink, &self.program);
+        let shared = state.shared.next(plane, tls, gates, sink, &self.program);
         let (standing, next_number, fixtures, fresh) = wanted.into_parts();
         self.follow_checks(state, &shared);
         *self.present.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&shared.desk);

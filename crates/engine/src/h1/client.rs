@@ -159,7 +159,7 @@ impl Client {
 
     /// Whether the connection may carry another request once the present response has ended.
     pub(crate) fn may_continue(&self) -> bool {
-        self.keep_alive && self.decoder.is_done() && self.outbox.is_empty()
+        self.keep_alive && self.decoder.is_done() && !self.is_backlogged()
     }
 
     /// Everything that arrived belonged to requests that were read to their end.
@@ -325,7 +325,7 @@ impl ClientStream for Client {
     }
 
     fn is_backlogged(&self) -> bool {
-        !self.outbox.is_empty()
+        self.outbox.is_waiting(&self.transport)
     }
 
     fn poll_gone(&mut self) -> Poll<()> {

@@ -66,7 +66,8 @@ impl Server {
             && self.request_done
             && self.decoder.is_done()
             && !self.spoiled
-            && self.outbox.is_empty()
+            && !self.outbox.is_waiting(&self.transport)
+            && !self.transport.has_unread()
     }
 
     /// Whether the request has been handed over whole.
@@ -268,7 +269,7 @@ impl ServerStream for Server {
     }
 
     fn is_backlogged(&self) -> bool {
-        !self.outbox.is_empty()
+        self.outbox.is_waiting(&self.transport)
     }
 
     fn answered(&self) -> bool {

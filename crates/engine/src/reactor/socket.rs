@@ -81,6 +81,14 @@ impl Socket {
         self.id
     }
 
+    /// The reactor it belongs to.
+    #[must_use]
+    pub fn reactor(&self) -> Reactor {
+        Reactor {
+            core: Rc::clone(&self.core),
+        }
+    }
+
     // ---- Connecting
 
     /// Ready when the connection is established, or has failed.

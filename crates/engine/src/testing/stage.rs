@@ -25,6 +25,7 @@ use crate::reactor::simulated::{Simulation, Weather};
 use crate::reactor::{self, Listener, Reactor, Socket, TaskId};
 use crate::sockets::Fixture;
 use crate::tables::{Shared, Tables};
+use crate::tls::Tls;
 use crate::worker::Worker;
 
 pub(super) const MS_NS: u64 = 1_000_000;
@@ -175,7 +176,7 @@ impl Stage {
         };
         let reactor = Reactor::simulated(&simulation, options);
         let sink = LogSink::default();
-        let shared = Shared::new(Plane::build(model, None), 1, &sink, "test");
+        let shared = Shared::new(Plane::build(model, None), Tls::default(), 1, &sink, "test");
         let gates = shared.desk.gates();
         let mut entrances = Vec::new();
         for (index, frontend) in shared.plane.model.frontends.iter().enumerate() {
@@ -224,7 +225,9 @@ impl Stage {
             bind: 0,
             eager: true,
         };
-        self.shared = self.shared.next(plane, gates, &self.sink, "test");
+        self.shared = self
+            .shared
+            .next(plane, Tls::default(), gates, &self.sink, "test");
         let adoption = Adoption::new(self.shared.clone(), vec![fixture], vec![Vec::new()]);
         self.orders.send(Order::Adopt(Arc::new(adoption)));
     }

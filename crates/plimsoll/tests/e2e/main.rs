@@ -20,3 +20,4 @@ mod rules;
 mod soak;
 mod stick;
 mod tcp;
+mod tls;

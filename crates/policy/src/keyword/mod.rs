@@ -23,6 +23,7 @@ impl Sections {
     pub(crate) const LISTEN: Self = Self(1 << 3);
     pub(crate) const BACKEND: Self = Self(1 << 4);
     pub(crate) const PEERS: Self = Self(1 << 5);
+    pub(crate) const CRT_STORE: Self = Self(1 << 6);
 
     /// Any proxy section, `defaults` included.
     pub(crate) const PROXY: Self = Self(0b11110);
@@ -37,13 +38,14 @@ impl Sections {
     /// As [`Sections::BACK`], but not inherited.
     pub(crate) const OWN_BACK: Self = Self(0b11000);
 
-    const NAMES: [(Self, &'static str); 6] = [
+    const NAMES: [(Self, &'static str); 7] = [
         (Self::GLOBAL, "global"),
         (Self::DEFAULTS, "defaults"),
         (Self::FRONTEND, "frontend"),
         (Self::LISTEN, "listen"),
         (Self::BACKEND, "backend"),
         (Self::PEERS, "peers"),
+        (Self::CRT_STORE, "crt-store"),
     ];
 
     /// Whether the two sets share a section.

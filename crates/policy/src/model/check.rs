@@ -5,11 +5,13 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use regex::bytes::{Regex, RegexBuilder};
 
+use super::tls::ServerTls;
 use super::{BackendId, ServerId};
-use crate::probe::Status;
+use crate::probe::{DialTls, Status};
 
 /// `inter`, unless written: time between two checks.
 pub const INTERVAL_DEFAULT_MS: u64 = 2_000;
@@ -100,6 +102,8 @@ pub struct CheckConnect {
     pub port: Option<u16>,
     /// `send-proxy`: the PROXY protocol first.
     pub send_proxy: bool,
+    /// `ssl`; a line without it, and without `default`, connects plainly.
+    pub tls: DialTls,
     /// No line asked for it, so that it does not count as a step.
     pub implicit: bool,
 }
@@ -278,6 +282,10 @@ pub struct ServerCheck {
     pub port: Option<u16>,
     /// `check-send-proxy`.
     pub send_proxy: bool,
+    /// How checks use TLS: as the traffic does, unless `check-ssl`, `check-sni` and their like say otherwise.
+    pub tls: Option<Arc<ServerTls>>,
+    /// Whether connections use TLS unless a step says otherwise.
+    pub tls_usual: bool,
     /// `healthcheck`: steps of its own instead of the backend's.
     pub spec: Option<CheckSpec>,
     pub agent: Option<AgentCheck>,
@@ -304,6 +312,8 @@ impl Default for ServerCheck {
             address: None,
             port: None,
             send_proxy: false,
+            tls: None,
+            tls_usual: false,
             spec: None,
             agent: None,
             track: None,

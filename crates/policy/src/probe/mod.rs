@@ -9,7 +9,7 @@
 //!
 //! Every kind of check is a list of steps ([`CheckSpec`]); its file here writes the list, and reads answers that take
 //! more than a pattern. One [`script`] performs them all. What is absent: sockets, clocks, counting of verdicts
-//! ([`crate::health`]), checks over TLS, gRPC and external programs.
+//! ([`crate::health`]), gRPC and external programs.
 
 mod agent;
 mod connect;
@@ -98,6 +98,17 @@ pub struct Dial {
     pub address: Option<IpAddr>,
     pub port: Option<u16>,
     pub send_proxy: bool,
+    pub tls: DialTls,
+}
+
+/// Whether a connection uses TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DialTls {
+    /// As the checks of the server do.
+    #[default]
+    Usual,
+    No,
+    Yes,
 }
 
 /// Why a connection failed.
@@ -111,6 +122,10 @@ pub enum Fault {
     ConnectTimeout,
     /// It broke; the system's words.
     Broken(String),
+    /// The handshake of TLS did not end in time.
+    TlsTimeout,
+    /// The two sides did not agree on TLS, or the certificate is not believed.
+    TlsInvalid(String),
     /// The server did not answer in time.
     Timeout,
 }

@@ -113,6 +113,8 @@ impl Dialogue for Talk {
             Fault::Unable(words) | Fault::Broken(words) => (Status::SocketError, words.as_str()),
             Fault::Refused(words) => (Status::ConnectError, words.as_str()),
             Fault::ConnectTimeout => (Status::ConnectTimeout, ""),
+            Fault::TlsTimeout => (Status::TlsTimeout, ""),
+            Fault::TlsInvalid(words) => (Status::TlsInvalid, words.as_str()),
             Fault::Timeout => (self.late(), ""),
         };
         Verdict::new(status, self.code, format!("{words}{}", self.place()))
@@ -133,6 +135,7 @@ impl Talk {
                         address: connect.address,
                         port: connect.port,
                         send_proxy: connect.send_proxy,
+                        tls: connect.tls,
                     });
                 }
                 CheckAction::Send(bytes) => {

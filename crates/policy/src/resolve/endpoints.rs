@@ -11,11 +11,11 @@ use crate::draft::{
     ServerAddressDraft, ServerDraft, UnixDraft,
 };
 use crate::keyword::haproxy::NOWHERE;
-use crate::model::{Bind, BindAddress, Server, ServerAddress, UnixOwner};
+use crate::model::{Bind, BindAddress, Mode, Server, ServerAddress, UnixOwner};
 
 impl Resolver<'_> {
     /// One bind per address and port, numbered from `first` where no number is written.
-    pub(super) fn binds(&mut self, drafts: &[BindDraft], first: u32) -> Vec<Bind> {
+    pub(super) fn binds(&mut self, drafts: &[BindDraft], first: u32, mode: Mode) -> Vec<Bind> {
         let mut taken = HashSet::new();
         for id in drafts.iter().filter_map(|draft| draft.id.as_ref()) {
             if !taken.insert(id.value) {
@@ -28,6 +28,7 @@ impl Resolver<'_> {
         for draft in drafts {
             let mut written = draft.id.as_ref().map(|id| id.value);
             let unix = self.unix(&draft.unix);
+            let tls = self.bind_tls(draft, mode);
             for address in self.listen(&draft.addresses) {
                 if self.listeners == LISTENERS_MAX {
                     self.too_many("listening addresses", LISTENERS_MAX);
@@ -39,6 +40,7 @@ impl Resolver<'_> {
                     address,
                     number,
                     unix,
+                    tls: tls.clone(),
                     ..draft.model.clone()
                 });
             }
@@ -158,7 +160,16 @@ impl Resolver<'_> {
         for draft in &proxy.servers {
             let (address, source) = self.server_address(draft, proxy.settings.disabled);
             let (minconn, maxconn) = self.limits(draft);
-            let check = self.server_check(draft);
+            let mut check = self.server_check(draft);
+            let tls = match proxy.settings.disabled {
+                true => None,
+                false => {
+                    let (traffic, of_checks) = self.server_tls(draft, proxy.settings.mode);
+                    check.tls_usual = of_checks.is_some();
+                    check.tls = of_checks;
+                    traffic
+                }
+            };
             let mut written = draft.id.as_ref().map(|id| id.value);
             for name in server_names(draft) {
                 if self.servers == SERVERS_MAX {
@@ -179,6 +190,7 @@ impl Resolver<'_> {
                     address,
                     source,
                     check: check.clone(),
+                    tls: tls.clone(),
                     ..draft.model.clone()
                 });
             }

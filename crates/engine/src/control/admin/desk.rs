@@ -20,6 +20,7 @@ use crate::engine::connection_limit;
 use crate::gate::Gate;
 use crate::observe::Reports;
 use crate::orders::{Order, Orders};
+use crate::tls::Tls;
 
 const NS_PER_MS: u64 = 1_000_000;
 
@@ -32,6 +33,7 @@ pub(crate) struct Desk {
     process: Arc<Process>,
     meters: Mutex<Meters>,
     gates: Gates,
+    tls: Arc<Tls>,
     /// Known once the workers run.
     workers: OnceLock<Arc<[Orders]>>,
     healths: OnceLock<HealthSource>,
@@ -111,6 +113,7 @@ impl Desk {
         sink: &LogSink,
         workers: usize,
         gates: Gates,
+        tls: &Arc<Tls>,
     ) -> Self {
         let meters = Meters::new(&plane.model, clock::monotonic_ns());
         Self {
@@ -120,6 +123,7 @@ impl Desk {
             process: Arc::new(Self::process(&plane.model, workers)),
             meters: Mutex::new(meters),
             gates,
+            tls: Arc::clone(tls),
             workers: OnceLock::new(),
             healths: OnceLock::new(),
             reports: Arc::default(),
@@ -133,6 +137,7 @@ impl Desk {
         counters: &AllCounters,
         kin: &Kin,
         gates: Gates,
+        tls: &Arc<Tls>,
     ) -> Self {
         let meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
         let process = match self.process.connections_max == gates.process_limit {
@@ -149,6 +154,7 @@ impl Desk {
             process,
             meters: Mutex::new(meters.next(&plane.model, kin)),
             gates,
+            tls: Arc::clone(tls),
             workers: self.workers.clone(),
             healths: OnceLock::new(),
             reports: Arc::clone(&self.reports),
@@ -157,6 +163,10 @@ impl Desk {
 
     pub(crate) fn gates(&self) -> &Gates {
         &self.gates
+    }
+
+    pub(crate) fn tls(&self) -> &Arc<Tls> {
+        &self.tls
     }
 
     pub(crate) fn plane(&self) -> &Arc<Plane> {

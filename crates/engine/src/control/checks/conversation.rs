@@ -3,14 +3,19 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_policy::model::ProxyHeader;
-use plimsoll_policy::probe::{Dial, Dialogue, Fault, Heard, Step, Verdict};
+use plimsoll_policy::model::tls::ServerName;
+use plimsoll_policy::probe::{Dial, DialTls, Dialogue, Fault, Heard, Status, Step, Verdict};
 use plimsoll_wire::proxy_protocol::{v1, v2};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, UnixStream};
 use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use crate::tls::back::Back;
 
 /// Bytes taken from a server at once.
 const CHUNK_BYTES: usize = 4_096;
@@ -35,6 +40,10 @@ pub(super) struct Manner {
     /// From the first connection to the end, where `answer` is absent.
     pub(super) whole: Duration,
     pub(super) ending: Ending,
+    /// How TLS is spoken, when it is.
+    pub(super) tls: Option<Arc<Back>>,
+    /// Whether connections use it unless a step says otherwise.
+    pub(super) tls_usual: bool,
 }
 
 /// How a connection ends that has served its purpose.
@@ -55,6 +64,18 @@ pub(super) enum Target {
     Unix(PathBuf),
 }
 
+impl Manner {
+    /// How a connection is secured, when it is.
+    fn secures(&self, dial: Dial) -> Option<&Arc<Back>> {
+        let wanted = match dial.tls {
+            DialTls::Usual => self.tls_usual,
+            DialTls::Yes => true,
+            DialTls::No => false,
+        };
+        self.tls.as_ref().filter(|_| wanted)
+    }
+}
+
 trait Duplex: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
@@ -65,6 +86,8 @@ pub(super) struct Line {
     deadline: Instant,
     /// Something came since we last spoke.
     heard: bool,
+    /// It is spoken through TLS.
+    secured: bool,
 }
 
 /// Leads a dialogue to its verdict; the connection that is still open then is for [`farewell`].
@@ -87,7 +110,7 @@ pub(super) async fn hold(
             }
             (Some(line), Step::Listen) => listen(line, &mut *dialogue, &mut say).await,
             (None, Step::Listen) => Err(Fault::Unable("nobody to listen to".to_owned())),
-            (_, Step::Done(verdict)) => return (verdict, line),
+            (_, Step::Done(verdict)) => return (named(verdict, line.as_ref()), line),
         };
         let spoken = match (took, &mut line) {
             (Ok(next), Some(line)) if !say.is_empty() => speak(line, &mut say).await.map(|()| next),
@@ -98,6 +121,14 @@ pub(super) async fn hold(
             Err(fault) => return (dialogue.fault(&fault), None),
         }
     }
+}
+
+/// A connection that came about says more when it came about through TLS.
+fn named(mut verdict: Verdict, line: Option<&Line>) -> Verdict {
+    if verdict.status == Status::ConnectOk && line.is_some_and(|line| line.secured) {
+        verdict.status = Status::TlsOk;
+    }
+    verdict
 }
 
 /// Hears a server out that has been understood already.
@@ -132,10 +163,17 @@ async fn open(dial: Dial, manner: &Manner) -> Result<Line, Fault> {
             .await
             .map_err(|error| broken(&error))?;
     }
+    let secures = manner.secures(dial);
+    if let Some(back) = secures {
+        let waits = begun + manner.connect.max(manner.answer.unwrap_or_default());
+        let secured = timeout_at(waits, secure(back, stream)).await;
+        stream = secured.map_err(|_| Fault::TlsTimeout)??;
+    }
     Ok(Line {
         stream,
         deadline,
         heard: false,
+        secured: secures.is_some(),
     })
 }
 
@@ -181,6 +219,22 @@ async fn connect(dial: Dial, manner: &Manner) -> Result<Box<dyn Duplex>, Fault> 
         let _ = stream.set_zero_linger();
     }
     Ok(Box::new(stream))
+}
+
+/// The handshake with a server.
+async fn secure(back: &Back, stream: Box<dyn Duplex>) -> Result<Box<dyn Duplex>, Fault> {
+    let name = match &back.name {
+        ServerName::Fixed(name) => Some(name.as_str()),
+        ServerName::None | ServerName::Host | ServerName::Client => None,
+    };
+    let connector = TlsConnector::from(back.config());
+    match connector.connect(Back::server_name(name), stream).await {
+        Ok(stream) => Ok(Box::new(stream)),
+        Err(error) => Err(Fault::TlsInvalid(format!(
+            "SSL handshake failure ({})",
+            in_words(&error)
+        ))),
+    }
 }
 
 async fn connect_unix(path: &Path) -> Result<Box<dyn Duplex>, Fault> {

@@ -388,8 +388,11 @@ impl Hall {
             Some(Flavour::Http) => Ending::Drain,
             Some(Flavour::Script | Flavour::Protocol | Flavour::Agent) => Ending::Close,
         };
+        let tls = self.desk.tls().check(place.0, place.1).cloned();
         Ok(Manner {
             ending,
+            tls_usual: check.tls_usual,
+            tls: tls.filter(|_| agent.is_none()),
             target,
             source: server.source.or(backend.source),
             header: (wanted && agent.is_none()).then_some(header_version),

@@ -3,7 +3,8 @@
 use plimsoll_config::args::Args;
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 
-use super::{address, value};
+use super::tls::TlsDraft;
+use super::{address, tls, value};
 use crate::draft::{BindDraft, Draft, Spanned, UnixDraft};
 use crate::keyword::{Keyword, Sections, Status, read_words};
 use crate::model::{AccessLevel, Bind, BindAddress};
@@ -38,8 +39,8 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
         "Reads the PROXY protocol header of clients.",
         "the PROXY protocol",
     ),
-    tls("allow-0rtt", ""),
-    tls("alpn", "PROTOCOLS"),
+    tls::allow_0rtt(),
+    tls::alpn(),
     Keyword::new(
         "backlog",
         NOWHERE,
@@ -50,46 +51,66 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
             Ok(())
         },
     ),
-    tls("ca-file", "FILE"),
-    tls("ca-ignore-err", "LIST"),
-    tls("ca-sign-file", "FILE"),
-    tls("ca-sign-pass", "PHRASE"),
-    tls("ca-verify-file", "FILE"),
+    tls::ca_file(),
+    tls::ca_ignore_err(),
+    later(
+        "ca-sign-file",
+        "FILE",
+        "Certificates made on the fly.",
+        "certificates made on the fly",
+    ),
+    later(
+        "ca-sign-pass",
+        "PHRASE",
+        "Certificates made on the fly.",
+        "certificates made on the fly",
+    ),
+    tls::ca_verify_file(),
     noop(
         "cc",
         "NAME",
         "Congestion control.",
         "the system's default applies",
     ),
-    tls("ciphers", "LIST"),
-    tls("ciphersuites", "LIST"),
-    tls("client-sigalgs", "LIST"),
-    tls("crl-file", "FILE"),
-    tls("crt", "FILE"),
-    tls("crt-ignore-err", "LIST"),
-    tls("crt-list", "FILE"),
-    tls("curves", "LIST"),
-    tls("default-crt", "FILE"),
+    tls::ciphers(),
+    tls::ciphersuites(),
+    tls::sigalgs("client-sigalgs"),
+    tls::crl_file(),
+    tls::crt(),
+    tls::crt_ignore_err(),
+    tls::crt_list(),
+    tls::curves("curves"),
+    tls::default_crt(),
     Keyword::switch(
         "defer-accept",
         NOWHERE,
         "Accepts when the first bytes have come.",
         |bind, on| bind.model.defer_accept = on,
     ),
-    tls("ecdhe", "NAME"),
-    tls("ech", "DIRECTORY"),
+    tls::curves("ecdhe"),
+    later(
+        "ech",
+        "DIRECTORY",
+        "Encrypts the client's hello.",
+        "a TLS library that does it for servers",
+    ),
     noop(
         "expose-fd",
         "listeners",
         "Hands listeners to a successor.",
         "listeners are not handed over in this version",
     ),
-    tls("force-sslv3", ""),
-    tls("force-tlsv10", ""),
-    tls("force-tlsv11", ""),
-    tls("force-tlsv12", ""),
-    tls("force-tlsv13", ""),
-    tls("generate-certificates", ""),
+    tls::force_sslv3(),
+    tls::force_tlsv10(),
+    tls::force_tlsv11(),
+    tls::force_tlsv12(),
+    tls::force_tlsv13(),
+    later(
+        "generate-certificates",
+        "",
+        "Certificates made on the fly.",
+        "certificates made on the fly",
+    ),
     Keyword::new(
         "gid",
         NOWHERE,
@@ -147,7 +168,7 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
             Ok(())
         },
     ),
-    tls("ktls", "on|off"),
+    tls::ktls(),
     noop(
         "label",
         "NAME",
@@ -240,17 +261,17 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
             },
         )
     },
-    tls("no-alpn", ""),
-    tls("no-ca-names", ""),
-    tls("no-sslv3", ""),
-    tls("no-strict-sni", ""),
-    tls("no-tls-tickets", ""),
-    tls("no-tlsv10", ""),
-    tls("no-tlsv11", ""),
-    tls("no-tlsv12", ""),
-    tls("no-tlsv13", ""),
-    tls("npn", "PROTOCOLS"),
-    tls("prefer-client-ciphers", ""),
+    tls::no_alpn(),
+    tls::no_ca_names(),
+    tls::no_sslv3(),
+    tls::no_strict_sni(),
+    tls::no_tls_tickets(),
+    tls::no_tlsv10(),
+    tls::no_tlsv11(),
+    tls::no_tlsv12(),
+    tls::no_tlsv13(),
+    tls::npn(),
+    tls::prefer_client_ciphers(),
     Keyword::legacy("process", NOWHERE, "SET", "thread SET", |args, bind| {
         let span = args.end();
         let set = value::text(args, "a set of processes")?;
@@ -300,11 +321,11 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
         "Sockets per address.",
         SHARDS,
     ),
-    tls("sigalgs", "LIST"),
-    tls("ssl", ""),
-    tls("ssl-max-ver", "VERSION"),
-    tls("ssl-min-ver", "VERSION"),
-    tls("strict-sni", ""),
+    tls::sigalgs("sigalgs"),
+    tls::ssl(),
+    tls::ssl_max_ver(),
+    tls::ssl_min_ver(),
+    tls::strict_sni(),
     later(
         "tcp-md5sig",
         "PASSWORD",
@@ -336,8 +357,8 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
         "Threads that serve the listener.",
         ONE_POOL,
     ),
-    tls("tls-ticket-keys", "FILE"),
-    tls("tls-tickets", ""),
+    tls::tls_ticket_keys(),
+    tls::tls_tickets(),
     Keyword::switch(
         "transparent",
         NOWHERE,
@@ -381,7 +402,7 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
             bind.model.only_v6 = Some(on);
         },
     ),
-    tls("verify", "none|optional|required"),
+    tls::verify_client(),
 ];
 
 /// Options stand on a line, not in a section; so do those of servers.
@@ -407,10 +428,6 @@ pub(super) const fn later<D>(
     Keyword::inert(name, NOWHERE, usage, doc, Status::NotYet(waits))
 }
 
-const fn tls(name: &'static str, usage: &'static str) -> Keyword<BindDraft> {
-    later(name, usage, "TLS towards clients.", "TLS")
-}
-
 /// Reads an address and the options behind it.
 fn read(
     args: &mut Args<'_>,
@@ -427,6 +444,7 @@ fn read(
         model,
         unix,
         id: None,
+        tls: TlsDraft::default(),
         remarks: Vec::new(),
     };
     let mut found = read_words(args, OPTIONS, &mut bind, "an option of a bind line");

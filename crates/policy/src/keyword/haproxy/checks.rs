@@ -6,7 +6,7 @@
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 
-use super::value;
+use super::{tls, value};
 use crate::draft::{AddressDraft, Draft, Family, HostDraft, Polarity, ServerDraft, Spanned};
 use crate::keyword::{Keyword, Sections, Status};
 use crate::model::check::{
@@ -14,7 +14,7 @@ use crate::model::check::{
     ERROR_WINDOW_DEFAULT_MS, Expectation, FieldWanted, Flavour, HttpAsk, InitState, Observe,
     OnError, Pattern, SEND_BYTES_MAX, STEPS_MAX, Tell, TextMatch, Wanted,
 };
-use crate::probe::{self, Status as Outcome};
+use crate::probe::{self, DialTls, Status as Outcome};
 
 const FORMATS: &str = "log formats";
 const VARIABLES: &str = "variables of checks";
@@ -365,11 +365,16 @@ fn not_yet(word: &Word, waits: &str) -> Diagnostic {
 }
 
 fn connect(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
-    let mut connect = CheckConnect::default();
+    let mut connect = CheckConnect {
+        tls: DialTls::No,
+        ..CheckConnect::default()
+    };
     let mut comment = None;
     while let Some(word) = args.next() {
         match word.text.as_str() {
-            "default" | "linger" => {}
+            "default" => connect.tls = DialTls::Usual,
+            "ssl" => connect.tls = DialTls::Yes,
+            "linger" => {}
             "port" => {
                 if let Some(port) = args.peek().filter(|port| port.text.parse::<u16>().is_err()) {
                     return Err(not_yet(port, "expressions in checks"));
@@ -395,7 +400,10 @@ fn connect(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
             }
             "send-proxy" => connect.send_proxy = true,
             "comment" => comment = Some(value::text(args, "a comment")?),
-            "ssl" | "sni" | "alpn" => return Err(not_yet(word, "TLS")),
+            "sni" | "alpn" => {
+                return Err(not_yet(word, "names and protocols of single steps")
+                    .help("write 'check-sni' or 'check-alpn' on the server's line"));
+            }
             "via-socks4" => return Err(not_yet(word, "SOCKS")),
             "proto" => {
                 let proto = args.word("a protocol")?;
@@ -421,6 +429,7 @@ const CONNECT: &[&str] = &[
     "port",
     "proto",
     "send-proxy",
+    "ssl",
 ];
 
 fn send(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
@@ -776,8 +785,7 @@ pub(super) const AGENT_SEND: Keyword<ServerDraft> = word("agent-send", "TEXT", |
 });
 pub(super) const CHECK: Keyword<ServerDraft> =
     switch("check", |server, on| server.model.check.enabled = on);
-pub(super) const CHECK_ALPN: Keyword<ServerDraft> =
-    inert("check-alpn", "PROTOCOLS", Status::NotYet("TLS"));
+pub(super) const CHECK_ALPN: Keyword<ServerDraft> = tls::check_alpn();
 pub(super) const CHECK_POOL_CONN_NAME: Keyword<ServerDraft> = inert(
     "check-pool-conn-name",
     "NAME",
@@ -793,11 +801,13 @@ pub(super) const CHECK_SEND_PROXY: Keyword<ServerDraft> =
     switch("check-send-proxy", |server, on| {
         server.model.check.send_proxy = on
     });
-pub(super) const CHECK_SNI: Keyword<ServerDraft> =
-    inert("check-sni", "NAME", Status::NotYet("TLS"));
-pub(super) const CHECK_SNI_AUTO: Keyword<ServerDraft> =
-    inert("check-sni-auto", "", Status::NotYet("TLS"));
-pub(super) const CHECK_SSL: Keyword<ServerDraft> = inert("check-ssl", "", Status::NotYet("TLS"));
+pub(super) const CHECK_SNI: Keyword<ServerDraft> = tls::check_sni();
+pub(super) const CHECK_SNI_AUTO: Keyword<ServerDraft> = inert(
+    "check-sni-auto",
+    "",
+    Status::NoOp("checks ask for the name of 'check-sni', or for the constant one of 'sni'"),
+);
+pub(super) const CHECK_SSL: Keyword<ServerDraft> = tls::check_ssl("check-ssl", false);
 pub(super) const CHECK_VIA_SOCKS4: Keyword<ServerDraft> =
     inert("check-via-socks4", "", Status::NotYet("SOCKS"));
 pub(super) const DOWNINTER: Keyword<ServerDraft> = word("downinter", "TIME", |args, server| {

@@ -1,152 +1,305 @@
-//! `global` words about TLS. None has an effect, because a bind or server line with `ssl` is refused.
+//! `global` words about TLS: where files are, what is loaded beside them, and what binds and servers say unless they
+//! say otherwise.
 
-use super::TLS;
-use crate::draft::Draft;
-use crate::keyword::{Keyword, Sections, Status};
+use plimsoll_config::args::Args;
+use plimsoll_config::diagnostic::Diagnostic;
+
+use super::tls::{BIND_DEFAULTS, OCSP, SERVER_DEFAULTS, TlsDraft, VERIFY_SERVER};
+use super::value;
+use crate::draft::{Draft, Spanned};
+use crate::keyword::{Keyword, Sections, Status, read_words};
+
+const GLOBAL: Sections = Sections::GLOBAL;
+const OPENSSL: &str = "it is about OpenSSL, which is not used here";
 
 /// Sorted; `tune.ssl.*` stands with the other tuning.
 pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
-    tls(
+    Keyword::new(
         "ca-base",
+        GLOBAL,
         "DIRECTORY",
         "Where relative names of CA files begin.",
+        |args, draft| {
+            draft.global.tls.ca_base = Some(value::text(args, "a directory")?);
+            Ok(())
+        },
     ),
-    tls(
+    Keyword::new(
         "crt-base",
+        GLOBAL,
         "DIRECTORY",
         "Where relative names of certificates begin.",
+        |args, draft| {
+            draft.global.tls.crt_base = Some(value::text(args, "a directory")?);
+            Ok(())
+        },
     ),
-    tls(
+    Keyword::new(
         "issuers-chain-path",
+        GLOBAL,
         "DIRECTORY",
         "Certificates that complete chains.",
+        |args, draft| {
+            let span = value::place(args);
+            draft.global.tls.issuers = Some(Spanned::new(value::text(args, "a directory")?, span));
+            Ok(())
+        },
     ),
-    tls(
+    Keyword::new(
         "key-base",
+        GLOBAL,
         "DIRECTORY",
         "Where relative names of keys begin.",
+        |args, draft| {
+            draft.global.tls.key_base = Some(value::text(args, "a directory")?);
+            Ok(())
+        },
     ),
-    tls("maxsslconn", "NUMBER", "Most concurrent TLS connections."),
-    tls("maxsslrate", "NUMBER", "Most TLS handshakes per second."),
-    tls(
+    Keyword::inert(
+        "maxsslconn",
+        GLOBAL,
+        "NUMBER",
+        "Most concurrent TLS connections.",
+        Status::Dormant("'maxconn' limits connections of both kinds together"),
+    ),
+    Keyword::inert(
+        "maxsslrate",
+        GLOBAL,
+        "NUMBER",
+        "Most TLS handshakes per second.",
+        Status::Dormant("handshakes are not counted apart from connections"),
+    ),
+    noop(
         "ocsp-update.disable",
         "on|off",
         "Fetches no OCSP responses.",
+        OCSP,
     ),
-    tls("ocsp-update.httpproxy", "ADDRESS", "Proxy for OCSP."),
-    tls(
+    noop("ocsp-update.httpproxy", "ADDRESS", "Proxy for OCSP.", OCSP),
+    noop(
         "ocsp-update.maxdelay",
         "NUMBER",
         "Longest wait between OCSP responses.",
+        OCSP,
     ),
-    tls(
+    noop(
         "ocsp-update.mindelay",
         "NUMBER",
         "Shortest wait between OCSP responses.",
+        OCSP,
     ),
-    tls("ocsp-update.mode", "on|off", "Fetches OCSP responses."),
-    tls(
+    noop(
+        "ocsp-update.mode",
+        "on|off",
+        "Fetches OCSP responses.",
+        OCSP,
+    ),
+    list(
         "ssl-default-bind-ciphers",
-        "LIST",
         "Ciphers of TLS 1.2 for clients.",
+        |args, draft| {
+            draft.global.tls.bind.ciphers = Some(spanned(args)?);
+            Ok(())
+        },
     ),
-    tls(
+    list(
         "ssl-default-bind-ciphersuites",
-        "LIST",
         "Ciphers of TLS 1.3 for clients.",
+        |args, draft| {
+            draft.global.tls.bind.cipher_suites = Some(spanned(args)?);
+            Ok(())
+        },
     ),
-    tls(
+    signatures(
         "ssl-default-bind-client-sigalgs",
-        "LIST",
         "Signatures of client certificates.",
     ),
-    tls(
+    list(
         "ssl-default-bind-curves",
-        "LIST",
         "Key exchanges for clients.",
+        |args, draft| {
+            draft.global.tls.bind.curves = Some(spanned(args)?);
+            Ok(())
+        },
     ),
-    tls(
+    Keyword::new(
         "ssl-default-bind-options",
+        GLOBAL,
         "OPTION...",
         "TLS versions for clients.",
+        |args, draft| {
+            options(args, draft, BIND_DEFAULTS, |draft| {
+                &mut draft.global.tls.bind
+            })
+        },
     ),
-    tls(
-        "ssl-default-bind-sigalgs",
-        "LIST",
-        "Signatures for clients.",
-    ),
-    tls(
+    signatures("ssl-default-bind-sigalgs", "Signatures for clients."),
+    list(
         "ssl-default-server-ciphers",
-        "LIST",
         "Ciphers of TLS 1.2 for servers.",
+        |args, draft| {
+            draft.global.tls.server.ciphers = Some(spanned(args)?);
+            Ok(())
+        },
     ),
-    tls(
+    list(
         "ssl-default-server-ciphersuites",
-        "LIST",
         "Ciphers of TLS 1.3 for servers.",
+        |args, draft| {
+            draft.global.tls.server.cipher_suites = Some(spanned(args)?);
+            Ok(())
+        },
     ),
-    tls(
+    signatures(
         "ssl-default-server-client-sigalgs",
-        "LIST",
         "Signatures of our certificate.",
     ),
-    tls(
+    list(
         "ssl-default-server-curves",
-        "LIST",
         "Key exchanges for servers.",
+        |args, draft| {
+            draft.global.tls.server.curves = Some(spanned(args)?);
+            Ok(())
+        },
     ),
-    tls(
+    Keyword::new(
         "ssl-default-server-options",
+        GLOBAL,
         "OPTION...",
         "TLS versions for servers.",
+        |args, draft| {
+            options(args, draft, SERVER_DEFAULTS, |draft| {
+                &mut draft.global.tls.server
+            })
+        },
     ),
-    tls(
-        "ssl-default-server-sigalgs",
-        "LIST",
-        "Signatures for servers.",
-    ),
-    tls(
+    signatures("ssl-default-server-sigalgs", "Signatures for servers."),
+    noop(
         "ssl-dh-param-file",
         "FILE",
         "Parameters of finite-field key exchange.",
+        DHE,
     ),
-    tls("ssl-engine", "NAME [WORD...]", "OpenSSL engine."),
-    tls(
+    noop("ssl-engine", "NAME [WORD...]", "OpenSSL engine.", OPENSSL),
+    Keyword::switch(
         "ssl-load-extra-del-ext",
-        "",
+        GLOBAL,
         "How names of extra files are formed.",
+        |draft, on| {
+            draft.global.tls.extra_without_extension = on;
+        },
     ),
-    tls(
+    Keyword::new(
         "ssl-load-extra-files",
+        GLOBAL,
         "KIND...",
         "Which extra files are loaded.",
+        extra_files,
     ),
-    tls("ssl-mode-async", "", "Asynchronous TLS."),
-    tls(
+    noop("ssl-mode-async", "", "Asynchronous TLS.", OPENSSL),
+    Keyword::inert(
         "ssl-passphrase-cmd",
+        GLOBAL,
         "COMMAND...",
         "Program that knows pass phrases.",
+        Status::Refused {
+            reason: "Plimsoll starts no programs while it loads keys",
+            instead: "store the keys without a pass phrase, readable by root alone",
+        },
     ),
-    tls("ssl-propquery", "QUERY", "Choice among OpenSSL providers."),
-    tls("ssl-provider", "NAME", "OpenSSL provider."),
-    tls(
+    noop(
+        "ssl-propquery",
+        "QUERY",
+        "Choice among OpenSSL providers.",
+        OPENSSL,
+    ),
+    noop("ssl-provider", "NAME", "OpenSSL provider.", OPENSSL),
+    noop(
         "ssl-provider-path",
         "DIRECTORY",
         "Where OpenSSL providers are.",
+        OPENSSL,
     ),
-    tls("ssl-security-level", "NUMBER", "OpenSSL security level."),
-    tls(
+    noop(
+        "ssl-security-level",
+        "NUMBER",
+        "OpenSSL security level.",
+        "only suites and keys of level 2 and above are offered",
+    ),
+    Keyword::new(
         "ssl-server-verify",
+        GLOBAL,
         "none|required",
         "Whether certificates of servers are verified.",
+        |args, draft| {
+            draft.global.tls.server_verify =
+                Some(value::choice(args, "a way of verifying", VERIFY_SERVER)?);
+            Ok(())
+        },
     ),
-    tls(
+    noop(
         "ssl-skip-self-issued-ca",
         "",
         "Leaves out self-issued CA certificates.",
+        "a root that is sent with the chain is of no use to clients, and no harm",
     ),
 ];
 
-const fn tls(name: &'static str, usage: &'static str, doc: &'static str) -> Keyword<Draft> {
-    Keyword::inert(name, Sections::GLOBAL, usage, doc, Status::NoOp(TLS))
+/// Why words about finite-field Diffie-Hellman have no effect.
+pub(super) const DHE: &str = "key exchange over finite fields is not offered; that over curves is";
+
+const fn noop(
+    name: &'static str,
+    usage: &'static str,
+    doc: &'static str,
+    why: &'static str,
+) -> Keyword<Draft> {
+    Keyword::inert(name, GLOBAL, usage, doc, Status::NoOp(why))
+}
+
+const fn list(
+    name: &'static str,
+    doc: &'static str,
+    read: fn(&mut Args<'_>, &mut Draft) -> Result<(), Diagnostic>,
+) -> Keyword<Draft> {
+    Keyword::new(name, GLOBAL, "LIST", doc, read)
+}
+
+const fn signatures(name: &'static str, doc: &'static str) -> Keyword<Draft> {
+    let why = "the signature algorithms are those that the TLS library deems safe";
+    Keyword::inert(name, GLOBAL, "LIST", doc, Status::Dormant(why))
+}
+
+fn spanned(args: &mut Args<'_>) -> Result<Spanned<String>, Diagnostic> {
+    let word = args.word("a list")?;
+    Ok(Spanned::new(word.text.clone(), word.span))
+}
+
+fn options(
+    args: &mut Args<'_>,
+    draft: &mut Draft,
+    known: &'static [Keyword<TlsDraft>],
+    of: fn(&mut Draft) -> &mut TlsDraft,
+) -> Result<(), Diagnostic> {
+    let mut tls = std::mem::take(of(draft));
+    let found = read_words(args, known, &mut tls, "an option of TLS defaults");
+    *of(draft) = tls;
+    draft.findings.extend(found);
+    Ok(())
+}
+
+/// `ssl-load-extra-files none | all | bundle sctl ocsp issuer key`.
+fn extra_files(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    const KINDS: [&str; 5] = ["bundle", "issuer", "key", "ocsp", "sctl"];
+    let mut kinds = Vec::new();
+    while let Some(word) = args.next() {
+        match word.text.as_str() {
+            "none" => kinds.clear(),
+            "all" => kinds.extend(KINDS.map(str::to_owned)),
+            kind if KINDS.contains(&kind) => kinds.push(kind.to_owned()),
+            _ => return Err(value::unknown(word, "a kind of file", KINDS.into_iter())),
+        }
+    }
+    draft.global.tls.extra_files = Some(kinds);
+    Ok(())
 }

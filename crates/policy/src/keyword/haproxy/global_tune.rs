@@ -4,10 +4,13 @@
 
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
-use super::{TLS, value};
+use super::global_tls::DHE;
+use super::tls::OCSP;
+use super::value;
 use crate::draft::Draft;
 use crate::keyword::{Keyword, Sections, Status};
 use crate::stick_table::STICK_COUNTERS_MAX;
+use plimsoll_config::args::Args;
 
 const GLOBAL: Sections = Sections::GLOBAL;
 
@@ -411,20 +414,68 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             Ok(())
         },
     ),
-    tls("tune.ssl.cachesize", "NUMBER"),
-    tls("tune.ssl.capture-buffer-size", "NUMBER"),
-    tls("tune.ssl.capture-cipherlist-size", "NUMBER"),
-    tls("tune.ssl.certificate-compression", "WORD"),
-    tls("tune.ssl.default-dh-param", "NUMBER"),
-    tls("tune.ssl.force-private-cache", ""),
-    tls("tune.ssl.hard-maxrecord", "NUMBER"),
-    tls("tune.ssl.keylog", "on|off"),
-    tls("tune.ssl.keyupdate-rate-limit", "NUMBER"),
-    tls("tune.ssl.lifetime", "TIME"),
-    tls("tune.ssl.maxrecord", "NUMBER"),
-    tls("tune.ssl.ocsp-update.maxdelay", "NUMBER"),
-    tls("tune.ssl.ocsp-update.mindelay", "NUMBER"),
-    tls("tune.ssl.ssl-ctx-cache-size", "NUMBER"),
+    Keyword::new(
+        "tune.ssl.cachesize",
+        GLOBAL,
+        "NUMBER",
+        "Sessions of clients remembered where tickets are not used.",
+        |args, draft| {
+            let sessions = value::number(args, "the number of sessions", 0..=SESSIONS_MAX)?;
+            draft.global.model.tune.tls.cache_sessions = sessions;
+            Ok(())
+        },
+    ),
+    Keyword::new(
+        "tune.ssl.capture-buffer-size",
+        GLOBAL,
+        "NUMBER",
+        "Bytes kept of what clients offer.",
+        capture,
+    ),
+    Keyword::legacy(
+        "tune.ssl.capture-cipherlist-size",
+        GLOBAL,
+        "NUMBER",
+        "tune.ssl.capture-buffer-size NUMBER",
+        capture,
+    ),
+    noop(
+        "tune.ssl.certificate-compression",
+        "WORD",
+        "certificates are sent as they are",
+    ),
+    noop("tune.ssl.default-dh-param", "NUMBER", DHE),
+    noop(
+        "tune.ssl.force-private-cache",
+        "",
+        "all workers share their sessions",
+    ),
+    noop("tune.ssl.hard-maxrecord", "NUMBER", RECORDS),
+    Keyword::inert(
+        "tune.ssl.keylog",
+        GLOBAL,
+        "on|off",
+        DOC,
+        Status::Dormant("secrets of connections are not kept"),
+    ),
+    noop(
+        "tune.ssl.keyupdate-rate-limit",
+        "NUMBER",
+        "the TLS library limits changes of keys by itself",
+    ),
+    noop(
+        "tune.ssl.lifetime",
+        "TIME",
+        "tickets end with their keys, after twelve hours at most",
+    ),
+    noop("tune.ssl.maxrecord", "NUMBER", RECORDS),
+    noop("tune.ssl.ocsp-update.maxdelay", "NUMBER", OCSP),
+    noop("tune.ssl.ocsp-update.mindelay", "NUMBER", OCSP),
+    noop(
+        "tune.ssl.ssl-ctx-cache-size",
+        "NUMBER",
+        "no certificates are made on the fly",
+    ),
     Keyword::new(
         "tune.stick-counters",
         GLOBAL,
@@ -472,7 +523,13 @@ const fn noop(name: &'static str, usage: &'static str, why: &'static str) -> Key
     Keyword::inert(name, GLOBAL, usage, DOC, Status::NoOp(why))
 }
 
-/// Tuning of TLS says nothing about who may connect, so that it can wait silently for TLS itself.
-const fn tls(name: &'static str, usage: &'static str) -> Keyword<Draft> {
-    Keyword::inert(name, GLOBAL, usage, DOC, Status::NoOp(TLS))
+/// Most sessions that are remembered.
+const SESSIONS_MAX: u32 = 10_000_000;
+
+const RECORDS: &str = "records are as long as what is sent, up to 16 kB";
+
+fn capture(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    let bytes = value::number(args, "the number of bytes", 0..=65_535)?;
+    draft.global.model.tune.tls.capture_bytes = bytes;
+    Ok(())
 }

@@ -27,6 +27,7 @@ mod server;
 mod stats;
 mod stick;
 mod timeouts;
+mod tls;
 pub(crate) mod value;
 
 use std::collections::HashMap;
@@ -48,6 +49,9 @@ pub(crate) use checks::{ChecksDraft, ServerChecksDraft};
 pub use dynamic::{dynamic_server, server_words};
 pub use reference::{reference, rule_reference};
 pub(crate) use server::check_name;
+pub(crate) use tls::{
+    CertificateDraft, GlobalTlsDraft, LIST_OPTIONS, LoadDraft, SniDraft, TlsDraft,
+};
 
 /// What the parser must know of the language.
 pub const GRAMMAR: Grammar = Grammar {
@@ -57,9 +61,6 @@ pub const GRAMMAR: Grammar = Grammar {
     diagnose: false,
 };
 
-/// Why words about TLS have no effect.
-const TLS: &str =
-    "no connection uses TLS in this version: 'ssl' on a bind or server line is refused";
 /// Why words about HTTP/2 have no effect.
 const HTTP2: &str = "HTTP/2 is not offered in this version";
 
@@ -144,7 +145,7 @@ pub fn listen_to(
 }
 
 /// The rows of all lines, topic by topic.
-fn topics() -> [&'static [Keyword<Draft>]; 17] {
+fn topics() -> [&'static [Keyword<Draft>]; 18] {
     [
         balance::KEYWORDS,
         bind::KEYWORDS,
@@ -163,6 +164,7 @@ fn topics() -> [&'static [Keyword<Draft>]; 17] {
         stats::KEYWORDS,
         stick::KEYWORDS,
         timeouts::KEYWORDS,
+        tls::KEYWORDS,
     ]
 }
 

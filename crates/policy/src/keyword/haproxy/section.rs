@@ -4,6 +4,7 @@ use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity, Span};
 use plimsoll_config::haproxy;
 
+use super::tls::{self, TlsDraft};
 use super::{Context, address, peers, read_line, server, value};
 use crate::draft::{BindDraft, Draft, PROXIES_MAX, ProxyDraft, ServerDraft, Settings, UnixDraft};
 use crate::keyword::{Sections, Status};
@@ -39,7 +40,7 @@ pub(super) const SECTIONS: &[Section] = &[
     later("acme", "Fetches certificates.", "TLS"),
     works("backend", "Servers to which requests go."),
     later("cache", "Keeps responses.", "the cache"),
-    later("crt-store", "Certificates.", "TLS"),
+    works("crt-store", "Certificates."),
     works("defaults", "Settings of the proxies below."),
     later("fcgi-app", "A FastCGI application.", "FastCGI"),
     works("frontend", "Where clients come in."),
@@ -112,6 +113,7 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
         "listen" => Sections::LISTEN,
         "backend" => Sections::BACKEND,
         "peers" => Sections::PEERS,
+        "crt-store" => Sections::CRT_STORE,
         _ => {
             let known = SECTIONS.iter().find(|known| known.name == name);
             let status =
@@ -132,6 +134,7 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
         Sections::GLOBAL => args.finish(),
         Sections::DEFAULTS => defaults(draft, &mut args),
         Sections::PEERS => peers::open(draft, &mut args),
+        Sections::CRT_STORE => tls::open_store(draft, &mut args),
         _ => proxy(draft, &mut args, kind),
     };
     if let Err(error) = opened {
@@ -301,6 +304,7 @@ fn old_address(draft: &mut Draft, args: &mut Args<'_>) -> Result<(), Diagnostic>
         model,
         unix,
         id: None,
+        tls: TlsDraft::default(),
         remarks: Vec::new(),
     };
     draft.proxy().bound = true;
@@ -344,6 +348,7 @@ pub(super) fn listen_to(
                 model,
                 unix: UnixDraft::default(),
                 id: None,
+                tls: TlsDraft::default(),
                 remarks: Vec::new(),
             });
         }

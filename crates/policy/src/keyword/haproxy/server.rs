@@ -4,7 +4,7 @@ use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity};
 
 use super::bind::{NOWHERE, http1_only, later, noop};
-use super::{HTTP2, address, checks, value};
+use super::{HTTP2, address, checks, tls, value};
 use crate::draft::{Draft, Family, InitAddr, ServerAddressDraft, ServerDraft, Spanned};
 use crate::keyword::{Keyword, Sections, read_words};
 use crate::model::HashKey;
@@ -42,7 +42,6 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     ),
 ];
 
-const TLS_DOC: &str = "TLS towards the server.";
 const RESOLVERS: &str = "names are resolved once, by the system";
 const POOLS: &str = "idle connections stay with their worker";
 
@@ -54,15 +53,15 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
     checks::AGENT_INTER,
     checks::AGENT_PORT,
     checks::AGENT_SEND,
-    tls("allow-0rtt", ""),
-    tls("alpn", "PROTOCOLS"),
+    tls::allow_0rtt(),
+    tls::alpn(),
     Keyword::switch(
         "backup",
         NOWHERE,
         "Only used when no other server is.",
         |server, on| server.model.backup = on,
     ),
-    tls("ca-file", "FILE"),
+    tls::ca_file(),
     noop(
         "cc",
         "NAME",
@@ -79,9 +78,9 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
     checks::CHECK_SNI_AUTO,
     checks::CHECK_SSL,
     checks::CHECK_VIA_SOCKS4,
-    tls("ciphers", "LIST"),
-    tls("ciphersuites", "LIST"),
-    tls("client-sigalgs", "LIST"),
+    tls::ciphers(),
+    tls::ciphersuites(),
+    tls::sigalgs("client-sigalgs"),
     Keyword::new(
         "cookie",
         NOWHERE,
@@ -92,9 +91,9 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
             Ok(())
         },
     ),
-    tls("crl-file", "FILE"),
-    tls("crt", "FILE"),
-    tls("curves", "LIST"),
+    tls::crl_file(),
+    tls::crt(),
+    tls::curves("curves"),
     Keyword::switch(
         "disabled",
         NOWHERE,
@@ -109,11 +108,11 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
     checks::ERROR_WINDOW,
     checks::FALL,
     checks::FASTINTER,
-    tls("force-sslv3", ""),
-    tls("force-tlsv10", ""),
-    tls("force-tlsv11", ""),
-    tls("force-tlsv12", ""),
-    tls("force-tlsv13", ""),
+    tls::force_sslv3(),
+    tls::force_tlsv10(),
+    tls::force_tlsv11(),
+    tls::force_tlsv12(),
+    tls::force_tlsv13(),
     later(
         "from",
         "NAME",
@@ -163,7 +162,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
     ),
     checks::INIT_STATE,
     checks::INTER,
-    tls("ktls", "on|off"),
+    tls::ktls(),
     later(
         "log-bufsize",
         "SIZE",
@@ -235,22 +234,22 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
     off("no-check-reuse-pool"),
     checks::NO_CHECK_SEND_PROXY,
     off("no-check-sni-auto"),
-    off("no-check-ssl"),
-    off("no-renegotiate"),
+    tls::check_ssl("no-check-ssl", true),
+    tls::renegotiate("no-renegotiate"),
     off("no-send-proxy"),
     off("no-send-proxy-v2"),
     off("no-send-proxy-v2-ssl"),
     off("no-send-proxy-v2-ssl-cn"),
-    off("no-sni-auto"),
-    off("no-ssl"),
-    off("no-ssl-reuse"),
-    off("no-sslv3"),
+    tls::sni_auto("no-sni-auto", true),
+    tls::no_ssl(),
+    tls::ssl_reuse("no-ssl-reuse", true),
+    tls::no_sslv3(),
     off("no-tfo"),
-    off("no-tls-tickets"),
-    off("no-tlsv10"),
-    off("no-tlsv11"),
-    off("no-tlsv12"),
-    off("no-tlsv13"),
+    tls::no_tls_tickets(),
+    tls::no_tlsv10(),
+    tls::no_tlsv11(),
+    tls::no_tlsv12(),
+    tls::no_tlsv13(),
     Keyword::new(
         "non-stick",
         Sections::NONE,
@@ -261,7 +260,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
             Ok(())
         },
     ),
-    tls("npn", "PROTOCOLS"),
+    tls::npn(),
     checks::OBSERVE,
     checks::ON_ERROR,
     checks::ON_MARKED_DOWN,
@@ -326,7 +325,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "Sends clients to the server by redirection.",
         "the HTTP rules",
     ),
-    tls("renegotiate", ""),
+    tls::renegotiate("renegotiate"),
     noop(
         "resolve-net",
         "NETWORKS",
@@ -396,10 +395,10 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "Part of a table that a peer keeps.",
         "peers",
     ),
-    tls("sigalgs", "LIST"),
+    tls::sigalgs("sigalgs"),
     checks::SLOWSTART,
-    tls("sni", "EXPRESSION"),
-    tls("sni-auto", ""),
+    tls::sni(),
+    tls::sni_auto("sni-auto", false),
     later(
         "socks4",
         "ADDRESS",
@@ -413,10 +412,10 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "Where connections are made from.",
         source,
     ),
-    tls("ssl", ""),
-    tls("ssl-max-ver", "VERSION"),
-    tls("ssl-min-ver", "VERSION"),
-    tls("ssl-reuse", ""),
+    tls::ssl(),
+    tls::ssl_max_ver(),
+    tls::ssl_min_ver(),
+    tls::ssl_reuse("ssl-reuse", false),
     Keyword::new(
         "stick",
         Sections::NONE,
@@ -451,7 +450,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "TCP fast open.",
         "connections to servers are kept, so that few are opened",
     ),
-    tls("tls-tickets", ""),
+    tls::tls_tickets(),
     checks::TRACK,
     later(
         "usesrc",
@@ -459,8 +458,8 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "Foreign source addresses.",
         "transparent connections",
     ),
-    tls("verify", "none|required"),
-    tls("verifyhost", "NAME"),
+    tls::verify_server(),
+    tls::verify_host(),
     Keyword::new(
         "weight",
         NOWHERE,
@@ -474,10 +473,6 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
     ),
     noop("ws", "auto|h1|h2", "Protocol of WebSockets.", HTTP2),
 ];
-
-const fn tls(name: &'static str, usage: &'static str) -> Keyword<ServerDraft> {
-    later(name, usage, TLS_DOC, "TLS")
-}
 
 /// Words that switch off what is off anyway.
 const fn off(name: &'static str) -> Keyword<ServerDraft> {

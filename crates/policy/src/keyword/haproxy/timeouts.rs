@@ -5,7 +5,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use super::value;
 use crate::draft::{Draft, Settings};
-use crate::keyword::{Keyword, Sections, Status};
+use crate::keyword::{Keyword, Sections};
 
 /// Below this a number without a unit looks like a mistake.
 const SUSPICIOUS_MS: u64 = 100;
@@ -74,12 +74,15 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             })
         },
     ),
-    Keyword::inert(
+    timeout(
         "timeout client-hs",
         Sections::FRONT,
-        "TIME",
         "Longest TLS handshake of a client.",
-        Status::NoOp(super::TLS),
+        |args, draft| {
+            read(args, draft, "timeout client-hs", |settings, time| {
+                settings.front.timeouts.client_handshake_ms = time
+            })
+        },
     ),
     timeout(
         "timeout connect",

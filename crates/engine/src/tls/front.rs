@@ -1,0 +1,225 @@
+//! What a bind presents: its certificates by name, and the settings of each handshake.
+
+use std::collections::{HashMap, hash_map};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use plimsoll_policy::model::TlsTune;
+use plimsoll_policy::model::tls::{BindTls, Entry, Profile};
+use plimsoll_policy::tls::Certificate;
+use plimsoll_policy::tls::names::Names;
+use rustls::ServerConfig;
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert,
+    ServerSessionMemoryCache,
+};
+use rustls::sign::CertifiedKey;
+
+use super::provider::{Workshop, versions};
+use super::tickets::Tickets;
+use super::trust::Clients;
+use super::{SetupError, agree};
+
+/// TLS of one bind.
+pub(crate) struct Front {
+    /// Replaced as a whole when certificates change.
+    shelf: ArcSwap<Shelf>,
+    memory: Memory,
+    /// What all this was made of.
+    made_of: Arc<BindTls>,
+}
+
+/// The certificates of a moment.
+pub(super) struct Shelf {
+    names: Names,
+    strict: bool,
+    presents: Vec<Present>,
+}
+
+/// One certificate, ready for handshakes.
+pub(super) struct Present {
+    pub(super) certificate: Arc<Certificate>,
+    config: Arc<ServerConfig>,
+    /// For clients whose protocols are none of ours: they go on without one, as in HAProxy.
+    without_alpn: OnceLock<Arc<ServerConfig>>,
+}
+
+impl Present {
+    /// The settings for a client.
+    pub(super) fn config(&self, hello: &ClientHello<'_>) -> Arc<ServerConfig> {
+        if self.config.alpn_protocols.is_empty()
+            || agree::agrees(hello, &self.config.alpn_protocols)
+        {
+            return Arc::clone(&self.config);
+        }
+        let without = || {
+            let mut config = ServerConfig::clone(&self.config);
+            config.alpn_protocols.clear();
+            Arc::new(config)
+        };
+        Arc::clone(self.without_alpn.get_or_init(without))
+    }
+}
+
+impl Front {
+    /// What `tls` says; `old` is what the bind has presented so far, whose sessions can be resumed.
+    pub(super) fn build(
+        tls: &Arc<BindTls>,
+        old: Option<&Arc<Self>>,
+        tune: &TlsTune,
+        workshop: &mut Workshop,
+    ) -> Result<Arc<Self>, SetupError> {
+        if let Some(same) = old.filter(|old| *old.made_of == **tls) {
+            return Ok(Arc::clone(same));
+        }
+        // A session resumed is a client not asked for its certificate again, so that its rules must be the same.
+        let kept = old.filter(|old| {
+            let (before, now) = (&*old.made_of, &**tls);
+            before.profile == now.profile
+                && before.tickets == now.tickets
+                && before.ticket_keys == now.ticket_keys
+        });
+        let memory = match kept {
+            Some(old) => old.memory.clone(),
+            None => Memory::new(tls, tune)?,
+        };
+        let shelf = Shelf::build(tls, &memory, workshop)?;
+        Ok(Arc::new(Self {
+            shelf: ArcSwap::from_pointee(shelf),
+            memory,
+            made_of: Arc::clone(tls),
+        }))
+    }
+
+    /// The certificates of this moment.
+    pub(super) fn shelf(&self) -> Arc<Shelf> {
+        self.shelf.load_full()
+    }
+}
+
+impl Shelf {
+    fn build(tls: &BindTls, memory: &Memory, workshop: &mut Workshop) -> Result<Self, SetupError> {
+        let mut names = Names::default();
+        let mut presents = Vec::with_capacity(tls.entries.len());
+        let mut templates: HashMap<*const Profile, ServerConfig> = HashMap::new();
+        for (index, entry) in tls.entries.iter().enumerate() {
+            let certificate = &entry.certificate;
+            let own = certificate.names.iter().map(String::as_str);
+            names.add(index, certificate.kind, own, &entry.filters);
+            if entry.default {
+                names.add_default(index, certificate.kind);
+            }
+            presents.push(present(entry, tls, memory, &mut templates, workshop)?);
+        }
+        Ok(Self {
+            names,
+            strict: tls.strict_sni,
+            presents,
+        })
+    }
+
+    /// The certificate for what a client asks.
+    pub(super) fn pick(&self, hello: &ClientHello<'_>) -> Option<&Present> {
+        let client = agree::verifies(hello);
+        let asked = hello.server_name();
+        let index = match asked {
+            Some(name) if name.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+                let name = name.to_ascii_lowercase();
+                self.names.pick(Some(&name), client, self.strict)
+            }
+            name => self.names.pick(name, client, self.strict),
+        }?;
+        self.presents.get(index)
+    }
+}
+
+/// How sessions are resumed.
+#[derive(Clone)]
+struct Memory {
+    tickets: Option<Arc<Tickets>>,
+    cache: Arc<dyn rustls::server::StoresServerSessions>,
+}
+
+impl Memory {
+    fn new(tls: &BindTls, tune: &TlsTune) -> Result<Self, SetupError> {
+        let tickets = match tls.tickets {
+            true => Some(Tickets::new(&tls.ticket_keys)?),
+            false => None,
+        };
+        Ok(Self {
+            cache: match (&tickets, tune.cache_sessions) {
+                (Some(_), _) | (None, 0) => Arc::new(NoServerSessionStorage {}),
+                (None, sessions) => ServerSessionMemoryCache::new(sessions as usize),
+            },
+            tickets,
+        })
+    }
+}
+
+fn present(
+    entry: &Entry,
+    tls: &BindTls,
+    memory: &Memory,
+    templates: &mut HashMap<*const Profile, ServerConfig>,
+    workshop: &mut Workshop,
+) -> Result<Present, SetupError> {
+    let profile = entry.profile.as_ref().unwrap_or(&tls.profile);
+    let key = workshop.key(&entry.certificate)?;
+    let address = Arc::as_ptr(profile);
+    let made = match templates.entry(address) {
+        hash_map::Entry::Occupied(made) => made.into_mut(),
+        hash_map::Entry::Vacant(room) => room.insert(template(profile, memory, workshop)?),
+    };
+    let mut config = made.clone();
+    config.cert_resolver = Arc::new(Own(key));
+    Ok(Present {
+        certificate: Arc::clone(&entry.certificate),
+        config: Arc::new(config),
+        without_alpn: OnceLock::new(),
+    })
+}
+
+/// The settings of a profile, for which only the certificate is missing.
+fn template(
+    profile: &Profile,
+    memory: &Memory,
+    workshop: &mut Workshop,
+) -> Result<ServerConfig, SetupError> {
+    let provider = workshop.provider(&profile.offer);
+    let clients = Clients::build(profile, &provider, workshop)?;
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&versions(&profile.offer))
+        .map_err(|error| SetupError::new("TLS towards clients", error))?;
+    let builder = match clients {
+        Some(clients) => builder.with_client_cert_verifier(clients),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(Nothing));
+    config.alpn_protocols.clone_from(&profile.offer.alpn);
+    config.ignore_client_order = !profile.client_order;
+    config.session_storage = Arc::clone(&memory.cache);
+    if let Some(tickets) = &memory.tickets {
+        config.ticketer = Arc::clone(tickets) as Arc<dyn ProducesTickets>;
+    }
+    Ok(config)
+}
+
+/// The one certificate of a handshake.
+#[derive(Debug)]
+struct Own(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Own {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+/// Stands in a template.
+#[derive(Debug)]
+struct Nothing;
+
+impl ResolvesServerCert for Nothing {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+}

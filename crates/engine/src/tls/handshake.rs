@@ -1,0 +1,194 @@
+//! Handshakes: with clients, whose hello chooses certificate and settings, and with servers.
+
+use std::sync::Arc;
+use std::task::{Poll, ready};
+
+use plimsoll_policy::tls::{Certificate, CipherSuite, Facts, Version};
+use rustls::server::{Accepted, Acceptor};
+use rustls::{Connection, HandshakeKind, ProtocolVersion, ServerConnection};
+
+use super::back::Back;
+use super::front::Front;
+use super::stream::Stream;
+use super::trust;
+use crate::reactor::{Reactor, Socket, TimedOut};
+
+/// A hello may come in this many bytes at most; the library has a limit of its own below it.
+const HELLO_BYTES_MAX: usize = 65_536;
+
+/// Why a handshake did not come about.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The peer closed before it had said anything.
+    Silent,
+    /// The peer closed, or the connection broke.
+    Closed,
+    TimedOut,
+    /// The two sides cannot agree, or one broke the rules.
+    Refused,
+    /// No certificate is for the name asked for (`strict-sni`).
+    NoCertificate,
+}
+
+/// A client through its handshake.
+pub(crate) async fn accept(
+    reactor: &Reactor,
+    front: &Front,
+    socket: Socket,
+    deadline_ns: u64,
+    speaks_first: bool,
+) -> Result<(Box<Stream>, Box<Facts>), Failure> {
+    let mut hello = Hello::default();
+    let accepted = reactor
+        .until(deadline_ns, || hello.poll(&socket))
+        .await
+        .map_err(|TimedOut| Failure::TimedOut)??;
+    let (mut stream, certificate) = hello.answer(front, accepted, socket)?;
+    finish(reactor, &mut stream, deadline_ns).await?;
+    if speaks_first || !stream.may_delay_tickets() {
+        // What is left to say (tickets) travels with the first response where there will be one.
+        let sent = reactor.until(deadline_ns, || stream.poll_flush()).await;
+        sent.map_err(|TimedOut| Failure::TimedOut)?
+            .map_err(|_| Failure::Closed)?;
+    }
+    let mut facts = facts(stream.connection());
+    facts.own = Some(certificate);
+    Ok((stream, Box::new(facts)))
+}
+
+/// A server through its handshake.
+pub(crate) async fn connect(
+    reactor: &Reactor,
+    back: &Back,
+    name: Option<&str>,
+    socket: Socket,
+    deadline_ns: u64,
+) -> Result<Box<Stream>, Failure> {
+    let connection = back.begin(name).map_err(|_| Failure::Refused)?;
+    let mut stream = Box::new(Stream::new(socket, Connection::Client(connection)));
+    finish(reactor, &mut stream, deadline_ns).await?;
+    let sent = reactor.until(deadline_ns, || stream.poll_flush()).await;
+    sent.map_err(|TimedOut| Failure::TimedOut)?
+        .map_err(|_| Failure::Closed)?;
+    Ok(stream)
+}
+
+async fn finish(reactor: &Reactor, stream: &mut Stream, deadline_ns: u64) -> Result<(), Failure> {
+    let done = reactor.until(deadline_ns, || stream.poll_handshake()).await;
+    done.map_err(|TimedOut| Failure::TimedOut)?
+}
+
+/// A client's first message, until it is complete.
+#[derive(Default)]
+struct Hello {
+    acceptor: Acceptor,
+    /// What came behind it in the same read.
+    rest: Vec<u8>,
+    received: usize,
+}
+
+impl Hello {
+    fn poll(&mut self, socket: &Socket) -> Poll<Result<Accepted, Failure>> {
+        loop {
+            let mut scratch = socket.reactor().scratch();
+            let window = scratch.len().min(HELLO_BYTES_MAX);
+            let count = match ready!(socket.poll_read(&mut scratch[..window])) {
+                Ok(0) if self.received == 0 => return Poll::Ready(Err(Failure::Silent)),
+                Ok(0) | Err(_) => return Poll::Ready(Err(Failure::Closed)),
+                Ok(count) => count,
+            };
+            self.received += count;
+            let mut raw = &scratch[..count];
+            while !raw.is_empty() {
+                if self.acceptor.read_tls(&mut raw).is_err() {
+                    return Poll::Ready(Err(Failure::Closed));
+                }
+                match self.acceptor.accept() {
+                    Ok(None) => {}
+                    Ok(Some(accepted)) => {
+                        self.rest.extend_from_slice(raw);
+                        return Poll::Ready(Ok(accepted));
+                    }
+                    Err((_, mut alert)) => {
+                        let mut said = Vec::new();
+                        if alert.write_all(&mut said).is_ok() {
+                            let _ = socket.try_write(&said);
+                        }
+                        return Poll::Ready(Err(Failure::Refused));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Chooses certificate and settings.
+    fn answer(
+        self,
+        front: &Front,
+        accepted: Accepted,
+        socket: Socket,
+    ) -> Result<(Box<Stream>, Arc<Certificate>), Failure> {
+        let shelf = front.shelf();
+        let hello = accepted.client_hello();
+        let Some(present) = shelf.pick(&hello) else {
+            // RFC 6066 section 3: unrecognized_name, fatal.
+            let _ = socket.try_write(&[21, 3, 3, 0, 2, 2, 112]);
+            return Err(Failure::NoCertificate);
+        };
+        let config = present.config(&hello);
+        let connection = match accepted.into_connection(config) {
+            Ok(connection) => connection,
+            Err((_, mut alert)) => {
+                let mut said = Vec::new();
+                if alert.write_all(&mut said).is_ok() {
+                    let _ = socket.try_write(&said);
+                }
+                return Err(Failure::Refused);
+            }
+        };
+        let certificate = Arc::clone(&present.certificate);
+        let mut stream = Box::new(Stream::new(socket, Connection::Server(connection)));
+        match stream.begin_with(&self.rest) {
+            Ok(()) => Ok((stream, certificate)),
+            Err(error) => Err(refused(error)),
+        }
+    }
+}
+
+/// What the library said, or that the connection is gone.
+pub(super) fn refused(error: std::io::Error) -> Failure {
+    match error.downcast::<rustls::Error>() {
+        Ok(_) => Failure::Refused,
+        Err(_) => Failure::Closed,
+    }
+}
+
+/// What a finished handshake tells.
+fn facts(connection: &Connection) -> Facts {
+    let overlooked = trust::take_overlooked();
+    let suite = connection.negotiated_cipher_suite();
+    let peer = connection.peer_certificates().unwrap_or_default();
+    let server_name = match connection {
+        Connection::Server(server) => ServerConnection::server_name(server),
+        Connection::Client(_) => None,
+    };
+    Facts {
+        version: match connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => Some(Version::Tls13),
+            Some(ProtocolVersion::TLSv1_2) => Some(Version::Tls12),
+            _ => None,
+        },
+        suite: suite.and_then(|suite| CipherSuite::numbered(suite.suite().into())),
+        server_name: server_name.map(Into::into),
+        alpn: connection.alpn_protocol().map(Into::into),
+        resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+        peer_chain: peer.iter().map(|der| der.as_ref().into()).collect(),
+        own: None,
+        peer_error: overlooked.own,
+        authority_error: overlooked.authority,
+        authority_depth: overlooked.depth,
+        group: connection
+            .negotiated_key_exchange_group()
+            .map(|group| format!("{:?}", group.name()).into()),
+    }
+}

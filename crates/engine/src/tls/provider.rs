@@ -1,0 +1,138 @@
+//! The cryptographic provider of each offer, and keys and trust in the library's form; each is made once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use plimsoll_policy::model::tls::{Bundle, Offer};
+use plimsoll_policy::tls::{Certificate, CipherSuite, Group, KeyForm};
+use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
+use rustls::pki_types::{
+    CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
+};
+use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, SupportedCipherSuite, SupportedProtocolVersion, version};
+
+use super::SetupError;
+
+/// What is shared while settings are made; dropped when they are.
+#[derive(Default)]
+pub(super) struct Workshop {
+    providers: Vec<(Offer, Arc<CryptoProvider>)>,
+    /// By the address of what they are made of, which outlives the workshop.
+    keys: HashMap<*const Certificate, Arc<CertifiedKey>>,
+    roots: HashMap<*const Bundle, Arc<RootCertStore>>,
+}
+
+impl Workshop {
+    /// The provider that offers these suites and groups and no others.
+    pub(super) fn provider(&mut self, offer: &Offer) -> Arc<CryptoProvider> {
+        let same = |known: &Offer| known.suites == offer.suites && known.groups == offer.groups;
+        if let Some((_, provider)) = self.providers.iter().find(|(known, _)| same(known)) {
+            return Arc::clone(provider);
+        }
+        let provider = Arc::new(CryptoProvider {
+            cipher_suites: offer.suites.iter().map(|suite| suite_of(*suite)).collect(),
+            kx_groups: offer.groups.iter().map(|group| group_of(*group)).collect(),
+            ..aws_lc_rs::default_provider()
+        });
+        self.providers.push((offer.clone(), Arc::clone(&provider)));
+        provider
+    }
+
+    /// A certificate ready to sign with.
+    pub(super) fn key(
+        &mut self,
+        certificate: &Arc<Certificate>,
+    ) -> Result<Arc<CertifiedKey>, SetupError> {
+        let address = Arc::as_ptr(certificate);
+        if let Some(key) = self.keys.get(&address) {
+            return Ok(Arc::clone(key));
+        }
+        let key = Arc::new(certified(certificate)?);
+        self.keys.insert(address, Arc::clone(&key));
+        Ok(key)
+    }
+
+    /// The authorities of a file. Those that the library cannot use are left out, as long as some remain.
+    pub(super) fn roots(&mut self, bundle: &Arc<Bundle>) -> Result<Arc<RootCertStore>, SetupError> {
+        let address = Arc::as_ptr(bundle);
+        if let Some(roots) = self.roots.get(&address) {
+            return Ok(Arc::clone(roots));
+        }
+        let mut store = RootCertStore::empty();
+        let items = bundle
+            .items
+            .iter()
+            .map(|der| CertificateDer::from(der.as_slice()));
+        let (added, _) = store.add_parsable_certificates(items);
+        if added == 0 {
+            return Err(SetupError::new(
+                &bundle.name,
+                "none of its certificates can be an authority",
+            ));
+        }
+        let store = Arc::new(store);
+        self.roots.insert(address, Arc::clone(&store));
+        Ok(store)
+    }
+}
+
+/// Makes the key that signs for a certificate.
+pub(super) fn certified(certificate: &Certificate) -> Result<CertifiedKey, SetupError> {
+    let der = certificate.key.der().to_vec();
+    let key = match certificate.key.form {
+        KeyForm::Pkcs1 => PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(der)),
+        KeyForm::Pkcs8 => PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der)),
+        KeyForm::Sec1 => PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(der)),
+    };
+    let signing = aws_lc_rs::sign::any_supported_type(&key)
+        .map_err(|error| SetupError::new(&certificate.name, error))?;
+    let chain = certificate
+        .chain
+        .iter()
+        .map(|der| CertificateDer::from(der.clone()));
+    let mut certified = CertifiedKey::new(chain.collect(), signing);
+    match certified.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
+        Err(error) => return Err(SetupError::new(&certificate.name, error)),
+    }
+    certified.ocsp.clone_from(&certificate.ocsp);
+    Ok(certified)
+}
+
+pub(super) fn versions(offer: &Offer) -> Vec<&'static SupportedProtocolVersion> {
+    let mut versions = Vec::with_capacity(2);
+    if offer.versions.tls13 {
+        versions.push(&version::TLS13);
+    }
+    if offer.versions.tls12 {
+        versions.push(&version::TLS12);
+    }
+    versions
+}
+
+fn suite_of(suite: CipherSuite) -> SupportedCipherSuite {
+    match suite {
+        CipherSuite::Tls13Aes128 => cipher_suite::TLS13_AES_128_GCM_SHA256,
+        CipherSuite::Tls13Aes256 => cipher_suite::TLS13_AES_256_GCM_SHA384,
+        CipherSuite::Tls13ChaCha20 => cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+        CipherSuite::EcdsaAes128 => cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        CipherSuite::EcdsaAes256 => cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+        CipherSuite::EcdsaChaCha20 => cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+        CipherSuite::RsaAes128 => cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        CipherSuite::RsaAes256 => cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        CipherSuite::RsaChaCha20 => cipher_suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    }
+}
+
+fn group_of(group: Group) -> &'static dyn SupportedKxGroup {
+    match group {
+        Group::X25519 => kx_group::X25519,
+        Group::P256 => kx_group::SECP256R1,
+        Group::P384 => kx_group::SECP384R1,
+        Group::X25519MlKem768 => kx_group::X25519MLKEM768,
+        Group::P256MlKem768 => kx_group::SECP256R1MLKEM768,
+        Group::MlKem768 => kx_group::MLKEM768,
+    }
+}

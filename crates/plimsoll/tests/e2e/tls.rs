@@ -1,0 +1,283 @@
+//! TLS towards clients and servers, with openssl and curl as the other side.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::rig::origin::{Origin, Reply};
+use crate::rig::peer::require_peer;
+use crate::rig::{Outcome, Rig, free_address, run};
+
+/// The certificates that all tests share.
+fn certificate(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../policy/tests/tls")
+        .join(name)
+}
+
+fn text(bind: &str, server: &str) -> String {
+    let text = format!(
+        "defaults\n    mode http\n    timeout connect 2s\n    timeout client 5s\n    timeout server 5s\n\
+         frontend web\n    bind {{listen}} {bind}\n    default_backend app\n\
+         backend app\n    {server}\n"
+    );
+    text.replace("CRT/", &format!("{}/", certificate("").display()))
+}
+
+/// An origin that answers with the target of each request.
+fn echo(rig: &Rig) -> Origin {
+    rig.origin_with("a", |request| {
+        let target = request.line.split(' ').nth(1).unwrap_or_default();
+        Reply::ok(target)
+    })
+}
+
+/// What openssl says of a handshake; it sends nothing.
+fn s_client(openssl: &Path, address: std::net::SocketAddr, words: &[&str]) -> Outcome {
+    run(Command::new(openssl)
+        .args(["s_client", "-connect", &address.to_string()])
+        .args(words))
+}
+
+fn curl(curl: &Path, address: std::net::SocketAddr, words: &[&str]) -> Outcome {
+    let port = address.port();
+    let resolve = format!("www.site.test:{port}:127.0.0.1");
+    run(Command::new(curl)
+        .args(["-sS", "--max-time", "10", "--resolve", &resolve, "--cacert"])
+        .arg(certificate("ca.pem"))
+        .args(words)
+        .arg(format!("https://www.site.test:{port}/over-tls")))
+}
+
+#[test]
+fn a_browser_like_client_is_served_over_both_versions() {
+    let Some(program) = require_peer("curl") else {
+        return;
+    };
+    let mut rig = Rig::new();
+    let origin = echo(&rig);
+    let address = rig.config(&text("ssl crt CRT/site.pem", &origin.server_line()));
+    for words in [&["--tls-max", "1.2"][..], &["--tlsv1.3"], &["--http1.1"]] {
+        let outcome = curl(&program, address, words);
+        assert_eq!(outcome.stdout, "/over-tls", "{words:?}: {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn the_name_asked_for_chooses_the_certificate() {
+    let Some(openssl) = require_peer("openssl") else {
+        return;
+    };
+    let mut rig = Rig::new();
+    let origin = echo(&rig);
+    let bind = "ssl crt CRT/pair.pem crt CRT/other.pem";
+    let address = rig.config(&text(bind, &origin.server_line()));
+    for (words, subject) in [
+        (&["-servername", "other.test"][..], "other.test"),
+        (&["-servername", "a.site.test"], "www.site.test"),
+        (&["-servername", "site.test"], "www.site.test"),
+        (
+            &[
+                "-servername",
+                "site.test",
+                "-tls1_2",
+                "-cipher",
+                "ECDHE-RSA-AES128-GCM-SHA256",
+            ],
+            "rsa.test",
+        ),
+        (&["-servername", "nobody.test"], "www.site.test"),
+        (&["-noservername"], "www.site.test"),
+    ] {
+        let outcome = s_client(&openssl, address, words);
+        let wanted = format!("CN = {subject}");
+        assert!(
+            outcome.stdout.contains(&wanted),
+            "{words:?}: {}",
+            outcome.stdout
+        );
+    }
+}
+
+#[test]
+fn strict_names_and_lists_of_certificates() {
+    let Some(openssl) = require_peer("openssl") else {
+        return;
+    };
+    let mut rig = Rig::new();
+    let origin = echo(&rig);
+    let site = certificate("site.pem");
+    let other = certificate("other.pem");
+    let list = format!(
+        "# names of each\n{} [ssl-min-ver TLSv1.3] *.site.test !no.site.test\n{} other.test\n",
+        site.display(),
+        other.display()
+    );
+    let list = rig.file("list", &list);
+    let bind = format!("ssl strict-sni crt-list {}", list.display());
+    let address = rig.config(&text(&bind, &origin.server_line()));
+    for (words, agreed) in [
+        (&["-servername", "a.site.test"][..], true),
+        (&["-servername", "a.site.test", "-tls1_2"], false),
+        (&["-servername", "other.test", "-tls1_2"], true),
+        (&["-servername", "no.site.test"], false),
+        (&["-servername", "nobody.test"], false),
+        (&["-noservername"], false),
+    ] {
+        let outcome = s_client(&openssl, address, words);
+        let said = outcome.stdout.contains("BEGIN CERTIFICATE");
+        assert_eq!(
+            said, agreed,
+            "{words:?}: {}{}",
+            outcome.stdout, outcome.stderr
+        );
+    }
+}
+
+#[test]
+fn sessions_are_resumed_by_tickets_and_by_memory() {
+    let Some(openssl) = require_peer("openssl") else {
+        return;
+    };
+    for words in ["", "no-tls-tickets"] {
+        let mut rig = Rig::new();
+        let origin = echo(&rig);
+        let bind = format!("ssl crt CRT/site.pem {words}");
+        let address = rig.config(&text(&bind, &origin.server_line()));
+        let session = rig.path("session").display().to_string();
+        let first = s_client(&openssl, address, &["-tls1_2", "-sess_out", &session]);
+        assert!(first.stdout.contains("New, TLSv1.2"), "{}", first.stdout);
+        let second = s_client(&openssl, address, &["-tls1_2", "-sess_in", &session]);
+        assert!(
+            second.stdout.contains("Reused, TLSv1.2"),
+            "{words}: {}",
+            second.stdout
+        );
+    }
+}
+
+#[test]
+fn clients_show_certificates() {
+    let Some(program) = require_peer("curl") else {
+        return;
+    };
+    for (verify, with, without) in [("required", true, false), ("optional", true, true)] {
+        let mut rig = Rig::new();
+        let origin = echo(&rig);
+        let bind = format!("ssl crt CRT/site.pem verify {verify} ca-file CRT/ca.pem");
+        let address = rig.config(&text(&bind, &origin.server_line()));
+        let client = certificate("client.pem").display().to_string();
+        let outcome = curl(&program, address, &["--cert", &client]);
+        assert_eq!(
+            outcome.stdout == "/over-tls",
+            with,
+            "{verify}: {}",
+            outcome.stderr
+        );
+        let outcome = curl(&program, address, &[]);
+        assert_eq!(
+            outcome.stdout == "/over-tls",
+            without,
+            "{verify}: {}",
+            outcome.stderr
+        );
+        // One that nobody the configuration names has signed.
+        let stranger = certificate("self.pem").display().to_string();
+        let outcome = curl(&program, address, &["--cert", &stranger]);
+        assert_ne!(outcome.stdout, "/over-tls", "{verify}");
+    }
+}
+
+#[test]
+fn servers_are_spoken_to_in_tls_and_verified() {
+    let mut rig = Rig::new();
+    let origin = echo(&rig);
+    let inner = free_address();
+    let inside = text("ssl crt CRT/site.pem", &origin.server_line());
+    let path = rig.file("inner.cfg", &inside.replace("{listen}", &inner.to_string()));
+    let mut command = Command::new(crate::rig::PLIMSOLL);
+    command.args(["-db", "-f"]).arg(path);
+    rig.start(command, inner);
+    let ca = "ca-file CRT/ca.pem";
+    for (words, status) in [
+        ("verify none", 200),
+        (&*format!("verify required {ca} sni str(a.site.test)"), 200),
+        (
+            &*format!("verify required {ca} no-sni-auto verifyhost site.test"),
+            200,
+        ),
+        (&*format!("verify required {ca} no-sni-auto"), 200),
+        (&*format!("verify required {ca} sni str(wrong.test)"), 503),
+        (
+            &*format!("verify required {ca} no-sni-auto verifyhost wrong.test"),
+            503,
+        ),
+        ("verify required ca-file CRT/self.pem no-sni-auto", 503),
+        ("verify required ca-file CRT/site.pem no-sni-auto", 200), // pinned
+    ] {
+        let mut rig = Rig::new();
+        let server = format!("retries 0\n    server s {inner} ssl {words}");
+        rig.config(&text("", &server));
+        let mut client = rig.client();
+        for _ in 0..2 {
+            client.send("GET /inside HTTP/1.1\r\nHost: a.site.test\r\n\r\n");
+            let response = client.response();
+            assert_eq!(response.status, status, "{words}");
+            if status != 200 {
+                break;
+            }
+            assert_eq!(response.text(), "/inside", "{words}");
+        }
+    }
+}
+
+#[test]
+fn large_bodies_pass_both_ways() {
+    let Some(program) = require_peer("curl") else {
+        return;
+    };
+    let mut rig = Rig::new();
+    let origin = rig.origin_with("a", |request| {
+        Reply::ok(&String::from_utf8_lossy(&request.body))
+    });
+    let address = rig.config(&text("ssl crt CRT/site.pem", &origin.server_line()));
+    let body: String = (0..300_000)
+        .map(|number| format!("{number:07}\n"))
+        .collect();
+    let path = rig.file("body", &body);
+    let outcome = curl(
+        &program,
+        address,
+        &["--data-binary", &format!("@{}", path.display())],
+    );
+    assert_eq!(outcome.stdout.len(), body.len(), "{}", outcome.stderr);
+    assert!(outcome.stdout == body, "the body came back changed");
+}
+
+#[test]
+fn junk_and_silence_end_quietly() {
+    use std::io::{Read as _, Write as _};
+    let Some(program) = require_peer("curl") else {
+        return;
+    };
+    let mut rig = Rig::new();
+    let origin = echo(&rig);
+    let address = rig.config(&text("ssl crt CRT/site.pem", &origin.server_line()));
+    for junk in [
+        &b"GET / HTTP/1.0\r\n\r\n"[..],
+        &[0x16, 3, 1, 0xff, 0xff],
+        &[0x16; 5_000],
+        &[],
+    ] {
+        let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+        stream.write_all(junk).expect("room for a few bytes");
+        stream
+            .shutdown(std::net::Shutdown::Write)
+            .expect("a socket");
+        let mut said = Vec::new();
+        // An alert at most, and the end; a reset is an end too.
+        let _ = stream.read_to_end(&mut said);
+        assert!(said.len() < 32, "{said:?}");
+    }
+    let outcome = curl(&program, address, &[]);
+    assert_eq!(outcome.stdout, "/over-tls", "{}", outcome.stderr);
+}

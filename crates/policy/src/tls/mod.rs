@@ -1,0 +1,19 @@
+//! What is decided about TLS before a byte of it flows: versions, ciphers, curves, certificates and their names, and what
+//! a finished handshake tells rules and logs.
+//!
+//! Everything here is pure: the bytes of files come in as arguments. What is absent: records, handshakes and keys at
+//! work, which belong to the engine's TLS room.
+
+pub mod certificate;
+pub mod cipher;
+pub mod crt_list;
+pub mod facts;
+pub mod group;
+pub mod names;
+pub mod version;
+
+pub use certificate::{Certificate, KeyForm, KeyKind, PrivateKey};
+pub use cipher::CipherSuite;
+pub use facts::Facts;
+pub use group::Group;
+pub use version::{Version, Versions};
