@@ -350,6 +350,16 @@ fn write_tcp(
     );
 }
 
+/// A connection did not begin with the PROXY protocol header that is expected of it.
+pub(crate) fn header_refused(session: &Session, reason: &str) {
+    let frontend = session.tables.counters.frontend(session.frontend);
+    frontend.increment(FrontendCounter::RequestErrors);
+    let line = Line::default();
+    let record = record(session, Moment::End, &line);
+    let route = session.tables.log_route(session.frontend);
+    session.worker.log_error(route, &record, reason);
+}
+
 /// A connection ended before (another) request could be read.
 pub(crate) fn bad_request(session: &Session, client: &mut Client, fault: Fault, times: Times) {
     let frontend = session.tables.counters.frontend(session.frontend);
@@ -476,11 +486,18 @@ fn write(session: &Session, moment: Moment, line: &Line<'_>) {
     if !writes(session, moment) {
         return;
     }
-    let (tables, worker) = (&session.tables, &session.worker);
+    let record = record(session, moment, line);
+    let route = session.tables.log_route(session.frontend);
+    session.worker.log(route, &record);
+}
+
+/// All that lines may say.
+fn record<'a>(session: &'a Session, moment: Moment, line: &Line<'a>) -> log::Record<'a> {
+    let tables = &session.tables;
     let frontend = tables.frontend(session.frontend);
     let backend = line.dispatch.map(|dispatch| dispatch.backend);
     let server = backend.zip(line.server);
-    let record = log::Record {
+    log::Record {
         mode: line.mode,
         client: client(session),
         local: session
@@ -527,8 +544,7 @@ fn write(session: &Session, moment: Moment, line: &Line<'_>) {
                 backend: dispatch.waited.behind.1,
             }),
         partial: moment == Moment::Answer,
-    };
-    worker.log(tables.log_route(session.frontend), &record);
+    }
 }
 
 fn client(session: &Session) -> Endpoint {

@@ -21,7 +21,8 @@ use crate::control::admin::page;
 use crate::dispatch::{Affinity, Dispatch};
 use crate::fault::{Fault, Phase};
 use crate::observe;
-use crate::pool::{self, Connection};
+use crate::pool::{self, Connection, Opening};
+use crate::proxy_protocol;
 use crate::queue::Slot;
 use crate::reactor::Scratch;
 use crate::relay::{Patience, Relay};
@@ -465,9 +466,21 @@ impl Exchange<'_> {
         backend: BackendId,
         server: ServerId,
     ) -> Result<Box<Connection>, Fault> {
-        let (port, ids) = (self.session.local_port(), (backend, server));
+        let ids = (backend, server);
         let name = self.server_name(ids);
-        Connection::open(&self.worker, &self.tables, ids, port, name).await
+        let unique_id = self.record.facts.unique_id.as_deref();
+        let model = self.tables.server(backend, server);
+        let header = proxy_protocol::header(model, self.session, unique_id);
+        let opening = Opening {
+            client_port: self.session.local_port(),
+            name,
+            header: header.as_deref(),
+        };
+        let opened = Connection::open(&self.worker, &self.tables, ids, opening);
+        let mut connection = opened.await?;
+        // It speaks for this client from now on.
+        connection.private |= header.is_some();
+        Ok(connection)
     }
 
     /// Sends the request and waits for the head of the final response; interim ones are passed on.

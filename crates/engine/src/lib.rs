@@ -22,6 +22,7 @@ mod listener;
 mod observe;
 mod orders;
 mod pool;
+mod proxy_protocol;
 mod queue;
 pub mod reactor;
 mod relay;

@@ -13,7 +13,7 @@ use plimsoll_sys::{Address, ConnectOptions};
 use crate::fault::Fault;
 use crate::h1;
 use crate::observe;
-use crate::reactor::{self, SocketId, TimedOut};
+use crate::reactor::{self, Socket, SocketId, TimedOut};
 use crate::tables::Tables;
 use crate::tls::handshake::{self, Failure};
 use crate::transport::Transport;
@@ -41,16 +41,15 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Opens a connection; `client_port` is the port the client connected to, for servers without one of their own, and
-    /// `name` what the server is asked for in TLS.
+    /// Opens a connection.
     pub(crate) async fn open(
         worker: &Rc<Worker>,
         tables: &Tables,
         (backend, server): (BackendId, ServerId),
-        client_port: u16,
-        name: Option<&str>,
+        opening: Opening<'_>,
     ) -> Result<Box<Self>, Fault> {
-        let transport = open(worker, tables, (backend, server), client_port, name).await?;
+        let name = opening.name;
+        let transport = open(worker, tables, (backend, server), opening).await?;
         let stream =
             h1::server::Server::new(worker.clone(), transport, tables.response_limits(backend));
         Ok(Box::new(Self {
@@ -63,6 +62,17 @@ impl Connection {
             server,
         }))
     }
+}
+
+/// How a connection to a server begins.
+#[derive(Clone, Copy)]
+pub(crate) struct Opening<'a> {
+    /// The port the client connected to, for servers without one of their own.
+    pub(crate) client_port: u16,
+    /// What the server is asked for in TLS.
+    pub(crate) name: Option<&'a str>,
+    /// A PROXY protocol header.
+    pub(crate) header: Option<&'a [u8]>,
 }
 
 /// Closes a connection whose last response is complete.
@@ -81,9 +91,13 @@ pub(crate) async fn open(
     worker: &Rc<Worker>,
     tables: &Tables,
     (backend, server): (BackendId, ServerId),
-    client_port: u16,
-    name: Option<&str>,
+    opening: Opening<'_>,
 ) -> Result<Transport, Fault> {
+    let Opening {
+        client_port,
+        name,
+        header,
+    } = opening;
     let model = tables.server(backend, server);
     let moved = tables.plane.backend(backend).server(server).moved_to();
     let address = address_of(moved.as_ref().unwrap_or(&model.address), client_port)
@@ -107,6 +121,9 @@ pub(crate) async fn open(
         Ok(Err(error)) => return Err(refused(&error)),
         Err(TimedOut) => return Err(Fault::ConnectTimeout),
     }
+    if let Some(header) = header {
+        introduce(&socket, header)?;
+    }
     let transport = match tables.tls.server(backend, server) {
         None => Transport::Plain(socket),
         Some(back) => {
@@ -121,6 +138,14 @@ pub(crate) async fn open(
     let (connected, now_ns) = (Observation::Connected, worker.reactor.now_ns());
     observe::note(tables, (backend, server), connected, now_ns);
     Ok(transport)
+}
+
+/// Sends the header that tells a server who the client is. A fresh connection has room for it.
+fn introduce(socket: &Socket, header: &[u8]) -> Result<(), Fault> {
+    match socket.try_write(header) {
+        Ok(sent) if sent == header.len() => Ok(()),
+        _ => Err(Fault::ConnectRefused),
+    }
 }
 
 /// Running out of descriptors, ports or memory is our trouble, not the server's.

@@ -3,18 +3,18 @@
 //! What is absent: what rules decide (that is `policy`'s), and what follows from it for an HTTP exchange
 //! ([`crate::exchange`]) or a TCP session ([`crate::tcp`]).
 
+use std::rc::Rc;
+
 use plimsoll_policy::context::{Context, ExchangeFacts, Now, Payload, Phase, World};
+use plimsoll_policy::counters::FrontendCounter;
 use plimsoll_policy::log::WallTime;
 use plimsoll_policy::model::{BackendId, ServerId};
 use plimsoll_policy::rule::{self, Rule, Verdict};
 use plimsoll_policy::stats::Sums;
 
-use crate::counters::Counters;
 use crate::session::Session;
 use crate::tables::Tables;
 use crate::worker::Worker;
-
-use plimsoll_policy::counters::FrontendCounter;
 
 /// What the engine tells rules.
 pub(crate) struct Teller<'a> {
@@ -88,43 +88,27 @@ pub(crate) fn with_session<T>(
     use_it(&mut context)
 }
 
-/// `tcp-request connection`: whether the connection may stay, before a byte of it is read.
+/// `tcp-request connection`: whether the connection may stay.
 pub(crate) fn admits_connection(session: &mut Session) -> bool {
-    let tables = std::rc::Rc::clone(&session.tables);
-    passes(
-        session,
-        &tables.frontend(session.frontend).rules.connection,
-        Phase::Connection,
-        |counters, session| {
-            let frontend = counters.frontend(session.frontend);
-            frontend.increment(FrontendCounter::DeniedConnections);
-        },
-        &tables.counters,
-    )
+    let tables = Rc::clone(&session.tables);
+    let rules = &tables.frontend(session.frontend).rules.connection;
+    let refused = FrontendCounter::DeniedConnections;
+    passes(session, rules, Phase::Connection, refused)
 }
 
-/// `tcp-request session`: the same, once its handshakes are over.
+/// `tcp-request session`: whether it may still stay, now that handshakes are over.
 pub(crate) fn admits_session(session: &mut Session) -> bool {
-    let tables = std::rc::Rc::clone(&session.tables);
+    let tables = Rc::clone(&session.tables);
+    let rules = &tables.frontend(session.frontend).rules.session;
     passes(
         session,
-        &tables.frontend(session.frontend).rules.session,
+        rules,
         Phase::Session,
-        |counters, session| {
-            let frontend = counters.frontend(session.frontend);
-            frontend.increment(FrontendCounter::DeniedSessions);
-        },
-        &tables.counters,
+        FrontendCounter::DeniedSessions,
     )
 }
 
-fn passes(
-    session: &mut Session,
-    rules: &[Rule],
-    phase: Phase,
-    refused: fn(&Counters, &Session),
-    counters: &Counters,
-) -> bool {
+fn passes(session: &mut Session, rules: &[Rule], phase: Phase, refused: FrontendCounter) -> bool {
     if rules.is_empty() {
         return true;
     }
@@ -134,7 +118,8 @@ fn passes(
     });
     let passes = matches!(verdict, Verdict::Pass);
     if !passes {
-        refused(counters, session);
+        let counters = session.tables.counters.frontend(session.frontend);
+        counters.increment(refused);
     }
     passes
 }

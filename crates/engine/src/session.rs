@@ -29,7 +29,7 @@ use crate::tls::handshake;
 use crate::tls::stream::Stream;
 use crate::transport::Transport;
 use crate::worker::Worker;
-use crate::{account, h1, h2, rules, tcp, tracking, upgrade};
+use crate::{account, h1, h2, proxy_protocol, rules, tcp, tracking, upgrade};
 
 /// Longest text of an IP address: an IPv4-mapped one in full.
 const IP_TEXT_MAX: usize = 45;
@@ -204,6 +204,13 @@ impl Session {
     pub(crate) fn client_ip(&self) -> Option<IpAddr> {
         self.facts.source.map(|address| address.ip())
     }
+
+    /// Whether the connection has to begin with a PROXY protocol header: its bind says so, or a rule.
+    fn wants_header(&self) -> bool {
+        let extra = self.facts.extra.as_ref();
+        extra.is_some_and(|extra| extra.expects_header)
+            || self.bind().is_some_and(|bind| bind.accept_proxy)
+    }
 }
 
 /// The host that a request is for, without its port, when it can be the name of a server.
@@ -231,6 +238,13 @@ pub(crate) fn serve(mut session: Session, socket: Socket) -> impl Future<Output 
     async move {
         if !rules::admits_connection(&mut session) {
             return ends(&mut session);
+        }
+        if session.wants_header() {
+            let received = proxy_protocol::receive(&mut session, &socket);
+            if let Err(refusal) = Box::pin(received).await {
+                account::header_refused(&session, refusal.reason());
+                return ends(&mut session);
+            }
         }
         let transport = match secured {
             None => Transport::Plain(socket),

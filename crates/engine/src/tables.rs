@@ -170,13 +170,14 @@ impl Tables {
             .iter()
             .flat_map(|backend| &backend.servers)
             .any(|server| {
-                matches!(
-                    server.address,
-                    ServerAddress::Inet {
-                        port: ServerPort::Offset(_),
-                        ..
-                    }
-                )
+                server.send_proxy.is_some()
+                    || matches!(
+                        server.address,
+                        ServerAddress::Inet {
+                            port: ServerPort::Offset(_),
+                            ..
+                        }
+                    )
             })
             || plane
                 .model

@@ -11,7 +11,8 @@ use crate::account;
 use crate::dispatch::{Affinity, Dispatch};
 use crate::fault::{Fault, Phase};
 use crate::inspection::{self, Peeked};
-use crate::pool;
+use crate::pool::{self, Opening};
+use crate::proxy_protocol;
 use crate::queue::Slot;
 use crate::rules::{self, Reached, Sight};
 use crate::session::Session;
@@ -182,7 +183,14 @@ async fn reach_server(
         account::server_connection(&tables, dispatch.backend, slot.server, false);
         let ids = (dispatch.backend, slot.server);
         let name = session.server_name(ids, None);
-        match pool::open(&worker, &tables, ids, session.local_port(), name).await {
+        let model = tables.server(dispatch.backend, slot.server);
+        let header = proxy_protocol::header(model, session, None);
+        let opening = Opening {
+            client_port: session.local_port(),
+            name,
+            header: header.as_deref(),
+        };
+        match pool::open(&worker, &tables, ids, opening).await {
             Ok(transport) => {
                 report.connected_ns = worker.reactor.now_ns();
                 return Ok((transport, slot));

@@ -148,6 +148,12 @@ impl Worker {
         self.writer.borrow_mut().traffic(route, record, now);
     }
 
+    /// Writes the line of a session that ended before it could carry anything.
+    pub(crate) fn log_error(&self, route: &LogRoute, record: &Record<'_>, reason: &str) {
+        let now = WallTime::from_unix_ns(self.reactor.wall_ns());
+        self.writer.borrow_mut().error(route, record, reason, now);
+    }
+
     pub(crate) fn take_head(&self) -> Head {
         self.heads.borrow_mut().pop().unwrap_or_default()
     }

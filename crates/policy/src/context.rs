@@ -116,6 +116,8 @@ pub struct SessionExtra {
     /// The addresses of the socket itself, where [`SessionFacts`] was told others.
     pub socket_source: Option<SocketAddr>,
     pub socket_destination: Option<SocketAddr>,
+    /// `expect-proxy`: a rule wants a PROXY protocol header.
+    pub expects_header: bool,
     /// A PROXY protocol header was received.
     pub proxied: bool,
     /// Type-length-value fields of a PROXY protocol header of version 2, as received.

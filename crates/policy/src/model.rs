@@ -520,6 +520,8 @@ pub struct Server {
     pub hash_key: HashKey,
     pub cookie: Option<String>,
     pub send_proxy: Option<ProxyHeader>,
+    /// `proxy-v2-options`.
+    pub proxy_options: ProxyOptions,
     /// `ssl`.
     pub tls: Option<Arc<ServerTls>>,
     pub check: ServerCheck,
@@ -549,6 +551,7 @@ impl Server {
             hash_key: HashKey::Id,
             cookie: None,
             send_proxy: None,
+            proxy_options: ProxyOptions::default(),
             tls: None,
             check: ServerCheck::default(),
             description: None,
@@ -595,6 +598,17 @@ pub enum HashKey {
     Id,
     Addr,
     AddrPort,
+}
+
+/// What a PROXY protocol header of version 2 contains besides addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProxyOptions {
+    /// `crc32c`.
+    pub checksum: bool,
+    /// `unique-id`: the name that `unique-id-format` gave the request.
+    pub unique_id: bool,
+    /// `authority`, `ssl`, `cert-cn` and the like: what TLS knows of the client.
+    pub tls: bool,
 }
 
 /// The PROXY protocol header that opens a server connection.

@@ -16,6 +16,7 @@ mod logs;
 mod passive;
 mod peers;
 mod prometheus;
+mod proxy_protocol;
 mod reload;
 mod rules;
 mod soak;

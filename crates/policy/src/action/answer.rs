@@ -142,15 +142,18 @@ fn answer(
     status: u16,
     flow: fn(Box<Reply>) -> Flow,
 ) -> Result<Box<dyn Action>, Diagnostic> {
+    let denies = words.name.text != "return";
     let mut answer = Answer {
         status,
         fields: Vec::new(),
         content_type: None,
-        body: Body::Stock,
+        body: match denies {
+            true => Body::Stock,
+            false => Body::None,
+        },
         flow,
-        denies: words.name.text != "return",
+        denies,
     };
-    let is_return = words.name.text == "return";
     while let Some(word) = words.peek() {
         words.args.next();
         match word.text.as_str() {
@@ -192,18 +195,7 @@ fn answer(
             }
         }
     }
-    if is_return && matches!(answer.body, Body::Stock) && !has_stock(answer.status) {
-        answer.body = Body::None;
-    }
     Ok(Box::new(answer))
-}
-
-/// Statuses for which there is always an answer in stock.
-fn has_stock(status: u16) -> bool {
-    matches!(
-        status,
-        400..=405 | 407 | 408 | 410 | 413 | 414 | 421 | 422 | 425 | 429 | 431 | 500..=505
-    )
 }
 
 pub(super) fn status_code(words: &mut Words<'_, '_>) -> Result<u16, Diagnostic> {

@@ -5,6 +5,7 @@
 //! is absent: conditions ([`crate::acl`]) and the order of rules ([`crate::rule`]).
 
 mod answer;
+mod expect_proxy;
 mod flow;
 mod header;
 mod redirect;
@@ -141,6 +142,7 @@ pub(crate) fn action(action: impl Action + 'static) -> Result<Box<dyn Action>, D
 
 const TOPICS: &[&[Row]] = &[
     answer::ROWS,
+    expect_proxy::ROWS,
     header::ROWS,
     redirect::ROWS,
     service::ROWS,

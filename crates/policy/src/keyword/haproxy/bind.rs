@@ -33,11 +33,11 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
         "Reads NetScaler's header with the client's address.",
         "its reader",
     ),
-    later(
+    Keyword::switch(
         "accept-proxy",
-        "",
+        NOWHERE,
         "Reads the PROXY protocol header of clients.",
-        "the PROXY protocol",
+        |bind, on| bind.model.accept_proxy = on,
     ),
     tls::allow_0rtt(),
     tls::alpn(),

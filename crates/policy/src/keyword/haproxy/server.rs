@@ -7,7 +7,7 @@ use super::bind::{NOWHERE, http1_only, later, noop};
 use super::{HTTP2, address, checks, tls, value};
 use crate::draft::{Draft, Family, InitAddr, ServerAddressDraft, ServerDraft, Spanned};
 use crate::keyword::{Keyword, Sections, read_words};
-use crate::model::HashKey;
+use crate::model::{HashKey, ProxyHeader};
 
 /// Most servers that one `server-template` may stand for.
 const TEMPLATE_MAX: u32 = 10_000;
@@ -236,10 +236,30 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
     off("no-check-sni-auto"),
     tls::check_ssl("no-check-ssl", true),
     tls::renegotiate("no-renegotiate"),
-    off("no-send-proxy"),
-    off("no-send-proxy-v2"),
-    off("no-send-proxy-v2-ssl"),
-    off("no-send-proxy-v2-ssl-cn"),
+    Keyword::switch(
+        "no-send-proxy",
+        NOWHERE,
+        "Opens connections without the PROXY protocol.",
+        |server, _| server.model.send_proxy = None,
+    ),
+    Keyword::switch(
+        "no-send-proxy-v2",
+        NOWHERE,
+        "Opens connections without the PROXY protocol.",
+        |server, _| server.model.send_proxy = None,
+    ),
+    Keyword::switch(
+        "no-send-proxy-v2-ssl",
+        NOWHERE,
+        "Opens connections without the PROXY protocol.",
+        |server, _| server.model.send_proxy = None,
+    ),
+    Keyword::switch(
+        "no-send-proxy-v2-ssl-cn",
+        NOWHERE,
+        "Opens connections without the PROXY protocol.",
+        |server, _| server.model.send_proxy = None,
+    ),
     tls::sni_auto("no-sni-auto", true),
     tls::no_ssl(),
     tls::ssl_reuse("no-ssl-reuse", true),
@@ -313,11 +333,12 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
             http1_only(&word.text, word.span)
         },
     ),
-    later(
+    Keyword::new(
         "proxy-v2-options",
+        NOWHERE,
         "LIST",
         "What the PROXY protocol header contains.",
-        "the PROXY protocol",
+        proxy_options,
     ),
     later(
         "redir",
@@ -359,29 +380,29 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "names that are resolved again at run time",
     ),
     checks::RISE,
-    later(
+    Keyword::switch(
         "send-proxy",
-        "",
+        NOWHERE,
         "Opens connections with the PROXY protocol.",
-        "the PROXY protocol",
+        |server, on| send_proxy(server, on, ProxyHeader::V1, false),
     ),
-    later(
+    Keyword::switch(
         "send-proxy-v2",
-        "",
+        NOWHERE,
         "Opens connections with the PROXY protocol.",
-        "the PROXY protocol",
+        |server, on| send_proxy(server, on, ProxyHeader::V2, false),
     ),
-    later(
+    Keyword::switch(
         "send-proxy-v2-ssl",
-        "",
+        NOWHERE,
         "Opens connections with the PROXY protocol.",
-        "the PROXY protocol",
+        |server, on| send_proxy(server, on, ProxyHeader::V2, true),
     ),
-    later(
+    Keyword::switch(
         "send-proxy-v2-ssl-cn",
-        "",
+        NOWHERE,
         "Opens connections with the PROXY protocol.",
-        "the PROXY protocol",
+        |server, on| send_proxy(server, on, ProxyHeader::V2, true),
     ),
     later(
         "set-proxy-v2-tlv-fmt",
@@ -512,6 +533,30 @@ fn read_default(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic
     let found = read_words(args, OPTIONS, &mut server, "an option of a server");
     draft.settings().default_server = server;
     report(draft, found);
+    Ok(())
+}
+
+fn send_proxy(server: &mut ServerDraft, on: bool, version: ProxyHeader, tls: bool) {
+    server.model.send_proxy = on.then_some(version);
+    server.model.proxy_options.tls |= tls;
+}
+
+fn proxy_options(args: &mut Args<'_>, server: &mut ServerDraft) -> Result<(), Diagnostic> {
+    let word = args.word("options between commas")?;
+    let options = &mut server.model.proxy_options;
+    for option in word.text.split(',') {
+        match option {
+            "crc32c" => options.checksum = true,
+            "unique-id" => options.unique_id = true,
+            "authority" | "ssl" | "cert-cn" | "ssl-cipher" | "cert-sig" | "cert-key" => {
+                options.tls = true;
+            }
+            _ => {
+                let message = format_args!("'{option}' is not an option of the PROXY protocol");
+                return Err(Diagnostic::error(Kind::Unknown, word.span, message));
+            }
+        }
+    }
     Ok(())
 }
 

@@ -1,0 +1,136 @@
+//! The PROXY protocol on connections: headers taken from clients, and sent to servers.
+//!
+//! What is absent: the bytes of headers ([`plimsoll_wire::proxy_protocol`]), and whether a peer is to be believed, which
+//! the configuration decides.
+
+use std::task::{Poll, ready};
+
+use plimsoll_policy::context::SessionExtra;
+use plimsoll_policy::model::{ProxyHeader, Server};
+use plimsoll_wire::proxy_protocol::{self, Endpoints, Header, Parse, ProxyError, v1, v2};
+
+use crate::reactor::{Scratch, Socket};
+use crate::session::Session;
+
+/// Most type-length-value fields that are kept of one header.
+const FIELDS_MAX: usize = 32;
+
+/// Why a connection cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It ended before the header did.
+    Closed,
+    Timeout,
+    Malformed(ProxyError),
+}
+
+impl Refusal {
+    /// What the log says, in HAProxy's words.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Closed => "Connection closed while waiting for PROXY protocol header",
+            Self::Timeout => "Timeout while waiting for PROXY protocol header",
+            Self::Malformed(ProxyError::NotAHeader) => {
+                "Received something which does not look like a PROXY protocol header"
+            }
+            Self::Malformed(_) => "Received an invalid PROXY protocol header",
+        }
+    }
+}
+
+/// Takes the header that a client's connection begins with, and not a byte of what follows it.
+pub(crate) async fn receive(session: &mut Session, socket: &Socket) -> Result<(), Refusal> {
+    let worker = std::rc::Rc::clone(&session.worker);
+    let timeouts = session.tables.frontend(session.frontend).timeouts;
+    let deadline_ns = worker.deadline(timeouts.client_ms);
+    let mut seen = 0;
+    let received = worker.reactor.until(deadline_ns, || {
+        let mut scratch = worker.reactor.scratch();
+        let length = ready!(poll_header(session, socket, &mut scratch, &mut seen))?;
+        // All of it is there: it has just been seen.
+        match ready!(socket.poll_read(&mut scratch[..length])) {
+            Ok(taken) if taken == length => Poll::Ready(Ok(())),
+            _ => Poll::Ready(Err(Refusal::Closed)),
+        }
+    });
+    received.await.unwrap_or(Err(Refusal::Timeout))
+}
+
+/// Ready with the length of a header that was understood.
+fn poll_header(
+    session: &mut Session,
+    socket: &Socket,
+    scratch: &mut Scratch,
+    seen: &mut usize,
+) -> Poll<Result<usize, Refusal>> {
+    loop {
+        let room = v2::HEADER_BYTES_MAX.min(scratch.len());
+        let peeked = ready!(socket.poll_peek(&mut scratch[..room], *seen));
+        let count = peeked.unwrap_or(0);
+        if count <= *seen {
+            return Poll::Ready(Err(Refusal::Closed));
+        }
+        *seen = count;
+        match proxy_protocol::parse(&scratch[..count]) {
+            Ok(Parse::Partial) => {}
+            Ok(Parse::Complete(header, length)) => {
+                learn(session, &header);
+                return Poll::Ready(Ok(length));
+            }
+            Err(error) => return Poll::Ready(Err(Refusal::Malformed(error))),
+        }
+    }
+}
+
+/// Takes over what the header says about the client.
+fn learn(session: &mut Session, header: &Header<'_>) {
+    let facts = &mut session.facts;
+    let (source, destination) = (facts.source, facts.destination);
+    let fields = header.tlvs.into_iter().take(FIELDS_MAX);
+    let fields: Vec<_> = fields
+        .map(|field| (field.kind, field.value.to_vec()))
+        .collect();
+    let extra: &mut SessionExtra = facts.extra();
+    extra.proxied = true;
+    extra.proxy_fields = fields;
+    let Some(endpoints) = header.endpoints else {
+        return;
+    };
+    extra.socket_source = source;
+    extra.socket_destination = destination;
+    facts.source = Some(endpoints.source);
+    facts.destination = Some(endpoints.destination);
+}
+
+/// The header that opens a connection to `server` on behalf of a client; `None`: it wants none.
+pub(crate) fn header(
+    server: &Server,
+    session: &Session,
+    unique_id: Option<&[u8]>,
+) -> Option<Vec<u8>> {
+    let version = server.send_proxy?;
+    let facts = &session.facts;
+    let endpoints = facts.source.zip(facts.destination);
+    let endpoints = endpoints.map(|(source, destination)| Endpoints {
+        source,
+        destination,
+    });
+    let mut out = Vec::with_capacity(v1::LINE_BYTES_MAX);
+    match version {
+        ProxyHeader::V1 => v1::encode(endpoints, &mut out),
+        ProxyHeader::V2 => {
+            let options = &server.proxy_options;
+            let fields: Vec<_> = unique_id
+                .filter(|_| options.unique_id)
+                .map(|value| proxy_protocol::Tlv {
+                    kind: v2::kind::UNIQUE_ID,
+                    value,
+                })
+                .into_iter()
+                .collect();
+            // Only a header beyond all bounds fails; without it the server could not tell the client.
+            v2::encode(endpoints, &fields, options.checksum, &mut out).ok()?;
+        }
+    }
+    Some(out)
+}
