@@ -115,15 +115,23 @@ impl Exchange<'_> {
         Box::pin(self.judge(client, owner, request, Phase::Request)).await
     }
 
-    /// `http-response` of both sides; an outcome where they answered in place of the server.
+    /// `tcp-response content` of the backend and `http-response` of both sides; an outcome where they answered in place of the server.
     pub(super) async fn judge_response<C: ClientStream>(
         &mut self,
         client: &mut C,
         backend: BackendId,
     ) -> Result<Option<Outcome>, Fault> {
+        let tables = Rc::clone(&self.tables);
+        if !tables.backend(backend).rules.response_content.is_empty() {
+            let content: Select = |rules| &rules.response_content;
+            let owner = Owner::Backend(backend);
+            let judged = self.judge(client, owner, content, Phase::ResponseContent);
+            if let Some(outcome) = Box::pin(judged).await? {
+                return Ok(Some(outcome));
+            }
+        }
         let response: Select = |rules| &rules.response;
         for owner in self.owners(backend) {
-            let tables = Rc::clone(&self.tables);
             if self.rules(&tables, owner).response.is_empty() {
                 continue;
             }
