@@ -103,6 +103,18 @@ pub(crate) trait ClientStream {
         trailers: Option<&Head>,
     ) -> Result<(), StreamError>;
 
+    /// As [`respond`](Self::respond), with the payload in a buffer in which what lies before it is not needed any more.
+    fn respond_within(
+        &mut self,
+        head: &Head,
+        buffer: &mut [u8],
+        payload: Range<usize>,
+        end: End,
+        trailers: Option<&Head>,
+    ) -> Result<(), StreamError> {
+        self.respond(head, &buffer[payload], end, trailers)
+    }
+
     /// Sends more of the response's body.
     fn send(
         &mut self,

@@ -80,6 +80,18 @@ impl Server {
         (self.transport, self.carry)
     }
 
+    /// Sends part of the request behind what `out` holds.
+    fn write(
+        &mut self,
+        out: &mut Vec<u8>,
+        payload: &[u8],
+        end: End,
+        trailers: Option<&Head>,
+    ) -> Result<(), StreamError> {
+        let way = (&mut self.transport, &mut self.outbox);
+        Ok(self.writer.send(way, out, payload, end, trailers)?)
+    }
+
     /// Keeps a partial head until more of it comes.
     #[cold]
     fn keep(&mut self, bytes: &[u8]) {
@@ -160,15 +172,10 @@ impl ServerStream for Server {
             (_, false) if persists_by_itself => encode::Connection::Close,
             _ => encode::Connection::Implied,
         };
-        let mut out = self.worker.out_buffer();
+        let worker = Rc::clone(&self.worker);
+        let mut out = worker.out_buffer();
         encode::request(head, connection, head.framing, &mut out);
-        Ok(self.writer.send(
-            (&mut self.transport, &mut self.outbox),
-            &mut out,
-            payload,
-            end,
-            trailers,
-        )?)
+        self.write(&mut out, payload, end, trailers)
     }
 
     fn send(
@@ -178,14 +185,8 @@ impl ServerStream for Server {
         trailers: Option<&Head>,
     ) -> Result<(), StreamError> {
         self.request_done |= end.is_done();
-        let mut out = self.worker.out_buffer();
-        self.writer.send(
-            (&mut self.transport, &mut self.outbox),
-            &mut out,
-            payload,
-            end,
-            trailers,
-        )?;
+        let worker = Rc::clone(&self.worker);
+        self.write(&mut worker.out_buffer(), payload, end, trailers)?;
         if self.is_tunnel && end.is_done() && self.outbox.is_empty() {
             self.transport.shutdown_write()?;
         }
