@@ -13,6 +13,7 @@ use plimsoll_wire::h1::{Limits, encode, has_news};
 use plimsoll_wire::head::{Framing, Head, Version};
 
 use super::writer::BodyWriter;
+use crate::reactor::Socket;
 use crate::stream::{ClientStream, End, Piece, StreamError};
 use crate::transport::{Outbox, Transport};
 use crate::worker::Worker;
@@ -345,6 +346,15 @@ impl ClientStream for Client {
         self.bytes_out += payload.len() as u64;
         let worker = Rc::clone(&self.worker);
         self.write(&mut worker.out_buffer(), payload, end, trailers)
+    }
+
+    fn splice_sink(&self) -> Option<&Socket> {
+        let is_clear = self.outbox.is_empty() && !self.writer.adds_marks();
+        self.transport.plain().filter(|_| is_clear)
+    }
+
+    fn spliced(&mut self, bytes: u64) {
+        self.bytes_out += bytes;
     }
 
     fn poll_flush(&mut self) -> Poll<Result<(), StreamError>> {

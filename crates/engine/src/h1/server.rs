@@ -9,6 +9,7 @@ use plimsoll_wire::h1::{Limits, encode, has_news};
 use plimsoll_wire::head::{Framing, Head, Version};
 
 use super::writer::BodyWriter;
+use crate::reactor::Socket;
 use crate::stream::{End, Piece, ServerStream, StreamError};
 use crate::transport::{Outbox, Transport};
 use crate::worker::Worker;
@@ -263,6 +264,21 @@ impl ServerStream for Server {
                 return Poll::Ready(Ok(piece));
             }
         }
+    }
+
+    fn splice_source(&self) -> Option<(&Socket, u64)> {
+        let bytes = self.decoder.bytes_ahead();
+        // Where the body ends with the connection, its end has to be seen.
+        let is_counted = !self.decoder.ends_with_connection();
+        self.transport
+            .plain()
+            .filter(|_| is_counted)
+            .map(|socket| (socket, bytes))
+    }
+
+    fn spliced(&mut self, bytes: u64) -> bool {
+        self.decoder.skip(bytes);
+        self.decoder.is_done()
     }
 
     fn response_trailers(&self) -> Option<&Head> {
