@@ -556,7 +556,7 @@ impl Exchange<'_> {
         client: &mut C,
         connection: &mut Connection,
         slot: &Slot,
-        scratch: Scratch,
+        mut scratch: Scratch,
         piece: Piece,
     ) -> Result<(), Fault> {
         self.record.phase = Phase::Data;
@@ -570,9 +570,10 @@ impl Exchange<'_> {
         }
         let end = End::of(&piece);
         client
-            .respond(
+            .respond_within(
                 &self.response,
-                &scratch[piece.range],
+                &mut scratch,
+                piece.range,
                 end,
                 connection.stream.response_trailers(),
             )

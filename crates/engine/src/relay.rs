@@ -11,12 +11,15 @@ use plimsoll_wire::head::Head;
 use crate::counters::Side;
 use crate::fault::Fault;
 use crate::queue::Recall;
-use crate::reactor::Scratch;
+use crate::reactor::{Pipe, Scratch};
 use crate::stream::{ClientStream, End, Piece, ServerStream, StreamError};
 use crate::worker::Worker;
 
 /// Pieces moved in one direction before other tasks get their turn.
 const PIECES_PER_TURN: u32 = 16;
+
+/// The rest of a response's body must be this long to be moved within the kernel, in bytes.
+const SPLICE_BYTES_MIN: u64 = 128 << 10;
 
 /// The two inactivity time-outs of an exchange; `None` never expires.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +35,8 @@ pub(crate) struct Relay<'a, C, S> {
     patience: Patience,
     client_deadline_ns: u64,
     server_deadline_ns: u64,
+    /// The way of a long body from the server's socket to the client's.
+    pipe: Option<Pipe>,
     /// The request's body has been handed to the server's stream, or given up.
     pub(crate) upload_done: bool,
     /// Part of the body has been taken from the client here.
@@ -61,6 +66,7 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             client,
             server,
             patience,
+            pipe: None,
             upload_done,
             upload_begun: false,
             heeds_leaving: false,
@@ -143,8 +149,7 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
                 .map_err(|error| self.client_fault(&error))?;
             self.upload_begun = true;
             self.upload_done = piece.last;
-            self.client_deadline_ns = self.worker.deadline(self.patience.client_ms);
-            self.server_deadline_ns = self.worker.deadline(self.patience.server_ms);
+            self.progress();
             let end = End::of(&piece);
             self.server
                 .send(&scratch[piece.range], end, self.client.request_trailers())
@@ -156,6 +161,7 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
 
     fn poll_download(&mut self, done: &mut bool) -> Poll<Result<(), Fault>> {
         for _ in 0..PIECES_PER_TURN {
+            ready!(self.poll_drain())?;
             if *done {
                 return self
                     .client
@@ -164,13 +170,16 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             }
             let room =
                 ready!(self.client.poll_room()).map_err(|error| self.client_fault(&error))?;
+            if self.splices() {
+                *done = ready!(self.poll_splice())?;
+                continue;
+            }
             let mut scratch = self.worker.reactor.scratch();
             let room = room.min(scratch.len());
             let piece = ready!(self.server.poll_body(&mut scratch[..room]))
                 .map_err(|error| self.server_fault(&error))?;
             *done = piece.last;
-            self.client_deadline_ns = self.worker.deadline(self.patience.client_ms);
-            self.server_deadline_ns = self.worker.deadline(self.patience.server_ms);
+            self.progress();
             let end = End::of(&piece);
             self.client
                 .send(&scratch[piece.range], end, self.server.response_trailers())
@@ -180,9 +189,56 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
         Poll::Pending
     }
 
+    /// Something moved: both sides have their time again.
+    fn progress(&mut self) {
+        self.client_deadline_ns = self.worker.deadline(self.patience.client_ms);
+        self.server_deadline_ns = self.worker.deadline(self.patience.server_ms);
+    }
+
+    /// Whether the next bytes of the response go from socket to socket: decided anew where a long stretch begins.
+    fn splices(&mut self) -> bool {
+        let ahead = match (self.client.splice_sink(), self.server.splice_source()) {
+            (Some(_), Some((_, ahead))) => ahead,
+            _ => 0,
+        };
+        if ahead == 0 {
+            self.pipe = None;
+        } else if self.pipe.is_none() && ahead >= SPLICE_BYTES_MIN && self.worker.may_splice() {
+            self.pipe = self.worker.reactor.pipe();
+        }
+        self.pipe.is_some()
+    }
+
+    /// Takes what the server's socket has into the pipe, within the body; says whether the body ends with it.
+    fn poll_splice(&mut self) -> Poll<Result<bool, Fault>> {
+        let (Some(pipe), Some((socket, ahead))) = (&mut self.pipe, self.server.splice_source())
+        else {
+            return Poll::Ready(Ok(false));
+        };
+        let limit = usize::try_from(ahead).unwrap_or(usize::MAX);
+        let count = match ready!(pipe.poll_fill_at_most(socket, limit)) {
+            Ok(0) => return Poll::Ready(Err(self.server_fault(&StreamError::Closed))),
+            Ok(count) => count as u64,
+            Err(error) => return Poll::Ready(Err(self.server_fault(&error.into()))),
+        };
+        self.progress();
+        self.client.spliced(count);
+        Poll::Ready(Ok(self.server.spliced(count)))
+    }
+
+    /// Everything in the pipe has reached the client's socket.
+    fn poll_drain(&mut self) -> Poll<Result<(), Fault>> {
+        let (Some(pipe), Some(socket)) = (&mut self.pipe, self.client.splice_sink()) else {
+            return Poll::Ready(Ok(()));
+        };
+        let drained = ready!(pipe.poll_drain(socket));
+        Poll::Ready(drained.map_err(|error| self.client_fault(&error.into())))
+    }
+
     /// Bytes for the client are waiting: it is the client that we wait for, not the server.
     fn client_is_slow(&self) -> bool {
-        self.client.is_backlogged()
+        let in_pipe = self.pipe.as_ref().map_or(0, Pipe::held_bytes);
+        self.client.is_backlogged() || in_pipe > 0
     }
 
     /// The upload stands still: because of the server when it does not take what it is given, else of the client.

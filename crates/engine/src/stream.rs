@@ -14,6 +14,8 @@ use plimsoll_wire::h1::body::BodyError;
 use plimsoll_wire::h1::response::ResponseError;
 use plimsoll_wire::head::Head;
 
+use crate::reactor::Socket;
+
 /// Part of a body, lying in the buffer it was read into.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Piece {
@@ -103,6 +105,18 @@ pub(crate) trait ClientStream {
         trailers: Option<&Head>,
     ) -> Result<(), StreamError>;
 
+    /// As [`respond`](Self::respond), with the payload in a buffer in which what lies before it is not needed any more.
+    fn respond_within(
+        &mut self,
+        head: &Head,
+        buffer: &mut [u8],
+        payload: Range<usize>,
+        end: End,
+        trailers: Option<&Head>,
+    ) -> Result<(), StreamError> {
+        self.respond(head, &buffer[payload], end, trailers)
+    }
+
     /// Sends more of the response's body.
     fn send(
         &mut self,
@@ -110,6 +124,14 @@ pub(crate) trait ClientStream {
         end: End,
         trailers: Option<&Head>,
     ) -> Result<(), StreamError>;
+
+    /// Where more of the response's body may be put as it is, by the kernel; nothing handed over is waiting then.
+    fn splice_sink(&self) -> Option<&Socket> {
+        None
+    }
+
+    /// Takes note of payload that goes out by way of [`splice_sink`](Self::splice_sink).
+    fn spliced(&mut self, _bytes: u64) {}
 
     /// Ready when everything handed over has left.
     fn poll_flush(&mut self) -> Poll<Result<(), StreamError>>;
@@ -184,6 +206,16 @@ pub(crate) trait ServerStream {
 
     /// More of the response's body, read into `scratch`.
     fn poll_body(&mut self, scratch: &mut [u8]) -> Poll<Result<Piece, StreamError>>;
+
+    /// Where the next bytes of the response's body come from just as they are, and how many do.
+    fn splice_source(&self) -> Option<(&Socket, u64)> {
+        None
+    }
+
+    /// Takes note of payload taken from [`splice_source`](Self::splice_source); says whether the body ends with it.
+    fn spliced(&mut self, _bytes: u64) -> bool {
+        false
+    }
 
     /// The trailer fields that ended the response's body, if any.
     fn response_trailers(&self) -> Option<&Head>;

@@ -95,6 +95,14 @@ impl Transport {
         self.socket().poll_hangup()
     }
 
+    /// The socket, where bytes pass over it as they are.
+    pub(crate) fn plain(&self) -> Option<&Socket> {
+        match self {
+            Self::Plain(socket) => Some(socket),
+            Self::Tls(_) => None,
+        }
+    }
+
     pub(crate) fn socket(&self) -> &Socket {
         match self {
             Self::Plain(socket) => socket,

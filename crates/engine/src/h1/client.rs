@@ -3,6 +3,7 @@
 //! Between requests the connection owns no buffer: a head is parsed straight out of the worker's scratch buffer, and
 //! only what arrived too early (a partial head, a pipelined request) is kept in `carry`.
 
+use std::ops::Range;
 use std::rc::Rc;
 use std::task::{Poll, ready};
 
@@ -12,6 +13,7 @@ use plimsoll_wire::h1::{Limits, encode, has_news};
 use plimsoll_wire::head::{Framing, Head, Version};
 
 use super::writer::BodyWriter;
+use crate::reactor::Socket;
 use crate::stream::{ClientStream, End, Piece, StreamError};
 use crate::transport::{Outbox, Transport};
 use crate::worker::Worker;
@@ -191,6 +193,32 @@ impl Client {
         }
     }
 
+    /// Begins a response: settles what it says of the connection, and puts its head into `out`.
+    fn open_response(&mut self, head: &Head, payload_bytes: usize, out: &mut Vec<u8>) {
+        let framing = self.response_framing(head);
+        // A request body that was never asked for leaves the connection in doubt.
+        self.keep_alive &= !self.expects_continue || self.decoder.is_done();
+        let connection = match head.upgrade {
+            true => encode::Connection::Upgrade,
+            false => self.persistence(),
+        };
+        self.writer = BodyWriter::new(framing);
+        encode::response(head, connection, framing, out);
+        self.bytes_out += (out.len() + payload_bytes) as u64;
+    }
+
+    /// Sends part of a response's body behind what `out` holds.
+    fn write(
+        &mut self,
+        out: &mut Vec<u8>,
+        payload: &[u8],
+        end: End,
+        trailers: Option<&Head>,
+    ) -> Result<(), StreamError> {
+        let way = (&mut self.transport, &mut self.outbox);
+        Ok(self.writer.send(way, out, payload, end, trailers)?)
+    }
+
     /// The framing that this response's body gets towards this client.
     fn response_framing(&mut self, head: &Head) -> Framing {
         match head.framing {
@@ -281,24 +309,32 @@ impl ClientStream for Client {
         end: End,
         trailers: Option<&Head>,
     ) -> Result<(), StreamError> {
-        let framing = self.response_framing(head);
-        // A request body that was never asked for leaves the connection in doubt.
-        self.keep_alive &= !self.expects_continue || self.decoder.is_done();
-        let connection = match head.upgrade {
-            true => encode::Connection::Upgrade,
-            false => self.persistence(),
-        };
-        self.writer = BodyWriter::new(framing);
-        let mut out = self.worker.out_buffer();
-        encode::response(head, connection, framing, &mut out);
-        self.bytes_out += (out.len() + payload.len()) as u64;
-        Ok(self.writer.send(
-            (&mut self.transport, &mut self.outbox),
-            &mut out,
-            payload,
-            end,
-            trailers,
-        )?)
+        let worker = Rc::clone(&self.worker);
+        let mut out = worker.out_buffer();
+        self.open_response(head, payload.len(), &mut out);
+        self.write(&mut out, payload, end, trailers)
+    }
+
+    fn respond_within(
+        &mut self,
+        head: &Head,
+        buffer: &mut [u8],
+        payload: Range<usize>,
+        end: End,
+        trailers: Option<&Head>,
+    ) -> Result<(), StreamError> {
+        let worker = Rc::clone(&self.worker);
+        let mut out = worker.out_buffer();
+        self.open_response(head, payload.len(), &mut out);
+        match payload.start.checked_sub(out.len()) {
+            // Written in front of the payload, where the server's head was, ours leaves with it in one plain send.
+            Some(start) if !self.writer.adds_marks() => {
+                buffer[start..payload.start].copy_from_slice(&out);
+                let message = &buffer[start..payload.end];
+                Ok(self.outbox.write_one(&mut self.transport, message)?)
+            }
+            _ => self.write(&mut out, &buffer[payload], end, trailers),
+        }
     }
 
     fn send(
@@ -308,14 +344,17 @@ impl ClientStream for Client {
         trailers: Option<&Head>,
     ) -> Result<(), StreamError> {
         self.bytes_out += payload.len() as u64;
-        let mut out = self.worker.out_buffer();
-        Ok(self.writer.send(
-            (&mut self.transport, &mut self.outbox),
-            &mut out,
-            payload,
-            end,
-            trailers,
-        )?)
+        let worker = Rc::clone(&self.worker);
+        self.write(&mut worker.out_buffer(), payload, end, trailers)
+    }
+
+    fn splice_sink(&self) -> Option<&Socket> {
+        let is_clear = self.outbox.is_empty() && !self.writer.adds_marks();
+        self.transport.plain().filter(|_| is_clear)
+    }
+
+    fn spliced(&mut self, bytes: u64) {
+        self.bytes_out += bytes;
     }
 
     fn poll_flush(&mut self) -> Poll<Result<(), StreamError>> {

@@ -9,6 +9,7 @@ use plimsoll_wire::h1::{Limits, encode, has_news};
 use plimsoll_wire::head::{Framing, Head, Version};
 
 use super::writer::BodyWriter;
+use crate::reactor::Socket;
 use crate::stream::{End, Piece, ServerStream, StreamError};
 use crate::transport::{Outbox, Transport};
 use crate::worker::Worker;
@@ -78,6 +79,18 @@ impl Server {
     /// The transport and what was read from it but not used: an upgraded connection goes on as a tunnel.
     pub(crate) fn into_parts(self) -> (Transport, Vec<u8>) {
         (self.transport, self.carry)
+    }
+
+    /// Sends part of the request behind what `out` holds.
+    fn write(
+        &mut self,
+        out: &mut Vec<u8>,
+        payload: &[u8],
+        end: End,
+        trailers: Option<&Head>,
+    ) -> Result<(), StreamError> {
+        let way = (&mut self.transport, &mut self.outbox);
+        Ok(self.writer.send(way, out, payload, end, trailers)?)
     }
 
     /// Keeps a partial head until more of it comes.
@@ -160,15 +173,10 @@ impl ServerStream for Server {
             (_, false) if persists_by_itself => encode::Connection::Close,
             _ => encode::Connection::Implied,
         };
-        let mut out = self.worker.out_buffer();
+        let worker = Rc::clone(&self.worker);
+        let mut out = worker.out_buffer();
         encode::request(head, connection, head.framing, &mut out);
-        Ok(self.writer.send(
-            (&mut self.transport, &mut self.outbox),
-            &mut out,
-            payload,
-            end,
-            trailers,
-        )?)
+        self.write(&mut out, payload, end, trailers)
     }
 
     fn send(
@@ -178,14 +186,8 @@ impl ServerStream for Server {
         trailers: Option<&Head>,
     ) -> Result<(), StreamError> {
         self.request_done |= end.is_done();
-        let mut out = self.worker.out_buffer();
-        self.writer.send(
-            (&mut self.transport, &mut self.outbox),
-            &mut out,
-            payload,
-            end,
-            trailers,
-        )?;
+        let worker = Rc::clone(&self.worker);
+        self.write(&mut worker.out_buffer(), payload, end, trailers)?;
         if self.is_tunnel && end.is_done() && self.outbox.is_empty() {
             self.transport.shutdown_write()?;
         }
@@ -262,6 +264,21 @@ impl ServerStream for Server {
                 return Poll::Ready(Ok(piece));
             }
         }
+    }
+
+    fn splice_source(&self) -> Option<(&Socket, u64)> {
+        let bytes = self.decoder.bytes_ahead();
+        // Where the body ends with the connection, its end has to be seen.
+        let is_counted = !self.decoder.ends_with_connection();
+        self.transport
+            .plain()
+            .filter(|_| is_counted)
+            .map(|socket| (socket, bytes))
+    }
+
+    fn spliced(&mut self, bytes: u64) -> bool {
+        self.decoder.skip(bytes);
+        self.decoder.is_done()
     }
 
     fn response_trailers(&self) -> Option<&Head> {

@@ -22,6 +22,11 @@ impl BodyWriter {
         Self { framing }
     }
 
+    /// Whether something must be said between pieces of the body, or behind it.
+    pub(crate) fn adds_marks(&self) -> bool {
+        self.framing == Framing::Chunked
+    }
+
     /// Appends what must precede `payload` to `out`.
     fn open(&self, out: &mut Vec<u8>, payload: &[u8]) {
         if self.framing == Framing::Chunked && !payload.is_empty() {

@@ -14,6 +14,9 @@ use super::driver::Handle;
 use super::source::{CLOSED, READABLE_OR_OVER, SocketId};
 use super::{Core, EXHAUSTED_PAUSE_NS, Reactor};
 
+/// How much later the first hang-up of a connection may be noticed.
+const HANGUP_LATENESS_NS: u64 = 10_000_000;
+
 /// A stream socket. Belongs to the reactor's thread, may move between its tasks, and closes when dropped.
 ///
 /// The driver hears of it at its first wait, so that a connection which never waits never pays for that. At most one
@@ -171,11 +174,18 @@ impl Socket {
 
     /// Ready when the peer has closed its sending side, or the connection is over. Reads nothing.
     ///
-    /// The same task may wait for readability, or for another socket, as well.
+    /// The same task may wait for readability, or for another socket, as well. The driver hears of a new socket only
+    /// when this is asked a second time, at the latest a moment later: mostly the wait is over by then, and a connection
+    /// that ends with its first answer never costs a registration and its event.
     #[inline]
     pub fn poll_hangup(&self) -> Poll<()> {
         if self.hung_up() {
             return Poll::Ready(());
+        }
+        if self.core.sources.borrow_mut().postpones(self.id) {
+            self.core
+                .wake_at(self.core.now_ns.get() + HANGUP_LATENESS_NS);
+            return Poll::Pending;
         }
         self.wait_read(CLOSED);
         Poll::Pending

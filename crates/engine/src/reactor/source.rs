@@ -53,6 +53,26 @@ struct Source {
     parked: Option<u32>,
     /// READ was cleared to hear of more, though bytes that were only looked at are still there.
     peeked: bool,
+    /// The driver would have been told of the socket for a hang-up alone, and was not.
+    postponed: bool,
+}
+
+impl Source {
+    /// A slot without a socket.
+    fn vacant(generation: NonZeroU32) -> Self {
+        Self {
+            generation,
+            live: false,
+            registered: false,
+            ready: Readiness::NONE,
+            interest: Readiness::NONE,
+            reader: None,
+            writer: None,
+            parked: None,
+            peeked: false,
+            postponed: false,
+        }
+    }
 }
 
 /// The table of open sockets.
@@ -98,17 +118,7 @@ impl Sources {
             Some(index) => index,
             None if self.slots.len() >= self.cap => return None,
             None => {
-                self.slots.push(Source {
-                    generation: NonZeroU32::MIN,
-                    live: false,
-                    registered: false,
-                    ready: Readiness::NONE,
-                    interest: Readiness::NONE,
-                    reader: None,
-                    writer: None,
-                    parked: None,
-                    peeked: false,
-                });
+                self.slots.push(Source::vacant(NonZeroU32::MIN));
                 (self.slots.len() - 1) as u32
             }
         };
@@ -123,17 +133,7 @@ impl Sources {
 
     pub(super) fn remove(&mut self, id: SocketId) {
         let source = &mut self.slots[id.index as usize];
-        *source = Source {
-            generation: source.generation.checked_add(1).unwrap_or(NonZeroU32::MIN),
-            live: false,
-            registered: false,
-            ready: Readiness::NONE,
-            interest: Readiness::NONE,
-            reader: None,
-            writer: None,
-            parked: None,
-            peeked: false,
-        };
+        *source = Source::vacant(source.generation.checked_add(1).unwrap_or(NonZeroU32::MIN));
         self.free.push(id.index);
     }
 
@@ -192,6 +192,13 @@ impl Sources {
         };
         source.reader = Some(task);
         !std::mem::replace(&mut source.registered, true)
+    }
+
+    /// Whether to tell the driver later, if the socket is watched for a hang-up alone: once, for a new socket.
+    #[inline]
+    pub(super) fn postpones(&mut self, id: SocketId) -> bool {
+        let source = &mut self.slots[id.index as usize];
+        !source.registered && !std::mem::replace(&mut source.postponed, true)
     }
 
     /// Wakes `task` when writing becomes possible. Says whether the driver must be told of the socket first.
@@ -339,6 +346,20 @@ mod tests {
             sources.remove(id);
         }
         assert!(sources.stale.len() < 10);
+    }
+
+    #[test]
+    fn only_a_new_socket_is_watched_later_and_only_once() {
+        let mut sources = Sources::new(4);
+        let first = sources.insert(Readiness::WRITE).unwrap();
+        assert!(sources.postpones(first));
+        assert!(!sources.postpones(first));
+        sources.remove(first);
+        let second = sources.insert(Readiness::WRITE).unwrap();
+        assert!(sources.postpones(second));
+        let known = sources.insert(Readiness::WRITE).unwrap();
+        sources.park(known, 0);
+        assert!(!sources.postpones(known));
     }
 
     #[test]

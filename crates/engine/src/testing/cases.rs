@@ -1,5 +1,7 @@
 //! Single cases, each the smallest that shows a fault once found under some seed.
 
+use std::cell::Cell;
+
 use plimsoll_policy::model::Mode;
 
 use super::client::{self, Errand, Manner, Mood};
@@ -55,4 +57,54 @@ fn an_error_that_leaves_slowly_leaves_the_connection_open() {
         Errand::get(Kind::Fixed, 2, 10),
     ];
     run(slowly, Manner::Pipelined, &errands);
+}
+
+/// The most pipes in use while clients with these manners ask one server for each of these.
+fn pipes_for(weather: Weather, splice: bool, errands: &[Errand], manners: &[Manner]) -> usize {
+    let mut model = model(Mode::Http, 1);
+    model.global.tune.splice = splice;
+    let mut stage = Stage::new(1, weather, model);
+    let register = Register::default();
+    stage.origin(0, move |cast, socket| {
+        origin::serve(cast, socket, register.clone())
+    });
+    let mood = Mood {
+        restless: true,
+        ..FAIR
+    };
+    for &manner in manners {
+        let (cast, errands) = (stage.cast().clone(), errands.to_vec());
+        stage
+            .cast()
+            .enter(client::behave(cast, errands, manner, mood));
+    }
+    let pipes = Cell::new(0);
+    stage.play_watched(|stage| pipes.set(pipes.get().max(stage.worker.reactor.usage().pipes)));
+    stage.finish();
+    pipes.get()
+}
+
+#[test]
+fn long_bodies_pass_through_pipes_and_end_where_they_should() {
+    let mut cut = Errand::get(Kind::CloseAt, 4, 300_000);
+    cut.script.at = 250_000;
+    let errands = [
+        Errand::get(Kind::Fixed, 1, 300_000),
+        Errand::get(Kind::Chunked, 2, 200_000),
+        Errand::get(Kind::Fixed, 3, 100),
+        cut,
+        Errand::get(Kind::Fixed, 5, 200_000),
+        Errand::get(Kind::UntilClose, 6, 200_000),
+    ];
+    let manners = [Manner::OneByOne, Manner::Slow];
+    for weather in [Weather::calm(), Weather::choppy()] {
+        let wide = Weather {
+            buffer_bytes: 131_072,
+            ..weather
+        };
+        assert!(pipes_for(wide.clone(), true, &errands, &manners) > 0);
+        assert_eq!(pipes_for(wide, false, &errands, &manners), 0);
+    }
+    let chunks = [Errand::get(Kind::Chunked, 1, 400_000)];
+    assert_eq!(pipes_for(Weather::calm(), true, &chunks, &manners), 0);
 }
