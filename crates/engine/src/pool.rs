@@ -25,6 +25,9 @@ pub(crate) const IDLE_PER_SERVER_MAX: usize = 4_096;
 /// Idle connections kept per server and worker whether or not so many were needed lately.
 const IDLE_FREE: usize = 8;
 
+/// Pause before a connection is tried again for want of descriptors or ports.
+const EXHAUSTED_PAUSE_NS: u64 = 20_000_000;
+
 /// A connection to a server, while it serves an exchange or waits for one.
 pub(crate) struct Connection {
     pub(crate) stream: h1::server::Server,
@@ -109,9 +112,13 @@ pub(crate) async fn open(
             .map(Address::Inet),
         ..tables.connect_options()
     };
-    let socket =
-        reactor::connect(&worker.reactor, &address, &options).map_err(|error| refused(&error))?;
     let deadline_ns = worker.deadline(tables.backend(backend).timeouts.connect_ms);
+    let socket = loop {
+        match reactor::connect(&worker.reactor, &address, &options) {
+            Ok(socket) => break socket,
+            Err(error) => make_room(worker, tables, &error, deadline_ns).await?,
+        }
+    };
     match worker
         .reactor
         .until(deadline_ns, || socket.poll_connected())
@@ -146,6 +153,22 @@ fn introduce(socket: &Socket, header: &[u8]) -> Result<(), Fault> {
         Ok(sent) if sent == header.len() => Ok(()),
         _ => Err(Fault::ConnectRefused),
     }
+}
+
+/// Waits a little where a connection failed for want of descriptors or ports: others end meanwhile, idle ones at once.
+async fn make_room(
+    worker: &Worker,
+    tables: &Tables,
+    error: &std::io::Error,
+    deadline_ns: u64,
+) -> Result<(), Fault> {
+    let again_ns = worker.reactor.now_ns() + EXHAUSTED_PAUSE_NS;
+    if !plimsoll_sys::is_exhausted(error) || again_ns > deadline_ns {
+        return Err(refused(error));
+    }
+    tables.pools().for_each(|(_, pool)| pool.clear());
+    worker.reactor.sleep_until(again_ns).await;
+    Ok(())
 }
 
 /// Running out of descriptors, ports or memory is our trouble, not the server's.

@@ -54,7 +54,7 @@ impl Ctl {
     /// # Errors
     /// When the socket cannot be reached, or breaks.
     pub(crate) fn run(&self) -> anyhow::Result<u8> {
-        let socket = self.place()?;
+        let socket = place(self.socket.as_deref())?;
         if !self.words.is_empty() {
             return ask(socket, &format!("{}\n", self.words.join(" ")));
         }
@@ -81,19 +81,20 @@ impl Ctl {
         }
         Ok(status)
     }
+}
 
-    fn place(&self) -> anyhow::Result<&str> {
-        let usual = || {
-            let mut places = USUAL_PLACES.into_iter();
-            places.find(|place| Path::new(place).exists())
-        };
-        self.socket.as_deref().or_else(usual).with_context(|| {
-            format!(
-                "no command socket in the usual places ({}); name it with '-s SOCKET'",
-                USUAL_PLACES.join(", ")
-            )
-        })
-    }
+/// The socket that was named, or the first one in the usual places.
+pub(crate) fn place(named: Option<&str>) -> anyhow::Result<&str> {
+    let usual = || {
+        let mut places = USUAL_PLACES.into_iter();
+        places.find(|place| Path::new(place).exists())
+    };
+    named.or_else(usual).with_context(|| {
+        format!(
+            "no command socket in the usual places ({}); name it with '-s SOCKET'",
+            USUAL_PLACES.join(", ")
+        )
+    })
 }
 
 /// One line on a connection of its own, and its answer to standard output.
@@ -106,7 +107,8 @@ fn ask(socket: &str, text: &str) -> anyhow::Result<u8> {
     Ok(u8::from(failed))
 }
 
-fn converse(socket: &str, text: &str) -> io::Result<String> {
+/// One line on a connection of its own, and its answer.
+pub(crate) fn converse(socket: &str, text: &str) -> io::Result<String> {
     let answer = match (socket.strip_prefix("abns@"), socket.contains('/')) {
         (Some(name), _) => {
             let address = SocketAddr::from_abstract_name(name)?;

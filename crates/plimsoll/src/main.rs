@@ -17,6 +17,8 @@ mod load;
 mod reload;
 mod run;
 mod service;
+#[cfg(feature = "top")]
+mod top;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -41,6 +43,7 @@ Examples:
   plimsoll check /etc/haproxy/haproxy.cfg
   plimsoll run /etc/haproxy/haproxy.cfg
   plimsoll ctl show servers state
+  plimsoll top
 
 In HAProxy's place:
   Called by the name 'haproxy', or with its flags (-f -c -cc -D -W -Ws -p -sf -st -n -v …), it behaves like HAProxy:
@@ -54,6 +57,8 @@ enum Command {
     Backend(backend::Backend),
     Load(load::Load),
     Ctl(ctl::Ctl),
+    #[cfg(feature = "top")]
+    Top(top::Top),
 }
 
 fn main() -> ExitCode {
@@ -82,5 +87,7 @@ fn command(cli: Cli) -> anyhow::Result<u8> {
         Command::Backend(backend) => backend.run(),
         Command::Load(load) => load.run(),
         Command::Ctl(ctl) => ctl.run(),
+        #[cfg(feature = "top")]
+        Command::Top(top) => top.run(),
     }
 }

@@ -444,6 +444,48 @@ impl Health {
         !maintenance
     }
 
+    /// Takes over what an operator said of the server's health, which workers know already.
+    pub fn heed(&mut self, down: bool, stopping: bool, now_ms: u64) {
+        if self.maintenance || (self.check.is_none() && self.agent.is_none()) {
+            return;
+        }
+        let said = match (down, stopping) {
+            (true, _) => Condition::Down,
+            (false, true) => Condition::Stopping,
+            (false, false) => Condition::Up,
+        };
+        if said == self.condition {
+            return;
+        }
+        for tally in [&mut self.check, &mut self.agent].into_iter().flatten() {
+            tally.count = match said {
+                Condition::Down => 0,
+                Condition::Up | Condition::Stopping => tally.top(),
+            };
+        }
+        if said == Condition::Down {
+            // The agent has not said so, and need not take it back.
+            if let (Some(_), Some(agent)) = (&self.check, &mut self.agent) {
+                agent.count = agent.top();
+            }
+            self.fall(now_ms);
+        } else {
+            self.is_back(now_ms);
+            self.condition = said;
+        }
+    }
+
+    /// Takes it that the agent has said `up` or `down`.
+    pub fn heed_agent(&mut self, up: bool, now_ms: u64) {
+        let Some(agent) = &mut self.agent else { return };
+        agent.count = if up { agent.top() } else { 0 };
+        if !up {
+            self.fall(now_ms);
+        } else if self.may_rise() {
+            self.rise(now_ms);
+        }
+    }
+
     /// The traffic failed `errors` times in a row, or within a window ([`crate::passive`]): `on-error` acts.
     pub fn accuse(&mut self, observation: Observation, errors: u32, now_ms: u64) -> Reaction {
         self.sums.traffic_failed += 1;

@@ -6,6 +6,7 @@
 //!
 //! What is absent: queues of waiting requests ([`crate::queue`]), traffic counters, health histories.
 
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -173,6 +174,20 @@ impl ServerState {
     }
 }
 
+/// What operators have changed of a server's checks at run time; what is absent is as configured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Probing {
+    pub check_paused: bool,
+    pub agent_paused: bool,
+    pub check_address: Option<IpAddr>,
+    pub check_port: Option<u16>,
+    pub agent_address: Option<IpAddr>,
+    pub agent_port: Option<u16>,
+    pub agent_send: Option<Vec<u8>>,
+    /// What the agent is to be taken to have said (`set server … agent up|down`), until that is heeded.
+    pub agent_up: Option<bool>,
+}
+
 /// Run-time state of one server, shared by all workers.
 ///
 /// It has a cache line of its own, since every worker writes the counts for every request.
@@ -198,6 +213,8 @@ pub struct ServerLive {
     recalls: AtomicU32,
     /// Where the server is now, once an operator has moved it.
     moved: OnceLock<Box<Mutex<Option<model::ServerAddress>>>>,
+    /// What operators have changed of its checks.
+    probing: OnceLock<Box<Mutex<Probing>>>,
     /// How it compares with its peers, once that has been looked at.
     standing: OnceLock<Box<Mutex<Standing>>>,
     backend: Arc<BackendLive>,
@@ -227,6 +244,7 @@ impl Default for ServerLive {
             failures: Failures::default(),
             recalls: AtomicU32::new(0),
             moved: OnceLock::new(),
+            probing: OnceLock::new(),
             standing: OnceLock::new(),
             backend: Arc::default(),
         }
@@ -511,6 +529,22 @@ impl ServerLive {
         if let Some(moved) = self.moved.get() {
             *moved.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
+    }
+
+    /// What operators have changed of its checks.
+    pub fn probing(&self) -> Probing {
+        let probing = self.probing.get();
+        probing.map_or_else(Probing::default, |probing| {
+            probing
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone()
+        })
+    }
+
+    pub fn set_probing(&self, change: impl FnOnce(&mut Probing)) {
+        let cell = self.probing.get_or_init(Box::default);
+        change(&mut cell.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// How it compares with its peers.

@@ -337,3 +337,35 @@ fn compare(ours: &Path, theirs: &Path) {
         assert_eq!(our, their, "{line}");
     }
 }
+
+#[test]
+fn top_prints_a_look_and_wants_a_terminal_for_more() {
+    let stage = stage();
+    for _ in 0..4 {
+        stage.rig.get("/");
+    }
+    let socket = stage.socket.to_str().expect("a path in text");
+    let outcome = crate::rig::plimsoll(&["top", "-s", socket, "--once", "--interval", "0.1"]);
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    let lines: Vec<_> = outcome.stdout.lines().collect();
+    assert!(
+        lines[0].starts_with("Plimsoll ") && lines[0].contains(" requests "),
+        "{lines:?}"
+    );
+    assert!(lines[1].starts_with("PROXY"), "{lines:?}");
+    let server = lines.iter().find(|line| line.contains(" app_a "));
+    assert!(
+        server.is_some_and(|line| line.contains(" 50 ")),
+        "{lines:?}"
+    );
+
+    let outcome = crate::rig::plimsoll(&["top", "-s", socket]);
+    assert_eq!(outcome.status, Some(1));
+    assert!(outcome.stderr.contains("--once"), "{}", outcome.stderr);
+    let outcome = crate::rig::plimsoll(&["top", "-s", "/no/such.sock", "--once"]);
+    assert!(
+        outcome.stderr.contains("cannot ask /no/such.sock"),
+        "{}",
+        outcome.stderr
+    );
+}

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::rig::origin::Reply;
 use crate::rig::syslog::Syslog;
-use crate::rig::{Rig, free_address, until};
+use crate::rig::{Rig, ask, free_address, until};
 
 fn text(log: Option<&Syslog>, backend: &str) -> String {
     let log = log.map(|log| {
@@ -278,6 +278,146 @@ fn an_agents_word_is_obeyed_at_once() {
     let took = agent.begun.elapsed() - Duration::from_micros(agent.told_us.load(Ordering::SeqCst));
     // A hundredth of a second would do; other tests share the processor.
     assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn a_weight_takes_effect_within_a_tenth_of_a_second() {
+    let mut rig = Rig::new();
+    let agent = Agent::start("100%\n");
+    let (one, two) = (rig.origin("one"), rig.origin("two"));
+    let socket = rig.path("sock");
+    let words = format!(
+        "weight 100 agent-check agent-addr 127.0.0.1 agent-port {} agent-send hello agent-inter 100ms",
+        agent.address.port()
+    );
+    let backend = format!(
+        "    {} weight 100\n    {} {words}",
+        one.server_line(),
+        two.server_line()
+    );
+    let global = format!(
+        "global\n    stats socket {} level admin\n",
+        socket.display()
+    );
+    rig.config(&format!("{global}{}", text(None, &backend)));
+    assert!(until(|| agent.told_us.load(Ordering::SeqCst) > 0));
+    let mut client = rig.client();
+    let mut took: Vec<Duration> = Vec::new();
+    for turn in 0..9 {
+        // Nothing, and all again: what counts is who answers.
+        let gone = turn % 2 == 0;
+        agent.say(if gone { "0%\n" } else { "100%\n" });
+        let before_us = agent.told_us.load(Ordering::SeqCst);
+        assert!(until(|| agent.told_us.load(Ordering::SeqCst) > before_us));
+        let told = agent.begun + Duration::from_micros(agent.told_us.load(Ordering::SeqCst));
+        let mut last = String::new();
+        assert!(until(|| {
+            client.send("GET / HTTP/1.1\r\nHost: rig\r\n\r\n");
+            let answer = client.response().text();
+            let changed = match gone {
+                // Two answers in a row by the same one: the other takes no part.
+                true => answer == "one" && last == "one",
+                false => answer == "two",
+            };
+            last = answer;
+            changed
+        }));
+        took.push(told.elapsed());
+    }
+    took.sort();
+    // The median, because other tests share the processor.
+    assert!(took[4] <= Duration::from_millis(100), "{took:?}");
+}
+
+#[test]
+fn operators_pause_and_move_checks_and_speak_for_agents() {
+    let mut rig = Rig::new();
+    let agent = Agent::start("up\n");
+    let other = Agent::start("down\n");
+    let (one, two) = (rig.origin("one"), rig.origin("two"));
+    let socket = rig.path("sock");
+    let words = format!(
+        "check inter 30ms rise 1 fall 1 agent-check agent-addr 127.0.0.1 agent-port {} agent-send hello agent-inter 30ms",
+        agent.address.port()
+    );
+    let backend = format!(
+        "    {}\n    {} {words}",
+        one.server_line(),
+        two.server_line()
+    );
+    let global = format!(
+        "global\n    stats socket {} level admin\n",
+        socket.display()
+    );
+    rig.config(&format!("{global}{}", text(None, &backend)));
+    assert_eq!(who_answers(&rig, 8), ["one", "two"]);
+    let both = ["one", "two"];
+    let told = |line: &str, answer: &str, expected: &[&str]| {
+        assert_eq!(ask(&socket, line), answer, "{line}");
+        assert!(until(|| who_answers(&rig, 6) == expected), "after {line}");
+    };
+    told("set server app/two agent-send world", "\n", &both);
+    assert!(until(|| *agent.heard.lock().unwrap() == b"world"));
+    let port = other.address.port();
+    told(
+        &format!("set server app/two agent-port {port}"),
+        "\n",
+        &["one"],
+    );
+    told("disable agent app/two", "\n", &["one"]);
+    told("set server app/two agent up", "\n", &both);
+    told("enable agent app/two", "\n", &["one"]);
+    told(
+        &format!("set server app/two agent-port {}", agent.address.port()),
+        "\n",
+        &both,
+    );
+    // Nobody is there to be found well.
+    let nowhere = free_address().port();
+    told(
+        &format!("set server app/two check-port {nowhere}"),
+        "\n",
+        &["one"],
+    );
+    told("disable health app/two", "\n", &["one"]);
+    told("set server app/two health up", "\n", &both);
+    told("enable health app/two", "\n", &["one"]);
+    let home = two.address.port();
+    told(
+        &format!("set server app/two check-addr 127.0.0.1 port {home}"),
+        "\n",
+        &both,
+    );
+    // The next check finds it well again.
+    told("set server app/two health down", "\n", &both);
+    for (line, answer) in [
+        (
+            "enable agent app/one",
+            "Agent was not configured on this server, cannot enable.\n\n",
+        ),
+        (
+            "set server app/one agent up",
+            "agent checks are not enabled on this server.\n\n",
+        ),
+        (
+            "set server app/one check-port 80",
+            "Health checks are not enabled on this server.\n\n",
+        ),
+        (
+            "set server app/two check-port 0",
+            "provided port is not valid.\n\n",
+        ),
+        (
+            "set server app/two agent-addr nobody",
+            "Invalid addr 'nobody'\n\n",
+        ),
+        (
+            "set server app/two agent sideways",
+            "'set server <srv> agent' expects 'up' or 'down'.\n\n",
+        ),
+    ] {
+        assert_eq!(ask(&socket, line), answer, "{line}");
+    }
 }
 
 #[test]

@@ -192,3 +192,127 @@ fn haproxy_obeys_the_agent() {
         "a fifth of failures lowers the weight"
     );
 }
+
+/// A demo service with an agent, that can be replaced by a better or worse one at the same place.
+struct Demo {
+    name: &'static str,
+    listen: SocketAddr,
+    agent: SocketAddr,
+    running: Option<Binary>,
+}
+
+impl Demo {
+    fn start(name: &'static str) -> Self {
+        let mut demo = Self {
+            name,
+            listen: free_address(),
+            agent: free_address(),
+            running: None,
+        };
+        demo.release(&[]);
+        demo
+    }
+
+    /// Replaces the service by one with these properties.
+    fn release(&mut self, properties: &[(&str, &str)]) {
+        self.running = None;
+        let mut command = Command::new(PLIMSOLL);
+        command.args(["backend", "-instance", self.name, "-latency-sample", "32"]);
+        command.args(["-listen", &self.listen.to_string()]);
+        command.args(["-agent-listen", &self.agent.to_string()]);
+        command.envs(properties.iter().copied());
+        let mut running = Binary::start(command);
+        let listening = until(|| !running.is_running() || running.said().contains("listens"));
+        assert!(listening && running.is_running(), "{}", running.said());
+        self.running = Some(running);
+    }
+
+    fn server_line(&self) -> String {
+        let port = self.agent.port();
+        format!(
+            "server {} {} weight 100 check inter 200ms agent-check agent-port {port} agent-inter 100ms",
+            self.name, self.listen
+        )
+    }
+}
+
+/// Asks through the balancer; how often each instance answered, and how many answers were no success.
+fn shares(rig: &Rig, requests: usize) -> (std::collections::BTreeMap<String, usize>, usize) {
+    let (mut shares, mut failed) = (std::collections::BTreeMap::new(), 0);
+    let mut client = rig.client();
+    for _ in 0..requests {
+        client.send("GET / HTTP/1.1\r\nHost: lab\r\n\r\n");
+        let answer = client.response();
+        failed += usize::from(answer.status != 200);
+        let name = answer.field("x-backend").unwrap_or_default().to_owned();
+        *shares.entry(name).or_default() += 1;
+    }
+    (shares, failed)
+}
+
+/// The weight of a server as it is balanced now; 0 while it is down.
+fn weight(rig: &Rig, server: &str) -> u32 {
+    let stat = crate::rig::ask(&rig.path("sock"), "show stat app 4 -1");
+    let row = stat
+        .lines()
+        .find(|row| row.starts_with(&format!("app,{server},")));
+    let cells: Vec<_> = row.unwrap_or_default().split(',').collect();
+    match cells.get(17) {
+        Some(status) if status.starts_with("UP") => cells[18].parse().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+#[test]
+fn agents_shift_traffic_to_those_who_are_well_and_back_without_flapping() {
+    let mut rig = Rig::new();
+    let mut demos = ["app-a", "app-b", "app-c"].map(Demo::start);
+    let lines = demos.each_ref().map(Demo::server_line).join("\n    ");
+    rig.config(&format!(
+        "global\n    stats socket {} level admin\n\
+         defaults\n    mode http\n    timeout connect 2s\n    timeout client 10s\n    timeout server 10s\n\
+         \x20   retries 3\n    option redispatch\n    retry-on conn-failure empty-response\n\
+         frontend web\n    bind {{listen}}\n    default_backend app\n\
+         backend app\n    {lines}\n",
+        rig.path("sock").display()
+    ));
+    let share = |rig: &Rig, name: &str| {
+        let (shares, failed) = shares(rig, 120);
+        (shares.get(name).copied().unwrap_or(0), failed)
+    };
+    assert!(until(|| ["app-a", "app-b", "app-c"]
+        .iter()
+        .all(|name| weight(&rig, name) > 90)));
+    assert!((30..=50).contains(&share(&rig, "app-b").0));
+    // B becomes four times slower than it should be.
+    demos[1].release(&[("BASE_SLEEP_MS", "320")]);
+    assert!(until(|| {
+        shares(&rig, 6);
+        weight(&rig, "app-b") < 40
+    }));
+    let (count, failed) = share(&rig, "app-b");
+    assert!(
+        count < 25 && failed == 0,
+        "{count} of 120 went to B, {failed} failed"
+    );
+    // A fails one request of five.
+    demos[0].release(&[("FAIL_RATE", "0.2")]);
+    assert!(until(|| {
+        shares(&rig, 20);
+        weight(&rig, "app-a") < 50
+    }));
+    let (count, _) = share(&rig, "app-a");
+    assert!(count < 40, "{count} of 120 went to A");
+    // Both recover; their weights return, and stay.
+    demos[0].release(&[]);
+    demos[1].release(&[]);
+    let recovered = |rig: &Rig| ["app-a", "app-b"].iter().all(|name| weight(rig, name) > 90);
+    assert!(until(|| {
+        shares(&rig, 6);
+        recovered(&rig)
+    }));
+    for _ in 0..20 {
+        assert_eq!(shares(&rig, 12).1, 0);
+        assert!(recovered(&rig), "the weights flap");
+    }
+}

@@ -10,6 +10,7 @@ mod browser;
 mod checks;
 mod command_line;
 mod http;
+mod kills;
 mod lab;
 mod life;
 mod logs;

@@ -65,7 +65,7 @@ fn errors_in_the_traffic_mark_a_server_down_and_its_checks_bring_it_back() {
         &rig,
         &log,
         &format!(
-            "    option httpchk\n    {}\n    {} check inter 2s fastinter 100ms rise 1 fall 3 observe layer7 error-limit 3 \
+            "    option httpchk\n    {}\n    {} check inter 9s fastinter 2s rise 1 fall 3 observe layer7 error-limit 3 \
              on-error mark-down",
             one.server_line(),
             two.server_line()

@@ -1,6 +1,8 @@
 //! What commands ask for.
 
-use crate::live::{ServerLive, ServerState};
+use std::net::IpAddr;
+
+use crate::live::{Probing, ServerLive, ServerState};
 use crate::model::{BackendId, FrontendId, Model, ServerAddress, ServerId};
 
 /// A change that a command asks the engine to make.
@@ -49,6 +51,36 @@ pub enum ServerChange {
     /// 0: no limit.
     Maxconn(u32),
     Move(ServerAddress),
+    Probe(ProbeChange),
+}
+
+/// A change of how a server is checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeChange {
+    CheckPaused(bool),
+    AgentPaused(bool),
+    CheckAddress(IpAddr),
+    CheckPort(u16),
+    AgentAddress(IpAddr),
+    AgentPort(u16),
+    AgentSend(Vec<u8>),
+    /// As if the agent had said so.
+    AgentUp(bool),
+}
+
+impl ProbeChange {
+    fn apply(&self, probing: &mut Probing) {
+        match self {
+            Self::CheckPaused(paused) => probing.check_paused = *paused,
+            Self::AgentPaused(paused) => probing.agent_paused = *paused,
+            Self::CheckAddress(ip) => probing.check_address = Some(*ip),
+            Self::CheckPort(port) => probing.check_port = Some(*port),
+            Self::AgentAddress(ip) => probing.agent_address = Some(*ip),
+            Self::AgentPort(port) => probing.agent_port = Some(*port),
+            Self::AgentSend(text) => probing.agent_send = Some(text.clone()),
+            Self::AgentUp(up) => probing.agent_up = Some(*up),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +139,14 @@ impl ServerChange {
             Self::Maxconn(maxconn) => {
                 live.set_maxconn(*maxconn);
                 return true;
+            }
+            Self::Probe(change) => {
+                live.set_probing(|probing| change.apply(probing));
+                match change {
+                    ProbeChange::AgentUp(true) => live.clear(ServerState::DOWN),
+                    ProbeChange::AgentUp(false) => live.mark(ServerState::DOWN),
+                    _ => return true,
+                }
             }
             Self::Move(address) => {
                 live.move_to(address.clone());

@@ -33,7 +33,7 @@ mod weight;
 use crate::model::AccessLevel;
 use crate::stats::View;
 
-pub use change::{BackendChange, Change, Clear, FrontendChange, ServerChange};
+pub use change::{BackendChange, Change, Clear, FrontendChange, ProbeChange, ServerChange};
 pub use line::Words;
 
 /// A command of the runtime API.

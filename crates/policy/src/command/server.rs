@@ -2,8 +2,11 @@
 
 use std::net::IpAddr;
 
-use super::{Answer, Change, Command, Refusal, ServerChange, Session, Words, find, weight};
+use super::{
+    Answer, Change, Command, ProbeChange, Refusal, ServerChange, Session, Words, find, weight,
+};
 use crate::health::Which;
+use crate::model::check::SEND_BYTES_MAX;
 use crate::model::{AccessLevel, BackendId, ServerAddress, ServerId, ServerPort};
 use crate::stats::View;
 
@@ -36,11 +39,7 @@ pub(super) const ENABLE_HEALTH: Command = Command {
     access: AccessLevel::Admin,
     usage: "enable health <bk>/<srv>",
     doc: "resume a server's health checks",
-    run: |words, view, _| {
-        resume(words, view, "Health check was", |view, backend, server| {
-            is_checked(view, backend, server, Which::Check)
-        })
-    },
+    run: |words, view, session| pause(words, view, session, Which::Check, false),
 };
 
 pub(super) const DISABLE_HEALTH: Command = Command {
@@ -48,7 +47,7 @@ pub(super) const DISABLE_HEALTH: Command = Command {
     access: AccessLevel::Admin,
     usage: "disable health <bk>/<srv>",
     doc: "pause a server's health checks",
-    run: pause,
+    run: |words, view, session| pause(words, view, session, Which::Check, true),
 };
 
 pub(super) const ENABLE_AGENT: Command = Command {
@@ -56,11 +55,7 @@ pub(super) const ENABLE_AGENT: Command = Command {
     access: AccessLevel::Admin,
     usage: "enable agent <bk>/<srv>",
     doc: "resume a server's agent checks",
-    run: |words, view, _| {
-        resume(words, view, "Agent was", |view, backend, server| {
-            is_checked(view, backend, server, Which::Agent)
-        })
-    },
+    run: |words, view, session| pause(words, view, session, Which::Agent, false),
 };
 
 pub(super) const DISABLE_AGENT: Command = Command {
@@ -68,22 +63,14 @@ pub(super) const DISABLE_AGENT: Command = Command {
     access: AccessLevel::Admin,
     usage: "disable agent <bk>/<srv>",
     doc: "pause a server's agent checks",
-    run: pause,
+    run: |words, view, session| pause(words, view, session, Which::Agent, true),
 };
 
-const USAGE: &str = "usage: set server <backend>/<server> addr | health | state | weight";
+const USAGE: &str = "usage: set server <backend>/<server> addr | agent | agent-addr | agent-port | agent-send | \
+    check-addr | check-port | health | state | weight";
 
 /// What the configuration alone can set.
-const FIXED: [&str; 8] = [
-    "agent",
-    "agent-addr",
-    "agent-port",
-    "agent-send",
-    "check-addr",
-    "check-port",
-    "name",
-    "ssl",
-];
+const FIXED: [&str; 2] = ["name", "ssl"];
 
 fn set(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
     let (backend, server) = find::server(words, view)?;
@@ -98,6 +85,9 @@ fn set(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
                 );
             }
         },
+        Some("health") if view.server(backend, server).check.track.is_some() => {
+            return Err("cannot change health on a tracking server.".into());
+        }
         Some("health") => match words.next() {
             Some("up") => ServerChange::Up,
             Some("stopping") => ServerChange::Stopping,
@@ -110,6 +100,9 @@ fn set(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
         },
         Some("weight") => {
             ServerChange::Weight(weight::read(words, view.server(backend, server).weight)?)
+        }
+        Some(word) if word.starts_with("agent") || word.starts_with("check") => {
+            return set_probe(word, words, view, session, (backend, server));
         }
         Some("addr") => return set_address(words, view, session, (backend, server)),
         Some("fqdn") => {
@@ -207,20 +200,74 @@ fn port_text(port: ServerPort) -> String {
     }
 }
 
-/// Checks that are not configured cannot be resumed; those that are cannot be paused, so they go on.
-fn resume(
+/// `agent up|down`, `agent-addr`, `agent-port`, `agent-send`, `check-addr` and `check-port`.
+fn set_probe(
+    word: &str,
     words: &mut Words<'_>,
     view: View<'_>,
-    what: &str,
-    configured: fn(View<'_>, BackendId, ServerId) -> bool,
+    session: &mut Session,
+    (backend, server): (BackendId, ServerId),
 ) -> Answer {
-    let (backend, server) = find::server(words, view)?;
-    if configured(view, backend, server) {
-        return Ok(String::new());
+    let which = match word.starts_with("agent") {
+        true => Which::Agent,
+        false => Which::Check,
+    };
+    if !is_checked(view, backend, server, which) {
+        return Err(match which {
+            Which::Agent => "agent checks are not enabled on this server.".into(),
+            Which::Check => "Health checks are not enabled on this server.".into(),
+        });
     }
-    Err(Refusal(format!(
-        "{what} not configured on this server, cannot enable."
-    )))
+    let mut changes = Vec::new();
+    match word {
+        "agent" => match words.next() {
+            Some("up") => changes.push(ProbeChange::AgentUp(true)),
+            Some("down") => changes.push(ProbeChange::AgentUp(false)),
+            _ => return Err("'set server <srv> agent' expects 'up' or 'down'.".into()),
+        },
+        "agent-send" => {
+            let text = words.next().unwrap_or_default();
+            if text.len() > SEND_BYTES_MAX {
+                return Err(Refusal(format!("At most {SEND_BYTES_MAX} bytes are sent.")));
+            }
+            changes.push(ProbeChange::AgentSend(text.as_bytes().to_vec()));
+        }
+        "agent-addr" | "check-addr" => {
+            let ip = probe_address(word, words.next())?;
+            changes.push(match which {
+                Which::Agent => ProbeChange::AgentAddress(ip),
+                Which::Check => ProbeChange::CheckAddress(ip),
+            });
+            if words.next() == Some("port") {
+                changes.push(probe_port(which, word, words.next())?);
+            }
+        }
+        "agent-port" | "check-port" => changes.push(probe_port(which, word, words.next())?),
+        _ => return Err(USAGE.into()),
+    }
+    let changes = changes.into_iter().map(ServerChange::Probe);
+    let changes = changes.map(|change| Change::Server(backend, server, change));
+    session.changes.extend(changes);
+    Ok(String::new())
+}
+
+fn probe_address(word: &str, text: Option<&str>) -> Result<IpAddr, Refusal> {
+    let text = text.ok_or_else(|| {
+        let need = "requires an address and optionally a port.";
+        Refusal(format!("set server <b>/<s> {word} {need}"))
+    })?;
+    text.parse()
+        .map_err(|_| Refusal(format!("Invalid addr '{text}'")))
+}
+
+fn probe_port(which: Which, word: &str, text: Option<&str>) -> Result<ProbeChange, Refusal> {
+    let text =
+        text.ok_or_else(|| Refusal(format!("set server <b>/<s> {word} requires a port.")))?;
+    match (text.parse(), which) {
+        (Ok(0) | Err(_), _) => Err("provided port is not valid.".into()),
+        (Ok(port), Which::Agent) => Ok(ProbeChange::AgentPort(port)),
+        (Ok(port), Which::Check) => Ok(ProbeChange::CheckPort(port)),
+    }
 }
 
 fn is_checked(view: View<'_>, backend: BackendId, server: ServerId, which: Which) -> bool {
@@ -228,10 +275,31 @@ fn is_checked(view: View<'_>, backend: BackendId, server: ServerId, which: Which
     health.is_some_and(|health| health.tally(which).is_some())
 }
 
-fn pause(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
+/// Checks that are not configured cannot be resumed, and need not be paused.
+fn pause(
+    words: &mut Words<'_>,
+    view: View<'_>,
+    session: &mut Session,
+    which: Which,
+    paused: bool,
+) -> Answer {
     let (backend, server) = find::server(words, view)?;
-    if is_checked(view, backend, server, Which::Check) {
-        return Err("Checks cannot be paused in this version.".into());
+    if !is_checked(view, backend, server, which) {
+        return match (paused, which) {
+            (true, _) => Ok(String::new()),
+            (false, Which::Agent) => {
+                Err("Agent was not configured on this server, cannot enable.".into())
+            }
+            (false, Which::Check) => {
+                Err("Health check was not configured on this server, cannot enable.".into())
+            }
+        };
     }
+    let change = match which {
+        Which::Agent => ProbeChange::AgentPaused(paused),
+        Which::Check => ProbeChange::CheckPaused(paused),
+    };
+    let change = Change::Server(backend, server, ServerChange::Probe(change));
+    session.changes.push(change);
     Ok(String::new())
 }

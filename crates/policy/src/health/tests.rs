@@ -394,3 +394,45 @@ proptest! {
         prop_assert!(found >= interval_ms - most && found <= interval_ms + most);
     }
 }
+
+#[test]
+fn operators_are_heeded_and_checks_go_on_from_there() {
+    let mut health = Health::new(&settings(2, 3));
+    changes(&mut health, &[passed(), passed()]);
+    health.heed(true, false, 10);
+    assert_eq!(
+        (health.condition(), tally(&health).count()),
+        (Condition::Down, 0)
+    );
+    // The checks find it well and bring it back.
+    assert_eq!(
+        changes(&mut health, &[passed(), passed()]),
+        [None, Some(Change::Up)]
+    );
+    health.heed(false, true, 20);
+    assert_eq!(health.condition(), Condition::Stopping);
+    health.heed(false, false, 30);
+    assert_eq!(
+        (health.condition(), tally(&health).count()),
+        (Condition::Up, 4)
+    );
+    health.heed(true, false, 40);
+    health.heed(false, false, 50);
+    assert_eq!(
+        (health.condition(), tally(&health).count()),
+        (Condition::Up, 4)
+    );
+}
+
+#[test]
+fn an_agents_word_can_be_put_into_its_mouth() {
+    let mut health = Health::new(&ServerCheck {
+        agent: Some(AgentCheck::default()),
+        ..settings(1, 1)
+    });
+    health.heed_agent(false, 0);
+    assert_eq!(health.condition(), Condition::Down);
+    assert_eq!(changes(&mut health, &[passed()]), [None], "both must be up");
+    health.heed_agent(true, 0);
+    assert_eq!(health.condition(), Condition::Up);
+}

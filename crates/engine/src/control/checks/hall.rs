@@ -15,9 +15,9 @@ use plimsoll_policy::health::{
     Census, Change, Condition, Health, Line, Naming, Reaction, SPREAD_INTERVAL_MIN_MS, Seen, Which,
     change_line, check_line, jittered_ms, no_server_line, report_header, start_delay_ms,
 };
-use plimsoll_policy::live::{ServerLive, ServerState};
+use plimsoll_policy::live::{Probing, ServerLive, ServerState};
 use plimsoll_policy::log::{Event, Level, WallTime};
-use plimsoll_policy::model::check::{Flavour, OnError, Rhythm, ServerCheck};
+use plimsoll_policy::model::check::{AgentCheck, Flavour, OnError, Rhythm, ServerCheck};
 use plimsoll_policy::model::{
     Backend, BackendId, Model, ProxyHeader, Server, ServerAddress, ServerId, ServerPort,
 };
@@ -261,6 +261,7 @@ impl Hall {
         let maintenance = state.contains(ServerState::MAINTENANCE);
         let draining = state.contains(ServerState::DRAIN);
         let now_ms = self.now_ms();
+        let probing = self.heed(place, state);
         let before = self.board.with(place, |health| health.condition());
         self.board.with(place, |health| {
             health.administer(maintenance, draining, now_ms)
@@ -271,7 +272,28 @@ impl Hall {
             self.order(place, ServerChange::Up);
         }
         // An agent is asked all the same: it may be the one to end the maintenance.
-        (maintenance && watch.which == Which::Check) || state.contains(ServerState::UNRESOLVED)
+        let paused = match watch.which {
+            Which::Check => maintenance || probing.check_paused,
+            Which::Agent => probing.agent_paused,
+        };
+        paused || state.contains(ServerState::UNRESOLVED)
+    }
+
+    /// Lets health know what operators said of it; how they want the server to be checked.
+    fn heed(&self, place: Place, state: ServerState) -> Probing {
+        let (live, now_ms) = (self.live(place), self.now_ms());
+        let probing = live.probing();
+        if let Some(up) = probing.agent_up {
+            live.set_probing(|probing| probing.agent_up = None);
+            self.board
+                .with(place, |health| health.heed_agent(up, now_ms));
+        } else if !state.contains(ServerState::MAINTENANCE) {
+            let (down, stopping) = (ServerState::DOWN, ServerState::STOPPING);
+            let said = (state.contains(down), state.contains(stopping));
+            self.board
+                .with(place, |health| health.heed(said.0, said.1, now_ms));
+        }
+        probing
     }
 
     pub(super) fn interval_ms(&self, watch: Watch, chance: u64) -> u64 {
@@ -287,7 +309,8 @@ impl Hall {
     pub(super) async fn ask(&self, watch: Watch) -> Option<Finding> {
         let place = (watch.backend, watch.server);
         let begun = Instant::now();
-        let script = self.script(watch)?;
+        let told = self.agent_told(watch);
+        let script = told.as_ref().or_else(|| self.script(watch))?;
         let dialogue = script.begin(&self.standing(place, script));
         let (ending, (verdict, line)) = match self.manner(watch) {
             Ok(manner) => (manner.ending, conversation::hold(dialogue, &manner).await),
@@ -298,6 +321,18 @@ impl Hall {
             duration_ms: begun.elapsed().as_millis() as u64,
             line: line.filter(|_| ending == Ending::Drain),
         })
+    }
+
+    /// What an agent is asked, where an operator has changed that.
+    fn agent_told(&self, watch: Watch) -> Option<Script> {
+        let place = (watch.backend, watch.server);
+        let agent = self.server(place).check.agent.as_ref();
+        let agent = agent.filter(|_| watch.which == Which::Agent)?;
+        let send = self.live(place).probing().agent_send?;
+        Some(Script::new(agent_spec(&AgentCheck {
+            send,
+            ..agent.clone()
+        })))
     }
 
     fn script(&self, watch: Watch) -> Option<&Script> {
@@ -351,9 +386,18 @@ impl Hall {
         let (backend, server) = (self.backend(watch.backend), self.server(place));
         let check = &server.check;
         let agent = check.agent.as_ref().filter(|_| watch.which == Which::Agent);
+        let probing = self.live(place).probing();
         let (address, port, interval_ms) = match agent {
-            Some(agent) => (agent.address, Some(agent.port), agent.interval_ms),
-            None => (check.address, check.port, None),
+            Some(agent) => (
+                probing.agent_address.or(agent.address),
+                probing.agent_port.or(Some(agent.port)),
+                agent.interval_ms,
+            ),
+            None => (
+                probing.check_address.or(check.address),
+                probing.check_port.or(check.port),
+                None,
+            ),
         };
         let interval_ms = interval_ms.unwrap_or(check.rhythm.interval_ms);
         let now_at = self.live(place).moved_to();

@@ -1,0 +1,364 @@
+//! What breaks around the balancer, and how many requests that costs: none, wherever another attempt is allowed.
+//!
+//! Servers that are slow are in `passive`; those that fail their checks in `checks`.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::rig::peer::require_peer;
+use crate::rig::{Binary, DEADLINE, PLIMSOLL, Rig, ask, free_address, until};
+
+/// Requests that a client may send again: GET, over one connection after the other.
+struct Traffic {
+    going: Arc<AtomicBool>,
+    threads: Vec<thread::JoinHandle<()>>,
+    answered: Arc<AtomicU64>,
+    lost: Arc<AtomicU64>,
+}
+
+impl Traffic {
+    fn start(address: SocketAddr, clients: usize) -> Self {
+        let (going, answered, lost) = (
+            Arc::new(AtomicBool::new(true)),
+            Arc::default(),
+            Arc::default(),
+        );
+        let threads = (0..clients).map(|_| {
+            let (going, answered, lost): (_, Arc<AtomicU64>, Arc<AtomicU64>) =
+                (Arc::clone(&going), Arc::clone(&answered), Arc::clone(&lost));
+            thread::spawn(move || {
+                let mut connection = None;
+                while going.load(Ordering::SeqCst) {
+                    let count = match request(&mut connection, address) {
+                        true => &answered,
+                        false => &lost,
+                    };
+                    count.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+        });
+        Self {
+            threads: threads.collect(),
+            going,
+            answered,
+            lost,
+        }
+    }
+
+    /// Waits for so many more answers.
+    fn goes_on(&self, answers: u64) {
+        let before = self.answered.load(Ordering::SeqCst);
+        let enough = || self.answered.load(Ordering::SeqCst) >= before + answers;
+        assert!(
+            until(enough),
+            "traffic stands still, {} lost",
+            self.lost.load(Ordering::SeqCst)
+        );
+    }
+
+    fn stop(self) -> u64 {
+        self.going.store(false, Ordering::SeqCst);
+        for thread in self.threads {
+            thread.join().expect("clients do not panic");
+        }
+        self.lost.load(Ordering::SeqCst)
+    }
+}
+
+/// One request; whether it was answered with 200 and all of its body.
+fn request(connection: &mut Option<TcpStream>, address: SocketAddr) -> bool {
+    let mut stream = match connection.take() {
+        Some(stream) => stream,
+        None => match TcpStream::connect(address) {
+            Ok(stream) => stream,
+            Err(_) => return false,
+        },
+    };
+    stream
+        .set_read_timeout(Some(DEADLINE))
+        .expect("a time-out can be set");
+    if stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: rig\r\n\r\n")
+        .is_err()
+    {
+        return false;
+    }
+    let (mut answer, mut chunk) = (Vec::new(), [0; 4096]);
+    loop {
+        match stream.read(&mut chunk) {
+            Ok(0) => return false,
+            Ok(count) => answer.extend_from_slice(&chunk[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return false,
+        }
+        let text = String::from_utf8_lossy(&answer);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let length = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("content-length")
+                .then(|| value.trim().parse::<usize>().ok())?
+        });
+        if length.is_some_and(|length| body.len() >= length) {
+            let well = head.starts_with("HTTP/1.1 200");
+            *connection = Some(stream);
+            return well;
+        }
+    }
+}
+
+/// A configuration that lets requests that may be sent again be sent again.
+fn text(rig: &Rig, global: &str, servers: &str) -> String {
+    format!(
+        "global\n    stats socket {} level admin\n{global}\
+         defaults\n    mode http\n    timeout connect 300ms\n    timeout client 10s\n    timeout server 500ms\n    \
+         retries 3\n    option redispatch 1\n    retry-on all-retryable-errors\n\
+         frontend web\n    bind {{listen}}\n    default_backend app\n\
+         backend app\n    option httpchk\n    default-server inter 100ms fall 2 rise 1\n{servers}\n",
+        rig.path("sock").display()
+    )
+}
+
+/// The cheapest server that can be killed: a process of its own.
+fn server(listen: SocketAddr, around: &[&str]) -> Binary {
+    let words: Vec<&str> = around.iter().copied().chain([PLIMSOLL]).collect();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    command.args(["backend", "--bench", "--listen", &listen.to_string()]);
+    let mut server = Binary::start(command);
+    let listening = until(|| !server.is_running() || server.said().contains("listens"));
+    assert!(listening && server.is_running(), "{}", server.said());
+    server
+}
+
+fn is_down(rig: &Rig, server: &str) -> bool {
+    let stat = ask(&rig.path("sock"), "show stat app 4 -1");
+    let row = stat
+        .lines()
+        .find(|row| row.starts_with(&format!("app,{server},")));
+    row.is_some_and(|row| {
+        row.split(',')
+            .nth(17)
+            .is_some_and(|status| status.starts_with("DOWN"))
+    })
+}
+
+fn pair() -> ([SocketAddr; 2], String) {
+    let addresses = [free_address(), free_address()];
+    let lines = format!(
+        "    server one {} check\n    server two {} check",
+        addresses[0], addresses[1]
+    );
+    (addresses, lines)
+}
+
+fn tell(process: u32, signal: &str) {
+    let told = Command::new("kill")
+        .args([signal, &process.to_string()])
+        .status();
+    assert!(told.expect("kill runs").success());
+}
+
+#[test]
+fn a_server_that_is_killed_costs_no_request() {
+    let mut rig = Rig::new();
+    let (addresses, lines) = pair();
+    let mut servers = addresses.map(|address| server(address, &[]));
+    rig.config(&text(&rig, "", &lines));
+    let traffic = Traffic::start(rig.address(), 8);
+    traffic.goes_on(200);
+    tell(servers[0].id(), "-KILL");
+    servers[0].wait();
+    traffic.goes_on(500);
+    assert!(until(|| is_down(&rig, "one")));
+    servers[0] = server(addresses[0], &[]);
+    assert!(until(|| !is_down(&rig, "one")));
+    traffic.goes_on(200);
+    assert_eq!(traffic.stop(), 0, "requests lost");
+}
+
+#[test]
+fn a_server_that_is_frozen_costs_no_request() {
+    let mut rig = Rig::new();
+    let (addresses, lines) = pair();
+    let servers = addresses.map(|address| server(address, &[]));
+    rig.config(&text(&rig, "", &lines));
+    let traffic = Traffic::start(rig.address(), 8);
+    traffic.goes_on(200);
+    tell(servers[1].id(), "-STOP");
+    assert!(until(|| is_down(&rig, "two")), "its check sees it");
+    traffic.goes_on(500);
+    tell(servers[1].id(), "-CONT");
+    assert!(until(|| !is_down(&rig, "two")));
+    traffic.goes_on(200);
+    assert_eq!(traffic.stop(), 0, "requests lost");
+}
+
+#[test]
+fn a_server_that_hangs_up_instead_of_answering_costs_no_request() {
+    let mut rig = Rig::new();
+    let well = rig.origin("well");
+    // It takes a request and closes, now before and now in the middle of the head of its answer.
+    let turn = AtomicU64::new(0);
+    let half = rig.origin_raw("half", move |mut stream| {
+        let _ = stream.set_read_timeout(Some(DEADLINE));
+        if matches!(stream.read(&mut [0; 1024]), Ok(1..))
+            && turn.fetch_add(1, Ordering::SeqCst) % 2 == 0
+        {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConte");
+        }
+    });
+    let lines = format!("    {}\n    {}", well.server_line(), half.server_line());
+    rig.config(&text(&rig, "", &lines));
+    let traffic = Traffic::start(rig.address(), 4);
+    traffic.goes_on(400);
+    assert!(half.connections() > 20, "it was asked");
+    assert_eq!(traffic.stop(), 0, "requests lost");
+}
+
+/// A network of its own with a server in it; both vanish with the value.
+struct Island {
+    name: String,
+    address: SocketAddr,
+    _server: Binary,
+}
+
+impl Island {
+    fn make(ip: &Path) -> Option<Self> {
+        let id = std::process::id() % 200;
+        let name = format!("plimsoll-kills-{id}");
+        let run = |words: &str| {
+            let ran = Command::new(ip).args(words.split(' ')).output();
+            ran.is_ok_and(|output| output.status.success())
+        };
+        let (here, there) = (format!("plk{id}a"), format!("plk{id}b"));
+        let made = run(&format!("netns add {name}"))
+            && run(&format!(
+                "link add {here} type veth peer name {there} netns {name}"
+            ))
+            && run(&format!("addr add 10.231.{id}.1/30 dev {here}"))
+            && run(&format!("link set {here} up"))
+            && run(&format!("-n {name} addr add 10.231.{id}.2/30 dev {there}"))
+            && run(&format!("-n {name} link set {there} up"));
+        if !made {
+            run(&format!("netns del {name}"));
+            return None;
+        }
+        let address = SocketAddr::from(([10, 231, id as u8, 2], 8_080));
+        let ip = ip.to_string_lossy().into_owned();
+        let server = server(address, &[&ip, "netns", "exec", &name]);
+        Some(Self {
+            name,
+            address,
+            _server: server,
+        })
+    }
+
+    /// Cuts or mends the only way to it.
+    fn link(&self, state: &str) {
+        let id = std::process::id() % 200;
+        let words =
+            ["-n", &self.name, "link", "set", &format!("plk{id}b"), state].map(str::to_owned);
+        let ran = Command::new("ip").args(words).status();
+        assert!(ran.expect("ip runs").success());
+    }
+}
+
+impl Drop for Island {
+    fn drop(&mut self) {
+        let _ = Command::new("ip")
+            .args(["netns", "del", &self.name])
+            .output();
+    }
+}
+
+#[test]
+fn a_server_whose_cable_is_cut_costs_no_request() {
+    let Some(ip) = require_peer("ip") else { return };
+    let Some(island) = Island::make(&ip) else {
+        eprintln!("SKIPPED: making a network of one's own needs root");
+        return;
+    };
+    let mut rig = Rig::new();
+    let near = rig.origin("near");
+    let lines = format!(
+        "    {}\n    server far {} check",
+        near.server_line(),
+        island.address
+    );
+    rig.config(&text(&rig, "", &lines));
+    let traffic = Traffic::start(rig.address(), 8);
+    traffic.goes_on(200);
+    island.link("down");
+    assert!(until(|| is_down(&rig, "far")), "its check sees it");
+    traffic.goes_on(500);
+    island.link("up");
+    assert!(until(|| !is_down(&rig, "far")));
+    traffic.goes_on(200);
+    assert_eq!(traffic.stop(), 0, "requests lost");
+}
+
+#[test]
+fn out_of_descriptors_connections_wait_and_none_is_lost() {
+    let mut rig = Rig::new();
+    let origin = rig.origin("one");
+    let address = free_address();
+    let config = text(
+        &rig,
+        "    maxconn 500\n    nbthread 1\n",
+        &format!("    {}", origin.server_line()),
+    );
+    let config = config.replace("connect 300ms", "connect 5s");
+    let path = rig.file(
+        "haproxy.cfg",
+        &config.replace("{listen}", &address.to_string()),
+    );
+    let mut command = Command::new("sh");
+    let line = format!("ulimit -n 64 && exec {PLIMSOLL} -db -f {}", path.display());
+    command.args(["-c", &line]);
+    rig.start(command, address);
+    // All its threads run, and want nothing more for themselves.
+    assert!(ask(&rig.path("sock"), "show info").contains("Uptime"));
+    let idle: Vec<_> = (0..120)
+        .map(|_| TcpStream::connect(address).expect("the kernel takes it"))
+        .collect();
+    let traffic = Traffic::start(address, 4);
+    thread::scope(|scope| {
+        // The idle ones end while requests wait behind them.
+        scope.spawn(|| {
+            thread::sleep(Duration::from_millis(500));
+            drop(idle);
+        });
+        let all_answered = || traffic.answered.load(Ordering::SeqCst) >= 100;
+        assert!(until(all_answered), "it said: {}", rig.binary().said());
+    });
+    assert_eq!(traffic.stop(), 0, "requests lost");
+    assert!(rig.binary().is_running());
+}
+
+#[test]
+fn a_log_target_that_is_gone_costs_no_request() {
+    let mut rig = Rig::new();
+    let origin = rig.origin("one");
+    let gone = free_address();
+    let target = UdpSocket::bind(gone).expect("a free address");
+    let path = rig.path("no-such-socket");
+    let global = format!("    log {gone} local0\n    log {} local0\n", path.display());
+    let config = text(&rig, &global, &format!("    {}", origin.server_line()));
+    rig.config(&config.replace(
+        "mode http\n",
+        "mode http\n    log global\n    option httplog\n",
+    ));
+    let traffic = Traffic::start(rig.address(), 4);
+    traffic.goes_on(100);
+    drop(target);
+    traffic.goes_on(300);
+    assert_eq!(traffic.stop(), 0, "requests lost");
+}
