@@ -23,7 +23,7 @@ const PROMPT: &[u8] = b"> ";
 const PROMPT_PAYLOAD: &[u8] = b"+ ";
 
 /// The first words of commands that read files or change the plane.
-const SLOW: [&str; 5] = ["add", "del", "publish", "reload", "unpublish"];
+const SLOW: [&str; 4] = ["add", "del", "plan", "reload"];
 
 /// How long a process that follows us may take to accept our sockets.
 const HAND_OVER_PATIENCE: Duration = Duration::from_secs(5);
