@@ -83,7 +83,10 @@ impl Ctl {
     }
 }
 
-/// The socket that was named, or the first one in the usual places.
+/// The socket that was named, or the one in a usual place.
+///
+/// # Errors
+/// When there is none.
 pub(crate) fn place(named: Option<&str>) -> anyhow::Result<&str> {
     let usual = || {
         let mut places = USUAL_PLACES.into_iter();
@@ -98,7 +101,10 @@ pub(crate) fn place(named: Option<&str>) -> anyhow::Result<&str> {
 }
 
 /// One line on a connection of its own, and its answer to standard output.
-fn ask(socket: &str, text: &str) -> anyhow::Result<u8> {
+///
+/// # Errors
+/// When the socket cannot be reached, or breaks.
+pub(crate) fn ask(socket: &str, text: &str) -> anyhow::Result<u8> {
     let answer = converse(socket, text).with_context(|| format!("cannot ask {socket}"))?;
     // Every answer ends with an empty line, which is for programs that read several.
     let answer = answer.strip_suffix('\n').unwrap_or(&answer);

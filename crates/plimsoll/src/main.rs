@@ -14,6 +14,7 @@ mod demo;
 mod dialect;
 mod haproxy;
 mod load;
+mod plan;
 mod reload;
 mod run;
 mod service;
@@ -59,6 +60,8 @@ enum Command {
     Ctl(ctl::Ctl),
     #[cfg(feature = "top")]
     Top(top::Top),
+    #[command(name = "plan")]
+    Plan(plan::PlanCommand),
 }
 
 fn main() -> ExitCode {
@@ -89,5 +92,6 @@ fn command(cli: Cli) -> anyhow::Result<u8> {
         Command::Ctl(ctl) => ctl.run(),
         #[cfg(feature = "top")]
         Command::Top(top) => top.run(),
+        Command::Plan(plan) => plan.run(),
     }
 }

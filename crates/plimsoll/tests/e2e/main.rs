@@ -24,3 +24,4 @@ mod soak;
 mod stick;
 mod tcp;
 mod tls;
+mod upgrade;
