@@ -39,6 +39,7 @@ mod tracking;
 mod transport;
 mod tunnel;
 mod upgrade;
+mod upstream;
 mod worker;
 
 pub use control::admin::DoorError;

@@ -522,6 +522,8 @@ pub struct Server {
     pub send_proxy: Option<ProxyHeader>,
     /// `ssl`.
     pub tls: Option<Arc<ServerTls>>,
+    /// `proto h2`.
+    pub http2: bool,
     pub check: ServerCheck,
     pub description: Option<String>,
 }
@@ -550,6 +552,7 @@ impl Server {
             cookie: None,
             send_proxy: None,
             tls: None,
+            http2: false,
             check: ServerCheck::default(),
             description: None,
         }
