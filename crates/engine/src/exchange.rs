@@ -14,7 +14,8 @@ use plimsoll_policy::context::ExchangeFacts;
 use plimsoll_policy::model::{BackendId, ConnectionMode, RetryOn, Reuse, ServerId};
 use plimsoll_policy::passive::Observation;
 use plimsoll_policy::stick_table::Event;
-use plimsoll_wire::head::{Framing, Head, Version};
+use plimsoll_wire::head::{FieldKind, Framing, Head, Version};
+use plimsoll_wire::websocket;
 
 use self::rules::Owner;
 use crate::control::admin::page;
@@ -32,6 +33,7 @@ use crate::stream::{ClientStream, End, Piece, ServerStream, StreamError};
 use crate::tables::Tables;
 use crate::tcp;
 use crate::transport::Transport;
+use crate::upstream::Upstream;
 use crate::worker::Worker;
 use crate::{account, tracking};
 
@@ -493,10 +495,11 @@ impl Exchange<'_> {
         let backend = slot.backend;
         connection.uses += 1;
         account::server_connection(&self.tables, backend, connection.server, connection.reused);
-        connection.stream.persistent = !self.closes_servers(backend)
+        let persistent = !self.closes_servers(backend)
             && self
                 .tables
                 .may_reuse(backend, connection.server, connection.uses);
+        connection.stream.set_persistent(persistent);
         self.record.times.connected_ns = self.worker.reactor.now_ns();
         self.record.phase = Phase::Headers;
         let request = &self.record.request;
@@ -612,17 +615,23 @@ impl Exchange<'_> {
         answer: Answer,
         backend: BackendId,
     ) -> Result<Outcome, Fault> {
+        if !proves_handshake(&self.record.request.head, &self.response) {
+            return Err(Fault::JunkResponse);
+        }
         self.record.phase = Phase::Data;
         self.responding = true;
         self.response.framing = Framing::None;
-        if client.is_multiplexed() {
+        if client.is_multiplexed() || answer.connection.stream.is_multiplexed() {
             return Box::pin(self.bridge(client, answer, backend)).await;
         }
         client
             .respond(&self.response, &[], End::Done, None)
             .map_err(|error| Fault::of_client(&error))?;
         self.flush(client).await?;
-        let (transport, mut carry) = answer.connection.stream.into_parts();
+        let Upstream::H1(server) = answer.connection.stream else {
+            unreachable!("streams are bridged");
+        };
+        let (transport, mut carry) = server.into_parts();
         carry.extend_from_slice(&answer.scratch[answer.piece.range]);
         (self.record.received_bytes, self.record.sent_bytes) = client.take_traffic();
         let (slot, record) = (answer.slot, std::mem::take(&mut self.record));
@@ -831,6 +840,23 @@ fn authenticates_connection(response: &Head) -> bool {
     response
         .values(name)
         .any(|value| begins(value, b"NTLM") || begins(value, b"Negotiate"))
+}
+
+/// RFC 6455 section 4.2.2: whoever switches to WebSockets has to prove that it was asked to. A cache that plays back an old
+/// answer, or a server that switches to whatever it is asked for, cannot.
+fn proves_handshake(request: &Head, response: &Head) -> bool {
+    let asks = request
+        .find(FieldKind::Upgrade)
+        .is_some_and(|protocol| plimsoll_wire::h1::token::contains(protocol, b"websocket"));
+    let key = request
+        .value(b"sec-websocket-key")
+        .and_then(websocket::Key::read);
+    match (response.status, asks, key) {
+        (101, true, Some(key)) => {
+            response.value(b"sec-websocket-accept") == Some(key.accept().as_slice())
+        }
+        _ => true,
+    }
 }
 
 /// A request as the balancing algorithms look at it.

@@ -81,6 +81,7 @@ impl Fault {
             StreamError::Body(_) => Self::Refused(400),
             StreamError::Closed
             | StreamError::Reset
+            | StreamError::Unprocessed
             | StreamError::Response(_)
             | StreamError::TooLarge => Self::ClientClosed,
         }
@@ -92,6 +93,7 @@ impl Fault {
             StreamError::Body(_) | StreamError::Response(_) | StreamError::TooLarge => {
                 Self::JunkResponse
             }
+            StreamError::Unprocessed => Self::ConnectRefused,
             StreamError::Closed | StreamError::Reset if answered => Self::ServerClosed,
             StreamError::Closed | StreamError::Reset => Self::EmptyResponse,
         }

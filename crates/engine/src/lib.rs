@@ -40,6 +40,7 @@ mod tracking;
 mod transport;
 mod tunnel;
 mod upgrade;
+mod upstream;
 mod worker;
 
 pub use control::admin::DoorError;

@@ -6,18 +6,20 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use plimsoll_policy::model::{BackendId, ServerAddress, ServerId, ServerPort};
+use plimsoll_policy::model::{BackendId, Reuse, ServerAddress, ServerId, ServerPort};
 use plimsoll_policy::passive::Observation;
 use plimsoll_sys::{Address, ConnectOptions};
 
 use crate::fault::Fault;
-use crate::h1;
+use crate::h2::server::{ServerHalf, Trunk};
 use crate::observe;
 use crate::reactor::{self, Socket, SocketId, TimedOut};
 use crate::tables::Tables;
 use crate::tls::handshake::{self, Failure};
 use crate::transport::Transport;
+use crate::upstream::Upstream;
 use crate::worker::Worker;
+use crate::{h1, h2};
 
 /// Idle connections kept per server and worker when `pool-max-conn` says nothing.
 pub(crate) const IDLE_PER_SERVER_MAX: usize = 4_096;
@@ -30,7 +32,7 @@ const EXHAUSTED_PAUSE_NS: u64 = 20_000_000;
 
 /// A connection to a server, while it serves an exchange or waits for one.
 pub(crate) struct Connection {
-    pub(crate) stream: h1::server::Server,
+    pub(crate) stream: Upstream,
     /// It has carried an exchange before this one.
     pub(crate) reused: bool,
     /// It is authenticated as one client's, and may serve no other.
@@ -52,10 +54,32 @@ impl Connection {
         opening: Opening<'_>,
     ) -> Result<Box<Self>, Fault> {
         let name = opening.name;
+        // A connection that was introduced speaks for one client.
+        let alone = opening.header.is_some() || tables.backend(backend).reuse == Reuse::Never;
         let transport = open(worker, tables, (backend, server), opening).await?;
-        let stream =
-            h1::server::Server::new(worker.clone(), transport, tables.response_limits(backend));
-        Ok(Box::new(Self {
+        let limits = tables.response_limits(backend);
+        let http2 = tables.server(backend, server).http2 || transport.has_agreed_on(b"h2");
+        let stream = match http2 {
+            false => Upstream::H1(h1::server::Server::new(worker.clone(), transport, limits)),
+            true => {
+                let config = h2::server::config(tables, limits);
+                let trunk = Trunk::start(worker, transport, config, name)?;
+                match alone {
+                    true => trunk.retire(),
+                    false => tables.pool(backend, server).share(Rc::clone(&trunk)),
+                }
+                Upstream::H2(ServerHalf::new(trunk))
+            }
+        };
+        Ok(Self::over(stream, (backend, server), name))
+    }
+
+    fn over(
+        stream: Upstream,
+        (backend, server): (BackendId, ServerId),
+        name: Option<&str>,
+    ) -> Box<Self> {
+        Box::new(Self {
             stream,
             reused: false,
             private: false,
@@ -63,7 +87,12 @@ impl Connection {
             name: name.map(Into::into),
             backend,
             server,
-        }))
+        })
+    }
+
+    /// The socket, where the connection has one for itself.
+    pub(crate) fn socket(&self) -> Option<&Socket> {
+        self.stream.own().map(|server| server.transport.socket())
     }
 }
 
@@ -83,8 +112,9 @@ pub(crate) struct Opening<'a> {
 /// A reset does it with one packet, and leaves no port waiting on our side (RFC 9293 section 3.6.1): source ports
 /// towards a busy server are precious. Nothing is lost by it, since nothing is on its way.
 pub(crate) fn discard(connection: Box<Connection>) {
-    let socket = connection.stream.transport.socket();
-    if !socket.hung_up() {
+    if let Some(socket) = connection.socket()
+        && !socket.hung_up()
+    {
         let _ = socket.reset_on_close();
     }
 }
@@ -208,6 +238,8 @@ pub(crate) struct Pool {
         reason = "connections move between pools and exchanges, and are large"
     )]
     idle: RefCell<Vec<Box<Connection>>>,
+    /// Connections that take more streams, or will again.
+    trunks: RefCell<Vec<Rc<Trunk>>>,
     /// The fewest that lay idle since the last purge: so many were not needed.
     spare: Cell<usize>,
     /// The most that were in use at once lately: more idle ones than that could never be needed.
@@ -221,14 +253,42 @@ impl Pool {
             tag,
             closed: Cell::new(false),
             idle: RefCell::default(),
+            trunks: RefCell::default(),
             spare: Cell::new(0),
             need: Cell::new(0),
             purge_due_ns: Cell::new(0),
         }
     }
 
+    /// Shares a connection that carries several exchanges at once.
+    pub(crate) fn share(&self, trunk: Rc<Trunk>) {
+        match self.closed.get() {
+            true => trunk.retire(),
+            false => self.trunks.borrow_mut().push(trunk),
+        }
+    }
+
+    /// A stream of the oldest shared connection with room, so that the others may empty.
+    fn join(&self, proven: bool, name: Option<&str>) -> Option<Box<Connection>> {
+        let mut trunks = self.trunks.borrow_mut();
+        trunks.retain(|trunk| !trunk.is_over());
+        let mut trunks = trunks.iter();
+        let trunk = trunks.find(|trunk| {
+            trunk.has_room() && (!proven || trunk.is_proven()) && trunk.name() == name
+        })?;
+        let stream = Upstream::H2(ServerHalf::new(Rc::clone(trunk)));
+        let mut connection = Connection::over(stream, (BackendId(0), ServerId(0)), name);
+        connection.uses = trunk.uses();
+        connection.reused = trunk.is_proven();
+        Some(connection)
+    }
+
     /// Takes the connection used last that asked for `name`; `proven`: only one that has already been reused.
     pub(crate) fn take(&self, proven: bool, name: Option<&str>) -> Option<Box<Connection>> {
+        let stream = self.join(proven, name);
+        if stream.is_some() {
+            return stream;
+        }
         let mut idle = self.idle.borrow_mut();
         loop {
             let index = idle.iter().rposition(|connection| {
@@ -236,7 +296,7 @@ impl Pool {
             })?;
             let mut connection = idle.remove(index);
             self.spare.set(self.spare.get().min(idle.len()));
-            if connection.stream.transport.socket().unpark() {
+            if connection.socket().is_some_and(Socket::unpark) {
                 connection.reused = true;
                 return Some(connection);
             }
@@ -253,7 +313,10 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         if self.closed.get() || idle.len() >= max.min(need.max(IDLE_FREE)) {
             discard(connection);
-        } else if connection.stream.transport.socket().park(self.tag) {
+        } else if connection
+            .socket()
+            .is_some_and(|socket| socket.park(self.tag))
+        {
             idle.push(connection);
         }
     }
@@ -262,7 +325,7 @@ impl Pool {
     pub(crate) fn drop_socket(&self, id: SocketId) {
         self.idle
             .borrow_mut()
-            .retain(|connection| connection.stream.transport.socket().id() != id);
+            .retain(|connection| connection.socket().is_none_or(|socket| socket.id() != id));
     }
 
     /// Every `delay_ms`: drops half of what was not needed since the last time, oldest first.
@@ -272,6 +335,14 @@ impl Pool {
         }
         self.purge_due_ns
             .set(now_ns.saturating_add(delay_ms.saturating_mul(1_000_000)));
+        // One that nothing was asked on for the whole time is not needed, whatever the others do.
+        self.trunks.borrow_mut().retain(|trunk| {
+            let goes = trunk.is_over() || trunk.has_rested();
+            if goes {
+                trunk.retire();
+            }
+            !goes
+        });
         let mut idle = self.idle.borrow_mut();
         let surplus = self.spare.get().min(idle.len()).div_ceil(2);
         idle.drain(..surplus).for_each(discard);
@@ -293,5 +364,8 @@ impl Pool {
 
     pub(crate) fn clear(&self) {
         self.idle.take().into_iter().for_each(discard);
+        for trunk in self.trunks.take() {
+            trunk.retire();
+        }
     }
 }

@@ -185,7 +185,8 @@ impl Session {
     pub(crate) fn take_own(&mut self, index: usize) -> Option<Box<Connection>> {
         let mut own = self.own.remove(index);
         own.reused = true;
-        (!own.stream.transport.socket().is_stale()).then_some(own)
+        let lives = own.socket().is_some_and(|socket| !socket.is_stale());
+        lives.then_some(own)
     }
 
     /// Keeps a server connection for this session alone, in place of the oldest one when there are too many.

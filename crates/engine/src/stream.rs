@@ -31,6 +31,8 @@ pub(crate) enum StreamError {
     Closed,
     /// The peer reset the connection, or the kernel gave up on it.
     Reset,
+    /// The peer has not looked at the message, and says so, or cannot have: it may be sent to another.
+    Unprocessed,
     /// The body's framing is broken.
     Body(BodyError),
     /// The response head is not acceptable.
@@ -46,7 +48,7 @@ impl StreamError {
             Self::Body(error) => Some(error.name()),
             Self::Response(error) => Some(error.name()),
             Self::TooLarge => Some("too_large"),
-            Self::Closed | Self::Reset => None,
+            Self::Closed | Self::Reset | Self::Unprocessed => None,
         }
     }
 }

@@ -90,6 +90,14 @@ impl Transport {
         matches!(self, Self::Plain(_))
     }
 
+    /// Whether both sides have agreed on this protocol while they shook hands (ALPN).
+    pub(crate) fn has_agreed_on(&self, protocol: &[u8]) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.alpn() == Some(protocol),
+        }
+    }
+
     /// Ready when the peer has closed or reset its side.
     pub(crate) fn poll_hangup(&mut self) -> Poll<()> {
         self.socket().poll_hangup()

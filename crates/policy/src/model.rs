@@ -524,6 +524,8 @@ pub struct Server {
     pub proxy_options: ProxyOptions,
     /// `ssl`.
     pub tls: Option<Arc<ServerTls>>,
+    /// `proto h2`.
+    pub http2: bool,
     pub check: ServerCheck,
     pub description: Option<String>,
 }
@@ -553,6 +555,7 @@ impl Server {
             send_proxy: None,
             proxy_options: ProxyOptions::default(),
             tls: None,
+            http2: false,
             check: ServerCheck::default(),
             description: None,
         }

@@ -338,6 +338,29 @@ fn a_head_beyond_the_limits_is_answered() {
 }
 
 #[test]
+fn what_is_only_wrong_to_http_is_answered_in_http() {
+    let scheme = b"\x82\x84\x41\x01a\x06\x0ahttp://a/?\x00";
+    let preface = b"\x02\x03PRI\x86\x04\x01*\x41\x01a";
+    for block in [&scheme[..scheme.len() - 1], preface] {
+        let mut server = server(Config::default());
+        receive(&mut server, &support::h2::headers(1, 1, block)).expect("the connection is sound");
+        let sent = frames(server.output());
+        assert_eq!((sent.len(), sent[0].0.kind), (1, kind::HEADERS));
+        assert_eq!(sent[0].1, [0x8c], "400");
+    }
+}
+
+#[test]
+fn an_upload_may_fill_a_share_of_the_connections_window() {
+    let mut server = server(Config::default());
+    receive(&mut server, &support::h2::headers(1, 0, b"\x83\x86\x84")).expect("a request");
+    let sent = frames(server.output());
+    let more = 4_u32.pow(9) - 65_536;
+    assert_eq!(sent[0].0.kind, kind::WINDOW_UPDATE);
+    assert_eq!(sent[0].1, more.to_be_bytes());
+}
+
+#[test]
 fn goaway_returns_what_was_not_looked_at() {
     let (mut client, mut server) = pair(Config::default());
     let asked = request_head("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -424,6 +447,7 @@ fn a_server_holds_back_what_the_window_does_not_take() {
 fn a_client_that_ignores_the_window_is_cut_off() {
     let config = Config {
         window_bytes: 10,
+        connection_window_bytes: 0,
         ..Config::default()
     };
     let mut server = server(config);

@@ -932,7 +932,7 @@ fn section_8_3_pseudo_header_fields() {
         (
             "scheme that is none",
             instead(":scheme", "http://a/?"),
-            Stream(PROTOCOL),
+            Fine,
         ),
         (
             "authority with a user",

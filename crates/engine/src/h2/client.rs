@@ -149,7 +149,7 @@ impl Front<'_> {
                 continue;
             };
             self.session.requests = self.session.requests.saturating_add(1);
-            let key_sent = complete_handshake(&mut head, || self.session.worker.random());
+            complete_handshake(&mut head, || self.session.worker.random());
             let session = self.session.fork();
             let reactor = &self.session.worker.reactor;
             let request = Request {
@@ -157,8 +157,7 @@ impl Front<'_> {
                 early: self.session.worker.take_buffer(),
                 head,
             };
-            let mut stream = ClientHalf::new(link, key, &request.head);
-            stream.websocket_key = key_sent;
+            let stream = ClientHalf::new(link, key, &request.head);
             match reactor.spawn(run(session, stream, shared, request)) {
                 Ok(task) => self.link.with(|machine| machine.set_owner(key, task)),
                 // The stream is cancelled with its task; a full table is counted.
@@ -225,10 +224,10 @@ impl Front<'_> {
 }
 
 /// RFC 8441 has no key for what RFC 6455 demands one: ours goes to a server that speaks HTTP/1.
-fn complete_handshake(head: &mut Head, mut random: impl FnMut() -> u64) -> Option<websocket::Key> {
-    let protocol = head.find(FieldKind::Upgrade)?;
+fn complete_handshake(head: &mut Head, mut random: impl FnMut() -> u64) {
+    let protocol = head.find(FieldKind::Upgrade).unwrap_or_default();
     if !head.upgrade || !protocol.eq_ignore_ascii_case(b"websocket") {
-        return None;
+        return;
     }
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&random().to_ne_bytes());
@@ -236,7 +235,6 @@ fn complete_handshake(head: &mut Head, mut random: impl FnMut() -> u64) -> Optio
     let key = websocket::Key::of(bytes);
     head.remove(b"sec-websocket-key");
     head.add(b"sec-websocket-key", key.as_bytes());
-    Some(key)
 }
 
 /// One stream, from its request to the end of its response.
@@ -285,8 +283,6 @@ struct ClientHalf {
     inner: Stream,
     /// `100 Continue` was asked for and not sent yet.
     expects_continue: bool,
-    /// The key that went to the server in the client's place.
-    websocket_key: Option<websocket::Key>,
     /// Bytes of heads, about as HTTP/1 would have sent them.
     head_bytes: (u64, u64),
 }
@@ -296,7 +292,6 @@ impl ClientHalf {
         Self {
             inner: Stream::new(link, key),
             expects_continue: request.expect_continue,
-            websocket_key: None,
             head_bytes: (request.arena.len() as u64, 0),
         }
     }
@@ -346,11 +341,6 @@ impl ClientStream for ClientHalf {
         end: End,
         trailers: Option<&Head>,
     ) -> Result<(), StreamError> {
-        if let (101, Some(key)) = (head.status, &self.websocket_key)
-            && head.value(b"sec-websocket-accept") != Some(key.accept().as_slice())
-        {
-            return Err(StreamError::Reset);
-        }
         let is_all = end.is_done() && payload.is_empty() && trailers.is_none();
         self.begin(head, is_all)?;
         match is_all {

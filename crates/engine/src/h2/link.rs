@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use plimsoll_wire::h2::{Config, Connection, Event, Key, Role};
 
@@ -20,7 +20,7 @@ pub(super) struct Link {
     pub(super) worker: Rc<Worker>,
     machine: RefCell<Connection<TaskId>>,
     /// The task that moves the bytes.
-    mover: TaskId,
+    mover: Cell<TaskId>,
     /// It has been asked for, at the end of this turn.
     asked: Cell<bool>,
     /// Whose misdeeds are counted here.
@@ -49,7 +49,7 @@ impl Link {
                 Role::Client => Side::Server,
             },
             machine: RefCell::new(Connection::new(role, config)),
-            mover: worker.reactor.current(),
+            mover: Cell::new(worker.reactor.current()),
             asked: Cell::new(false),
             worker,
         }
@@ -71,7 +71,7 @@ impl Link {
     /// Has the bytes moved at the end of this turn.
     pub(super) fn ask(&self) {
         if !self.asked.replace(true) {
-            self.worker.reactor.last_word(self.mover);
+            self.worker.reactor.last_word(self.mover.get());
         }
     }
 
@@ -83,6 +83,18 @@ impl Link {
     /// The machine, for looking only.
     pub(super) fn look(&self) -> Ref<'_, Connection<TaskId>> {
         self.machine.borrow()
+    }
+
+    /// Has another task move the bytes.
+    pub(super) fn set_mover(&self, mover: TaskId) {
+        self.mover.set(mover);
+        self.asked.set(false);
+        self.ask();
+    }
+
+    /// Wakes whoever has news, on a connection on which no requests come in.
+    pub(super) fn spread_news(&self) {
+        while self.next_request().is_some() {}
     }
 
     /// Takes in bytes that were read before this was known to be HTTP/2.
@@ -126,7 +138,7 @@ impl Link {
                 }
             }
         }
-        self.worker.reactor.wake(self.mover);
+        self.worker.reactor.wake(self.mover.get());
         Poll::Pending
     }
 
@@ -136,13 +148,14 @@ impl Link {
         if machine.output().is_empty() {
             self.asked.set(false);
             self.worker.give_output(std::mem::take(machine.output()));
-            return Poll::Ready(Ok(()));
+            return transport.poll_flush().map_err(|_| Over::Broken);
         }
         if !now && !self.worker.reactor.is_last_word() {
             self.ask();
             return Poll::Pending;
         }
         self.asked.set(false);
+        ready!(transport.poll_flush()).map_err(|_| Over::Broken)?;
         loop {
             let out = machine.output();
             match transport.try_write(out) {
@@ -151,12 +164,11 @@ impl Link {
                     let out = std::mem::take(out);
                     self.worker.give_output(out);
                     machine.output_taken();
-                    return Poll::Ready(Ok(()));
+                    return transport.poll_flush().map_err(|_| Over::Broken);
                 }
                 Ok(0) => {
-                    if transport.poll_writable().is_pending() {
-                        return Poll::Pending;
-                    }
+                    ready!(transport.poll_flush()).map_err(|_| Over::Broken)?;
+                    ready!(transport.poll_writable());
                 }
                 Ok(taken) => {
                     out.drain(..taken);
@@ -169,6 +181,6 @@ impl Link {
     /// The transport has ended: every stream is told.
     pub(super) fn close(&self) {
         self.machine.borrow_mut().close();
-        while self.next_request().is_some() {}
+        self.spread_news();
     }
 }

@@ -6,4 +6,5 @@
 
 pub(crate) mod client;
 mod link;
+pub(crate) mod server;
 mod stream;

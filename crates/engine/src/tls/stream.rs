@@ -27,6 +27,11 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    /// The protocol that both sides have agreed on.
+    pub(crate) fn alpn(&self) -> Option<&[u8]> {
+        self.connection.alpn_protocol()
+    }
+
     pub(super) fn new(socket: Socket, connection: Connection) -> Self {
         Self {
             socket,

@@ -237,14 +237,9 @@ impl<T: Copy> Connection<T> {
             }
         }
         frame::settings(&pairs[..count], &mut self.out);
-        let more = config
-            .connection_window_bytes
-            .min(NUMBER_MAX)
-            .saturating_sub(WINDOW_DEFAULT);
-        if more > 0 {
-            frame::window_update(0, more, &mut self.out);
-            self.window_in += i64::from(more);
-        }
+        // Told with the first data that is read: few connections receive so much.
+        let window = config.connection_window_bytes.min(NUMBER_MAX);
+        self.unreported = window.saturating_sub(WINDOW_DEFAULT);
     }
 
     /// The next of the news that [`receive`](Self::receive) brought.

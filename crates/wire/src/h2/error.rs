@@ -143,6 +143,10 @@ faults! {
     ConnectionField PROTOCOL_ERROR "h2_connection_field" "a field belongs to HTTP/1 connections",
     /// A method that is no token.
     BadMethod PROTOCOL_ERROR "h2_bad_method" "the method is no token",
+    /// A method that means something else: `PRI` begins a connection.
+    ReservedMethod PROTOCOL_ERROR "h2_reserved_method" "the method is reserved for the preface",
+    /// A scheme that is none (section 8.3.1).
+    BadScheme PROTOCOL_ERROR "h2_bad_scheme" "the scheme is malformed",
     /// A path that does not begin with a slash, or contains what no target does (section 8.3.1).
     BadPath PROTOCOL_ERROR "h2_bad_path" "the path is empty or malformed",
     /// An authority that two readers could understand differently, or that is not the host's (section 8.3.1).

@@ -115,6 +115,9 @@ impl<'a> Reader<'a> {
             return Err(Fault::BadPseudoHeader);
         }
         let head = &mut *self.head;
+        if head.method() == b"PRI" {
+            return Err(Fault::ReservedMethod);
+        }
         match head.target() {
             [b'/', ..] => {}
             b"*" if !matches!(
@@ -227,7 +230,7 @@ impl<'a> Reader<'a> {
                 let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
                 if !value.first().is_some_and(u8::is_ascii_alphabetic) || !value.iter().all(allowed)
                 {
-                    return Err(Fault::BadPseudoHeader);
+                    return Err(Fault::BadScheme);
                 }
             }
             AUTHORITY => {

@@ -19,6 +19,9 @@ pub(super) const BLOCK_PIECES_MAX: u32 = 32;
 /// Most interim responses before a final one, and most that wait to be taken.
 const INTERIM_MAX: usize = 16;
 
+/// Uploads that may each fill their share of the connection's window.
+const UPLOADS_AT_ONCE: u32 = 4;
+
 /// Memory for part of a frame, or for a block, that is kept between uses.
 const CARRY_KEEP_BYTES: usize = 0;
 
@@ -471,7 +474,11 @@ impl<T: Copy> Connection<T> {
         };
         let expected = match read {
             Ok(expected) => expected,
-            Err(Fault::HeadTooLarge) => return self.answer_too_large(block),
+            // RFC 6585 section 5: a head beyond our limits is told so. What is only wrong to HTTP is answered in HTTP.
+            Err(fault @ Fault::HeadTooLarge) => return self.answer(block, fault, 431),
+            Err(fault @ (Fault::BadScheme | Fault::ReservedMethod)) => {
+                return self.answer(block, fault, 400);
+            }
             Err(fault) => return self.refuse(block.stream, fault),
         };
         let mut stream = Stream::new(block.stream, self.config.window_bytes, self.peer_window);
@@ -479,9 +486,22 @@ impl<T: Copy> Connection<T> {
         stream.remote_done = block.end_stream;
         stream.headed = true;
         stream.head = Some(head);
+        if !block.end_stream {
+            self.widen(&mut stream);
+        }
         let key = self.streams.insert(stream);
         self.events.push_back(Event::Request(key));
         Ok(())
+    }
+
+    /// Lets a client upload faster than one window per round trip: a few streams may use all of the connection's.
+    fn widen(&mut self, stream: &mut Stream<T>) {
+        let share = self.config.connection_window_bytes / UPLOADS_AT_ONCE;
+        let more = share.saturating_sub(self.config.window_bytes);
+        if more > 0 {
+            frame::window_update(stream.id, more, &mut self.out);
+            stream.window_in += i64::from(more);
+        }
     }
 
     /// Whether one more stream would be too many. Those that are over for the peer, but not yet for their owners, count
@@ -574,10 +594,10 @@ impl<T: Copy> Connection<T> {
         }
     }
 
-    /// RFC 6585 section 5: a head beyond our limits is told so.
-    fn answer_too_large(&mut self, block: &Block) -> Result<(), Fault> {
-        self.note_refused(Fault::HeadTooLarge);
-        self.encoded_status(block.stream, 431);
+    /// Answers a request that comes to nothing.
+    fn answer(&mut self, block: &Block, fault: Fault, status: u16) -> Result<(), Fault> {
+        self.note_refused(fault);
+        self.encoded_status(block.stream, status);
         if !block.end_stream {
             frame::reset(block.stream, Code::NO_ERROR, &mut self.out);
             self.remember_cancelled(block.stream);

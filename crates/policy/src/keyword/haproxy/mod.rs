@@ -61,9 +61,6 @@ pub const GRAMMAR: Grammar = Grammar {
     diagnose: false,
 };
 
-/// Why words about HTTP/2 have no effect.
-const HTTP2: &str = "HTTP/2 is not offered in this version";
-
 /// What the machine knows, asked while names become addresses and numbers.
 pub trait Machine {
     /// The addresses of a host, in the order of preference.

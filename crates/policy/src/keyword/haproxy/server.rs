@@ -4,7 +4,7 @@ use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity};
 
 use super::bind::{NOWHERE, http1_only, later, noop};
-use super::{HTTP2, address, checks, tls, value};
+use super::{address, checks, tls, value};
 use crate::draft::{Draft, Family, InitAddr, ServerAddressDraft, ServerDraft, Spanned};
 use crate::keyword::{Keyword, Sections, read_words};
 use crate::model::{HashKey, ProxyHeader};
@@ -328,9 +328,13 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         NOWHERE,
         "h1|h2|none",
         "Forces a protocol.",
-        |args, _| {
+        |args, server| {
             let word = args.word("a protocol")?;
-            http1_only(&word.text, word.span)
+            server.model.http2 = word.text == "h2";
+            match server.model.http2 {
+                true => Ok(()),
+                false => http1_only(&word.text, word.span),
+            }
         },
     ),
     Keyword::new(
@@ -492,7 +496,12 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
             Ok(())
         },
     ),
-    noop("ws", "auto|h1|h2", "Protocol of WebSockets.", HTTP2),
+    noop(
+        "ws",
+        "auto|h1|h2",
+        "Protocol of WebSockets.",
+        "WebSockets are spoken in the protocol of their server",
+    ),
 ];
 
 /// Words that switch off what is off anyway.

@@ -1,0 +1,142 @@
+//! The server's side of an exchange, whichever protocol the server speaks.
+
+use std::task::Poll;
+
+use plimsoll_wire::head::Head;
+
+use crate::h1;
+use crate::h2::server::ServerHalf;
+use crate::stream::{End, Piece, ServerStream, StreamError};
+
+/// A server connection of its own, or a stream of a shared one.
+pub(crate) enum Upstream {
+    H1(h1::server::Server),
+    H2(ServerHalf),
+}
+
+impl Upstream {
+    /// Whether it may carry another exchange when it is put into a pool. Streams are over with theirs.
+    pub(crate) fn reusable(&self) -> bool {
+        match self {
+            Self::H1(server) => server.reusable(),
+            Self::H2(_) => false,
+        }
+    }
+
+    /// Whether the connection may carry exchanges after the coming one.
+    pub(crate) fn set_persistent(&mut self, persistent: bool) {
+        match self {
+            Self::H1(server) => server.persistent = persistent,
+            Self::H2(stream) => stream.persistent = persistent,
+        }
+    }
+
+    /// Whether the request has been handed over whole.
+    pub(crate) fn is_request_done(&self) -> bool {
+        match self {
+            Self::H1(server) => server.is_request_done(),
+            Self::H2(stream) => stream.is_request_done(),
+        }
+    }
+
+    /// From now on bytes go both ways as they are; returns those that have already come.
+    pub(crate) fn become_tunnel(&mut self) -> Vec<u8> {
+        match self {
+            Self::H1(server) => server.become_tunnel(),
+            Self::H2(_) => Vec::new(),
+        }
+    }
+
+    /// Whether this is one of several streams of a connection.
+    pub(crate) fn is_multiplexed(&self) -> bool {
+        matches!(self, Self::H2(_))
+    }
+
+    /// The connection of its own, where there is one.
+    pub(crate) fn own(&self) -> Option<&h1::server::Server> {
+        match self {
+            Self::H1(server) => Some(server),
+            Self::H2(_) => None,
+        }
+    }
+}
+
+impl ServerStream for Upstream {
+    fn request(
+        &mut self,
+        head: &Head,
+        payload: &[u8],
+        end: End,
+        trailers: Option<&Head>,
+    ) -> Result<(), StreamError> {
+        match self {
+            Self::H1(server) => server.request(head, payload, end, trailers),
+            Self::H2(stream) => stream.request(head, payload, end, trailers),
+        }
+    }
+
+    fn send(
+        &mut self,
+        payload: &[u8],
+        end: End,
+        trailers: Option<&Head>,
+    ) -> Result<(), StreamError> {
+        match self {
+            Self::H1(server) => server.send(payload, end, trailers),
+            Self::H2(stream) => stream.send(payload, end, trailers),
+        }
+    }
+
+    fn poll_flush(&mut self) -> Poll<Result<(), StreamError>> {
+        match self {
+            Self::H1(server) => server.poll_flush(),
+            Self::H2(stream) => stream.poll_flush(),
+        }
+    }
+
+    fn poll_room(&mut self) -> Poll<Result<usize, StreamError>> {
+        match self {
+            Self::H1(server) => server.poll_room(),
+            Self::H2(stream) => stream.poll_room(),
+        }
+    }
+
+    fn poll_response(
+        &mut self,
+        head: &mut Head,
+        scratch: &mut [u8],
+    ) -> Poll<Result<Piece, StreamError>> {
+        match self {
+            Self::H1(server) => server.poll_response(head, scratch),
+            Self::H2(stream) => stream.poll_response(head, scratch),
+        }
+    }
+
+    fn poll_body(&mut self, scratch: &mut [u8]) -> Poll<Result<Piece, StreamError>> {
+        match self {
+            Self::H1(server) => server.poll_body(scratch),
+            Self::H2(stream) => stream.poll_body(scratch),
+        }
+    }
+
+    fn response_trailers(&self) -> Option<&Head> {
+        match self {
+            Self::H1(server) => server.response_trailers(),
+            Self::H2(stream) => stream.response_trailers(),
+        }
+    }
+
+    fn is_backlogged(&self) -> bool {
+        match self {
+            Self::H1(server) => server.is_backlogged(),
+            Self::H2(stream) => stream.is_backlogged(),
+        }
+    }
+
+    fn answered(&self) -> bool {
+        match self {
+            Self::H1(server) => server.answered(),
+            Self::H2(stream) => stream.answered(),
+        }
+    }
+}

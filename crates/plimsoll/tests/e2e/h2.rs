@@ -1,0 +1,220 @@
+//! HTTP/2 through the real binary, before clients and servers of others. The many cases live in `wire`.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::rig::origin::{Origin, Reply};
+use crate::rig::peer::require_peer;
+use crate::rig::{Rig, run};
+
+/// A frontend whose server is `server`, behind `hops` more that speak HTTP/2 to each other.
+fn text(server: &str, hops: &[std::net::SocketAddr]) -> String {
+    let mut text = String::from(
+        "global\n    nbthread 1\n\
+         defaults\n    mode http\n    timeout connect 2s\n    timeout client 5s\n    timeout server 5s\n",
+    );
+    let mut next = server.to_owned();
+    for (index, hop) in hops.iter().enumerate() {
+        text += &format!("listen hop{index}\n    bind {hop} proto h2\n    {next}\n");
+        next = format!("server hop {hop} proto h2");
+    }
+    text + &format!("listen web\n    bind {{listen}}\n    http-reuse always\n    {next}\n")
+}
+
+fn echo(rig: &Rig) -> Origin {
+    rig.origin_with("a", |request| {
+        Reply::ok(&String::from_utf8_lossy(&request.body))
+    })
+}
+
+/// The bytes of a frame.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut out = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+    out.extend_from_slice(&[kind, flags]);
+    out.extend_from_slice(&stream.to_be_bytes());
+    out.extend_from_slice(payload);
+    out
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+const GET: &[u8] = b"\x82\x86\x84\x41\x01a";
+
+#[test]
+fn curl_through_both_protocols() {
+    let Some(curl) = require_peer("curl") else {
+        return;
+    };
+    for hops in 0..=2 {
+        let mut rig = Rig::new();
+        let origin = echo(&rig);
+        let hops: Vec<_> = (0..hops).map(|_| crate::rig::free_address()).collect();
+        let address = rig.config(&text(&origin.server_line(), &hops));
+        let body = rig.file("body", &"0123456789".repeat(30_000));
+        for version in ["--http1.1", "--http2-prior-knowledge"] {
+            for field in ["X-A: b", "Transfer-Encoding: chunked"] {
+                let outcome = run(Command::new(&curl)
+                    .args(["-sSf", "--max-time", "20", version, "-H", field, "-H", "Expect:"])
+                    .arg("--data-binary")
+                    .arg(format!("@{}", body.display()))
+                    .arg(format!("http://{address}/upload?x=y")));
+                let which = format!("{version} {field}, {} hops", hops.len());
+                assert_eq!(outcome.status, Some(0), "{which}: {}", outcome.stderr);
+                assert_eq!(outcome.stdout.len(), 300_000, "{which}");
+            }
+        }
+        let last = origin.requests().pop().expect("requests");
+        assert_eq!(last.line, "POST /upload?x=y HTTP/1.1");
+        assert_eq!(last.field("host"), Some(address.to_string().as_str()));
+    }
+}
+
+#[test]
+fn h2load() {
+    let Some(h2load) = require_peer("h2load") else {
+        return;
+    };
+    let mut rig = Rig::new();
+    let origin = rig.origin("a");
+    let hop = crate::rig::free_address();
+    let address = rig.config(&text(&origin.server_line(), &[hop]));
+    let outcome = run(Command::new(h2load)
+        .args(["-n2000", "-c4", "-m25"])
+        .arg(format!("http://{address}/")));
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    let expected = "2000 total, 2000 started, 2000 done, 2000 succeeded, 0 failed, 0 errored";
+    assert!(outcome.stdout.contains(expected), "{}", outcome.stdout);
+    assert_eq!(origin.requests().len(), 2_000);
+}
+
+#[test]
+fn nghttp_sees_heads_and_bodies() {
+    let Some(nghttp) = require_peer("nghttp") else {
+        return;
+    };
+    let mut rig = Rig::new();
+    let origin = rig.origin_with("a", |_| {
+        Reply::Send(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: b\r\nConnection: keep-alive\r\n\r\n\
+              5\r\nhello\r\n0\r\nX-End: yes\r\n\r\n"
+                .to_vec(),
+        )
+    });
+    let address = rig.config(&text(&origin.server_line(), &[]));
+    let outcome = run(Command::new(nghttp)
+        .arg("-v")
+        .arg(format!("http://{address}/path")));
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    for sign in [":status: 200", "x-a: b", "hello", "x-end: yes"] {
+        assert!(outcome.stdout.contains(sign), "{sign}: {}", outcome.stdout);
+    }
+    // The frames that came: the request's own lines say connection nowhere, nor do the response's.
+    assert!(!outcome.stdout.contains("connection: keep-alive"));
+}
+
+#[test]
+fn one_connection_carries_many_clients() {
+    let mut rig = Rig::new();
+    let origin = rig.origin("a");
+    let hop = crate::rig::free_address();
+    rig.config(&text(&origin.server_line(), &[hop]));
+    // The first opens the connection to the hop; those behind share it.
+    assert_eq!(rig.get("/").text(), "a");
+    let mut clients: Vec<_> = (0..20).map(|_| rig.client()).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned());
+    }
+    for client in &mut clients {
+        assert_eq!(client.response().text(), "a");
+    }
+}
+
+/// Reads until the other side closes, or `limit` has passed; `true` when it closed.
+fn closes(stream: &mut TcpStream, limit: Duration) -> (bool, Vec<u8>) {
+    stream
+        .set_read_timeout(Some(Duration::from_millis(100)))
+        .expect("a timeout");
+    let (begun, mut heard) = (Instant::now(), Vec::new());
+    let mut chunk = [0; 4_096];
+    while begun.elapsed() < limit {
+        match stream.read(&mut chunk) {
+            Ok(0) => return (true, heard),
+            Ok(count) => heard.extend_from_slice(&chunk[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return (true, heard),
+        }
+    }
+    (false, heard)
+}
+
+/// Sends `part(number)` for as long as `PLIMSOLL_ABUSE_S` says, or until the proxy has closed, on one connection after
+/// the other; the proxy must cut each off, and serve others all the while.
+fn abuse(name: &str, part: impl Fn(u32) -> Vec<u8>) {
+    let seconds = std::env::var("PLIMSOLL_ABUSE_S").ok();
+    let seconds: u64 = seconds.and_then(|text| text.parse().ok()).unwrap_or(1);
+    let mut rig = Rig::new();
+    let origin = rig.origin("a");
+    let address = rig.config(&text(&origin.server_line(), &[]));
+    let begun = Instant::now();
+    let mut cut_off = 0;
+    while begun.elapsed() < Duration::from_secs(seconds) || cut_off == 0 {
+        let mut stream = TcpStream::connect(address).expect("it accepts");
+        stream.write_all(PREFACE).expect("a preface");
+        let mut number = 0;
+        let mut reader = stream.try_clone().expect("a second handle");
+        // Whoever does not read is held back by its own window; this one reads.
+        let listener = std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+        while number < 1_000_000 && stream.write_all(&part(number)).is_ok() {
+            number += 1;
+        }
+        assert!(number < 1_000_000, "{name}: never cut off");
+        cut_off += 1;
+        let _ = listener.join();
+        assert_eq!(rig.get("/").text(), "a", "{name}: others are served");
+    }
+}
+
+#[test]
+fn rapid_resets_are_cut_off() {
+    abuse("rapid reset", |number| {
+        let id = 2 * number + 1;
+        [frame(1, 5, id, GET), frame(3, 0, id, &[0, 0, 0, 8])].concat()
+    });
+}
+
+#[test]
+fn forced_resets_are_cut_off() {
+    abuse("MadeYouReset", |number| {
+        let id = 2 * number + 1;
+        [frame(1, 5, id, GET), frame(8, 0, id, &[0; 4])].concat()
+    });
+}
+
+#[test]
+fn ping_floods_are_cut_off() {
+    abuse("ping", |_| frame(6, 0, 0, &[0; 8]).repeat(10));
+}
+
+#[test]
+fn continuation_floods_are_cut_off() {
+    abuse("CONTINUATION", |number| match number {
+        0 => frame(1, 1, 1, GET),
+        _ => frame(9, 0, 1, b""),
+    });
+}
+
+#[test]
+fn an_idle_connection_ends_with_goaway() {
+    let mut rig = Rig::new();
+    let origin = rig.origin("a");
+    let config = text(&origin.server_line(), &[]).replace("timeout client 5s", "timeout client 300ms");
+    let address = rig.config(&config);
+    let mut stream = TcpStream::connect(address).expect("it accepts");
+    stream.write_all(PREFACE).expect("a preface");
+    stream.write_all(&frame(1, 5, 1, GET)).expect("a request");
+    let (closed, heard) = closes(&mut stream, Duration::from_secs(10));
+    assert!(closed, "still open");
+    let goaway = &frame(7, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0])[..];
+    assert!(heard.ends_with(goaway), "{heard:?}");
+}
