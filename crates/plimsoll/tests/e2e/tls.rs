@@ -323,7 +323,7 @@ fn rules_and_logs_see_the_handshake() {
     ] {
         assert!(seen.contains(wanted), "{wanted}: {seen}{}", outcome.stderr);
     }
-    let line = syslog.line();
+    let line = syslog.line().trim_end().to_owned();
     assert!(line.contains(" web~ app/"), "{line}");
     let end = "0/0000000000000000/0/0/0 www.site.test/TLSv1.2/ECDHE-ECDSA-AES256-GCM-SHA384";
     assert!(line.ends_with(end), "{line}");
