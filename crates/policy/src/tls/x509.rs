@@ -109,7 +109,7 @@ fn escape(value: &[u8], line: &mut Vec<u8>) {
         if special || at_edge {
             line.push(b'\\');
             line.push(byte);
-        } else if byte < b' ' || byte > b'~' {
+        } else if !(b' '..=b'~').contains(&byte) {
             let mut hexadecimal = String::new();
             let _ = write!(hexadecimal, "\\{byte:02X}");
             line.extend_from_slice(hexadecimal.as_bytes());
