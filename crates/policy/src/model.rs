@@ -767,6 +767,8 @@ pub enum LogFormat {
     Tcp,
     /// `option httplog`; `true`: in CLF form.
     Http { clf: bool },
+    /// `option httpslog`.
+    Https,
 }
 
 /// One `log` line.

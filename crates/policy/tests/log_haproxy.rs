@@ -430,6 +430,7 @@ fn blank<'a>(case: &Case, client: Endpoint, local: Endpoint, request: &'a [u8]) 
         frontend: case.name,
         bind: "1",
         secure: false,
+        tls: None,
         backend: "good",
         server: Some("s1"),
         accepted: WallTime::default(),
