@@ -95,7 +95,7 @@ impl Plane {
     /// goes on.
     ///
     /// Nothing that `previous` uses is changed by it, so that a plane may be thrown away again: whoever puts it to use
-    /// calls [`Self::settle`]. Other state with a name (stick tables, rules that count) is handed on here too.
+    /// calls [`Self::settle`]. Other state with a name (stick tables) is handed on here too.
     pub fn build(model: Model, previous: Option<&Self>) -> Self {
         let known: HashMap<&str, usize> = previous
             .iter()
@@ -151,6 +151,7 @@ impl Plane {
     /// Puts into effect what the configuration has changed since `previous`. What operators and checks have changed
     /// stays, unless it is this very value that was edited.
     pub fn settle(&self, previous: &Self) {
+        self.tables.settle(&self.model.tables);
         if self.model.global.maxconn != previous.model.global.maxconn {
             self.process_maxconn.store(0, Relaxed);
         }

@@ -291,7 +291,10 @@ pub fn build(
         BalanceSpec::StaticRoundRobin => Box::new(static_rr::StaticRoundRobin::default()),
         BalanceSpec::LeastConnections => Box::new(leastconn::LeastConnections::default()),
         BalanceSpec::First => Box::new(first::First),
-        BalanceSpec::Random { draws } => Box::new(random::Random { draws: *draws }),
+        BalanceSpec::Random { draws } => Box::new(random::Random {
+            draws: *draws,
+            balance_factor,
+        }),
         BalanceSpec::PeakEwma => Box::new(peak_ewma::PeakEwma),
         BalanceSpec::Source
         | BalanceSpec::Uri { .. }

@@ -42,12 +42,19 @@ fn read(call: Call<'_>, _: &mut Args<'_>) -> Result<BalanceSpec, Diagnostic> {
 #[derive(Debug)]
 pub(super) struct Random {
     pub(super) draws: u32,
+    /// `hash-balance-factor`: 0, or the load in per cent of the average beyond which a server is not drawn.
+    pub(super) balance_factor: u32,
 }
 
 impl Balance for Random {
     fn arrange(&self, candidates: &[Candidate]) -> Box<dyn Arranged> {
         Box::new(Drawn {
             draws: self.draws.clamp(1, DRAWS_MAX),
+            balance_factor: self.balance_factor.into(),
+            weight: candidates
+                .iter()
+                .map(|member| u64::from(member.scaled_weight()))
+                .sum(),
             lottery: Lottery::new(candidates),
             members: candidates.into(),
         })
@@ -57,6 +64,9 @@ impl Balance for Random {
 #[derive(Debug)]
 struct Drawn {
     draws: u32,
+    balance_factor: u64,
+    /// Of all members together.
+    weight: u64,
     lottery: Lottery,
     members: Box<[Candidate]>,
 }
@@ -68,7 +78,7 @@ impl Arranged for Drawn {
         let mut drawn = 0;
         for _ in 0..self.draws + REDRAWS_MAX {
             let member = self.members.get(self.lottery.draw(draws.next()))?;
-            if pick.avoid == Some(member.id) {
+            if pick.avoid == Some(member.id) || !self.is_within_bounds(member) {
                 continue;
             }
             if best.is_none_or(|best| is_lighter(member, best)) {
@@ -79,7 +89,12 @@ impl Arranged for Drawn {
                 break;
             }
         }
-        best.or_else(|| self.other_than(pick.avoid?))
+        let bounded = || {
+            let mut members = self.members.iter().filter(|_| self.balance_factor > 0);
+            members.find(|member| pick.avoid != Some(member.id) && self.is_within_bounds(member))
+        };
+        best.or_else(bounded)
+            .or_else(|| self.other_than(pick.avoid?))
             // If it is full the request waits in the backend's queue, for whichever server is free first.
             .filter(|member| member.live.has_room())
             .map(|member| member.id)
@@ -87,6 +102,18 @@ impl Arranged for Drawn {
 }
 
 impl Drawn {
+    /// Bounded loads, as of the hashed algorithms: with this request the backend would serve so many that all servers
+    /// together may carry the factor's share more, each its part by weight, rounded up. Some server always may.
+    fn is_within_bounds(&self, member: &Candidate) -> bool {
+        if self.balance_factor == 0 {
+            return true;
+        }
+        let served = u64::from(member.live.backend().served());
+        let slots = ((served + 1) * self.balance_factor).div_ceil(100);
+        let allowed = (slots * u64::from(member.scaled_weight())).div_ceil(self.weight.max(1));
+        u64::from(member.live.served()) < allowed.max(1)
+    }
+
     /// For when chance brings up the avoided server again and again: another one, or that one if it is alone.
     fn other_than(&self, avoid: ServerId) -> Option<&Candidate> {
         let others = || self.members.iter().filter(|member| member.id != avoid);
@@ -107,10 +134,20 @@ fn is_lighter(a: &Candidate, b: &Candidate) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::atomic::Ordering::Relaxed;
 
     use super::super::testing::farm;
     use super::*;
+    use crate::live::{BackendLive, ServerLive};
+    use crate::model;
+
+    fn drawing(draws: u32) -> Random {
+        Random {
+            draws,
+            balance_factor: 0,
+        }
+    }
 
     fn random(seed: u64) -> Pick<'static> {
         Pick {
@@ -121,7 +158,7 @@ mod tests {
 
     #[test]
     fn one_draw_follows_the_weights() {
-        let arranged = Random { draws: 1 }.arrange(&farm(&[1, 2, 7]));
+        let arranged = drawing(1).arrange(&farm(&[1, 2, 7]));
         let mut counts = [0i32; 3];
         for seed in 0..10_000 {
             counts[arranged.pick(&random(seed)).expect("no limits").0 as usize] += 1;
@@ -135,7 +172,7 @@ mod tests {
     fn two_draws_prefer_the_lighter() {
         let all = farm(&[1, 1]);
         all[0].live.current.store(1, Relaxed);
-        let arranged = Random { draws: 2 }.arrange(&all);
+        let arranged = drawing(2).arrange(&all);
         let heavy = (0..10_000)
             .filter(|&seed| arranged.pick(&random(seed)) == Some(ServerId(0)))
             .count();
@@ -146,7 +183,7 @@ mod tests {
     #[test]
     fn avoids_and_waits() {
         let all = farm(&[256, 1]);
-        let arranged = Random { draws: 2 }.arrange(&all);
+        let arranged = drawing(2).arrange(&all);
         let avoid = |seed, id| Pick {
             avoid: Some(ServerId(id)),
             ..random(seed)
@@ -154,10 +191,44 @@ mod tests {
         for seed in 0..1_000 {
             assert_eq!(arranged.pick(&avoid(seed, 0)), Some(ServerId(1)));
         }
-        let alone = Random { draws: 2 }.arrange(&all[..1]);
+        let alone = drawing(2).arrange(&all[..1]);
         assert_eq!(alone.pick(&avoid(1, 0)), Some(ServerId(0)));
         all[0].live.set_maxconn(1);
         all[0].live.current.store(1, Relaxed);
         assert_eq!(alone.pick(&random(1)), None);
+    }
+
+    #[test]
+    fn bounded_loads_hold_whatever_is_drawn() {
+        let backend = Arc::new(BackendLive::new(&model::Backend {
+            hash_balance_factor: 120,
+            ..model::Backend::default()
+        }));
+        let mut all = farm(&[1, 1, 2]);
+        for candidate in &mut all {
+            let server = model::Server::new("a", model::ServerAddress::Abstract("a".into()));
+            candidate.live = Arc::new(ServerLive::new(&server, Arc::clone(&backend)));
+        }
+        let bounded = Random {
+            draws: 1,
+            balance_factor: 120,
+        };
+        let arranged = bounded.arrange(&all);
+        let mut slots = Vec::new();
+        for served in 1..=400_u32 {
+            let id = arranged
+                .pick(&random(served.into()))
+                .expect("some server always may");
+            let live = &all[id.0 as usize].live;
+            slots.push(live.take());
+            let weight = [1, 1, 2][id.0 as usize];
+            let bound = f64::from(served * weight) / 4.0 * 1.2 + 1.0;
+            assert!(
+                f64::from(live.load()) <= bound,
+                "{} over {bound}",
+                live.load()
+            );
+        }
+        assert_eq!(slots.len(), 400);
     }
 }

@@ -19,19 +19,26 @@ pub struct Tables {
 
 impl Tables {
     /// The tables that `specs` ask for. A table of `previous` that has the same name, and whose entries mean the same,
-    /// goes on.
+    /// goes on, unchanged until [`Self::settle`].
     pub fn build(specs: &[TableSpec], previous: Option<&Self>) -> Self {
         let mut tables = Self::default();
         for spec in specs {
             let before = previous.and_then(|tables| tables.named(&spec.name));
             let table = match before {
-                Some(table) if table.configure(spec) => Arc::clone(table),
+                Some(table) if table.spec().is_compatible(spec) => Arc::clone(table),
                 _ => Arc::new(Table::new(spec.clone())),
             };
             tables.names.insert(spec.name.clone(), tables.list.len());
             tables.list.push(table);
         }
         tables
+    }
+
+    /// The limits of the configuration that these tables were built for hold from now on.
+    pub fn settle(&self, specs: &[TableSpec]) {
+        for (table, spec) in self.list.iter().zip(specs) {
+            table.configure(spec);
+        }
     }
 
     /// A table of the model that these tables were built from.
@@ -69,10 +76,11 @@ mod tests {
         }
         let used = |tables: &Tables, name| tables.named(name).map(|table| table.used(0));
         spec.size = 20;
-        let new = Tables::build(
-            &[TableSpec::new("c", KeyType::Integer, 10), spec.clone()],
-            Some(&old),
-        );
+        let specs = [TableSpec::new("c", KeyType::Integer, 10), spec.clone()];
+        let new = Tables::build(&specs, Some(&old));
+        // A plane that is built may never be used.
+        assert_eq!(old.named("a").map(|table| table.size()), Some(10));
+        new.settle(&specs);
         assert_eq!(used(&new, "a"), Some(1));
         assert_eq!(new.named("a").map(|table| table.size()), Some(20));
         assert_eq!((used(&new, "b"), used(&new, "c")), (None, Some(0)));
