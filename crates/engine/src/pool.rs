@@ -101,6 +101,8 @@ impl Connection {
 pub(crate) struct Opening<'a> {
     /// The port the client connected to, for servers without one of their own.
     pub(crate) client_port: u16,
+    /// What a rule set in place of `timeout connect`, in milliseconds.
+    pub(crate) connect_ms: Option<u64>,
     /// What the server is asked for in TLS.
     pub(crate) name: Option<&'a str>,
     /// A PROXY protocol header.
@@ -128,6 +130,7 @@ pub(crate) async fn open(
 ) -> Result<Transport, Fault> {
     let Opening {
         client_port,
+        connect_ms,
         name,
         header,
     } = opening;
@@ -142,7 +145,7 @@ pub(crate) async fn open(
             .map(Address::Inet),
         ..tables.connect_options()
     };
-    let deadline_ns = worker.deadline(tables.backend(backend).timeouts.connect_ms);
+    let deadline_ns = worker.deadline(connect_ms.or(tables.backend(backend).timeouts.connect_ms));
     let socket = loop {
         match reactor::connect(&worker.reactor, &address, &options) {
             Ok(socket) => break socket,

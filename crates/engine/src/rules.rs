@@ -4,7 +4,7 @@
 //! ([`crate::exchange`]) or a TCP session ([`crate::tcp`]).
 
 use std::rc::Rc;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use plimsoll_policy::context::{Context, ExchangeFacts, Now, Payload, Phase, World};
 use plimsoll_policy::counters::FrontendCounter;
@@ -13,9 +13,13 @@ use plimsoll_policy::model::{BackendId, ServerId};
 use plimsoll_policy::rule::{self, Rule, Verdict};
 use plimsoll_policy::stats::Sums;
 
+use crate::control::log::hostname;
 use crate::session::Session;
 use crate::tables::Tables;
 use crate::worker::Worker;
+
+/// The number of the next request or TCP session of the process whose number is asked for.
+static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// What the engine tells rules.
 pub(crate) struct Teller<'a> {
@@ -37,12 +41,7 @@ impl World for Teller<'_> {
     }
 
     fn hostname(&self) -> &str {
-        static NAME: OnceLock<String> = OnceLock::new();
-        NAME.get_or_init(|| {
-            plimsoll_sys::process::host_name()
-                .map(|name| name.to_string_lossy().into_owned())
-                .unwrap_or_default()
-        })
+        hostname()
     }
 
     fn is_stopping(&self) -> bool {
@@ -54,8 +53,11 @@ impl World for Teller<'_> {
     }
 
     fn utc_offset_s(&self) -> i32 {
-        let second = self.worker.reactor.wall_ns() / 1_000_000_000;
-        plimsoll_sys::clock::utc_offset_seconds(second as i64)
+        self.worker.utc_offset_s()
+    }
+
+    fn next_number(&self) -> u32 {
+        NUMBER.fetch_add(1, Ordering::Relaxed)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use plimsoll_policy::balance::key;
-use plimsoll_policy::context::{ExchangeFacts, Phase as Moment};
+use plimsoll_policy::context::{ExchangeFacts, Overrides, Phase as Moment};
 use plimsoll_policy::model::{BackendId, ServerId};
 use plimsoll_policy::stickiness;
 
@@ -57,7 +57,7 @@ async fn serve_to_end(session: &mut Session, mut client: Transport, report: &mut
     recall(session, &mut dispatch, &peeked, report);
     let hashed = balance_key(session, backend, &peeked, report);
     let model = session.tables.backend(backend);
-    let key = key::find(&model.balance, &Opening(&peeked.bytes));
+    let key = key::find(&model.balance, &FirstBytes(&peeked.bytes));
     let key = key.or(hashed.as_deref()).map(<[u8]>::to_vec);
     let mut client = Side::new(&mut client);
     match reach_server(
@@ -105,9 +105,9 @@ fn recall(session: &mut Session, dispatch: &mut Dispatch, peeked: &Peeked, repor
 }
 
 /// A session's first bytes as the balancing algorithms look at them.
-struct Opening<'a>(&'a [u8]);
+struct FirstBytes<'a>(&'a [u8]);
 
-impl<'a> key::Request<'a> for Opening<'a> {
+impl<'a> key::Request<'a> for FirstBytes<'a> {
     fn opening(&self) -> Option<&'a [u8]> {
         Some(self.0)
     }
@@ -169,6 +169,7 @@ async fn reach_server(
     let affinity = Affinity {
         key,
         source: session.client_ip(),
+        queue_ms: report.facts.overrides.queue_ms,
     };
     loop {
         report.phase = Phase::Queue;
@@ -187,6 +188,7 @@ async fn reach_server(
         let header = proxy_protocol::header(model, session, None);
         let opening = Opening {
             client_port: session.local_port(),
+            connect_ms: report.facts.overrides.connect_ms,
             name,
             header: header.as_deref(),
         };
@@ -201,7 +203,13 @@ async fn reach_server(
                 account::attempt_failed(&tables, (dispatch.backend, failed), fault, now_ns);
                 drop(slot);
                 dispatch
-                    .retry(&worker, &tables, failed, fault, true)
+                    .retry(
+                        &worker,
+                        &tables,
+                        failed,
+                        fault,
+                        (true, report.facts.overrides.retries),
+                    )
                     .await?;
             }
         }
@@ -278,7 +286,10 @@ async fn relay(
         }
     }
     let mut server = Side::new(&mut server);
-    let (patience, recall) = (patience(session, backend), slot.recall());
+    let (patience, recall) = (
+        patience(session, backend, &report.facts.overrides),
+        slot.recall(),
+    );
     let carry = [peeked.bytes.as_slice(), answer.bytes.as_slice()];
     let server = &mut server;
     let ended = tunnel::run(&session.worker, client, server, carry, patience, recall).await;
@@ -287,16 +298,16 @@ async fn relay(
     report.fault = fault(ended);
 }
 
-/// The time-outs of a tunnel between this session's frontend and `backend`.
-pub(crate) fn patience(session: &Session, backend: BackendId) -> Patience {
+/// The time-outs of a tunnel between this session's frontend and `backend`, or those that rules set.
+pub(crate) fn patience(session: &Session, backend: BackendId, own: &Overrides) -> Patience {
     let (front, back) = (
         session.tables.frontend(session.frontend).timeouts,
         session.tables.backend(backend).timeouts,
     );
     Patience {
-        client_ms: front.client_ms,
-        server_ms: back.server_ms,
-        tunnel_ms: back.tunnel_ms,
+        client_ms: own.client_ms.or(front.client_ms),
+        server_ms: own.server_ms.or(back.server_ms),
+        tunnel_ms: own.tunnel_ms.or(back.tunnel_ms),
         client_fin_ms: front.client_fin_ms,
         server_fin_ms: back.server_fin_ms,
     }

@@ -187,11 +187,7 @@ pub(crate) const ROWS: &[Row] = &[
         usage: "",
         doc: "The name that unique-id-format gives the request.",
         needs: Needs::Client,
-        read: |_, _| {
-            fetch(Type::Text, |context| {
-                context.exchange.unique_id.as_deref().map(Value::text)
-            })
-        },
+        read: |_, _| fetch(Type::Text, |context| context.unique_id().map(Value::text)),
     },
     Row {
         name: "url",

@@ -240,7 +240,7 @@ fn leading_address(text: &[u8]) -> Option<IpAddr> {
     address.parse().ok().map(IpAddr::V4)
 }
 
-fn topics() -> [&'static [Row]; 22] {
+fn topics() -> [&'static [Row]; 23] {
     [
         acl::ROWS,
         body::ROWS,

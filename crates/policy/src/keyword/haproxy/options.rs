@@ -291,7 +291,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "option httpslog",
         PROXY,
         "",
-        "A line per request, with TLS.",
+        "A line per request, with what is known of TLS.",
         |_, draft| {
             log_format(draft, LogFormatDraft::Https);
             Ok(())
@@ -452,13 +452,8 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "[clf]",
         "A line per connection.",
         |args, draft| {
-            if let Some(word) = args.peek()
-                && word.text == "clf"
-            {
-                let message = "'option tcplog clf' is not implemented yet";
-                return Err(Diagnostic::error(Kind::NotImplemented, word.span, message));
-            }
-            log_format(draft, LogFormatDraft::Tcp);
+            let clf = args.take("clf");
+            log_format(draft, LogFormatDraft::Tcp { clf });
             Ok(())
         },
     ),
