@@ -398,7 +398,7 @@ fn measure(record: &mut Record<'_>, form: &LogFormat, line: &str) {
             record.bytes_sent = u64::from(number(words[5]).expect("a size"));
             record.load = load(&split(7));
         }
-        LogFormat::Http { clf: false } => {
+        LogFormat::Http { clf: false } | LogFormat::Https => {
             record.accepted = moment(words[1]);
             http_timers(record, &split(4));
             record.bytes_sent = u64::from(number(words[6]).expect("a size"));
@@ -475,6 +475,7 @@ fn config(cases: &[Case], places: &[(SocketAddr, UdpSocket)], scratch: &Scratch)
             LogFormat::Tcp => "option tcplog",
             LogFormat::Http { clf: false } => "option httplog",
             LogFormat::Http { clf: true } => "option httplog clf",
+            LogFormat::Https => "option httpslog",
         };
         let bind = match case.unix {
             true => format!("unix@{}", scratch.path(case.name).display()),
