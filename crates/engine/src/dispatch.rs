@@ -77,6 +77,11 @@ impl Dispatch {
         (self.pinned, self.bound) = (Some(server), true);
     }
 
+    /// Sends the first attempt to this server, because that spares a connection; any other would do.
+    pub(crate) fn prefer(&mut self, server: ServerId) {
+        self.pinned = Some(server);
+    }
+
     /// Whether a server has been chosen for the first attempt.
     pub(crate) fn is_pinned(&self) -> bool {
         self.pinned.is_some()

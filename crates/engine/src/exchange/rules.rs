@@ -388,7 +388,7 @@ impl Exchange<'_> {
         let tables = Rc::clone(&self.tables);
         let rules = &tables.backend(backend).rules.stick;
         if rules.is_empty() {
-            return;
+            return self.prefer_last_server(backend);
         }
         let known = self.with_context(Phase::Request, |context| {
             stickiness::recall(rules, backend, context)
@@ -397,6 +397,30 @@ impl Exchange<'_> {
             && !dispatch.is_pinned()
         {
             dispatch.pin(id);
+        }
+        self.prefer_last_server(backend);
+    }
+
+    /// `option prefer-last-server`, and connections that are authenticated: the client stays with a server to which it
+    /// has a connection of its own.
+    fn prefer_last_server(&mut self, backend: BackendId) {
+        let prefers = self.tables.backend(backend).prefer_last_server;
+        let mut own = self.session.own.iter().rev();
+        let last = own.find(|own| own.backend == backend && (prefers || own.private));
+        let Some(server) = last.map(|own| own.server) else {
+            return;
+        };
+        let usable = self
+            .tables
+            .plane
+            .backend(backend)
+            .server(server)
+            .is_usable();
+        if let Some(dispatch) = &mut self.record.dispatch
+            && usable
+            && !dispatch.is_pinned()
+        {
+            dispatch.prefer(server);
         }
     }
 

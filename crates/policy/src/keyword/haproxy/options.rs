@@ -360,17 +360,12 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         |draft, on| draft.settings().back.persist = on,
     ),
     check("option pgsql-check", "[WORD...]"),
-    Keyword {
-        status: Status::NotYet("connections that belong to a client"),
-        ..Keyword::switch(
-            "option prefer-last-server",
-            BACK,
-            "Stays with a server while its connection lasts.",
-            |draft, on| {
-                draft.settings().back.prefer_last_server = on;
-            },
-        )
-    },
+    Keyword::switch(
+        "option prefer-last-server",
+        BACK,
+        "Stays with a server to which the client has a connection of its own.",
+        |draft, on| draft.settings().back.prefer_last_server = on,
+    ),
     check("option redis-check", ""),
     Keyword::new(
         "option redispatch",
