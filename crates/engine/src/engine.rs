@@ -10,7 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use plimsoll_policy::model::Model;
+use plimsoll_policy::model::{Global, Model};
 use plimsoll_policy::plane::Plane;
 
 use crate::control::admin::{DoorError, Doors};
@@ -110,6 +110,11 @@ impl Handle {
     /// What the model wants and cannot have.
     pub fn adopt(&self, model: Model) -> Result<Outcome, StartError> {
         self.0.adopt(model)
+    }
+
+    /// The settings of the process as they are now.
+    pub fn global(&self) -> Global {
+        self.0.desk().plane().model.global.clone()
     }
 
     /// The listening sockets, to be handed to a newer process.

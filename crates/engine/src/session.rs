@@ -28,7 +28,7 @@ use crate::tls::front::Front;
 use crate::tls::handshake;
 use crate::tls::stream::Stream;
 use crate::transport::Transport;
-use crate::worker::Worker;
+use crate::worker::{NEVER_NS, Worker};
 use crate::{account, h1, h2, rules, tcp, tracking, upgrade};
 
 /// Longest text of an IP address: an IPv4-mapped one in full.
@@ -37,6 +37,10 @@ const IP_TEXT_MAX: usize = 45;
 /// How long, and for how many bytes, a closing connection is listened to.
 pub(crate) const LINGER_MS: u64 = 2_000;
 pub(crate) const LINGER_BYTES_MAX: usize = 1 << 20;
+
+/// How long a connection at rest that is to end may still bring a request. Its client may be sending one at this very
+/// moment: it gets an answer that says that it is the last.
+const FAREWELL_MS: u64 = 1_000;
 
 /// Server connections kept for one session alone.
 const OWN_CONNECTIONS_MAX: usize = 5;
@@ -315,7 +319,8 @@ async fn serve_h1(session: &mut Session, client: &mut h1::client::Client) -> Spo
         };
         session.requests += 1;
         match Box::pin(exchange::run(session, client, request, times)).await {
-            Outcome::Next if client.may_continue() && !session.ends() => {}
+            // A client that was not told of an end may be sending its next request already.
+            Outcome::Next if client.may_continue() => {}
             Outcome::Next | Outcome::Close => {
                 Box::pin(close(session, client)).await;
                 return Spoken::Http1;
@@ -366,6 +371,7 @@ async fn next_request(
         .deadline(idle_ms.or(head_ms))
         .saturating_sub(waited_ns);
     let limits = session.tables.request_limits(session.frontend);
+    let mut ends_ns = NEVER_NS;
     poll_fn(|_| {
         if let Poll::Ready(result) = poll_request(worker, client, &limits, times) {
             return Poll::Ready(result.map_err(|end| match end {
@@ -383,7 +389,11 @@ async fn next_request(
         if !client.has_started() && !session.leaving && !worker.is_present(&session.tables) {
             return Poll::Ready(Err(NoMore::NewTables));
         }
-        if now_ns >= deadline_ns || (session.ends() && !first && !client.has_started()) {
+        if session.ends() && !first && !client.has_started() && ends_ns == NEVER_NS {
+            ends_ns = now_ns.saturating_add(FAREWELL_MS * 1_000_000);
+            deadline_ns = deadline_ns.min(ends_ns);
+        }
+        if now_ns >= deadline_ns {
             let idle = !first && !client.has_started();
             return Poll::Ready(Err(if idle {
                 NoMore::Quietly

@@ -54,7 +54,7 @@ impl Ctl {
     /// # Errors
     /// When the socket cannot be reached, or breaks.
     pub(crate) fn run(&self) -> anyhow::Result<u8> {
-        let socket = self.place()?;
+        let socket = place(self.socket.as_deref())?;
         if !self.words.is_empty() {
             return ask(socket, &format!("{}\n", self.words.join(" ")));
         }
@@ -81,23 +81,30 @@ impl Ctl {
         }
         Ok(status)
     }
+}
 
-    fn place(&self) -> anyhow::Result<&str> {
-        let usual = || {
-            let mut places = USUAL_PLACES.into_iter();
-            places.find(|place| Path::new(place).exists())
-        };
-        self.socket.as_deref().or_else(usual).with_context(|| {
-            format!(
-                "no command socket in the usual places ({}); name it with '-s SOCKET'",
-                USUAL_PLACES.join(", ")
-            )
-        })
-    }
+/// The socket that was named, or the one in a usual place.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn place(named: Option<&str>) -> anyhow::Result<&str> {
+    let usual = || {
+        let mut places = USUAL_PLACES.into_iter();
+        places.find(|place| Path::new(place).exists())
+    };
+    named.or_else(usual).with_context(|| {
+        format!(
+            "no command socket in the usual places ({}); name it with '-s SOCKET'",
+            USUAL_PLACES.join(", ")
+        )
+    })
 }
 
 /// One line on a connection of its own, and its answer to standard output.
-fn ask(socket: &str, text: &str) -> anyhow::Result<u8> {
+///
+/// # Errors
+/// When the socket cannot be reached, or breaks.
+pub(crate) fn ask(socket: &str, text: &str) -> anyhow::Result<u8> {
     let answer = converse(socket, text).with_context(|| format!("cannot ask {socket}"))?;
     // Every answer ends with an empty line, which is for programs that read several.
     let answer = answer.strip_suffix('\n').unwrap_or(&answer);

@@ -14,6 +14,7 @@ mod demo;
 mod dialect;
 mod haproxy;
 mod load;
+mod plan;
 mod reload;
 mod run;
 mod service;
@@ -54,6 +55,8 @@ enum Command {
     Backend(backend::Backend),
     Load(load::Load),
     Ctl(ctl::Ctl),
+    #[command(name = "plan")]
+    Plan(plan::PlanCommand),
 }
 
 fn main() -> ExitCode {
@@ -82,5 +85,6 @@ fn command(cli: Cli) -> anyhow::Result<u8> {
         Command::Backend(backend) => backend.run(),
         Command::Load(load) => load.run(),
         Command::Ctl(ctl) => ctl.run(),
+        Command::Plan(plan) => plan.run(),
     }
 }

@@ -58,7 +58,13 @@ impl Source {
     }
 
     pub(crate) fn into_loader(self) -> Loader {
-        Box::new(move || self.load())
+        Box::new(move |files| match files {
+            [] => self.load(),
+            files => self.judge(configuration::load(&Request {
+                files: files.to_vec(),
+                ..self.request.clone()
+            })),
+        })
     }
 }
 

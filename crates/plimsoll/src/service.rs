@@ -4,16 +4,18 @@
 //! ends it.
 
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use plimsoll_engine::{Engine, Options};
 use plimsoll_policy::model::{Global, Model};
+use plimsoll_sys::handover;
 use plimsoll_sys::process::{self, Forked};
 use plimsoll_sys::signal::{self, Signal, Signals};
 use plimsoll_sys::{limit, user};
@@ -30,6 +32,9 @@ const END_POLL: Duration = Duration::from_millis(5);
 
 /// How long workers may take to end at once; the process leaves without them afterwards.
 const END_POLLS_MAX: u32 = 200;
+
+/// How long an older process may take to hand its listeners over.
+const HAND_OVER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Descriptors beside two per connection: listeners, logs, the terminal.
 const DESCRIPTORS_RESERVED: u64 = 200;
@@ -51,6 +56,8 @@ pub(crate) struct Life {
     pub(crate) notify: bool,
     pub(crate) quiet: bool,
     pub(crate) pidfile: Option<PathBuf>,
+    /// The command socket of a process that hands its listeners over (`-x`).
+    pub(crate) predecessor: Option<PathBuf>,
     /// Processes to signal once we listen.
     pub(crate) old: Vec<u32>,
     /// What to send them.
@@ -97,7 +104,10 @@ fn live(model: Model, life: &Life, ready: Option<UnixStream>) -> anyhow::Result<
         Options {
             name: life.name.clone(),
             loader: life.source.clone().map(Source::into_loader),
-            ..Options::default()
+            inherited: match &life.predecessor {
+                Some(socket) => listeners_of(socket)?,
+                None => Vec::new(),
+            },
         },
     )?;
     if let Some(source) = life.source.clone().filter(|_| life.watch) {
@@ -117,6 +127,18 @@ fn live(model: Model, life: &Life, ready: Option<UnixStream>) -> anyhow::Result<
         let _ = parent.write_all(&[1]);
     }
     obey(&signals, engine, life)
+}
+
+/// The listening sockets of the process behind a command socket.
+fn listeners_of(socket: &Path) -> anyhow::Result<Vec<OwnedFd>> {
+    let ask = || -> io::Result<Vec<OwnedFd>> {
+        let stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(HAND_OVER_PATIENCE))?;
+        stream.set_write_timeout(Some(HAND_OVER_PATIENCE))?;
+        handover::ask(&stream)
+    };
+    let place = socket.display();
+    ask().with_context(|| format!("cannot get the sockets of the old process at {place}"))
 }
 
 /// Waits for signals and does what they say, until one of them has ended the engine.
@@ -158,21 +180,50 @@ fn end_now(engine: &Engine, life: &Life, status_of_master: u8) -> u8 {
     if life.master { status_of_master } else { 0 }
 }
 
-/// Lets running work end; a second signal ends it at once.
+/// Lets running work end; a second signal ends it at once, and so does `hard-stop-after`.
 fn end_gracefully(signals: &Signals, engine: Engine, life: &Life) -> anyhow::Result<u8> {
+    let global = engine.handle().global();
     if life.notify {
         notify("STOPPING=1\n");
     }
+    // Others may need a while to learn that nothing more is to be sent here (`grace`).
+    let grace = Some(Duration::from_millis(global.grace_ms)).filter(|grace| !grace.is_zero());
+    if grace.is_some()
+        && let Some(status) = until(signals, &engine, life, grace, || false)?
+    {
+        return Ok(status);
+    }
     engine.stop_gracefully();
-    while !engine.is_finished() {
-        match signals.next()? {
-            Some(Signal::Interrupt) => return Ok(end_now(&engine, life, EXIT_INTERRUPTED)),
-            Some(Signal::Terminate) => return Ok(end_now(&engine, life, EXIT_TERMINATED)),
-            _ => thread::sleep(END_POLL),
-        }
+    let patience = global.hard_stop_after_ms.map(Duration::from_millis);
+    let finished = || engine.is_finished();
+    if let Some(status) = until(signals, &engine, life, patience, finished)? {
+        return Ok(status);
+    }
+    if !engine.is_finished() {
+        console::complain("'hard-stop-after' has passed: connections that are left are closed");
+        return Ok(end_now(&engine, life, 0));
     }
     engine.wait();
     Ok(0)
+}
+
+/// Waits for something, at most so long. A signal that ends the process at once gives its status.
+fn until(
+    signals: &Signals,
+    engine: &Engine,
+    life: &Life,
+    patience: Option<Duration>,
+    enough: impl Fn() -> bool,
+) -> anyhow::Result<Option<u8>> {
+    let begun = Instant::now();
+    while !enough() && patience.is_none_or(|patience| begun.elapsed() < patience) {
+        match signals.next()? {
+            Some(Signal::Interrupt) => return Ok(Some(end_now(engine, life, EXIT_INTERRUPTED))),
+            Some(Signal::Terminate) => return Ok(Some(end_now(engine, life, EXIT_TERMINATED))),
+            _ => thread::sleep(END_POLL),
+        }
+    }
+    Ok(None)
 }
 
 /// Two descriptors per connection are wanted; what cannot be had lowers the number of connections, not the start.

@@ -26,6 +26,7 @@ pub mod model;
 pub mod outlier;
 pub mod passive;
 pub mod pattern;
+pub mod plan;
 pub mod plane;
 pub mod probe;
 pub mod queue;

@@ -653,6 +653,8 @@ pub struct Bind {
     /// Mode, owner and group of a unix socket.
     pub unix: UnixOwner,
     pub level: AccessLevel,
+    /// `expose-fd listeners`: a newer process may ask here for our listening sockets.
+    pub exposes_listeners: bool,
     pub nice: i32,
     /// `ssl`.
     pub tls: Option<Arc<BindTls>>,
@@ -677,6 +679,7 @@ impl Bind {
             only_v6: None,
             unix: UnixOwner::default(),
             level: AccessLevel::Operator,
+            exposes_listeners: false,
             nice: 0,
             tls: None,
         }

@@ -12,6 +12,7 @@
 //! | [`datagram`] | log lines to UDP and unix datagram sockets |
 //! | [`epoll`], [`event_fd`], [`timer_fd`] | waiting, waking a waiter from another thread or at a moment |
 //! | [`pipe`] | moving bytes between sockets inside the kernel |
+//! | [`handover`] | listening sockets on their way to another process |
 //! | [`clock`], [`cpu`], [`limit`] | time, cores and processor time, descriptor limit |
 //! | [`signal`], [`process`], [`user`] | living as a service |
 
@@ -22,6 +23,7 @@ pub mod cpu;
 pub mod datagram;
 pub mod epoll;
 pub mod event_fd;
+pub mod handover;
 pub mod limit;
 pub mod listen;
 pub mod pipe;

@@ -12,6 +12,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use plimsoll_policy::command::{self, Change, FrontendChange, Session, Words};
 use plimsoll_policy::model::{Global, Model};
+use plimsoll_policy::plan::Plan;
 use plimsoll_policy::plane::Plane;
 use plimsoll_policy::queue;
 
@@ -39,7 +41,9 @@ const ADOPTION_PATIENCE: Duration = Duration::from_secs(2);
 const ADOPTION_POLL: Duration = Duration::from_micros(200);
 
 /// Reads the configuration anew.
-pub type Loader = Box<dyn Fn() -> Result<Loaded, String> + Send + Sync>;
+///
+/// From these files, or, without any, from those that it was read from at the start.
+pub type Loader = Box<dyn Fn(&[PathBuf]) -> Result<Loaded, String> + Send + Sync>;
 
 /// A configuration that was read.
 pub struct Loaded {
@@ -126,12 +130,30 @@ impl Conductor {
 
     /// Reads the configuration anew and serves by it; the text says why not.
     pub(crate) fn reload(&self) -> Result<Outcome, String> {
-        let loader = self.loader.as_ref();
-        let load = loader.ok_or("there are no files that could be read again")?;
-        let Loaded { model, mut remarks } = load()?;
+        let Loaded { model, mut remarks } = self.load(&[])?;
         let outcome = self.adopt(model).map_err(|error| error.to_string())?;
         remarks.push_str(&outcome.remarks);
         Ok(Outcome { remarks })
+    }
+
+    fn load(&self, files: &[PathBuf]) -> Result<Loaded, String> {
+        let loader = self.loader.as_ref();
+        let load = loader.ok_or("there are no files that could be read")?;
+        load(files)
+    }
+
+    /// What other files would change; nothing is changed.
+    fn plan(&self, files: &[String]) -> Result<Plan, String> {
+        let files: Vec<_> = files.iter().map(PathBuf::from).collect();
+        let Loaded { mut model, remarks } = self.load(&files)?;
+        let present = Arc::clone(self.desk().plane());
+        let fixed = keep_what_is_fixed(&present.model.global, &mut model.global);
+        let process_maxconn = connection_limit(&model);
+        queue::fill_fullconn(&mut model, process_maxconn);
+        let mut plan = Plan::new(&present.model, &model, Some(&present));
+        let lines = remarks.lines().chain(fixed.lines());
+        plan.remarks = lines.map(str::to_owned).collect();
+        Ok(plan)
     }
 
     /// Serves by another model from now on. When this fails nothing has changed.
@@ -206,6 +228,15 @@ impl Conductor {
                     // Reading files may take its time, and asks for the lock by itself.
                     drop(state);
                     answer = told(self.reload());
+                    state = self.lock();
+                }
+                Change::Plan { files, json } => {
+                    drop(state);
+                    answer = match self.plan(&files) {
+                        Ok(plan) if json => plan.json() + "\n",
+                        Ok(plan) => plan.text() + "\n",
+                        Err(reason) => format!("{}\n\n", reason.trim_end()),
+                    };
                     state = self.lock();
                 }
                 Change::Model(model) => {

@@ -4,7 +4,7 @@
 //! fits. What is absent: any effect. This file turns words into [`Arguments`] and nothing else.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Most process ids taken behind `-sf` and `-st`.
 const OLD_PIDS_MAX: usize = 1024;
@@ -43,6 +43,8 @@ pub(crate) struct Arguments {
     pub(crate) maxconn_proxy: Option<u32>,
     /// `-L`: our name among peers.
     pub(crate) local_peer: Option<String>,
+    /// `-x`: the command socket of a process that hands its listeners over.
+    pub(crate) predecessor: Option<PathBuf>,
     /// `-sf` and `-st`: processes to end once we listen.
     pub(crate) old: Option<OldProcesses>,
     /// Words that were understood but do nothing here, for a notice.
@@ -182,7 +184,12 @@ fn read(flag: &str, words: &mut Words, arguments: &mut Arguments) -> Result<(), 
             let limit = words.number(flag)?;
             arguments.without_effect.push(format!("-m {limit}"));
         }
-        "-x" | "-S" => {
+        "-x" => {
+            // Scripts name /dev/null when there is no older process.
+            let socket = PathBuf::from(words.value(flag)?);
+            arguments.predecessor = Some(socket).filter(|path| path != Path::new("/dev/null"));
+        }
+        "-S" => {
             let socket = words.value(flag)?;
             let word = format!("{flag} {}", socket.to_string_lossy());
             arguments.without_effect.push(word);

@@ -40,7 +40,8 @@ Usage : haproxy [-f <cfgfile|cfgdir>]* [ -vdVD ] [ -n <maxconn> ] [ -N <maxpconn
         -C changes the directory first ; -p writes a pid file ; -L names us among peers.
         -sf/-st [pid ]* let old processes finish / end them, once we listen.
         -dW makes warnings fatal ; -dD shows .diag messages ; -dS never splices.
-        Other -d words, -m, -4, -x and -S are accepted without effect.
+        -x takes over the listeners of the process behind this command socket.
+        Other -d words, -m, -4 and -S are accepted without effect.
 ";
 
 /// Whether the words are meant for HAProxy: the program is called so, or the first word is one of its flags.
@@ -195,6 +196,7 @@ fn life(program: &OsStr, arguments: &Arguments, global: &plimsoll_policy::model:
         notify: arguments.notify,
         quiet: arguments.quiet || global.quiet,
         pidfile: arguments.pidfile.clone().or_else(|| global.pidfile.clone()),
+        predecessor: arguments.predecessor.clone(),
         old,
         old_signal,
         ..Life::default()

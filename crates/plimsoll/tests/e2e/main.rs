@@ -21,3 +21,4 @@ mod soak;
 mod stick;
 mod tcp;
 mod tls;
+mod upgrade;

@@ -15,7 +15,7 @@ use plimsoll_sys::signal::Signal;
 
 use crate::rig::client::Client;
 use crate::rig::origin::{Origin, Reply};
-use crate::rig::{DEADLINE, PLIMSOLL, Rig, free_address, until};
+use crate::rig::{DEADLINE, PLIMSOLL, Rig, free_address, plimsoll, until};
 
 /// Reloads in one run; `PLIMSOLL_RELOADS=1000` makes more.
 fn rounds() -> u64 {
@@ -633,4 +633,52 @@ fn backends_are_added_published_and_removed() {
     );
     stage.ask("publish backend app");
     assert_eq!(stage.rig.get("/").text(), "a");
+}
+
+#[test]
+fn a_plan_tells_what_would_change() {
+    let rig = Rig::new();
+    let (a, b) = (rig.origin("a"), rig.origin("b"));
+    let text = |weight: u32| format!("{} weight {weight}\n", listen(&[&a]).trim_end());
+    let stage = Stage::new(&text(10), &["-db"]);
+    stage.ask("set server web/a weight 33");
+    stage.write(&(text(20) + "    " + &b.server_line() + "\n"));
+    let replaced = "~ server web/a (weight 33, set at run time, is replaced)\n      weight: 10 -> 20\n+ server web/b\n";
+    let expected = format!("{replaced}1 added, 1 changed, 0 removed\n");
+    assert_eq!(stage.ask("plan"), expected.clone() + "\n");
+    assert_eq!(
+        stage.ask("get weight web/a"),
+        "33 (initial 10)\n\n",
+        "nothing was changed"
+    );
+    let socket = stage.socket.display().to_string();
+    let file = stage.file.display().to_string();
+    let seen = plimsoll(&["plan", "--socket", &socket, &file]);
+    assert_eq!((seen.status, seen.stdout), (Some(0), expected));
+    // Without a running balancer: one file and another.
+    let old = stage
+        .rig
+        .file("old.cfg", &fs::read_to_string(&file).unwrap());
+    let old = old.display().to_string();
+    stage.write(&text(10));
+    let seen = plimsoll(&["plan", "--from", &old, &file, "--format", "json"]);
+    let plan: serde_json::Value = serde_json::from_str(&seen.stdout).unwrap();
+    let changes = plan["changes"].as_array().unwrap();
+    let told: Vec<_> = changes
+        .iter()
+        .map(|change| {
+            (
+                change["change"].as_str().unwrap(),
+                change["name"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(told, [("changed", "web/a"), ("removed", "web/b")]);
+    let seen = plimsoll(&["plan", "--socket", &socket, &file]);
+    assert_eq!(
+        seen.stdout,
+        "= server web/a: weight 33, set at run time\nnothing would change\n"
+    );
+    stage.write("nonsense\n");
+    assert!(stage.ask("plan").contains("nonsense"));
 }

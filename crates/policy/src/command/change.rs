@@ -13,6 +13,11 @@ pub enum Change {
     Clear(Clear),
     /// Read the configuration anew; the answer is what came of it.
     Reload,
+    /// Say what these files would change, or, without any, those that a reload would read.
+    Plan {
+        files: Vec<String>,
+        json: bool,
+    },
     /// Serve by another model.
     Model(Box<Model>),
     Backend(BackendId, BackendChange),

@@ -20,6 +20,7 @@ mod help;
 pub mod line;
 mod maxconn;
 mod outliers;
+mod plan;
 mod reload;
 mod server;
 mod server_line;
@@ -127,6 +128,7 @@ pub const COMMANDS: &[Command] = &[
     weight::GET,
     help::HELP,
     cli::OPERATOR,
+    plan::PLAN,
     cli::PROMPT,
     backend::PUBLISH,
     cli::QUIT,

@@ -253,7 +253,7 @@ impl Desk {
             }
             Change::Clear(clear) => self.clear(*clear),
             // These are the conductor's.
-            Change::Reload | Change::Model(_) => {}
+            Change::Reload | Change::Plan { .. } | Change::Model(_) => {}
             Change::Backend(backend, change) => {
                 let live = &self.plane.backend(*backend).live;
                 live.set_published(*change == BackendChange::Publish);

@@ -4,12 +4,15 @@
 //! answered all the same. With a prompt it goes on until `quit`, its end, or silence.
 
 use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_policy::command::line::{self, LINE_BYTES_MAX};
 use plimsoll_policy::command::{Session, Words};
 use plimsoll_policy::model::AccessLevel;
+use plimsoll_sys::handover;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
@@ -20,7 +23,10 @@ const PROMPT: &[u8] = b"> ";
 const PROMPT_PAYLOAD: &[u8] = b"+ ";
 
 /// The first words of commands that read files or change the plane.
-const SLOW: [&str; 5] = ["add", "del", "publish", "reload", "unpublish"];
+const SLOW: [&str; 4] = ["add", "del", "plan", "reload"];
+
+/// How long a process that follows us may take to accept our sockets.
+const HAND_OVER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long, and for how many bytes, a closing connection is listened to, so that its answer is not lost to a reset.
 const LINGER: Duration = Duration::from_secs(1);
@@ -31,6 +37,7 @@ pub(super) async fn hold(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     conductor: &Arc<Conductor>,
     level: AccessLevel,
+    hand_over: Option<OwnedFd>,
 ) {
     let mut session = Session::new(level, conductor.desk().timeout_ms());
     let mut wire = Wire {
@@ -38,6 +45,11 @@ pub(super) async fn hold(
         ahead: Vec::new(),
         ended: false,
     };
+    if let Some(socket) = hand_over
+        && wire.asks_for_sockets(&session).await
+    {
+        return give_sockets(conductor, socket).await;
+    }
     // A client that fails or falls silent is not told: it would not listen.
     if converse(&mut wire, conductor, &mut session).await.is_ok() {
         let _ = timeout(LINGER, wire.close()).await;
@@ -76,6 +88,20 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         }
         patient(session, wire.send(PROMPT)).await?;
     }
+}
+
+/// Gives our listening sockets to a process that follows us.
+async fn give_sockets(conductor: &Arc<Conductor>, socket: OwnedFd) {
+    let conductor = Arc::clone(conductor);
+    let giving = tokio::task::spawn_blocking(move || {
+        let stream = StdUnixStream::from(socket);
+        stream.set_nonblocking(false)?;
+        stream.set_read_timeout(Some(HAND_OVER_PATIENCE))?;
+        stream.set_write_timeout(Some(HAND_OVER_PATIENCE))?;
+        handover::answer(&stream, &conductor.listening())
+    });
+    // A process that breaks off has its own reasons.
+    let _ = giving.await;
 }
 
 /// Runs a command. What may take its time must not keep other connections waiting.
@@ -143,6 +169,20 @@ struct Wire<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// Whether a process that follows us is at the other end.
+    async fn asks_for_sockets(&mut self, session: &Session) -> bool {
+        let question = handover::QUESTION;
+        while !self.ended && self.ahead.len() < question.len() && question.starts_with(&self.ahead)
+        {
+            let reading = self.stream.read_buf(&mut self.ahead);
+            match patient(session, reading).await {
+                Ok(count) => self.ended = count == 0,
+                Err(_) => return false,
+            }
+        }
+        self.ahead == question
+    }
+
     /// The next line without its end; what stands before the end of the stream counts as one. `None` behind it.
     async fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
         loop {

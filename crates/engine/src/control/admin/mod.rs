@@ -13,10 +13,11 @@ pub(crate) mod service;
 use std::fs;
 use std::io;
 use std::net::TcpListener as StdTcpListener;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -140,6 +141,8 @@ struct Standing {
 /// What can be changed of an open command socket.
 struct DoorGate {
     level: Mutex<AccessLevel>,
+    /// See [`Bind::exposes_listeners`].
+    exposes: AtomicBool,
     closing: Notify,
 }
 
@@ -153,6 +156,7 @@ impl DoorGate {
 fn is_same(one: &Bind, other: &Bind) -> bool {
     let other = Bind {
         level: one.level,
+        exposes_listeners: one.exposes_listeners,
         name: one.name.clone(),
         number: one.number,
         ..other.clone()
@@ -261,11 +265,13 @@ impl Admin {
                         .level
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner) = bind.level;
+                    known.gate.exposes.store(bind.exposes_listeners, Relaxed);
                     standing.push(Standing { bind, ..known });
                 }
                 (Some(mut opened), _) => {
                     let gate = Arc::new(DoorGate {
                         level: Mutex::new(bind.level),
+                        exposes: AtomicBool::new(bind.exposes_listeners),
                         closing: Notify::new(),
                     });
                     standing.push(Standing {
@@ -330,7 +336,12 @@ async fn receive(opened: Opened, room: Arc<Semaphore>, conductor: Arc<Conductor>
                 return;
             };
             match socket.accept().await {
-                Ok((stream, _)) => serve(stream, &conductor, gate, place),
+                Ok((stream, _)) => {
+                    let exposes = gate.exposes.load(Relaxed);
+                    let own = stream.as_fd().try_clone_to_owned().ok();
+                    let hand_over = own.filter(|_| exposes);
+                    serve(stream, &conductor, gate, place, hand_over);
+                }
                 Err(_) => tokio::time::sleep(EXHAUSTED_PAUSE).await,
             }
         }
@@ -342,7 +353,7 @@ async fn receive(opened: Opened, room: Arc<Semaphore>, conductor: Arc<Conductor>
             return;
         };
         match socket.accept().await {
-            Ok((stream, _)) => serve(stream, &conductor, gate, place),
+            Ok((stream, _)) => serve(stream, &conductor, gate, place, None),
             Err(_) => tokio::time::sleep(EXHAUSTED_PAUSE).await,
         }
     }
@@ -353,10 +364,11 @@ fn serve(
     conductor: &Arc<Conductor>,
     gate: &DoorGate,
     place: OwnedSemaphorePermit,
+    hand_over: Option<OwnedFd>,
 ) {
     let (conductor, level) = (Arc::clone(conductor), gate.level());
     tokio::spawn(async move {
-        dialogue::hold(stream, &conductor, level).await;
+        dialogue::hold(stream, &conductor, level, hand_over).await;
         drop(place);
     });
 }

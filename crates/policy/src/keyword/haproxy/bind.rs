@@ -94,11 +94,16 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
         "Encrypts the client's hello.",
         "a TLS library that does it for servers",
     ),
-    noop(
+    Keyword::new(
         "expose-fd",
+        NOWHERE,
         "listeners",
         "Hands listeners to a successor.",
-        "listeners are not handed over in this version",
+        |args, bind| {
+            value::choice(args, "what is handed over", &[("listeners", ())])?;
+            bind.model.exposes_listeners = true;
+            Ok(())
+        },
     ),
     tls::force_sslv3(),
     tls::force_tlsv10(),

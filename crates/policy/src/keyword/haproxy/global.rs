@@ -13,7 +13,6 @@ const GLOBAL: Sections = Sections::GLOBAL;
 
 const ENVIRONMENT: &str =
     "Changes the variables that later lines see; the grammar does this while it reads.";
-const SOFT_STOP: &str = "a stopping process waits for its last connection";
 const ONE_PROCESS: &str = "there is one process with a worker thread per core";
 const POLLER: &str = "there is one poller, epoll";
 const DEBUGGING: &str = "it only serves to debug HAProxy itself";
@@ -158,19 +157,16 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             Ok(())
         },
     ),
-    Keyword {
-        status: Status::Deferred(SOFT_STOP),
-        ..Keyword::new(
-            "grace",
-            GLOBAL,
-            "TIME",
-            "Wait before a soft stop begins.",
-            |args, draft| {
-                draft.global.model.grace_ms = value::duration_ms(args, "a grace time")?;
-                Ok(())
-            },
-        )
-    },
+    Keyword::new(
+        "grace",
+        GLOBAL,
+        "TIME",
+        "Wait before a soft stop begins.",
+        |args, draft| {
+            draft.global.model.grace_ms = value::duration_ms(args, "a grace time")?;
+            Ok(())
+        },
+    ),
     Keyword::new(
         "group",
         GLOBAL,
@@ -213,20 +209,17 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "HTTP/2 is not offered",
     )
     .negatable(),
-    Keyword {
-        status: Status::Deferred(SOFT_STOP),
-        ..Keyword::new(
-            "hard-stop-after",
-            GLOBAL,
-            "TIME",
-            "Longest soft stop.",
-            |args, draft| {
-                let time = value::duration_ms(args, "a time")?;
-                draft.global.model.hard_stop_after_ms = Some(time);
-                Ok(())
-            },
-        )
-    },
+    Keyword::new(
+        "hard-stop-after",
+        GLOBAL,
+        "TIME",
+        "Longest soft stop.",
+        |args, draft| {
+            let time = value::duration_ms(args, "a time")?;
+            draft.global.model.hard_stop_after_ms = Some(time);
+            Ok(())
+        },
+    ),
     noop(
         "harden.reject-privileged-ports.quic",
         "on|off",
