@@ -132,6 +132,9 @@ impl Conductor {
     pub(crate) fn reload(&self) -> Result<Outcome, String> {
         let Loaded { model, mut remarks } = self.load(&[])?;
         let outcome = self.adopt(model).map_err(|error| error.to_string())?;
+        let desk = self.desk();
+        let reloads = &desk.view().process.reloads;
+        reloads.fetch_add(1, Ordering::Relaxed);
         remarks.push_str(&outcome.remarks);
         Ok(Outcome { remarks })
     }

@@ -43,6 +43,8 @@ pub(crate) struct Arguments {
     pub(crate) maxconn_proxy: Option<u32>,
     /// `-L`: our name among peers.
     pub(crate) local_peer: Option<String>,
+    /// `-S`: one more command socket, `ADDRESS[,OPTION…]`.
+    pub(crate) master_socket: Option<String>,
     /// `-x`: the command socket of a process that hands its listeners over.
     pub(crate) predecessor: Option<PathBuf>,
     /// `-sf` and `-st`: processes to end once we listen.
@@ -191,8 +193,7 @@ fn read(flag: &str, words: &mut Words, arguments: &mut Arguments) -> Result<(), 
         }
         "-S" => {
             let socket = words.value(flag)?;
-            let word = format!("{flag} {}", socket.to_string_lossy());
-            arguments.without_effect.push(word);
+            arguments.master_socket = Some(socket.to_string_lossy().into_owned());
         }
         "-sf" | "-st" => {
             let pids = words.pids(flag)?;
@@ -253,7 +254,7 @@ mod tests {
                 master: true,
                 notify: true,
                 pidfile: Some("/run/haproxy.pid".into()),
-                without_effect: vec!["-S /run/master.sock".to_owned()],
+                master_socket: Some("/run/master.sock".to_owned()),
                 ..Arguments::default()
             })
         );

@@ -10,10 +10,11 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use anyhow::Context as _;
 use arguments::{Arguments, OldProcesses, Task};
 use plimsoll_config::condition;
 use plimsoll_config::source::Environment;
-use plimsoll_policy::model::Model;
+use plimsoll_policy::model::{Bind, Model};
 use plimsoll_sys::signal::Signal;
 
 use crate::claims::Claims;
@@ -41,7 +42,8 @@ Usage : haproxy [-f <cfgfile|cfgdir>]* [ -vdVD ] [ -n <maxconn> ] [ -N <maxpconn
         -sf/-st [pid ]* let old processes finish / end them, once we listen.
         -dW makes warnings fatal ; -dD shows .diag messages ; -dS never splices.
         -x takes over the listeners of the process behind this command socket.
-        Other -d words, -m, -4 and -S are accepted without effect.
+        -S opens one more command socket, for HAProxy's master: 'reload', 'show proc', '@1 COMMAND'.
+        Other -d words, -m and -4 are accepted without effect.
 ";
 
 /// Whether the words are meant for HAProxy: the program is called so, or the first word is one of its flags.
@@ -131,7 +133,7 @@ fn run(program: &OsStr, arguments: &Arguments) -> anyhow::Result<u8> {
         let words = arguments.without_effect.join("', '");
         console::complain(&format!("without effect in this version: '{words}'"));
     }
-    let limits = Limits::of(arguments);
+    let limits = Limits::of(arguments)?;
     limits.apply(&mut model);
     let life = Life {
         source: Some(Source {
@@ -146,29 +148,46 @@ fn run(program: &OsStr, arguments: &Arguments) -> anyhow::Result<u8> {
 }
 
 /// What the command line says beside the files, at the start and with each reload.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Limits {
     maxconn: Option<u32>,
     maxconn_proxy: Option<u32>,
     splice: bool,
+    /// `-S`.
+    master: Vec<Bind>,
 }
 
 impl Limits {
-    fn of(arguments: &Arguments) -> Self {
-        Self {
+    fn of(arguments: &Arguments) -> anyhow::Result<Self> {
+        let master = arguments.master_socket.as_deref();
+        Ok(Self {
+            master: master.map_or(Ok(Vec::new()), master_socket)?,
             maxconn: arguments.maxconn,
             maxconn_proxy: arguments.maxconn_proxy,
             splice: !arguments.no_splice,
-        }
+        })
     }
 
-    fn apply(self, model: &mut Model) {
+    fn apply(&self, model: &mut Model) {
         model.global.maxconn = self.maxconn.or(model.global.maxconn);
         for frontend in &mut model.frontends {
             frontend.maxconn = frontend.maxconn.or(self.maxconn_proxy);
         }
         model.global.tune.splice &= self.splice;
+        model.global.stats_sockets.extend(self.master.clone());
     }
+}
+
+/// The command socket that `-S ADDRESS[,OPTION…]` asks for; the options are those of a `stats socket` line.
+fn master_socket(text: &str) -> anyhow::Result<Vec<Bind>> {
+    let mut words = text.split(',');
+    let address = words.next().unwrap_or_default();
+    let options = words.collect::<Vec<_>>().join(" ");
+    let line = format!("global\n    stats socket {address} level admin {options}\n");
+    let configuration = configuration::load_text("-S", line);
+    console::report(&configuration.problems(false));
+    let model = configuration.model.context("'-S' cannot be understood")?;
+    Ok(model.global.stats_sockets)
 }
 
 fn life(program: &OsStr, arguments: &Arguments, global: &plimsoll_policy::model::Global) -> Life {

@@ -682,3 +682,35 @@ fn a_plan_tells_what_would_change() {
     stage.write("nonsense\n");
     assert!(stage.ask("plan").contains("nonsense"));
 }
+
+#[test]
+fn the_socket_of_haproxys_master_is_there() {
+    let rig = Rig::new();
+    let a = rig.origin("a");
+    let place = rig.path("master.sock").display().to_string();
+    let stage = Stage::new(
+        &listen(&[&a]),
+        &["-W", "-db", "-S", &format!("{place},mode,600")],
+    );
+    let master = Stage {
+        socket: rig.path("master.sock"),
+        ..stage
+    };
+    assert_eq!(master.ask("reload"), "Success=1\n--\n\n");
+    assert_eq!(
+        master.ask("reload"),
+        "Success=1\n--\n\n",
+        "it is still there"
+    );
+    let said = master.ask("show proc");
+    let row = |kind: &str| {
+        said.lines()
+            .any(|line| line.split_whitespace().nth(1) == Some(kind))
+    };
+    assert!(row("master") && row("worker"), "{said}");
+    assert!(
+        said.lines().nth(1).unwrap().split_whitespace().nth(2) == Some("2"),
+        "{said}"
+    );
+    assert!(master.ask("@1 show info").contains("Process_num: 1\n"));
+}

@@ -149,6 +149,7 @@ pub const COMMANDS: &[Command] = &[
     show::ERRORS,
     show::INFO,
     outliers::SHOW,
+    show::PROCESSES,
     servers::CONNECTIONS,
     servers::STATE,
     show::SESSIONS,

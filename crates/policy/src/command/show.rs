@@ -1,5 +1,7 @@
 //! `show`: the process and what goes on in it.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::{Answer, Command, Refusal, Session, Words};
 use crate::log::{Dates, WallTime};
 use crate::model::AccessLevel;
@@ -45,6 +47,15 @@ pub(super) const INFO: Command = Command {
     usage: "show info [desc|json|typed]*",
     doc: "facts about the process",
     run: info,
+};
+
+/// What HAProxy's master tells of its processes. Here one process is both.
+pub(super) const PROCESSES: Command = Command {
+    path: &["show", "proc"],
+    access: AccessLevel::Operator,
+    usage: "show proc",
+    doc: "the process, as master and as worker",
+    run: processes,
 };
 
 pub(super) const SESSIONS: Command = Command {
@@ -125,6 +136,23 @@ fn info(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
         }
     }
     Ok(info::info(view, format, described))
+}
+
+fn processes(_: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
+    let process = view.process;
+    let up_s = view.now.wall_ms.saturating_sub(process.started_ms) / 1_000;
+    let (days, hours) = (up_s / 86_400, up_s / 3_600 % 24);
+    let (minutes, seconds) = (up_s / 60 % 60, up_s % 60);
+    let uptime = format!("{days}d{hours:02}h{minutes:02}m{seconds:02}s");
+    let reloads = process.reloads.load(Relaxed);
+    let row = |kind: &str, reloads: u32| {
+        let (id, version) = (process.id, stats::VERSION);
+        format!("{id:<15} {kind:<15} {reloads:<15} {uptime:<15} {version}\n")
+    };
+    let (master, worker) = (row("master", reloads), row("worker", 0));
+    Ok(format!(
+        "#<PID>          <type>          <reloads>       <uptime>        <version>\n{master}# workers\n{worker}"
+    ))
 }
 
 fn sessions(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {

@@ -20,7 +20,8 @@ pub mod page;
 pub mod prometheus;
 pub mod rows;
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::counters::{BackendCounter, FrontendCounter, ServerCounter, Summary};
 use crate::health::Health;
@@ -89,6 +90,8 @@ pub struct Process {
     pub descriptors_max: u64,
     /// The machine's name.
     pub machine: String,
+    /// Reloads since the start.
+    pub reloads: Arc<AtomicU32>,
     /// Environment variables, as `NAME=value`.
     pub environment: Vec<String>,
 }

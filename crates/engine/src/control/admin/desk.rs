@@ -187,6 +187,7 @@ impl Desk {
                 .map(|name| name.to_string_lossy().into_owned())
                 .unwrap_or_default(),
             environment: variables.collect(),
+            ..Process::default()
         }
     }
 

@@ -73,6 +73,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         let last = parsed.commands.len() - 1;
         for (index, words) in parsed.commands.iter().enumerate() {
             let payload = payload.as_deref().filter(|_| index == last);
+            let words = without_process(words);
             let mut answer = run(conductor, words, payload, session).await?;
             while let Some(again) = session.again.take() {
                 tokio::time::sleep(Duration::from_millis(again.after_ms)).await;
@@ -102,6 +103,14 @@ async fn give_sockets(conductor: &Arc<Conductor>, socket: OwnedFd) {
     });
     // A process that breaks off has its own reasons.
     let _ = giving.await;
+}
+
+/// HAProxy's master asks which process a command is for (`@1`, `@!PID`). There is one.
+fn without_process(words: &[String]) -> &[String] {
+    match words.split_first() {
+        Some((first, rest)) if first.starts_with('@') => rest,
+        _ => words,
+    }
 }
 
 /// Runs a command. What may take its time must not keep other connections waiting.
