@@ -186,6 +186,7 @@ impl Exchange<'_> {
         self.choose_server(backend);
         self.prepare_request(backend);
         let answer = self.obtain_answer(client, backend).await?;
+        self.record.facts.server_status = self.response.status;
         tracking::answered(self.session, &self.record.facts, self.response.status);
         self.remember_server(backend, answer.slot.server);
         if let Some(outcome) = self.judge_response(client, backend).await? {

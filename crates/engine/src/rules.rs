@@ -3,6 +3,8 @@
 //! What is absent: what rules decide (that is `policy`'s), and what follows from it for an HTTP exchange
 //! ([`crate::exchange`]) or a TCP session ([`crate::tcp`]).
 
+use std::sync::OnceLock;
+
 use plimsoll_policy::context::{Context, ExchangeFacts, Now, Payload, Phase, World};
 use plimsoll_policy::log::WallTime;
 use plimsoll_policy::model::{BackendId, ServerId};
@@ -33,6 +35,28 @@ impl World for Teller<'_> {
 
     fn process_id(&self) -> u32 {
         std::process::id()
+    }
+
+    fn hostname(&self) -> &str {
+        static NAME: OnceLock<String> = OnceLock::new();
+        NAME.get_or_init(|| {
+            plimsoll_sys::process::host_name()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default()
+        })
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.worker.is_stopping()
+    }
+
+    fn worker(&self) -> u32 {
+        self.worker.index as u32
+    }
+
+    fn utc_offset_s(&self) -> i32 {
+        let second = self.worker.reactor.wall_ns() / 1_000_000_000;
+        plimsoll_sys::clock::utc_offset_seconds(second as i64)
     }
 }
 

@@ -13,8 +13,8 @@ use crate::expression::Expression;
 use crate::pattern::Search;
 use crate::sample::Tested;
 
-pub(crate) use condition::{Acls, read_condition};
-pub(crate) use read::read_clause;
+pub(crate) use condition::{Acls, named, read_condition};
+pub(crate) use read::{file_list, read_clause};
 
 /// The outcome of a term or a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,7 +26,7 @@ pub enum Truth {
 }
 
 impl Truth {
-    fn not(self) -> Self {
+    pub(crate) fn not(self) -> Self {
         match self {
             Self::Fail => Self::Pass,
             Self::Unsure => Self::Unsure,

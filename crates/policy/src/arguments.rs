@@ -43,7 +43,12 @@ impl Arguments {
 
     /// How many arguments have not been read yet.
     pub(crate) fn left(&self) -> usize {
-        self.list.len() - self.next
+        self.list.len().saturating_sub(self.next)
+    }
+
+    /// Whether none has been read yet.
+    pub(crate) fn is_first(&self) -> bool {
+        self.next == 0
     }
 
     /// The next argument, if there is one; an empty one counts as absent.
@@ -53,19 +58,36 @@ impl Arguments {
         (!text.is_empty()).then(|| text.clone())
     }
 
-    /// The next argument, which may be empty but must be there.
+    /// The next argument, which may be empty but must be there; no arguments at all are one empty argument.
     pub(crate) fn text(&mut self, what: &str) -> Result<String, Diagnostic> {
         let Some(text) = self.list.get(self.next) else {
-            let message = format_args!("'{}' lacks {what}", self.name);
-            return Err(Diagnostic::error(Kind::Invalid, self.span, message));
+            if self.list.is_empty() && self.next == 0 {
+                self.next = 1;
+                return Ok(String::new());
+            }
+            return Err(self.lacks(what));
         };
         self.next += 1;
         Ok(text.clone())
     }
 
-    pub(crate) fn integer(&mut self, what: &str) -> Result<i64, Diagnostic> {
+    /// As [`Arguments::text`], and not empty.
+    pub(crate) fn word(&mut self, what: &str) -> Result<String, Diagnostic> {
         let text = self.text(what)?;
+        if text.is_empty() {
+            return Err(self.lacks(what));
+        }
+        Ok(text)
+    }
+
+    pub(crate) fn integer(&mut self, what: &str) -> Result<i64, Diagnostic> {
+        let text = self.word(what)?;
         self.number(&text, what)
+    }
+
+    fn lacks(&self, what: &str) -> Diagnostic {
+        let message = format_args!("'{}' lacks {what}", self.name);
+        Diagnostic::error(Kind::Invalid, self.span, message)
     }
 
     pub(crate) fn optional_integer(&mut self, what: &str) -> Result<Option<i64>, Diagnostic> {
@@ -154,5 +176,9 @@ mod tests {
         assert_eq!(arguments.text("a word").as_deref(), Ok("z"));
         assert_eq!(arguments.finish(), Ok(()));
         assert!(arguments.text("a word").is_err());
+        let mut none = Arguments::parse("x", None, Span::default()).unwrap();
+        assert!(none.clone().integer("a number").is_err());
+        assert_eq!(none.text("a word").as_deref(), Ok(""));
+        assert!(none.text("another").is_err());
     }
 }

@@ -3,7 +3,7 @@
 //! The engine lends its own heads, buffers and addresses for the time of one evaluation; nothing is copied. What is
 //! absent: sockets and clocks. What only the engine can tell is asked through [`World`].
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 
 use plimsoll_wire::head::Head;
@@ -69,6 +69,21 @@ pub trait World {
     /// The machine's name.
     fn hostname(&self) -> &str {
         ""
+    }
+
+    /// Whether the process is about to end.
+    fn is_stopping(&self) -> bool {
+        false
+    }
+
+    /// The number of the worker that asks, from 0.
+    fn worker(&self) -> u32 {
+        0
+    }
+
+    /// By how many seconds local time is ahead of universal time now.
+    fn utc_offset_s(&self) -> i32 {
+        0
     }
 }
 
@@ -139,6 +154,10 @@ pub struct ExchangeFacts {
     /// The request's first line as it was received, for logs, where a rule changed it.
     pub original: Option<Box<OriginalLine>>,
     pub overrides: Overrides,
+    /// The connection has carried another request before.
+    pub is_later: bool,
+    /// The status of the server's response before rules saw it; 0 where there was none.
+    pub server_status: u16,
 }
 
 /// A request line before rules changed it.
@@ -210,7 +229,18 @@ pub struct Context<'a> {
     pub buffer: Vec<u8>,
     /// Set by samples that did not find what they look for and might later ([`Context::may_change`]).
     pub unsure: Cell<bool>,
+    /// What converters changed while the rest was only looked at; see [`Context::settle`].
+    later: RefCell<Vec<Later>>,
 }
+
+/// A change that a converter such as `set-var` makes in the middle of an expression.
+enum Later {
+    /// `None`: the variable is unset.
+    Variable(Name, Option<Value<'static>>),
+}
+
+/// Most changes of converters that wait to be made; more are dropped.
+const LATER_MAX: usize = 1_024;
 
 impl<'a> Context<'a> {
     /// A context of nothing but a connection; the caller fills in what else there is.
@@ -241,6 +271,7 @@ impl<'a> Context<'a> {
             last: true,
             buffer: Vec::new(),
             unsure: Cell::new(false),
+            later: RefCell::default(),
         }
     }
 
@@ -297,6 +328,12 @@ impl Context<'_> {
 
     /// The value of a variable.
     pub fn variable(&self, name: &Name) -> Option<Value<'_>> {
+        for change in self.later.borrow().iter().rev() {
+            let Later::Variable(changed, value) = change;
+            if changed == name {
+                return value.clone();
+            }
+        }
         match name.scope {
             Scope::Process => self.plane.variables.find(name),
             Scope::Session => {
@@ -307,8 +344,46 @@ impl Context<'_> {
         }
     }
 
+    /// Sets a variable while others still look at this context: later lookups see it, [`Context::settle`] stores it.
+    /// `None` unsets it.
+    pub(crate) fn change_variable(&self, name: &Name, value: Option<Value<'static>>) {
+        self.change(Later::Variable(name.clone(), value));
+    }
+
+    fn change(&self, change: Later) {
+        let mut later = self.later.borrow_mut();
+        if later.len() < LATER_MAX {
+            later.push(change);
+        }
+    }
+
+    /// Makes the changes that converters asked for. Rules do it one by one, and the end of a context does it.
+    pub fn settle(&mut self) {
+        if self.later.get_mut().is_empty() {
+            return;
+        }
+        for change in std::mem::take(self.later.get_mut()) {
+            match change {
+                Later::Variable(name, Some(value)) => {
+                    self.store_variable(&name, value);
+                }
+                Later::Variable(name, None) => self.remove_variable(&name),
+            }
+        }
+    }
+
     /// Sets a variable; returns `false` where a cap is hit.
     pub fn set_variable(&mut self, name: &Name, value: Value<'static>) -> bool {
+        self.settle();
+        self.store_variable(name, value)
+    }
+
+    pub fn unset_variable(&mut self, name: &Name) {
+        self.settle();
+        self.remove_variable(name);
+    }
+
+    fn store_variable(&mut self, name: &Name, value: Value<'static>) -> bool {
         match name.scope {
             Scope::Process => self.plane.variables.set(name, value),
             Scope::Session => self.session.extra().variables.set(name, value),
@@ -316,11 +391,17 @@ impl Context<'_> {
         }
     }
 
-    pub fn unset_variable(&mut self, name: &Name) {
+    fn remove_variable(&mut self, name: &Name) {
         match name.scope {
             Scope::Process => self.plane.variables.unset(name),
             Scope::Session => self.session.extra().variables.unset(name),
             _ => self.exchange.variables.unset(name),
         }
+    }
+}
+
+impl Drop for Context<'_> {
+    fn drop(&mut self) {
+        self.settle();
     }
 }

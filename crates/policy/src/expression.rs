@@ -12,6 +12,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 use plimsoll_config::source::Loader;
 use plimsoll_config::suggest::nearest;
 
+use crate::acl::Acls;
 use crate::arguments::Arguments;
 use crate::context::{Context, Phase};
 use crate::convert::{self, Convert};
@@ -123,6 +124,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) files: &'a dyn Loader,
     pub(crate) names: &'a Names,
     pub(crate) lists: &'a Lists,
+    /// The named ACLs that expressions may ask for.
+    pub(crate) acls: Option<&'a Acls>,
     pub(crate) phase: Phase,
     pub(crate) mode: Mode,
     /// The halves of the proxy whose rule is read.

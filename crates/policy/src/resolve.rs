@@ -10,6 +10,9 @@ mod rules;
 mod tables;
 mod tls;
 
+#[cfg(test)]
+pub(crate) use rules::known_names;
+
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;

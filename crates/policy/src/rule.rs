@@ -131,6 +131,7 @@ pub fn run(rules: &[Rule], from: usize, context: &mut Context<'_>) -> Verdict {
             Some(Truth::Pass) | None => {}
         }
         context.unsure.set(false);
+        context.settle();
         match rule.action.run(context) {
             Flow::Continue if rule.action.waits() && context.unsure.get() => {
                 return Verdict::Wait { at };

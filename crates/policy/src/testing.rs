@@ -14,21 +14,29 @@ use crate::context::{Context, ExchangeFacts, Now, Payload, Phase, SessionFacts, 
 use crate::expression::{self, Names, Scope};
 use crate::log::WallTime;
 use crate::log_format::{self, Encoding};
-use crate::model::{Frontend, FrontendId, Mode, Model};
+use crate::model::{
+    Backend, BackendId, BackendTimeouts, Frontend, FrontendId, Mode, Model, Server, ServerAddress,
+};
 use crate::pattern::Lists;
 use crate::plane::Plane;
+use crate::resolve::known_names;
 use crate::stats::Sums;
 use crate::stats::testing::Made;
 use crate::stick_table::{
     Counters, Data, DataSpec, KeyType, STICK_COUNTERS_DEFAULT, TableId, TableSpec,
 };
 use crate::value::{Type, Value};
+use crate::variable::Name;
 
 /// What expressions and conditions are tried on.
 pub(crate) struct Bench {
     pub(crate) plane: Plane,
     pub(crate) request: Option<Head>,
     pub(crate) body: Vec<u8>,
+    /// The body has arrived.
+    pub(crate) complete: bool,
+    /// See [`Context::last`].
+    pub(crate) last: bool,
     pub(crate) response: Option<Head>,
     pub(crate) phase: Phase,
     pub(crate) files: MemoryLoader,
@@ -54,6 +62,8 @@ impl Default for Bench {
             plane: Plane::build(model, None),
             request: None,
             body: Vec::new(),
+            complete: true,
+            last: true,
             response: None,
             phase: Phase::Request,
             files: MemoryLoader::new(),
@@ -134,6 +144,39 @@ impl Bench {
         self
     }
 
+    /// A bench with the backend `app` of servers `one` and `two`, which was chosen.
+    pub(crate) fn with_backend() -> Self {
+        let address = || ServerAddress::Abstract("app".to_owned());
+        let mut one = Server::new("one", address());
+        one.maxconn = Some(10);
+        let mut two = Server::new("two", address());
+        two.weight = 7;
+        let mut model = Self::default().plane.model.clone();
+        model.frontends[0].number = 2;
+        model.frontends[0].default_backend = Some(BackendId(0));
+        model.backends.push(Backend {
+            name: "app".to_owned(),
+            number: 3,
+            servers: vec![one, two],
+            retries: 3,
+            timeouts: BackendTimeouts {
+                server_ms: Some(5_000),
+                ..BackendTimeouts::default()
+            },
+            ..Backend::default()
+        });
+        Self {
+            plane: Plane::build(model, None),
+            ..Self::default()
+        }
+    }
+
+    /// Sets a variable.
+    pub(crate) fn variable(&mut self, name: &str, value: Value<'static>) {
+        let name = Name::parse(name).expect("a variable's name");
+        self.exchange.variables.set(&name, value);
+    }
+
     fn with_scope<T>(&self, use_it: impl FnOnce(&Scope<'_>) -> T) -> T {
         let names = Names {
             tables: (0..)
@@ -142,16 +185,17 @@ impl Bench {
                 .map(|(id, table)| (table.name.clone(), (id, table.key)))
                 .collect(),
             stick_counters: STICK_COUNTERS_DEFAULT,
-            ..Names::default()
+            ..known_names(&self.plane.model)
         };
         use_it(&Scope {
             files: &self.files,
             names: &names,
             lists: &self.lists,
+            acls: None,
             phase: self.phase,
             mode: Mode::Http,
             frontend: Some(FrontendId(0)),
-            backend: None,
+            backend: self.backend(),
             proxy: Some("web"),
         })
     }
@@ -168,17 +212,24 @@ impl Bench {
             &mut exchange,
         );
         context.now = self.now;
+        context.backend = self.backend();
         context.exchange.tracked = self.counters.take();
         context.request = request.as_mut();
         context.response = response.as_mut();
         context.request_payload = Payload {
             bytes: &self.body,
-            complete: true,
+            complete: self.complete,
         };
+        context.last = self.last;
         let result = use_it(&mut context);
         self.counters
             .replace(std::mem::take(&mut context.exchange.tracked));
         result
+    }
+
+    /// The first backend, if there is one.
+    fn backend(&self) -> Option<BackendId> {
+        (!self.plane.model.backends.is_empty()).then_some(BackendId(0))
     }
 
     /// The value of an expression.

@@ -63,6 +63,7 @@ impl Exchange<'_> {
             ..
         } = self;
         let teller = Teller { worker, tables };
+        record.facts.is_later = session.requests > 1;
         let mut buffer = worker.out_buffer();
         let mut context = Context::new(
             &tables.plane,

@@ -12,6 +12,7 @@ mod origin;
 mod rig;
 mod stage;
 
+mod expressions;
 mod faults;
 mod framing;
 mod logs;

@@ -334,7 +334,7 @@ pub(crate) fn play(cases: Vec<Case>) {
     );
 }
 
-fn reference() -> Option<PathBuf> {
+pub(crate) fn reference() -> Option<PathBuf> {
     match env::var_os("PLIMSOLL_HAPROXY") {
         Some(path) => Some(path.into()),
         None => require_peer("haproxy"),
@@ -342,7 +342,7 @@ fn reference() -> Option<PathBuf> {
 }
 
 /// Major and minor number, as in `HAProxy version 2.6.12-1`.
-fn version(program: &Path) -> (u32, u32) {
+pub(crate) fn version(program: &Path) -> (u32, u32) {
     let said = run(Command::new(program).arg("-v")).stdout;
     let mut numbers = said
         .split_whitespace()

@@ -74,7 +74,7 @@ pub(crate) fn read_condition(
                 continue;
             }
             "{" => anonymous(args, word, scope)?,
-            name => named(name, word.span, acls, scope)?,
+            name => find(name, word.span, acls, scope)?,
         };
         count += 1;
         if count > TERMS_MAX {
@@ -112,7 +112,16 @@ fn anonymous(args: &mut Args<'_>, open: &Word, scope: &Scope<'_>) -> Result<Arc<
     }))
 }
 
-fn named(name: &str, span: Span, acls: &Acls, scope: &Scope<'_>) -> Result<Arc<Acl>, Diagnostic> {
+/// The ACL of this name that can be seen from where an expression stands.
+///
+/// # Errors
+/// None has this name, with the nearest known one.
+pub(crate) fn named(name: &str, span: Span, scope: &Scope<'_>) -> Result<Arc<Acl>, Diagnostic> {
+    let none = Acls::new();
+    find(name, span, scope.acls.unwrap_or(&none), scope)
+}
+
+fn find(name: &str, span: Span, acls: &Acls, scope: &Scope<'_>) -> Result<Arc<Acl>, Diagnostic> {
     if let Some(acl) = acls.get(name) {
         return Ok(Arc::clone(acl));
     }

@@ -21,6 +21,7 @@ use crate::context::{Context, Phase};
 use crate::expression::Scope;
 
 pub use flow::{Flow, Reply, Service};
+pub(crate) use variable::Only;
 
 /// Something a rule does.
 pub trait Action: Send + Sync {

@@ -63,7 +63,7 @@ pub(crate) const ROWS: &[Row] = &[
 
 /// What must be true of the variable or the value for the variable to be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Only {
+pub(crate) enum Only {
     Known,
     Unknown,
     Empty,
@@ -86,7 +86,14 @@ impl Only {
         ("ifset", Self::Given),
     ];
 
-    fn holds(self, known: Option<&Value<'_>>, value: Option<&Value<'_>>) -> bool {
+    pub(crate) fn find(name: &str) -> Option<Self> {
+        let mut known = Self::NAMES.iter();
+        known
+            .find(|(known, _)| *known == name)
+            .map(|(_, only)| *only)
+    }
+
+    pub(crate) fn holds(self, known: Option<&Value<'_>>, value: Option<&Value<'_>>) -> bool {
         let length = |value: &Value<'_>| value.borrowed().into_text().len();
         let number = |value: Option<&Value<'_>>| value.and_then(Value::as_integer);
         match self {
@@ -127,11 +134,7 @@ fn name(words: &Words<'_, '_>) -> Result<(Name, Vec<Only>), Diagnostic> {
     let mut parts = inner.split(',').map(str::trim);
     let name = Name::parse(parts.next().unwrap_or_default()).map_err(wrong)?;
     let tests = parts.map(|part| {
-        let mut known = Only::NAMES.iter();
-        known
-            .find(|(name, _)| *name == part)
-            .map(|(_, only)| *only)
-            .ok_or_else(|| wrong(format!("'{part}' is not a condition of 'set-var'")))
+        Only::find(part).ok_or_else(|| wrong(format!("'{part}' is not a condition of 'set-var'")))
     });
     Ok((name, tests.collect::<Result<_, _>>()?))
 }

@@ -106,7 +106,7 @@ impl HashSpec {
 }
 
 /// The hash of the sdbm database library.
-fn sdbm(key: &[u8]) -> u32 {
+pub(crate) fn sdbm(key: &[u8]) -> u32 {
     key.iter().fold(0, |hash: u32, &byte| {
         u32::from(byte)
             .wrapping_add(hash << 6)
@@ -116,14 +116,14 @@ fn sdbm(key: &[u8]) -> u32 {
 }
 
 /// D. Bernstein's hash: times 33 plus byte.
-fn djb2(key: &[u8]) -> u32 {
+pub(crate) fn djb2(key: &[u8]) -> u32 {
     key.iter().fold(5381, |hash: u32, &byte| {
         hash.wrapping_mul(33).wrapping_add(u32::from(byte))
     })
 }
 
 /// Two words that rotate each other by amounts taken from themselves.
-fn wt6(key: &[u8]) -> u32 {
+pub(crate) fn wt6(key: &[u8]) -> u32 {
     let (mut left, mut right) = (0xa53c_965a_u32, 0x5ca6_953a_u32);
     let (mut left_step, mut right_step) = (6, 18);
     for &byte in key {
@@ -162,7 +162,7 @@ fn number(key: &[u8]) -> u32 {
 }
 
 /// B. Jenkins's integer mix with full avalanche, then spread over the 32-bit circle by a prime near 3/4 of it.
-pub(super) fn avalanche(hash: u32) -> u32 {
+pub(crate) fn avalanche(hash: u32) -> u32 {
     let mut mixed = hash.wrapping_add(0x7ed5_5d16).wrapping_add(hash << 12);
     mixed = (mixed ^ 0xc761_c23c) ^ (mixed >> 19);
     mixed = mixed.wrapping_add(0x1656_67b1).wrapping_add(mixed << 5);

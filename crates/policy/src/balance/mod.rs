@@ -14,7 +14,7 @@ mod conformance;
 mod draw;
 mod first;
 mod hash;
-mod hash_type;
+pub(crate) mod hash_type;
 mod hashed;
 mod hdr;
 pub mod key;

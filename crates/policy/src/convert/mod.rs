@@ -3,11 +3,25 @@
 //! One file per topic, each with a sorted list of rows. A converter gets a value of the type its row expects and yields
 //! another one, or nothing where it cannot. What is absent: parsing of expressions ([`crate::expression`]).
 
+mod binary;
+mod codec;
+mod date;
+mod hash;
+mod json;
+mod language;
+mod map;
+mod network;
 mod number;
+mod regsub;
+mod rfc7239;
+mod server;
 mod stick;
 mod text;
+mod variable;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use plimsoll_config::diagnostic::Diagnostic;
@@ -16,6 +30,10 @@ use crate::arguments::Arguments;
 use crate::context::Context;
 use crate::expression::Scope;
 use crate::value::{Type, Value};
+
+/// Most bytes that converters make of a value, as HAProxy's `tune.bufsize` limits them. Some cut off what is beyond
+/// it, others yield nothing.
+pub(crate) const OUTPUT_BYTES_MAX: usize = 16_384;
 
 /// Makes one value of another.
 pub(crate) trait Convert: Send + Sync {
@@ -65,12 +83,46 @@ where
     Ok(Box::new(Pure(convert)))
 }
 
+/// A part of a text, borrowed where the text is.
+pub(crate) fn part(text: Cow<'_, [u8]>, range: Range<usize>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(&text[range]),
+        Cow::Owned(mut text) => {
+            text.truncate(range.end);
+            text.drain(..range.start);
+            Cow::Owned(text)
+        }
+    }
+}
+
+/// A text made just now, unless it is too long.
+pub(crate) fn text(bytes: Vec<u8>) -> Option<Value<'static>> {
+    (bytes.len() <= OUTPUT_BYTES_MAX).then_some(Value::Text(Cow::Owned(bytes)))
+}
+
+/// As [`text`], for binary data.
+pub(crate) fn binary(bytes: Vec<u8>) -> Option<Value<'static>> {
+    (bytes.len() <= OUTPUT_BYTES_MAX).then_some(Value::Binary(Cow::Owned(bytes)))
+}
+
 const TOPICS: &[&[Row]] = &[
+    binary::ROWS,
+    codec::ROWS,
+    date::ROWS,
+    hash::ROWS,
+    json::ROWS,
+    language::ROWS,
+    map::ROWS,
+    network::ROWS,
     number::ROWS,
+    regsub::ROWS,
+    rfc7239::ROWS,
+    server::ROWS,
     stick::INDEXED,
     stick::OTHERS,
     stick::ROWS,
     text::ROWS,
+    variable::ROWS,
 ];
 
 /// Every row, topic by topic.

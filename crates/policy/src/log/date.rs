@@ -131,19 +131,20 @@ fn push_fraction(out: &mut Vec<u8>, number: u64, digits: usize) {
 }
 
 /// A second taken apart by the Gregorian calendar.
-#[derive(Debug, PartialEq, Eq)]
-struct Civil {
-    year: u64,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Civil {
+    pub(crate) year: u64,
     /// 1 to 12.
-    month: u64,
-    day: u64,
-    hour: u64,
-    minute: u64,
-    second: u64,
+    pub(crate) month: u64,
+    pub(crate) day: u64,
+    pub(crate) hour: u64,
+    pub(crate) minute: u64,
+    pub(crate) second: u64,
 }
 
 impl Civil {
-    fn of(second: i64) -> Self {
+    /// Seconds before 1970 are written as its first one, those behind the year 9999 as its last one.
+    pub(crate) fn of(second: i64) -> Self {
         let second = second.clamp(0, SECOND_MAX);
         let (days, rest) = (second / SECONDS_PER_DAY, (second % SECONDS_PER_DAY) as u64);
         // Years that begin in March put the leap day last, and every block of 400 years is alike
@@ -169,7 +170,35 @@ impl Civil {
         }
     }
 
-    fn month_name(&self) -> &'static [u8; 3] {
+    /// The second since 1970 that this is; days, hours and so on beyond their usual ends count on.
+    pub(crate) fn second_of_epoch(&self) -> i64 {
+        let year = self.year as i64 - i64::from(self.month <= 2);
+        let march_month = (self.month as i64 + 9) % 12;
+        let day_of_year = (153 * march_month + 2) / 5 + self.day as i64 - 1;
+        let days = 365 * year + year / 4 - year / 100 + year / 400 + day_of_year - 719_468;
+        days * SECONDS_PER_DAY
+            + self.hour as i64 * 3_600
+            + self.minute as i64 * 60
+            + self.second as i64
+    }
+
+    /// 0 is Sunday.
+    pub(crate) fn weekday(&self) -> u64 {
+        let days = self.second_of_epoch().div_euclid(SECONDS_PER_DAY);
+        (days + 4).rem_euclid(7) as u64
+    }
+
+    /// 1 is the first of January.
+    pub(crate) fn day_of_year(&self) -> u64 {
+        let first = Self {
+            month: 1,
+            day: 1,
+            ..self.clone()
+        };
+        ((self.second_of_epoch() - first.second_of_epoch()) / SECONDS_PER_DAY) as u64 + 1
+    }
+
+    pub(crate) fn month_name(&self) -> &'static [u8; 3] {
         MONTHS[(self.month - 1) as usize]
     }
 
@@ -309,6 +338,7 @@ mod tests {
         #[test]
         fn days_are_counted(day in 0..2_932_800_i64) {
             let today = Civil::of(day * SECONDS_PER_DAY);
+            prop_assert_eq!(today.second_of_epoch(), day * SECONDS_PER_DAY);
             let tomorrow = Civil::of((day + 1) * SECONDS_PER_DAY);
             prop_assert!((1..=12).contains(&today.month) && (1..=31).contains(&today.day));
             let next_day = tomorrow.day == today.day + 1 && tomorrow.month == today.month;

@@ -20,6 +20,7 @@ mod select;
 mod termination;
 mod text;
 
+pub(crate) use date::Civil;
 pub use date::{Dates, WallTime};
 pub use header::{Header, Identity};
 pub use level::Level;

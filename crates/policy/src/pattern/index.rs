@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::{Captures, Regex, RegexBuilder};
 
 use crate::model::Network;
 use crate::value::Value;
@@ -12,7 +12,7 @@ use crate::value::Value;
 use super::method::Method;
 
 /// Largest compiled form of one regular expression.
-const REGEX_BYTES_MAX: usize = 1 << 20;
+pub(crate) const REGEX_BYTES_MAX: usize = 1 << 20;
 
 /// The patterns of a list in the form that one method needs. Positions are those of the list's entries.
 #[derive(Debug, Default)]
@@ -114,6 +114,12 @@ impl Index {
                 self.find_text(method, &folded(&text, ignore_case))
             }
         }
+    }
+
+    /// The first regular expression that matches, and what its groups matched.
+    pub(super) fn find_groups<'t>(&self, text: &'t [u8]) -> Option<(usize, Captures<'t>)> {
+        let mut all = self.expressions.iter();
+        all.find_map(|(expression, position)| Some((*position, expression.captures(text)?)))
     }
 
     fn find_text(&self, method: Method, text: &[u8]) -> Option<usize> {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use regex::bytes::Captures;
+
 use crate::value::Value;
 
 use super::index::Index;
@@ -75,6 +77,15 @@ impl List {
             value: value.map(Into::into),
         });
         Ok(())
+    }
+
+    /// The first pattern that `test` accepts.
+    pub(crate) fn find(&self, test: impl Fn(&Entry) -> bool) -> Option<Entry> {
+        self.read()
+            .entries
+            .iter()
+            .find(|entry| test(entry))
+            .cloned()
     }
 
     /// How many patterns there are.
@@ -161,6 +172,23 @@ impl Search {
         let (_, _, index) = &inner.indices[self.index];
         let position = index.find(self.method, self.ignore_case, value)?;
         inner.entries.get(position).map(take)
+    }
+}
+
+impl Search {
+    /// What `take` makes of the first regular expression that matches, and of what its groups matched.
+    pub(crate) fn find_groups<T>(
+        &self,
+        text: &[u8],
+        take: impl FnOnce(&Entry, &Captures<'_>) -> T,
+    ) -> Option<T> {
+        let inner = self.list.read();
+        let (_, _, index) = &inner.indices[self.index];
+        let (position, groups) = index.find_groups(text)?;
+        inner
+            .entries
+            .get(position)
+            .map(|entry| take(entry, &groups))
     }
 }
 

@@ -76,7 +76,7 @@ impl Method {
     }
 
     /// What a value must be able to become to be compared in this way.
-    pub fn input(self) -> Type {
+    pub const fn input(self) -> Type {
         match self {
             Self::Found => Type::Any,
             Self::Boolean => Type::Boolean,

@@ -12,5 +12,6 @@ mod index;
 mod list;
 mod method;
 
+pub(crate) use index::REGEX_BYTES_MAX;
 pub use list::{Entry, List, Lists, Origin, Search};
 pub use method::Method;

@@ -35,6 +35,7 @@ impl Resolver<'_> {
                 files: self.context.files,
                 names: &names,
                 lists: &lists,
+                acls: None,
                 phase: Phase::Request,
                 mode: proxy.settings.mode,
                 frontend: proxy.has_front().then_some(FrontendId(frontend)),
@@ -90,6 +91,7 @@ impl Resolver<'_> {
                 acls: acls.get(&draft.section).unwrap_or(&none),
                 scope: Scope {
                     proxy: scope.proxy.filter(|_| !inherited),
+                    acls: acls.get(&draft.section),
                     ..*scope
                 },
                 warnings: Vec::new(),
@@ -108,7 +110,7 @@ impl Resolver<'_> {
 
     /// The ACLs of each section: those of `defaults` are visible to its own rules only.
     fn acls(&mut self, rules: &[RuleDraft], scope: &Scope<'_>) -> HashMap<Span, Acls> {
-        let mut sections: HashMap<Span, HashMap<String, Acl>> = HashMap::new();
+        let mut sections: HashMap<Span, Acls> = HashMap::new();
         for draft in rules.iter().filter(|rule| rule.keyword == "acl") {
             let mut args = Args::after(&draft.words, draft.line, draft.keyword_span.end);
             let section = sections.entry(draft.section).or_default();
@@ -116,23 +118,11 @@ impl Resolver<'_> {
             self.findings.extend(args.warnings());
             self.findings.extend(read.err());
         }
-        let shared = |acls: HashMap<String, Acl>| {
-            acls.into_iter()
-                .map(|(name, acl)| (name, Arc::new(acl)))
-                .collect()
-        };
         sections
-            .into_iter()
-            .map(|(section, acls)| (section, shared(acls)))
-            .collect()
     }
 }
 
-fn read_acl(
-    args: &mut Args<'_>,
-    section: &mut HashMap<String, Acl>,
-    scope: &Scope<'_>,
-) -> Result<(), Diagnostic> {
+fn read_acl(args: &mut Args<'_>, section: &mut Acls, scope: &Scope<'_>) -> Result<(), Diagnostic> {
     let name = args.word("the acl's name")?;
     crate::keyword::haproxy::check_name(name)?;
     if name.text.eq_ignore_ascii_case("or") {
@@ -140,11 +130,22 @@ fn read_acl(
         return Err(Diagnostic::error(Kind::Invalid, name.span, message));
     }
     // Known from here on, so that a fault in this line is told once.
-    let acl = section.entry(name.text.clone()).or_insert_with(|| Acl {
-        name: name.text.clone(),
-        clauses: Vec::new(),
+    section.entry(name.text.clone()).or_insert_with(|| {
+        Arc::new(Acl {
+            name: name.text.clone(),
+            clauses: Vec::new(),
+        })
     });
-    acl.clauses.push(acl::read_clause(args, scope)?);
+    let clause = {
+        let above = Scope {
+            acls: Some(section),
+            ..*scope
+        };
+        acl::read_clause(args, &above)?
+    };
+    if let Some(acl) = section.get_mut(&name.text) {
+        Arc::make_mut(acl).clauses.push(clause);
+    }
     args.finish()
 }
 
@@ -164,7 +165,7 @@ fn remember_servers(model: &mut Model) {
     }
 }
 
-fn known_names(model: &Model) -> Names {
+pub(crate) fn known_names(model: &Model) -> Names {
     let frontends = model.frontends.iter().enumerate();
     let backends = model.backends.iter().enumerate();
     Names {

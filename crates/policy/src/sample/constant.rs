@@ -8,6 +8,7 @@ use super::{Fetch, Needs, Row, fetch};
 use crate::arguments::Arguments;
 use crate::context::Context;
 use crate::expression::Scope;
+use crate::log::WallTime;
 use crate::value::{Type, Value};
 use crate::variable;
 
@@ -162,21 +163,47 @@ pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
     )
 }
 
+/// The unit of a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    Seconds,
+    Milliseconds,
+    Microseconds,
+}
+
+impl Unit {
+    /// Reads `s`, `ms` or `us`; seconds without any.
+    pub(crate) fn read(arguments: &mut Arguments) -> Result<Self, Diagnostic> {
+        match arguments.optional().as_deref() {
+            None | Some("s") => Ok(Self::Seconds),
+            Some("ms") => Ok(Self::Milliseconds),
+            Some("us") => Ok(Self::Microseconds),
+            Some(other) => Err(arguments.invalid(format_args!("'{other}' is no unit of time"))),
+        }
+    }
+
+    pub(crate) fn per_second(self) -> i64 {
+        match self {
+            Self::Seconds => 1,
+            Self::Milliseconds => 1_000,
+            Self::Microseconds => 1_000_000,
+        }
+    }
+
+    /// The time, counted from 1970 in this unit.
+    pub(crate) fn count(self, time: WallTime) -> i64 {
+        let fraction = i64::from(time.micros) * self.per_second() / 1_000_000;
+        let whole = (time.unix_s as i64).saturating_mul(self.per_second());
+        whole.saturating_add(fraction)
+    }
+}
+
 fn date(arguments: &mut Arguments, _: &Scope<'_>) -> Result<(Box<dyn Fetch>, Type), Diagnostic> {
     let offset = arguments.optional_integer("an offset")?.unwrap_or(0);
-    let per_second = match arguments.optional().as_deref() {
-        None | Some("s") => 1,
-        Some("ms") => 1_000,
-        Some("us") => 1_000_000,
-        Some(other) => return Err(arguments.invalid(format_args!("'{other}' is no unit of time"))),
-    };
+    let unit = Unit::read(arguments)?;
     fetch(Type::Integer, move |context| {
-        let wall = context.now.wall;
-        let fraction = i64::from(wall.micros) * per_second / 1_000_000;
-        let whole = (wall.unix_s as i64).saturating_mul(per_second);
-        Some(Value::Integer(
-            whole.saturating_add(fraction).saturating_add(offset),
-        ))
+        let time = unit.count(context.now.wall);
+        Some(Value::Integer(time.saturating_add(offset)))
     })
 }
 

@@ -1,89 +1,265 @@
-//! Samples of a client's connection: addresses, ports, the frontend (manual, section 7.3.3).
+//! Samples of the connections to clients and servers: addresses, ports, PROXY headers (manual, section 7.3.3).
 
-use super::{Needs, Row, fetch};
+use std::net::SocketAddr;
+
+use plimsoll_config::diagnostic::Diagnostic;
+use plimsoll_wire::head::Version;
+
+use super::{Fetch, Needs, Read, Row, fetch};
+use crate::arguments::Arguments;
+use crate::context::{Context, SessionFacts};
 use crate::value::{Type, Value};
 
 pub(crate) const ROWS: &[Row] = &[
-    Row {
-        name: "be_name",
-        usage: "",
-        doc: "The name of the backend that was chosen.",
-        needs: Needs::Client,
-        read: |_, _| {
-            fetch(Type::Text, |context| {
-                let backend = &context.plane.model.backends[context.backend?.0 as usize];
-                Some(Value::text(backend.name.as_bytes()))
-            })
-        },
-    },
-    Row {
-        name: "dst",
-        usage: "",
-        doc: "The address the client connected to.",
-        needs: Needs::Client,
-        read: |_, _| {
-            fetch(Type::Address, |context| {
-                Some(Value::Address(context.session.destination?.ip()))
-            })
-        },
-    },
-    Row {
-        name: "dst_port",
-        usage: "",
-        doc: "The port the client connected to.",
-        needs: Needs::Client,
-        read: |_, _| {
+    row(
+        "bc_http_major",
+        "",
+        Needs::Server,
+        "The major version of HTTP that the server speaks.",
+        |_, _| {
             fetch(Type::Integer, |context| {
-                Some(Value::Integer(context.session.destination?.port().into()))
+                Some(major(context.response.as_deref()?.version))
             })
         },
-    },
-    Row {
-        name: "fe_conn",
-        usage: "[FRONTEND]",
-        doc: "Client connections now open to a frontend.",
-        needs: Needs::Nothing,
-        read: |arguments, scope| {
-            let name = arguments.optional();
-            let frontend = scope.frontend(name.as_deref(), arguments.span)?;
-            fetch(Type::Integer, move |context| {
-                let open = context.world.sums().connections(frontend);
-                Some(Value::Integer(open.into()))
-            })
-        },
-    },
-    Row {
-        name: "fe_name",
-        usage: "",
-        doc: "The name of the frontend.",
-        needs: Needs::Client,
-        read: |_, _| {
-            fetch(Type::Text, |context| {
-                let frontend = &context.plane.model.frontends[context.frontend.0 as usize];
-                Some(Value::text(frontend.name.as_bytes()))
-            })
-        },
-    },
-    Row {
-        name: "src",
-        usage: "",
-        doc: "The client's address.",
-        needs: Needs::Client,
-        read: |_, _| {
-            fetch(Type::Address, |context| {
-                Some(Value::Address(context.session.source?.ip().to_canonical()))
-            })
-        },
-    },
-    Row {
-        name: "src_port",
-        usage: "",
-        doc: "The client's port.",
-        needs: Needs::Client,
-        read: |_, _| {
+    ),
+    row(
+        "dst",
+        "",
+        Needs::Client,
+        "The address the client wanted to reach.",
+        |_, _| address(|session| session.destination),
+    ),
+    row(
+        "dst_port",
+        "",
+        Needs::Client,
+        "The port the client wanted to reach.",
+        |_, _| port(|session| session.destination),
+    ),
+    row(
+        "fc_dst",
+        "",
+        Needs::Client,
+        "The address of ours that the client's socket is connected to.",
+        |_, _| address(socket_destination),
+    ),
+    row(
+        "fc_dst_port",
+        "",
+        Needs::Client,
+        "The port of ours that the client's socket is connected to.",
+        |_, _| port(socket_destination),
+    ),
+    row(
+        "fc_http_major",
+        "",
+        Needs::Client,
+        "The major version of HTTP that the client speaks.",
+        |_, _| {
             fetch(Type::Integer, |context| {
-                Some(Value::Integer(context.session.source?.port().into()))
+                Some(match context.request.as_deref() {
+                    Some(head) => major(head.version),
+                    None => Value::Integer(1),
+                })
             })
         },
-    },
+    ),
+    row(
+        "fc_pp_authority",
+        "",
+        Needs::Client,
+        "The host name in the client's PROXY header.",
+        |_, _| {
+            fetch(Type::Text, |context| {
+                proxy_field(context, AUTHORITY).map(Value::text)
+            })
+        },
+    ),
+    row(
+        "fc_pp_tlv",
+        "TYPE",
+        Needs::Handshake,
+        "A field of the client's PROXY header, by its number or name.",
+        pp_tlv,
+    ),
+    row(
+        "fc_pp_unique_id",
+        "",
+        Needs::Client,
+        "The unique identifier in the client's PROXY header.",
+        |_, _| {
+            fetch(Type::Text, |context| {
+                proxy_field(context, UNIQUE_ID).map(Value::text)
+            })
+        },
+    ),
+    row(
+        "fc_rcvd_proxy",
+        "",
+        Needs::Client,
+        "Whether the client sent a PROXY header.",
+        |_, _| {
+            fetch(Type::Boolean, |context| {
+                let extra = context.session.extra.as_deref();
+                Some(Value::Boolean(extra.is_some_and(|extra| extra.proxied)))
+            })
+        },
+    ),
+    row(
+        "fc_src",
+        "",
+        Needs::Client,
+        "The address that the client's socket comes from.",
+        |_, _| address(socket_source),
+    ),
+    row(
+        "fc_src_port",
+        "",
+        Needs::Client,
+        "The port that the client's socket comes from.",
+        |_, _| port(socket_source),
+    ),
+    row("src", "", Needs::Client, "The client's address.", |_, _| {
+        address(|session| session.source)
+    }),
+    row(
+        "src_port",
+        "",
+        Needs::Client,
+        "The client's port.",
+        |_, _| port(|session| session.source),
+    ),
 ];
+
+const fn row(
+    name: &'static str,
+    usage: &'static str,
+    needs: Needs,
+    doc: &'static str,
+    read: Read,
+) -> Row {
+    Row {
+        name,
+        usage,
+        doc,
+        needs,
+        read,
+    }
+}
+
+type Made = Result<(Box<dyn Fetch>, Type), Diagnostic>;
+type Endpoint = fn(&SessionFacts) -> Option<SocketAddr>;
+
+fn address(endpoint: Endpoint) -> Made {
+    fetch(Type::Address, move |context| {
+        let endpoint = endpoint(context.session)?;
+        Some(Value::Address(endpoint.ip().to_canonical()))
+    })
+}
+
+fn port(endpoint: Endpoint) -> Made {
+    fetch(Type::Integer, move |context| {
+        Some(Value::Integer(endpoint(context.session)?.port().into()))
+    })
+}
+
+/// The socket's own address, whatever a PROXY header or a rule says.
+fn socket_source(session: &SessionFacts) -> Option<SocketAddr> {
+    let extra = session.extra.as_deref();
+    extra
+        .and_then(|extra| extra.socket_source)
+        .or(session.source)
+}
+
+fn socket_destination(session: &SessionFacts) -> Option<SocketAddr> {
+    let extra = session.extra.as_deref();
+    extra
+        .and_then(|extra| extra.socket_destination)
+        .or(session.destination)
+}
+
+fn major(version: Version) -> Value<'static> {
+    Value::Integer(match version {
+        Version::H09 | Version::H10 | Version::H11 => 1,
+        Version::H2 => 2,
+        Version::H3 => 3,
+    })
+}
+
+/// Types of fields in PROXY headers (PROXY protocol, section 2.2).
+const AUTHORITY: u8 = 2;
+const UNIQUE_ID: u8 = 5;
+
+const NAMES: [(&str, u8); 7] = [
+    ("alpn", 1),
+    ("authority", AUTHORITY),
+    ("crc32c", 3),
+    ("netns", 0x30),
+    ("noop", 4),
+    ("ssl", 0x20),
+    ("unique_id", UNIQUE_ID),
+];
+
+fn proxy_field<'a>(context: &'a Context<'_>, wanted: u8) -> Option<&'a [u8]> {
+    let fields = &context.session.extra.as_deref()?.proxy_fields;
+    let field = fields.iter().find(|(kind, _)| *kind == wanted)?;
+    Some(&field.1)
+}
+
+fn pp_tlv(arguments: &mut Arguments, _: &crate::expression::Scope<'_>) -> Made {
+    let text = arguments.word("the type of a field")?;
+    let lower = text.to_ascii_lowercase();
+    let known = NAMES.iter().find(|(name, _)| *name == lower);
+    let number = match (known, lower.strip_prefix("0x")) {
+        (Some((_, number)), _) => Ok(*number),
+        (None, Some(digits)) => u8::from_str_radix(digits, 16),
+        (None, None) => lower.parse(),
+    };
+    let number = number
+        .map_err(|_| arguments.invalid(format_args!("'{text}' is not the type of a field")))?;
+    fetch(Type::Text, move |context| {
+        proxy_field(context, number).map(Value::text)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Bench;
+
+    #[test]
+    fn connections_have_two_ends() {
+        let mut bench = Bench::default();
+        for (text, expected) in [
+            ("src", Some("192.0.2.1")),
+            ("src_port", Some("4711")),
+            ("dst", Some("192.0.2.9")),
+            ("dst_port", Some("80")),
+            ("fc_src", Some("192.0.2.1")),
+            ("fc_dst_port", Some("80")),
+            ("fc_rcvd_proxy", Some("0")),
+            ("fc_pp_authority", None),
+            ("fc_http_major", Some("1")),
+        ] {
+            assert_eq!(bench.evaluate(text).as_deref(), expected, "{text}");
+        }
+        let extra = bench.session.extra();
+        extra.proxied = true;
+        extra.socket_source = "10.0.0.7:7".parse().ok();
+        extra.proxy_fields = vec![(2, b"example.org".to_vec()), (0xe1, b"own".to_vec())];
+        for (text, expected) in [
+            ("src", Some("192.0.2.1")),
+            ("fc_src", Some("10.0.0.7")),
+            ("fc_src_port", Some("7")),
+            ("fc_rcvd_proxy", Some("1")),
+            ("fc_pp_authority", Some("example.org")),
+            ("fc_pp_unique_id", None),
+            ("fc_pp_tlv(0xE1)", Some("own")),
+            ("fc_pp_tlv(authority)", Some("example.org")),
+            ("fc_pp_tlv(225)", Some("own")),
+        ] {
+            assert_eq!(bench.evaluate(text).as_deref(), expected, "{text}");
+        }
+        assert!(bench.refused("fc_pp_tlv(nope)").contains("not the type"));
+        assert!(bench.refused("fc_pp_tlv(0x100)").contains("not the type"));
+    }
+}

@@ -1,22 +1,58 @@
-//! Samples of HTTP messages: the first line and the header (manual, section 7.3.6).
-
-use plimsoll_wire::head::Head;
+//! Samples of the first lines of HTTP messages (manual, section 7.3.6).
 
 use plimsoll_config::diagnostic::Diagnostic;
+use plimsoll_wire::head::{FieldKind, Head, Version};
 
-use super::{Fetch, Needs, Read, Row, Tested, fetch};
-use crate::arguments::Arguments;
+use super::{Fetch, Needs, Row, fetch, request};
+use crate::balance::hash_type::{avalanche, sdbm};
 use crate::context::Context;
-use crate::expression::Scope;
 use crate::value::{Type, Value};
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
-        name: "hdr",
-        usage: "[NAME[,OCCURRENCE]]",
-        doc: "A value of a request's field; the last one where no occurrence is given.",
+        name: "base",
+        usage: "",
+        doc: "The first host followed by the path.",
         needs: Needs::RequestHead,
-        read: REQUEST_HEADER,
+        read: |_, _| base(|path| split_query(path).0),
+    },
+    Row {
+        name: "base32",
+        usage: "",
+        doc: "A hash of 32 bits of the host and the path.",
+        needs: Needs::RequestHead,
+        read: |_, _| {
+            fetch(Type::Integer, |context| {
+                let hash = hash(request(context)?, false);
+                Some(Value::Integer(hash.into()))
+            })
+        },
+    },
+    Row {
+        name: "base32+src",
+        usage: "",
+        doc: "A hash of the host and the path, followed by the client's address.",
+        needs: Needs::RequestHead,
+        read: |_, _| with_source(false),
+    },
+    Row {
+        name: "baseq",
+        usage: "",
+        doc: "The first host followed by the path and the query.",
+        needs: Needs::RequestHead,
+        read: |_, _| base(|path| path),
+    },
+    Row {
+        name: "http_first_req",
+        usage: "",
+        doc: "Whether the request is the first one of its connection.",
+        needs: Needs::RequestLine,
+        read: |_, _| {
+            fetch(Type::Boolean, |context| {
+                context.request.as_deref()?;
+                Some(Value::Boolean(!context.exchange.is_later))
+            })
+        },
     },
     Row {
         name: "method",
@@ -56,39 +92,104 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         name: "query",
-        usage: "",
-        doc: "What follows the first question mark of the request's target.",
+        usage: "[with_qm]",
+        doc: "What follows the first question mark of the request's target; with_qm: the mark, too, unless nothing follows.",
         needs: Needs::RequestHead,
-        read: |_, _| {
-            fetch(Type::Text, |context| {
-                let (_, query) = split_query(request(context)?.target());
-                Some(Value::text(query.unwrap_or_default()))
+        read: |arguments, _| {
+            let option = arguments.optional();
+            if let Some(other) = option.as_deref().filter(|option| *option != "with_qm") {
+                return Err(arguments.invalid(format_args!("'{other}' is not 'with_qm'")));
+            }
+            let with_mark = option.is_some();
+            fetch(Type::Text, move |context| {
+                let target = request(context)?.target();
+                let mark = memchr::memchr(b'?', target)?;
+                let is_empty = mark + 1 == target.len();
+                let start = if with_mark && !is_empty {
+                    mark
+                } else {
+                    mark + 1
+                };
+                Some(Value::text(&target[start..]))
             })
         },
     },
     Row {
-        name: "req.hdr",
-        usage: "[NAME[,OCCURRENCE]]",
-        doc: "A value of a request's field; the last one where no occurrence is given.",
-        needs: Needs::RequestHead,
-        read: REQUEST_HEADER,
+        name: "req.proto_http",
+        usage: "",
+        doc: "Whether the client speaks HTTP.",
+        needs: Needs::RequestLine,
+        read: |_, _| is_http(),
     },
     Row {
-        name: "res.hdr",
-        usage: "[NAME[,OCCURRENCE]]",
-        doc: "A value of a response's field; the last one where no occurrence is given.",
-        needs: Needs::ResponseHead,
-        read: RESPONSE_HEADER,
+        name: "req.ver",
+        usage: "",
+        doc: "The version of HTTP in the request, such as 1.1.",
+        needs: Needs::RequestLine,
+        read: |_, _| version_of(request),
+    },
+    Row {
+        name: "req_proto_http",
+        usage: "",
+        doc: "Whether the client speaks HTTP.",
+        needs: Needs::RequestLine,
+        read: |_, _| is_http(),
+    },
+    Row {
+        name: "req_ver",
+        usage: "",
+        doc: "The version of HTTP in the request, such as 1.1.",
+        needs: Needs::RequestLine,
+        read: |_, _| version_of(request),
+    },
+    Row {
+        name: "res.ver",
+        usage: "",
+        doc: "The version of HTTP in the response, such as 1.1.",
+        needs: Needs::ResponseLine,
+        read: |_, _| version_of(response),
+    },
+    Row {
+        name: "resp_ver",
+        usage: "",
+        doc: "The version of HTTP in the response, such as 1.1.",
+        needs: Needs::ResponseLine,
+        read: |_, _| version_of(response),
+    },
+    Row {
+        name: "server_status",
+        usage: "",
+        doc: "The status that the server sent, whatever rules made of it.",
+        needs: Needs::ResponseLine,
+        read: |_, _| {
+            fetch(Type::Integer, |context| {
+                let status = context.exchange.server_status;
+                (status != 0).then(|| Value::Integer(status.into()))
+            })
+        },
     },
     Row {
         name: "status",
         usage: "",
         doc: "The response's status.",
         needs: Needs::ResponseLine,
+        read: |_, _| status(),
+    },
+    Row {
+        name: "txn.status",
+        usage: "",
+        doc: "The status of the response that the client gets.",
+        needs: Needs::ResponseLine,
+        read: |_, _| status(),
+    },
+    Row {
+        name: "unique-id",
+        usage: "",
+        doc: "The name that unique-id-format gives the request.",
+        needs: Needs::Client,
         read: |_, _| {
-            fetch(Type::Integer, |context| {
-                let head = context.response.as_deref()?;
-                (head.status != 0).then(|| Value::Integer(head.status.into()))
+            fetch(Type::Text, |context| {
+                context.exchange.unique_id.as_deref().map(Value::text)
             })
         },
     },
@@ -103,18 +204,55 @@ pub(crate) const ROWS: &[Row] = &[
             })
         },
     },
+    Row {
+        name: "url32",
+        usage: "",
+        doc: "A hash of 32 bits of the host and the path with its query.",
+        needs: Needs::RequestHead,
+        read: |_, _| {
+            fetch(Type::Integer, |context| {
+                let hash = hash(request(context)?, true);
+                Some(Value::Integer(hash.into()))
+            })
+        },
+    },
+    Row {
+        name: "url32+src",
+        usage: "",
+        doc: "A hash of the host and the path with its query, followed by the client's address.",
+        needs: Needs::RequestHead,
+        read: |_, _| with_source(true),
+    },
+    Row {
+        name: "url_ip",
+        usage: "",
+        doc: "The IPv4 address in a target with a scheme.",
+        needs: Needs::RequestHead,
+        read: |_, _| {
+            fetch(Type::Ipv4, |context| {
+                let (address, _) = authority(request(context)?.target())?;
+                Some(Value::Address(address.into()))
+            })
+        },
+    },
+    Row {
+        name: "url_port",
+        usage: "",
+        doc: "The port in a target with a scheme and an IPv4 address; 80 or 443 where none is written.",
+        needs: Needs::RequestHead,
+        read: |_, _| {
+            fetch(Type::Integer, |context| {
+                let (_, port) = authority(request(context)?.target())?;
+                Some(Value::Integer(port.into()))
+            })
+        },
+    },
 ];
 
-const REQUEST_HEADER: Read = |arguments, scope| header(arguments, scope, false);
-const RESPONSE_HEADER: Read = |arguments, scope| header(arguments, scope, true);
+type Made = Result<(Box<dyn Fetch>, Type), Diagnostic>;
 
-/// The request's head. Before one has arrived it may still come.
-pub(super) fn request<'a>(context: &'a Context<'_>) -> Option<&'a Head> {
-    let head = context.request.as_deref();
-    if head.is_none() {
-        context.may_change();
-    }
-    head
+fn response<'a>(context: &'a Context<'_>) -> Option<&'a Head> {
+    context.response.as_deref()
 }
 
 /// The path with the query of a target in origin or absolute form; `None` for `*` and authorities.
@@ -136,124 +274,88 @@ pub(crate) fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-fn header(
-    arguments: &mut Arguments,
-    _: &Scope<'_>,
-    response: bool,
-) -> Result<(Box<dyn Fetch>, Type), Diagnostic> {
-    let name = arguments.optional().map(|name| name.to_ascii_lowercase());
-    let occurrence = arguments.optional_integer("an occurrence")?;
-    Ok((
-        Box::new(Header {
-            name: name.map(String::into_bytes),
-            occurrence: occurrence.unwrap_or(0) as i32,
-            response,
-        }),
-        Type::Text,
-    ))
+/// The IPv4 address and the port of a target in absolute form.
+fn authority(target: &[u8]) -> Option<(std::net::Ipv4Addr, u16)> {
+    let text = std::str::from_utf8(target).ok()?;
+    let (scheme, rest) = text.split_once("://")?;
+    let authority = rest.split(['/', '?']).next()?;
+    let (address, port) = match authority.split_once(':') {
+        Some((address, port)) => (address, port.parse().ok()?),
+        None if scheme.eq_ignore_ascii_case("https") => (authority, 443),
+        None => (authority, 80),
+    };
+    Some((address.parse().ok()?, port))
 }
 
-/// The comma-separated values of all fields of one name.
-struct Header {
-    /// In lower case; `None`: of all fields.
-    name: Option<Vec<u8>>,
-    /// 1 is the first value, -1 the last; 0: any in conditions, otherwise the last.
-    occurrence: i32,
-    response: bool,
-}
-
-impl Header {
-    fn values<'a>(&'a self, head: &'a Head) -> impl DoubleEndedIterator<Item = &'a [u8]> {
-        let fields = head.fields_both_ways();
-        fields
-            .filter(|(name, _)| self.name.as_deref().is_none_or(|wanted| wanted == *name))
-            .flat_map(|(_, value)| Values(Some(value)))
-    }
-
-    fn head<'a>(&self, context: &'a Context<'_>) -> Option<&'a Head> {
-        if self.response {
-            context.response.as_deref()
-        } else {
-            request(context)
+/// The first Host field, and the path; `None` for targets without one.
+fn base(part: fn(&[u8]) -> &[u8]) -> Made {
+    fetch(Type::Text, move |context| {
+        let head = request(context)?;
+        let path = path_and_query(head.target()).map(part);
+        let host = head.find(FieldKind::Host).unwrap_or_default();
+        if host.is_empty() {
+            return path.map(Value::text);
         }
-    }
+        let path = path.filter(|path| path.starts_with(b"/"));
+        crate::convert::text([host, path.unwrap_or_default()].concat())
+    })
 }
 
-impl Fetch for Header {
-    fn fetch<'a>(&'a self, context: &'a Context<'_>) -> Option<Value<'a>> {
-        let mut values = self.values(self.head(context)?);
-        let value = match self.occurrence {
-            0 => values.next_back(),
-            first @ 1.. => values.nth(first as usize - 1),
-            last => values.nth_back(last.unsigned_abs() as usize - 1),
-        };
-        value.map(Value::text)
-    }
+/// HAProxy's hash of the host and the path, with or without its query.
+fn hash(head: &Head, with_query: bool) -> u32 {
+    let host = head.find(FieldKind::Host).unwrap_or_default();
+    let path = path_and_query(head.target()).unwrap_or_default();
+    let path = match with_query {
+        true => path,
+        false => split_query(path).0,
+    };
+    let path = if path.starts_with(b"/") { path } else { &[] };
+    avalanche(sdbm(&[host, path].concat()))
+}
 
-    fn any(&self, context: &Context<'_>, test: &mut dyn FnMut(Value<'_>) -> bool) -> Tested {
-        let Some(head) = self.head(context) else {
-            return Tested::Missing;
-        };
-        if self.occurrence != 0 {
-            return match self.fetch(context) {
-                None => Tested::Missing,
-                Some(value) => Tested::of(test(value)),
-            };
+fn with_source(with_query: bool) -> Made {
+    fetch(Type::Binary, move |context| {
+        let hash = hash(request(context)?, with_query);
+        let source = Value::Address(context.session.source?.ip().to_canonical());
+        let mut bytes = hash.to_be_bytes().to_vec();
+        bytes.extend_from_slice(&source.into_binary());
+        crate::convert::binary(bytes)
+    })
+}
+
+fn is_http() -> Made {
+    fetch(Type::Boolean, |context| {
+        let is_http = request(context).is_some();
+        if !is_http && context.unsure.get() {
+            return None;
         }
-        let mut tested = Tested::Missing;
-        for value in self.values(head) {
-            if test(Value::text(value)) {
-                return Tested::Found;
-            }
-            tested = Tested::Different;
-        }
-        tested
+        Some(Value::Boolean(is_http))
+    })
+}
+
+/// `1.1` and the like.
+pub(super) fn version_number(version: Version) -> &'static str {
+    match version {
+        Version::H09 => "0.9",
+        Version::H10 => "1.0",
+        Version::H11 => "1.1",
+        Version::H2 => "2.0",
+        Version::H3 => "3.0",
     }
 }
 
-/// The values of one field: what stands between commas outside of quoted strings, without white space around.
-#[derive(Clone)]
-pub(crate) struct Values<'a>(pub(crate) Option<&'a [u8]>);
-
-impl<'a> Iterator for Values<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let rest = self.0?;
-        let (mut quoted, mut escaped) = (false, false);
-        let comma = rest.iter().position(|&byte| {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' if quoted => escaped = true,
-                b'"' => quoted = !quoted,
-                b',' => return !quoted,
-                _ => {}
-            }
-            false
-        });
-        let value = &rest[..comma.unwrap_or(rest.len())];
-        self.0 = comma.map(|comma| &rest[comma + 1..]);
-        Some(value.trim_ascii())
-    }
+fn version_of(head: for<'a, 'b> fn(&'a Context<'b>) -> Option<&'a Head>) -> Made {
+    fetch(Type::Text, move |context| {
+        let version = version_number(head(context)?.version);
+        Some(Value::text(version.as_bytes()))
+    })
 }
 
-impl DoubleEndedIterator for Values<'_> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        // Quotes can only be understood from the front.
-        let all = self.clone();
-        let last = all.clone().count().checked_sub(1)?;
-        let value = all.clone().nth(last);
-        self.0 = match last {
-            0 => None,
-            _ => {
-                let rest = self.0?;
-                let before = all.clone().nth(last - 1)?;
-                let end = before.as_ptr() as usize - rest.as_ptr() as usize + before.len();
-                Some(&rest[..end])
-            }
-        };
-        value
-    }
+fn status() -> Made {
+    fetch(Type::Integer, |context| {
+        let head = response(context)?;
+        (head.status != 0).then(|| Value::Integer(head.status.into()))
+    })
 }
 
 #[cfg(test)]
@@ -261,50 +363,72 @@ mod tests {
     use super::*;
     use crate::testing::Bench;
 
-    #[test]
-    fn values_are_split_outside_of_quotes_both_ways() {
-        let text = br#" a , "b,c" ,, d "#;
-        let expected: [&[u8]; 4] = [b"a", b"\"b,c\"", b"", b"d"];
-        assert!(Values(Some(text)).eq(expected));
-        assert!(Values(Some(text)).rev().eq(expected.into_iter().rev()));
-        assert!(Values(Some(b"")).eq([b""]));
-    }
-
-    #[test]
-    fn requests_are_looked_into() {
-        let bench = Bench::request(
-            "GET /a/b?c=d&e HTTP/1.1\r\nHost: Example.org\r\nX: 1, 2\r\nX: \"3,4\",5\r\n\r\n",
-        );
-        for (text, expected) in [
-            ("method", Some("GET")),
-            ("path", Some("/a/b")),
-            ("pathq", Some("/a/b?c=d&e")),
-            ("query", Some("c=d&e")),
-            ("url", Some("/a/b?c=d&e")),
-            ("req.hdr(host)", Some("Example.org")),
-            ("hdr(X)", Some("5")),
-            ("hdr(x,1)", Some("1")),
-            ("hdr(x,3)", Some("\"3,4\"")),
-            ("hdr(x,-3)", Some("2")),
-            ("hdr(x,5)", None),
-            ("hdr(y)", None),
-        ] {
-            assert_eq!(bench.evaluate(text).as_deref(), expected, "{text}");
+    fn check(bench: &Bench, cases: &[(&str, Option<&str>)]) {
+        for (text, expected) in cases {
+            assert_eq!(bench.evaluate(text).as_deref(), *expected, "{text}");
         }
     }
 
+    /// Expected values are HAProxy's.
     #[test]
-    fn responses_are_looked_into() {
-        let bench = Bench::request("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-            .with_response("HTTP/1.1 404 Nope\r\nX: 1\r\nContent-Length: 0\r\n\r\n");
-        assert_eq!(bench.evaluate("status").as_deref(), Some("404"));
-        assert_eq!(bench.evaluate("res.hdr(x)").as_deref(), Some("1"));
-        assert_eq!(bench.evaluate("method").as_deref(), Some("GET"));
-        assert!(bench.refused("path").contains("not available here"));
+    fn requests_are_looked_into() {
+        let mut bench = Bench::request(
+            "GET /n/p.html;x=7?a=1&b=x%20y&c&d=&a=2&e HTTP/1.1\r\nHost: Example.org:8080\r\n\r\n",
+        );
+        bench.session.source = "127.0.0.1:5".parse().ok();
+        check(
+            &bench,
+            &[
+                ("base", Some("Example.org:8080/n/p.html;x=7")),
+                ("base32", Some("348486495")),
+                ("base32+src,hex", Some("14C57B5F7F000001")),
+                (
+                    "baseq",
+                    Some("Example.org:8080/n/p.html;x=7?a=1&b=x%20y&c&d=&a=2&e"),
+                ),
+                ("http_first_req", Some("1")),
+                ("method", Some("GET")),
+                ("path", Some("/n/p.html;x=7")),
+                ("pathq", Some("/n/p.html;x=7?a=1&b=x%20y&c&d=&a=2&e")),
+                ("query", Some("a=1&b=x%20y&c&d=&a=2&e")),
+                ("query(with_qm)", Some("?a=1&b=x%20y&c&d=&a=2&e")),
+                ("req.proto_http", Some("1")),
+                ("req.ver", Some("1.1")),
+                ("url", Some("/n/p.html;x=7?a=1&b=x%20y&c&d=&a=2&e")),
+                ("url32", Some("2108725550")),
+                ("url32+src,hex", Some("7DB0992E7F000001")),
+                ("url_ip", None),
+                ("url_port", None),
+                ("unique-id", None),
+            ],
+        );
+        assert!(bench.refused("query(x)").contains("with_qm"));
+        assert!(bench.refused("status").contains("not available"));
     }
 
     #[test]
-    fn targets_have_paths() {
+    fn targets_have_several_forms() {
+        let bench =
+            Bench::request("GET http://10.0.0.1:81/a?b HTTP/1.1\r\nHost: 10.0.0.1:81\r\n\r\n");
+        check(
+            &bench,
+            &[
+                ("path", Some("/a")),
+                ("url_ip", Some("10.0.0.1")),
+                ("url_port", Some("81")),
+                ("query", Some("b")),
+            ],
+        );
+        let bench = Bench::request("GET /a? HTTP/1.0\r\n\r\n");
+        check(
+            &bench,
+            &[
+                ("base", Some("/a")),
+                ("query", Some("")),
+                ("query(with_qm)", Some("")),
+                ("req_ver", Some("1.0")),
+            ],
+        );
         for (target, expected) in [
             ("/a?b", Some("/a?b")),
             ("http://h/a", Some("/a")),
@@ -316,5 +440,23 @@ mod tests {
             let path = path_and_query(target.as_bytes());
             assert_eq!(path, expected.map(str::as_bytes), "{target}");
         }
+    }
+
+    #[test]
+    fn responses_are_looked_into() {
+        let mut bench =
+            Bench::default().with_response("HTTP/1.0 503 Busy\r\nContent-Length: 0\r\n\r\n");
+        bench.exchange.server_status = 500;
+        check(
+            &bench,
+            &[
+                ("status", Some("503")),
+                ("txn.status", Some("503")),
+                ("server_status", Some("500")),
+                ("res.ver", Some("1.0")),
+                ("resp_ver", Some("1.0")),
+            ],
+        );
+        assert!(bench.refused("path").contains("not available"));
     }
 }

@@ -3,20 +3,31 @@
 //! One file per topic, each with a sorted list of rows; [`find`] searches all of them. A row reads its arguments once and
 //! yields something that fetches. What is absent: parsing of expressions ([`crate::expression`]).
 
+mod acl;
+mod body;
+mod capture;
 mod constant;
+mod cookie;
+mod header;
 mod layer4;
 mod layer7;
+mod parameter;
+mod process;
+mod proxy;
 mod ssl;
 mod stick;
 
-pub(crate) use constant::unhex;
+pub(crate) use constant::{Unit, unhex};
 pub(crate) use layer7::{path_and_query, split_query};
+pub(crate) use proxy::usable_servers;
 pub(crate) use stick::{element, look_up, table};
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use plimsoll_config::diagnostic::Diagnostic;
+use plimsoll_wire::head::Head;
 
 use crate::arguments::Arguments;
 use crate::context::{Context, Phase};
@@ -102,6 +113,9 @@ pub enum Needs {
     RequestHead,
     /// What is kept of the request until the end: its first line, captures.
     RequestLine,
+    /// The head or the bytes of the message that rules of this time are about.
+    MessageHead,
+    MessageBytes,
     /// The connection to a server.
     Server,
     ResponseBytes,
@@ -124,6 +138,16 @@ impl Needs {
             Self::RequestBytes | Self::RequestHead => {
                 matches!(phase, RequestContent | Request | Connect)
             }
+            Self::MessageHead | Self::MessageBytes => matches!(
+                phase,
+                RequestContent
+                    | Request
+                    | Connect
+                    | ResponseContent
+                    | Response
+                    | AfterResponse
+                    | Check
+            ),
             Self::RequestLine => !matches!(phase, Connection | Session | Check | Command),
             Self::Server => matches!(
                 phase,
@@ -150,6 +174,8 @@ impl Needs {
             Self::RequestBytes => "the request's bytes",
             Self::RequestHead => "the request's header",
             Self::RequestLine => "the request",
+            Self::MessageHead => "the message's header",
+            Self::MessageBytes => "the message's bytes",
             Self::Server => "the server's connection",
             Self::ResponseBytes => "the response's bytes",
             Self::ResponseHead | Self::ResponseLine => "the response",
@@ -157,11 +183,76 @@ impl Needs {
     }
 }
 
-fn topics() -> [&'static [Row]; 15] {
+/// Which of the two messages of an exchange is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Request,
+    Response,
+    /// The one that rules of this time are about.
+    AtHand,
+}
+
+impl Side {
+    fn is_response(self, context: &Context<'_>) -> bool {
+        match self {
+            Self::Request => false,
+            Self::Response => true,
+            Self::AtHand => matches!(
+                context.phase,
+                Phase::ResponseContent | Phase::Response | Phase::AfterResponse | Phase::Check
+            ),
+        }
+    }
+
+    /// Its head. A request's may still come.
+    fn head<'a>(self, context: &'a Context<'_>) -> Option<&'a Head> {
+        if self.is_response(context) {
+            context.response.as_deref()
+        } else {
+            request(context)
+        }
+    }
+}
+
+/// The request's head. Before one has arrived it may still come.
+fn request<'a>(context: &'a Context<'_>) -> Option<&'a Head> {
+    let head = context.request.as_deref();
+    if head.is_none() {
+        context.may_change();
+    }
+    head
+}
+
+/// An address as fields of a header have it: with a port or not, in brackets or not.
+fn leading_address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    if let Some(inner) = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+    {
+        return inner.parse().ok().map(IpAddr::V6);
+    }
+    let (address, port) = text.split_once(':')?;
+    let _: u16 = port.parse().ok()?;
+    address.parse().ok().map(IpAddr::V4)
+}
+
+fn topics() -> [&'static [Row]; 23] {
     [
+        acl::ROWS,
+        body::ROWS,
+        capture::ROWS,
         constant::ROWS,
+        cookie::ROWS,
+        header::ROWS,
         layer4::ROWS,
         layer7::ROWS,
+        parameter::ROWS,
+        process::ROWS,
+        proxy::ROWS,
         ssl::CLIENT,
         ssl::CLIENT_CERTIFICATE,
         ssl::CONNECTION,
