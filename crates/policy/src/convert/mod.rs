@@ -5,9 +5,11 @@
 
 mod binary;
 mod codec;
+mod crypto;
 mod date;
 mod hash;
 mod json;
+mod jwt;
 mod language;
 mod map;
 mod network;
@@ -108,9 +110,11 @@ pub(crate) fn binary(bytes: Vec<u8>) -> Option<Value<'static>> {
 const TOPICS: &[&[Row]] = &[
     binary::ROWS,
     codec::ROWS,
+    crypto::ROWS,
     date::ROWS,
     hash::ROWS,
     json::ROWS,
+    jwt::ROWS,
     language::ROWS,
     map::ROWS,
     network::ROWS,
