@@ -415,6 +415,12 @@ fn elapsed_ms(from_ns: u64, to_ns: u64) -> Option<u32> {
         .then(|| u32::try_from(to_ns.saturating_sub(from_ns) / 1_000_000).unwrap_or(u32::MAX))
 }
 
+/// How long the client's handshake took, for the first line of a connection.
+fn handshake_ms(session: &Session) -> u32 {
+    let facts = session.facts.tls().filter(|_| session.requests <= 1);
+    facts.map_or(0, |facts| facts.handshake_ms)
+}
+
 fn timers(times: &Times, now_ns: u64) -> Timers {
     let started_ns = if times.started_ns > 0 {
         times.started_ns
@@ -489,7 +495,8 @@ fn write(session: &Session, moment: Moment, line: &Line<'_>) {
             .map_or(Endpoint::Unknown, Endpoint::Inet),
         frontend: &frontend.name,
         bind: session.bind_name(),
-        secure: false,
+        secure: tables.tls.bind(session.frontend, session.bind).is_some(),
+        tls: session.facts.tls(),
         backend: backend.map_or(frontend.name.as_str(), |id| {
             tables.backend(id).name.as_str()
         }),
@@ -498,7 +505,10 @@ fn write(session: &Session, moment: Moment, line: &Line<'_>) {
             unix_s: session.accepted_wall_us / 1_000_000,
             micros: (session.accepted_wall_us % 1_000_000) as u32,
         },
-        timers: line.timers,
+        timers: Timers {
+            handshake_ms: handshake_ms(session),
+            ..line.timers
+        },
         status: (line.status > 0).then_some(line.status),
         bytes_sent: line.traffic.1,
         bytes_received: line.traffic.0,

@@ -373,8 +373,9 @@ impl Exchange<'_> {
         backend: BackendId,
     ) -> Result<Slot, Fault> {
         self.record.phase = Phase::Queue;
+        let hashed = self.balance_key(backend);
         let (model, request) = (self.tables.backend(backend), &self.record.request);
-        let key = key::find(&model.balance, &Keys(request));
+        let key = key::find(&model.balance, &Keys(request)).or(hashed.as_deref());
         let affinity = Affinity {
             key,
             source: self.session.client_ip(),

@@ -279,7 +279,9 @@ async fn secure(session: &mut Session, front: Arc<Front>, socket: Socket) -> Opt
     let reactor = &session.worker.reactor;
     let done = handshake::accept(reactor, &front, socket, deadline_ns, speaks_first).await;
     match done {
-        Ok((stream, facts)) => {
+        Ok((stream, mut facts)) => {
+            let took_ns = reactor.now_ns().saturating_sub(session.accepted_ns);
+            facts.handshake_ms = u32::try_from(took_ns / 1_000_000).unwrap_or(u32::MAX);
             session.facts.extra().tls = Some(facts);
             Some(stream)
         }

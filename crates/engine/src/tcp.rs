@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use plimsoll_policy::balance::key;
 use plimsoll_policy::context::{ExchangeFacts, Phase as Moment};
 use plimsoll_policy::model::{BackendId, ServerId};
 use plimsoll_policy::stickiness;
@@ -53,8 +54,19 @@ async fn serve_to_end(session: &mut Session, mut client: Transport, report: &mut
     };
     let mut dispatch = Dispatch::new(&session.tables, backend);
     recall(session, &mut dispatch, &peeked, report);
+    let hashed = balance_key(session, backend, &peeked, report);
+    let model = session.tables.backend(backend);
+    let key = key::find(&model.balance, &Opening(&peeked.bytes));
+    let key = key.or(hashed.as_deref()).map(<[u8]>::to_vec);
     let mut client = Side::new(&mut client);
-    match reach_server(session, &mut dispatch, &mut client, report).await {
+    match reach_server(
+        session,
+        &mut dispatch,
+        (&mut client, key.as_deref()),
+        report,
+    )
+    .await
+    {
         Ok((server, slot)) => {
             account::tcp_connected(session, &dispatch, slot.server, report);
             remember(session, (backend, slot.server), report);
@@ -91,6 +103,35 @@ fn recall(session: &mut Session, dispatch: &mut Dispatch, peeked: &Peeked, repor
     }
 }
 
+/// A session's first bytes as the balancing algorithms look at them.
+struct Opening<'a>(&'a [u8]);
+
+impl<'a> key::Request<'a> for Opening<'a> {
+    fn opening(&self) -> Option<&'a [u8]> {
+        Some(self.0)
+    }
+}
+
+/// What `balance hash` hashes of this session.
+fn balance_key(
+    session: &mut Session,
+    backend: BackendId,
+    peeked: &Peeked,
+    report: &mut Report,
+) -> Option<Vec<u8>> {
+    let tables = Rc::clone(&session.tables);
+    let key = tables.backend(backend).balance_key.as_ref()?;
+    let reached = Reached {
+        backend,
+        server: None,
+    };
+    let sight = peeked.sight(Some(reached));
+    let moment = Moment::RequestContent;
+    rules::with_session(session, &mut report.facts, moment, sight, |context| {
+        Some(key.evaluate(context)?.into_binary().into_owned())
+    })
+}
+
 /// The server is connected: it is remembered, as `stick` lines say.
 fn remember(session: &mut Session, ids: (BackendId, ServerId), report: &mut Report) {
     let tables = Rc::clone(&session.tables);
@@ -120,12 +161,12 @@ fn remember(session: &mut Session, ids: (BackendId, ServerId), report: &mut Repo
 async fn reach_server(
     session: &Session,
     dispatch: &mut Dispatch,
-    client: &mut Side<'_>,
+    (client, key): (&mut Side<'_>, Option<&[u8]>),
     report: &mut Report,
 ) -> Result<(Transport, Slot), Fault> {
     let (worker, tables) = (Rc::clone(&session.worker), Rc::clone(&session.tables));
     let affinity = Affinity {
-        key: None,
+        key,
         source: session.client_ip(),
     };
     loop {

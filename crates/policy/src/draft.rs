@@ -320,6 +320,7 @@ impl Default for Settings {
 pub(crate) enum LogFormatDraft {
     Tcp,
     Http { clf: bool },
+    Https,
 }
 
 /// A `log` line.

@@ -19,6 +19,7 @@ use self::check::{BackendCheck, ServerCheck};
 use self::status_codes::Statuses;
 use self::tls::{BindTls, ServerTls};
 use crate::balance::{BalanceSpec, HashSpec};
+use crate::expression::Expression;
 use crate::pattern::Lists;
 use crate::rule::Rules;
 use crate::stats::page::Page;
@@ -316,6 +317,8 @@ pub struct Backend {
     pub unpublished: bool,
     pub description: Option<String>,
     pub balance: BalanceSpec,
+    /// What `balance hash` hashes.
+    pub balance_key: Option<Expression>,
     pub hash: HashSpec,
     /// `hash-balance-factor`: 0 is off, otherwise at least 101 (per cent of the average load).
     pub hash_balance_factor: u32,
@@ -747,6 +750,8 @@ pub enum LogFormat {
     Tcp,
     /// `option httplog`; `true`: in CLF form.
     Http { clf: bool },
+    /// `option httpslog`.
+    Https,
 }
 
 /// One `log` line.

@@ -398,7 +398,7 @@ fn measure(record: &mut Record<'_>, form: &LogFormat, line: &str) {
             record.bytes_sent = u64::from(number(words[5]).expect("a size"));
             record.load = load(&split(7));
         }
-        LogFormat::Http { clf: false } => {
+        LogFormat::Http { clf: false } | LogFormat::Https => {
             record.accepted = moment(words[1]);
             http_timers(record, &split(4));
             record.bytes_sent = u64::from(number(words[6]).expect("a size"));
@@ -430,6 +430,7 @@ fn blank<'a>(case: &Case, client: Endpoint, local: Endpoint, request: &'a [u8]) 
         frontend: case.name,
         bind: "1",
         secure: false,
+        tls: None,
         backend: "good",
         server: Some("s1"),
         accepted: WallTime::default(),
@@ -474,6 +475,7 @@ fn config(cases: &[Case], places: &[(SocketAddr, UdpSocket)], scratch: &Scratch)
             LogFormat::Tcp => "option tcplog",
             LogFormat::Http { clf: false } => "option httplog",
             LogFormat::Http { clf: true } => "option httplog clf",
+            LogFormat::Https => "option httpslog",
         };
         let bind = match case.unix {
             true => format!("unix@{}", scratch.path(case.name).display()),

@@ -27,6 +27,7 @@ fn record() -> Record<'static> {
         frontend: "web",
         bind: "1",
         secure: false,
+        tls: None,
         backend: "static",
         server: Some("s1"),
         accepted: WallTime {
@@ -87,6 +88,7 @@ fn the_http_line() {
 fn the_http_line_of_a_failure() {
     let failed = Record {
         secure: true,
+        tls: None,
         backend: "web",
         server: None,
         timers: Timers {

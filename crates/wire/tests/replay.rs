@@ -52,3 +52,8 @@ fn wire_h2_frames() {
 fn wire_h2_connection() {
     replay("wire_h2_connection", support::h2::read_h2_connection);
 }
+
+#[test]
+fn wire_tls_hello() {
+    replay("wire_tls_hello", support::read_tls_hello);
+}

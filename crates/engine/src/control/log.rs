@@ -650,6 +650,7 @@ mod tests {
             frontend: "web",
             bind: "1",
             secure: false,
+            tls: None,
             backend: "web",
             server: None,
             accepted: at(0),

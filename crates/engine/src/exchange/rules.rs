@@ -379,6 +379,15 @@ impl Exchange<'_> {
         }
     }
 
+    /// What `balance hash` hashes of this request.
+    pub(super) fn balance_key(&mut self, backend: BackendId) -> Option<Vec<u8>> {
+        let tables = Rc::clone(&self.tables);
+        let key = tables.backend(backend).balance_key.as_ref()?;
+        self.with_context(Phase::Request, |context| {
+            Some(key.evaluate(context)?.into_binary().into_owned())
+        })
+    }
+
     /// `use-server`: the server that rules choose, if it can take the request.
     fn use_server(&mut self, backend: BackendId) {
         let tables = Rc::clone(&self.tables);

@@ -5,7 +5,7 @@ use std::task::{Poll, ready};
 
 use plimsoll_policy::tls::{Certificate, CipherSuite, Facts, Version};
 use rustls::server::{Accepted, Acceptor};
-use rustls::{Connection, HandshakeKind, ProtocolVersion, ServerConnection};
+use rustls::{Connection, HandshakeKind, NamedGroup, ProtocolVersion, ServerConnection};
 
 use super::back::Back;
 use super::front::Front;
@@ -184,11 +184,21 @@ fn facts(connection: &Connection) -> Facts {
         resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
         peer_chain: peer.iter().map(|der| der.as_ref().into()).collect(),
         own: None,
+        handshake_ms: 0,
         peer_error: overlooked.own,
         authority_error: overlooked.authority,
         authority_depth: overlooked.depth,
         group: connection
             .negotiated_key_exchange_group()
-            .map(|group| format!("{:?}", group.name()).into()),
+            .map(|group| group_name(group.name())),
+    }
+}
+
+/// OpenSSL's name of a group.
+fn group_name(group: NamedGroup) -> Box<str> {
+    match group {
+        NamedGroup::secp256r1 => "P-256".into(),
+        NamedGroup::secp384r1 => "P-384".into(),
+        other => format!("{other:?}").into(),
     }
 }

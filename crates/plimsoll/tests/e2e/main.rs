@@ -5,6 +5,7 @@
 mod rig;
 
 mod admin;
+mod affinity;
 mod browser;
 mod checks;
 mod command_line;

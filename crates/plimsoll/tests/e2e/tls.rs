@@ -281,3 +281,80 @@ fn junk_and_silence_end_quietly() {
     let outcome = curl(&program, address, &[]);
     assert_eq!(outcome.stdout, "/over-tls", "{}", outcome.stderr);
 }
+
+#[test]
+fn rules_and_logs_see_the_handshake() {
+    let Some(program) = require_peer("curl") else {
+        return;
+    };
+    let mut rig = Rig::new();
+    let origin = rig.origin_with("a", |request| {
+        let wanted = |line: &&String| line.to_ascii_lowercase().starts_with("x-tls");
+        let seen: Vec<_> = request.fields.iter().filter(wanted).cloned().collect();
+        Reply::ok(&seen.join("\n"))
+    });
+    let syslog = rig.syslog();
+    let plain = free_address();
+    let bind = format!(
+        "ssl crt CRT/site.pem verify optional ca-file CRT/ca.pem\n    bind {plain}\n    \
+         log {} local0\n    option httpslog\n    \
+         http-request redirect scheme https unless {{ ssl_fc }}\n    \
+         http-request set-header X-TLS-Name %[ssl_fc_sni]\n    \
+         http-request set-header X-TLS-Version %[ssl_fc_protocol]\n    \
+         http-request set-header X-TLS-Alpn %[ssl_fc_alpn]\n    \
+         http-request set-header X-TLS-Client %[ssl_c_s_dn(CN)] if {{ ssl_c_used }}\n    \
+         http-request set-header X-TLS-Own %[ssl_f_s_dn]",
+        syslog.address()
+    );
+    let address = rig.config(&text(&bind, &origin.server_line()));
+    let client = certificate("client.pem").display().to_string();
+    let outcome = curl(
+        &program,
+        address,
+        &["--http1.1", "--tls-max", "1.2", "--cert", &client],
+    );
+    let seen = outcome.stdout.to_ascii_lowercase();
+    for wanted in [
+        "x-tls-name: www.site.test",
+        "x-tls-version: tlsv1.2",
+        "x-tls-alpn: http/1.1",
+        "x-tls-client: client one",
+        "x-tls-own: /cn=www.site.test",
+    ] {
+        assert!(seen.contains(wanted), "{wanted}: {seen}{}", outcome.stderr);
+    }
+    let line = syslog.line().trim_end().to_owned();
+    assert!(line.contains(" web~ app/"), "{line}");
+    let end = "0/0000000000000000/0/0/0 www.site.test/TLSv1.2/ECDHE-ECDSA-AES256-GCM-SHA384";
+    assert!(line.ends_with(end), "{line}");
+    let mut client = crate::rig::client::Client::connect(plain);
+    client.send("GET /a HTTP/1.1\r\nHost: www.site.test\r\n\r\n");
+    let response = client.response();
+    assert_eq!(response.status, 302);
+    assert_eq!(response.field("location"), Some("https://www.site.test/a"));
+}
+
+#[test]
+fn http2_is_agreed_upon() {
+    let Some(program) = require_peer("curl") else {
+        return;
+    };
+    let mut rig = Rig::new();
+    let origin = echo(&rig);
+    let address = rig.config(&text("ssl crt CRT/site.pem", &origin.server_line()));
+    for (words, version) in [
+        (&["--http2"][..], "2"),
+        (&["--http1.1"], "1.1"),
+        (&["--no-alpn"], "1.1"),
+    ] {
+        let mut all = vec!["-w", "|%{http_version}"];
+        all.extend(words);
+        let outcome = curl(&program, address, &all);
+        assert_eq!(
+            outcome.stdout,
+            format!("/over-tls|{version}"),
+            "{}",
+            outcome.stderr
+        );
+    }
+}

@@ -80,7 +80,7 @@ pub enum BalanceSpec {
         name: String,
         use_domain_only: bool,
     },
-    /// `hash EXPRESSION`: the expression's text, until the rule language can compile it.
+    /// `hash EXPRESSION`: the expression's text; [`crate::model::Backend::balance_key`] is what it means.
     Hash {
         expression: String,
     },

@@ -1,6 +1,7 @@
 //! The line a [`Record`] leaves in each [`LogFormat`].
 
 use crate::model::{LogFormat, Mode};
+use crate::tls::{CipherSuite, Version};
 
 use super::record::{Endpoint, Record, RequestLine};
 use super::text::{
@@ -18,6 +19,10 @@ pub fn format(format: &LogFormat, record: &Record<'_>, dates: &mut Dates, out: &
         LogFormat::Tcp => write_tcp(record, dates, out),
         LogFormat::Http { clf: false } => write_http(record, dates, out),
         LogFormat::Http { clf: true } => write_clf(record, dates, out),
+        LogFormat::Https => {
+            write_http(record, dates, out);
+            write_tls(record, out);
+        }
     }
 }
 
@@ -102,6 +107,31 @@ fn write_http(record: &Record<'_>, dates: &mut Dates, out: &mut Vec<u8>) {
     out.push(b'"');
     write_request(record.request.as_ref(), out);
     out.push(b'"');
+}
+
+/// What `option httpslog` adds: errors of the connection, of the handshake, of the client's certificate and of an
+/// authority; whether the session was resumed; name, version and suite. A connection that logs requests has no error of
+/// its own, nor has its handshake.
+fn write_tls(record: &Record<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b" 0/");
+    let Some(facts) = record.tls else {
+        out.extend_from_slice(b"-/-/-/0 -/-/-");
+        return;
+    };
+    out.extend_from_slice(b"0000000000000000/");
+    push_number(out, u64::from(facts.peer_error));
+    out.push(b'/');
+    push_number(out, u64::from(facts.authority_error));
+    out.extend_from_slice(if facts.resumed { b"/1 " } else { b"/0 " });
+    let name = facts.server_name.as_deref().unwrap_or("-");
+    push_escaped(out, name.as_bytes(), &PLAIN);
+    for text in [
+        facts.version.map(Version::name),
+        facts.suite.map(CipherSuite::name),
+    ] {
+        out.push(b'/');
+        out.extend_from_slice(text.unwrap_or("-").as_bytes());
+    }
 }
 
 fn write_clf(record: &Record<'_>, dates: &mut Dates, out: &mut Vec<u8>) {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::model::Mode;
+use crate::tls::Facts;
 
 use super::{Level, Termination, WallTime};
 
@@ -22,6 +23,8 @@ pub struct Record<'a> {
     pub bind: &'a str,
     /// The bind speaks TLS: the frontend's name is followed by `~`.
     pub secure: bool,
+    /// What the handshake with the client has told.
+    pub tls: Option<&'a Facts>,
     /// The frontend's name when no backend has been chosen.
     pub backend: &'a str,
     /// `None` is written as `<NOSRV>`.

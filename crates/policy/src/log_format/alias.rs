@@ -45,6 +45,28 @@ pub(crate) const ALIASES: &[Alias] = &[
         doc: "The port the client connected to.",
         write: |context, out| write_port(context.session.destination, out),
     },
+    Alias {
+        name: "sslc",
+        doc: "The cipher suite of the client's connection.",
+        write: |context, out| {
+            let suite = context.session.tls().and_then(|tls| tls.suite);
+            suite.is_some_and(|suite| {
+                out.extend_from_slice(suite.name().as_bytes());
+                true
+            })
+        },
+    },
+    Alias {
+        name: "sslv",
+        doc: "The version of TLS of the client's connection.",
+        write: |context, out| {
+            let version = context.session.tls().and_then(|tls| tls.version);
+            version.is_some_and(|version| {
+                out.extend_from_slice(version.name().as_bytes());
+                true
+            })
+        },
+    },
 ];
 
 fn write_ip(address: Option<std::net::SocketAddr>, out: &mut Vec<u8>) -> bool {

@@ -31,7 +31,8 @@ impl Resolver<'_> {
             LogFormatDraft::Http { clf } if proxy.settings.mode == Mode::Http => {
                 LogFormat::Http { clf }
             }
-            LogFormatDraft::Http { .. } => {
+            LogFormatDraft::Https if proxy.settings.mode == Mode::Http => LogFormat::Https,
+            LogFormatDraft::Http { .. } | LogFormatDraft::Https => {
                 if !proxy.settings.disabled {
                     let message = format!(
                         "'option httplog' becomes 'option tcplog' in {} '{}'",

@@ -11,10 +11,11 @@ use plimsoll_config::values::TimeUnit;
 use super::Resolver;
 use crate::acl::{self, Acl, Acls, Condition};
 use crate::action::{self, Action, Words};
+use crate::balance::BalanceSpec;
 use crate::context::Phase;
 use crate::draft::{ProxyDraft, RuleDraft};
 use crate::expression;
-use crate::expression::{Names, Scope, not_yet};
+use crate::expression::{Expression, Names, Scope, not_yet};
 use crate::keyword::haproxy::names::{self, actions};
 use crate::log_format::{self, Encoding};
 use crate::model::{BackendId, FrontendId, Mode, Model, ServerId};
@@ -46,12 +47,27 @@ impl Resolver<'_> {
                 frontend += 1;
             }
             if proxy.has_back() {
+                let key = self.balance_key(proxy, &scope);
+                model.backends[backend as usize].balance_key = key;
                 model.backends[backend as usize].rules = rules;
                 backend += 1;
             }
         }
         model.lists = Arc::new(lists);
         remember_servers(model);
+    }
+
+    /// The expression of `balance hash`.
+    fn balance_key(&mut self, proxy: &ProxyDraft, scope: &Scope<'_>) -> Option<Expression> {
+        let BalanceSpec::Hash { expression } = &proxy.settings.back.balance else {
+            return None;
+        };
+        let span = proxy.settings.balance.unwrap_or(proxy.span);
+        let read = expression::parse_text(expression, span, scope).and_then(|expression| {
+            expression::check_phase(&expression, span, scope)?;
+            Ok(expression)
+        });
+        read.map_err(|error| self.findings.push(error)).ok()
     }
 
     fn proxy_rules(&mut self, proxy: &ProxyDraft, scope: &Scope<'_>) -> Rules {

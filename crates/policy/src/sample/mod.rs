@@ -6,6 +6,7 @@
 mod constant;
 mod layer4;
 mod layer7;
+mod ssl;
 mod stick;
 
 pub(crate) use constant::unhex;
@@ -156,11 +157,15 @@ impl Needs {
     }
 }
 
-fn topics() -> [&'static [Row]; 11] {
+fn topics() -> [&'static [Row]; 15] {
     [
         constant::ROWS,
         layer4::ROWS,
         layer7::ROWS,
+        ssl::CLIENT,
+        ssl::CLIENT_CERTIFICATE,
+        ssl::CONNECTION,
+        ssl::OWN_CERTIFICATE,
         stick::COUNTER,
         stick::COUNTER_0,
         stick::COUNTER_1,

@@ -24,6 +24,8 @@ pub struct Facts {
     /// The same of an authority, and how far from the peer's own certificate it stands.
     pub authority_error: u32,
     pub authority_depth: u32,
+    /// How long it took.
+    pub handshake_ms: u32,
     /// The group of the key exchange, by IANA's name.
     pub group: Option<Box<str>>,
 }

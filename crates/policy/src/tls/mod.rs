@@ -11,6 +11,7 @@ pub mod facts;
 pub mod group;
 pub mod names;
 pub mod version;
+pub(crate) mod x509;
 
 pub use certificate::{Certificate, KeyForm, KeyKind, PrivateKey};
 pub use cipher::CipherSuite;

@@ -250,3 +250,18 @@ pub(crate) fn read_proxy_protocol(input: &[u8]) {
         }
     }
 }
+
+/// A hello is understood the same whatever follows it, and no part of it is taken for something else.
+pub(crate) fn read_tls_hello(input: &[u8]) {
+    use plimsoll_wire::tls_hello::{Beginning, parse};
+    let Beginning::Client(hello) = parse(input) else {
+        return;
+    };
+    hello.protocol_names().for_each(drop);
+    assert!(hello.suites().count() <= hello.cipher_suites.len() / 2);
+    assert!(hello.version_max() >= hello.version);
+    let length = 5 + usize::from(u16::from_be_bytes([input[3], input[4]]));
+    let whole = Beginning::Client(hello);
+    assert_eq!(parse(&input[..length]), whole);
+    assert_eq!(parse(&input[..length - 1]), Beginning::Partial);
+}

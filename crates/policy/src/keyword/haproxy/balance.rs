@@ -60,22 +60,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
 ];
 
 fn balance(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
-    let place = value::place(args);
     let spec = algorithm(args)?;
-    match spec {
-        BalanceSpec::Hash { .. } => {
-            let message = "'balance hash' is not implemented yet";
-            return Err(Diagnostic::error(Kind::NotImplemented, place, message)
-                .cause("it waits for sample expressions")
-                .help("'balance hdr(NAME)', 'uri', 'url_param NAME' and 'source' hash single parts of a request"));
-        }
-        BalanceSpec::RdpCookie { .. } => args.warn(
-            Diagnostic::warning(Kind::NotImplemented, place, "no cookie will be found")
-                .cause("the rules that wait for a client's first bytes are not implemented yet")
-                .help("until then each session goes to whoever's turn it is"),
-        ),
-        _ => {}
-    }
     let line = draft.line;
     let settings = draft.settings();
     settings.back.balance = spec;
@@ -92,11 +77,7 @@ fn algorithm(args: &mut Args<'_>) -> Result<BalanceSpec, Diagnostic> {
         let message = format_args!("'balance {name}' is not implemented yet");
         return Err(Diagnostic::error(Kind::NotImplemented, word.span, message));
     }
-    let spec = crate::balance::read(args)?;
-    if let BalanceSpec::Hash { expression } = &spec {
-        super::names::check_expression(expression, word.span)?;
-    }
-    Ok(spec)
+    crate::balance::read(args)
 }
 
 fn hash_type(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {

@@ -287,11 +287,15 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             Ok(())
         },
     ),
-    later(
+    Keyword::new(
         "option httpslog",
         PROXY,
+        "",
         "A line per request, with TLS.",
-        "TLS",
+        |_, draft| {
+            log_format(draft, LogFormatDraft::Https);
+            Ok(())
+        },
     ),
     later(
         "option idle-close-on-response",
