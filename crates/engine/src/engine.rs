@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -110,6 +110,11 @@ impl Handle {
     /// What the model wants and cannot have.
     pub fn adopt(&self, model: Model) -> Result<Outcome, StartError> {
         self.0.adopt(model)
+    }
+
+    /// Whether every worker turns within `patience`. While the process ends they may have ended, which is as good.
+    pub fn is_alive(&self, patience: Duration) -> bool {
+        self.0.is_alive(patience)
     }
 
     /// The settings of the process as they are now.
@@ -388,6 +393,9 @@ fn obey(worker: &Rc<Worker>, order: Order, posts: &mut Vec<Post>) {
             if let Some((backend, server)) = tables.plane.server_of(&live) {
                 tables.pool(backend, server).clear();
             }
+        }
+        Order::Tell(silent) => {
+            silent.fetch_sub(1, Ordering::Release);
         }
         Order::Adopt(adoption) => adopt(worker, &adoption, posts),
     }

@@ -35,6 +35,8 @@ pub(crate) enum Order {
     Recall,
     /// Close idle connections to a server.
     DropIdle(Arc<ServerLive>),
+    /// Count down: the worker turns.
+    Tell(Arc<AtomicUsize>),
     /// Serve what begins from now on by this plane.
     Adopt(Arc<Adoption>),
 }

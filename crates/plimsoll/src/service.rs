@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use plimsoll_engine::{Engine, Options};
+use plimsoll_engine::{Engine, Handle, Options};
 use plimsoll_policy::model::{Global, Model};
 use plimsoll_sys::handover;
 use plimsoll_sys::process::{self, Forked};
@@ -118,6 +118,7 @@ fn live(model: Model, life: &Life, ready: Option<UnixStream>) -> anyhow::Result<
     }
     drop_privileges(&global)?;
     if life.notify {
+        watchdog(engine.handle())?;
         notify(&format!("READY=1\nMAINPID={}\n", std::process::id()));
     }
     retire_old(life);
@@ -277,6 +278,27 @@ fn account(global: &Global) -> anyhow::Result<(Option<u32>, Option<u32>)> {
         None => None,
     };
     Ok((found.map(|user| user.uid), group))
+}
+
+/// Tells a service manager that asks for it (`WATCHDOG_USEC`) that the workers turn, for as long as they do.
+fn watchdog(handle: Handle) -> io::Result<()> {
+    let asked = std::env::var("WATCHDOG_USEC").ok();
+    let Some(period_us) = asked.and_then(|text| text.parse::<u64>().ok()) else {
+        return Ok(());
+    };
+    // Twice in a period, as sd_watchdog_enabled(3) recommends.
+    let half = Duration::from_micros(period_us / 2).max(END_POLL);
+    thread::Builder::new()
+        .name("watchdog".to_owned())
+        .spawn(move || {
+            loop {
+                if handle.is_alive(half) {
+                    notify("WATCHDOG=1\n");
+                }
+                thread::sleep(half);
+            }
+        })?;
+    Ok(())
 }
 
 /// Tells the service manager; without one nothing happens.

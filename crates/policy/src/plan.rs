@@ -208,7 +208,8 @@ impl Plan {
                     quoted(&field.after)
                 )
             });
-            let note = change.note.as_ref().map_or("null".to_owned(), |note| quoted(note));
+            let note = change.note.as_deref().map(quoted);
+            let note = note.unwrap_or_else(|| "null".to_owned());
             format!(
                 "{{\"change\":\"{kind}\",\"object\":\"{}\",\"name\":{},\"fields\":[{}],\"note\":{note}}}",
                 change.noun,

@@ -13,7 +13,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -254,6 +254,20 @@ impl Conductor {
             }
         }
         answer
+    }
+
+    /// See [`crate::Handle::is_alive`].
+    pub(crate) fn is_alive(&self, patience: Duration) -> bool {
+        let workers = Arc::clone(&self.lock().workers);
+        let silent = Arc::new(AtomicUsize::new(workers.len()));
+        for orders in workers.iter() {
+            orders.send(Order::Tell(Arc::clone(&silent)));
+        }
+        let deadline = Instant::now() + patience;
+        while silent.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
+            thread::sleep(ADOPTION_POLL);
+        }
+        silent.load(Ordering::Acquire) == 0 || self.stopping.load(Ordering::SeqCst)
     }
 
     /// The listening sockets, to be handed to a newer process.

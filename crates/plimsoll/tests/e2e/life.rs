@@ -223,16 +223,27 @@ fn the_service_manager_is_told() {
     command
         .args(["-Ws", "-f"])
         .arg(file)
-        .env("NOTIFY_SOCKET", &path);
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "200000");
     rig.start(command, address);
     let mut message = [0; 256];
     let length = manager.recv(&mut message).unwrap();
-    let message = String::from_utf8_lossy(&message[..length]).into_owned();
-    assert!(message.contains("READY=1"), "{message}");
+    let text = String::from_utf8_lossy(&message[..length]).into_owned();
+    assert!(text.contains("READY=1"), "{text}");
     assert!(
-        message.contains(&format!("MAINPID={}", rig.binary().id())),
-        "{message}"
+        text.contains(&format!("MAINPID={}", rig.binary().id())),
+        "{text}"
     );
+    let mut hears = |word: &str| {
+        until(|| {
+            let length = manager.recv(&mut message).unwrap_or(0);
+            String::from_utf8_lossy(&message[..length]).contains(word)
+        })
+    };
+    assert!(hears("WATCHDOG=1"));
+    rig.binary().signal(Signal::Hangup);
+    assert!(hears("RELOADING=1\nMONOTONIC_USEC="));
+    assert!(hears("READY=1"));
 }
 
 #[test]
