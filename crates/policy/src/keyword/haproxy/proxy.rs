@@ -87,12 +87,15 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         draft.settings().disabled = true;
         Ok(())
     }),
-    later(
+    Keyword::inert(
         "email-alert",
         PROXY,
         "WORD...",
         "Sends mail about servers.",
-        "mail",
+        Status::Refused {
+            reason: "mail needs queues, retries and TLS that a mail server has and a balancer should not",
+            instead: "send the log, or alerts on haproxy_server_status of the metrics, to what writes mail",
+        },
     ),
     Keyword::new("enabled", PROXY, "", "Undoes 'disabled'.", |_, draft| {
         draft.settings().disabled = false;
