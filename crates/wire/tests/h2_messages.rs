@@ -360,6 +360,26 @@ fn an_upload_may_fill_a_share_of_the_connections_window() {
     assert_eq!(sent[0].1, more.to_be_bytes());
 }
 
+/// RFC 9113 section 8.1: a server may answer in full and then refuse the rest of the request.
+#[test]
+fn an_answer_that_is_complete_survives_a_reset() {
+    let mut client = client(Config::default());
+    let asked = request_head("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let stream = client.open(&asked, b"http", false).expect("room");
+    let answer = [
+        support::h2::headers(1, 1, b"\x8c"),
+        frame(kind::RST_STREAM, 0, 1, &0_u32.to_be_bytes()),
+    ];
+    receive(&mut client, &answer.concat()).expect("no fault");
+    assert_eq!(client.take_head(stream).map(|head| head.status), Some(400));
+    let nothing = Read::Data {
+        bytes: 0,
+        end: true,
+    };
+    assert_eq!(client.read(stream, &mut [0; 9]), nothing);
+    assert_eq!(client.reset_code(stream), Some(Code::NO_ERROR));
+}
+
 #[test]
 fn goaway_returns_what_was_not_looked_at() {
     let (mut client, mut server) = pair(Config::default());
