@@ -3,7 +3,7 @@
 //! A [`Trunk`] lies in its server's pool for as long as it takes new streams. Its bytes are moved by a task of its own,
 //! so that the requests and responses of one turn of the loop leave in one write, whoever they belong to.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -18,6 +18,7 @@ use super::link::{Link, Over};
 use super::stream::Stream;
 use crate::counters::Side;
 use crate::fault::Fault;
+use crate::reactor::TaskId;
 use crate::stream::{End, Piece, ServerStream, StreamError};
 use crate::tables::Tables;
 use crate::transport::Transport;
@@ -49,6 +50,8 @@ pub(crate) struct Trunk {
     rested: Cell<bool>,
     /// Streams opened on it.
     uses: Cell<u32>,
+    /// Exchanges that have to know what the server allows before they ask.
+    waiting: RefCell<Vec<TaskId>>,
     /// The name that was asked for in TLS.
     name: Option<Box<str>>,
     scheme: &'static [u8],
@@ -68,6 +71,7 @@ impl Trunk {
             retired: Cell::new(false),
             rested: Cell::new(false),
             uses: Cell::new(0),
+            waiting: RefCell::default(),
             name: name.map(Into::into),
             scheme: match transport.is_plain() {
                 true => b"http",
@@ -122,6 +126,11 @@ impl Trunk {
         let link = &self.link;
         let received = link.poll_receive(transport);
         link.spread_news();
+        if link.look().is_settled() || received.is_ready() {
+            for task in self.waiting.take() {
+                link.worker.reactor.wake(task);
+            }
+        }
         let sent = link.poll_send(transport, false);
         link.spread_news();
         if let Poll::Ready(over) = received {
@@ -182,6 +191,20 @@ impl ServerHalf {
             ended: false,
             handshake: None,
         }
+    }
+
+    /// Ready when the server has said what it allows, or never will.
+    pub(crate) fn poll_settled(&self) -> Poll<()> {
+        let link = &self.trunk.link;
+        if link.look().is_settled() || self.trunk.is_over() {
+            return Poll::Ready(());
+        }
+        let current = link.worker.reactor.current();
+        let mut waiting = self.trunk.waiting.borrow_mut();
+        if !waiting.contains(&current) {
+            waiting.push(current);
+        }
+        Poll::Pending
     }
 
     pub(crate) fn is_request_done(&self) -> bool {
