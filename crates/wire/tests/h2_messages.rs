@@ -341,7 +341,8 @@ fn a_head_beyond_the_limits_is_answered() {
 fn what_is_only_wrong_to_http_is_answered_in_http() {
     let scheme = b"\x82\x84\x41\x01a\x06\x0ahttp://a/?\x00";
     let preface = b"\x02\x03PRI\x86\x04\x01*\x41\x01a";
-    for block in [&scheme[..scheme.len() - 1], preface] {
+    let method = b"\x02\x04A /b\x86\x84\x41\x01a";
+    for block in [&scheme[..scheme.len() - 1], preface, method] {
         let mut server = server(Config::default());
         receive(&mut server, &support::h2::headers(1, 1, block)).expect("the connection is sound");
         let sent = frames(server.output());

@@ -24,6 +24,9 @@ use crate::tables::Tables;
 use crate::transport::Transport;
 use crate::worker::Worker;
 
+/// The scheme of a request whose target names none, whatever carries it: as HAProxy has it, and servers expect it.
+const SCHEME: &[u8] = b"https";
+
 /// What servers may do, by `tune.h2.*` and the limits of their backend's responses.
 pub(crate) fn config(tables: &Tables, limits: plimsoll_wire::h1::Limits) -> Config {
     let tune = &tables.plane.model.global.tune.http2;
@@ -54,7 +57,6 @@ pub(crate) struct Trunk {
     waiting: RefCell<Vec<TaskId>>,
     /// The name that was asked for in TLS.
     name: Option<Box<str>>,
-    scheme: &'static [u8],
 }
 
 impl Trunk {
@@ -73,10 +75,6 @@ impl Trunk {
             uses: Cell::new(0),
             waiting: RefCell::default(),
             name: name.map(Into::into),
-            scheme: match transport.is_plain() {
-                true => b"http",
-                false => b"https",
-            },
         });
         let task = carry(Rc::clone(&trunk), transport);
         let mover = worker.reactor.spawn(task).map_err(|_| Fault::Exhausted)?;
@@ -249,7 +247,9 @@ impl ServerStream for ServerHalf {
         }
         if head.upgrade {
             let machine = trunk.link.look();
-            if machine.is_settled() && !machine.peer_connects() {
+            // An extended CONNECT stands for a GET, and has no body of its own.
+            let can_ask = head.method() == b"GET" && end.is_done() && payload.is_empty();
+            if !can_ask || !machine.peer_connects() {
                 return Err(StreamError::Response(ResponseError::UnexpectedSwitch));
             }
             let protocol = head.find(FieldKind::Upgrade).unwrap_or_default().to_vec();
@@ -260,7 +260,7 @@ impl ServerStream for ServerHalf {
         let is_all = end.is_done() && payload.is_empty() && trailers.is_none();
         let opened = trunk
             .link
-            .with(|machine| machine.open(head, trunk.scheme, is_all));
+            .with(|machine| machine.open(head, SCHEME, is_all));
         let key = opened.ok_or(StreamError::Unprocessed)?;
         let reactor = &trunk.link.worker.reactor;
         trunk
