@@ -529,6 +529,17 @@ impl Exchange<'_> {
         self.record.server_addresses = addresses;
     }
 
+    /// Waits until a server of HTTP/2 has said whether it knows changes of protocol: asked sooner, it might not.
+    async fn settle(&self, connection: &Connection) -> Result<(), Fault> {
+        let timeouts = self.tables.backend(connection.backend).timeouts;
+        let deadline_ns = self.worker.deadline(timeouts.connect_ms);
+        let settled = self
+            .worker
+            .reactor
+            .until(deadline_ns, || connection.stream.poll_settled());
+        settled.await.map_err(|_| Fault::ConnectTimeout)
+    }
+
     /// Sends the request and waits for the head of the final response; interim ones are passed on.
     async fn converse<C: ClientStream>(
         &mut self,
@@ -537,6 +548,9 @@ impl Exchange<'_> {
         slot: &Slot,
     ) -> Result<(Scratch, Piece), Fault> {
         let backend = slot.backend;
+        if self.record.request.head.upgrade && connection.stream.is_multiplexed() {
+            Box::pin(self.settle(connection)).await?;
+        }
         connection.uses += 1;
         account::server_connection(&self.tables, backend, connection.server, connection.reused);
         let persistent = !self.closes_servers(backend)

@@ -31,6 +31,14 @@ impl Upstream {
         }
     }
 
+    /// Ready when it is known whether a change of protocol can be asked for (RFC 8441 section 3).
+    pub(crate) fn poll_settled(&self) -> Poll<()> {
+        match self {
+            Self::H1(_) => Poll::Ready(()),
+            Self::H2(stream) => stream.poll_settled(),
+        }
+    }
+
     /// Whether the request has been handed over whole.
     pub(crate) fn is_request_done(&self) -> bool {
         match self {

@@ -341,7 +341,8 @@ fn a_head_beyond_the_limits_is_answered() {
 fn what_is_only_wrong_to_http_is_answered_in_http() {
     let scheme = b"\x82\x84\x41\x01a\x06\x0ahttp://a/?\x00";
     let preface = b"\x02\x03PRI\x86\x04\x01*\x41\x01a";
-    for block in [&scheme[..scheme.len() - 1], preface] {
+    let method = b"\x02\x04A /b\x86\x84\x41\x01a";
+    for block in [&scheme[..scheme.len() - 1], preface, method] {
         let mut server = server(Config::default());
         receive(&mut server, &support::h2::headers(1, 1, block)).expect("the connection is sound");
         let sent = frames(server.output());
@@ -358,6 +359,26 @@ fn an_upload_may_fill_a_share_of_the_connections_window() {
     let more = 4_u32.pow(9) - 65_536;
     assert_eq!(sent[0].0.kind, kind::WINDOW_UPDATE);
     assert_eq!(sent[0].1, more.to_be_bytes());
+}
+
+/// RFC 9113 section 8.1: a server may answer in full and then refuse the rest of the request.
+#[test]
+fn an_answer_that_is_complete_survives_a_reset() {
+    let mut client = client(Config::default());
+    let asked = request_head("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let stream = client.open(&asked, b"http", false).expect("room");
+    let answer = [
+        support::h2::headers(1, 1, b"\x8c"),
+        frame(kind::RST_STREAM, 0, 1, &0_u32.to_be_bytes()),
+    ];
+    receive(&mut client, &answer.concat()).expect("no fault");
+    assert_eq!(client.take_head(stream).map(|head| head.status), Some(400));
+    let nothing = Read::Data {
+        bytes: 0,
+        end: true,
+    };
+    assert_eq!(client.read(stream, &mut [0; 9]), nothing);
+    assert_eq!(client.reset_code(stream), Some(Code::NO_ERROR));
 }
 
 #[test]

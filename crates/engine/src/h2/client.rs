@@ -152,8 +152,10 @@ impl Front<'_> {
             complete_handshake(&mut head, || self.session.worker.random());
             let session = self.session.fork();
             let reactor = &self.session.worker.reactor;
+            // What follows a change of protocol is no body: nothing is read of it before it is granted.
+            let tunnels = head.upgrade || head.method() == b"CONNECT";
             let request = Request {
-                complete: link.look().is_read_out(key),
+                complete: tunnels || link.look().is_read_out(key),
                 early: self.session.worker.take_buffer(),
                 head,
             };

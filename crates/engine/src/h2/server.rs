@@ -3,7 +3,7 @@
 //! A [`Trunk`] lies in its server's pool for as long as it takes new streams. Its bytes are moved by a task of its own,
 //! so that the requests and responses of one turn of the loop leave in one write, whoever they belong to.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -18,10 +18,14 @@ use super::link::{Link, Over};
 use super::stream::Stream;
 use crate::counters::Side;
 use crate::fault::Fault;
+use crate::reactor::TaskId;
 use crate::stream::{End, Piece, ServerStream, StreamError};
 use crate::tables::Tables;
 use crate::transport::Transport;
 use crate::worker::Worker;
+
+/// The scheme of a request whose target names none, whatever carries it: as HAProxy has it, and servers expect it.
+const SCHEME: &[u8] = b"https";
 
 /// What servers may do, by `tune.h2.*` and the limits of their backend's responses.
 pub(crate) fn config(tables: &Tables, limits: plimsoll_wire::h1::Limits) -> Config {
@@ -49,9 +53,10 @@ pub(crate) struct Trunk {
     rested: Cell<bool>,
     /// Streams opened on it.
     uses: Cell<u32>,
+    /// Exchanges that have to know what the server allows before they ask.
+    waiting: RefCell<Vec<TaskId>>,
     /// The name that was asked for in TLS.
     name: Option<Box<str>>,
-    scheme: &'static [u8],
 }
 
 impl Trunk {
@@ -68,11 +73,8 @@ impl Trunk {
             retired: Cell::new(false),
             rested: Cell::new(false),
             uses: Cell::new(0),
+            waiting: RefCell::default(),
             name: name.map(Into::into),
-            scheme: match transport.is_plain() {
-                true => b"http",
-                false => b"https",
-            },
         });
         let task = carry(Rc::clone(&trunk), transport);
         let mover = worker.reactor.spawn(task).map_err(|_| Fault::Exhausted)?;
@@ -122,6 +124,11 @@ impl Trunk {
         let link = &self.link;
         let received = link.poll_receive(transport);
         link.spread_news();
+        if link.look().is_settled() || received.is_ready() {
+            for task in self.waiting.take() {
+                link.worker.reactor.wake(task);
+            }
+        }
         let sent = link.poll_send(transport, false);
         link.spread_news();
         if let Poll::Ready(over) = received {
@@ -184,6 +191,20 @@ impl ServerHalf {
         }
     }
 
+    /// Ready when the server has said what it allows, or never will.
+    pub(crate) fn poll_settled(&self) -> Poll<()> {
+        let link = &self.trunk.link;
+        if link.look().is_settled() || self.trunk.is_over() {
+            return Poll::Ready(());
+        }
+        let current = link.worker.reactor.current();
+        let mut waiting = self.trunk.waiting.borrow_mut();
+        if !waiting.contains(&current) {
+            waiting.push(current);
+        }
+        Poll::Pending
+    }
+
     pub(crate) fn is_request_done(&self) -> bool {
         self.request_done
     }
@@ -226,7 +247,9 @@ impl ServerStream for ServerHalf {
         }
         if head.upgrade {
             let machine = trunk.link.look();
-            if machine.is_settled() && !machine.peer_connects() {
+            // An extended CONNECT stands for a GET, and has no body of its own.
+            let can_ask = head.method() == b"GET" && end.is_done() && payload.is_empty();
+            if !can_ask || !machine.peer_connects() {
                 return Err(StreamError::Response(ResponseError::UnexpectedSwitch));
             }
             let protocol = head.find(FieldKind::Upgrade).unwrap_or_default().to_vec();
@@ -237,7 +260,7 @@ impl ServerStream for ServerHalf {
         let is_all = end.is_done() && payload.is_empty() && trailers.is_none();
         let opened = trunk
             .link
-            .with(|machine| machine.open(head, trunk.scheme, is_all));
+            .with(|machine| machine.open(head, SCHEME, is_all));
         let key = opened.ok_or(StreamError::Unprocessed)?;
         let reactor = &trunk.link.worker.reactor;
         trunk

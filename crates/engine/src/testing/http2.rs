@@ -293,6 +293,9 @@ fn http2_in_calm_weather_takes_no_time() {
     stage.cast().enter(client(cast, plans, fair));
     stage.play();
     let took_ns = stage.worker.reactor.now_ns() - begun_ns;
-    assert!(took_ns < 1_500 * MS_NS, "{took_ns} ns for fifty small responses");
+    assert!(
+        took_ns < 1_500 * MS_NS,
+        "{took_ns} ns for fifty small responses"
+    );
     stage.finish();
 }

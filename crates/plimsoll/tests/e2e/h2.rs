@@ -55,7 +55,16 @@ fn curl_through_both_protocols() {
         for version in ["--http1.1", "--http2-prior-knowledge"] {
             for field in ["X-A: b", "Transfer-Encoding: chunked"] {
                 let outcome = run(Command::new(&curl)
-                    .args(["-sSf", "--max-time", "20", version, "-H", field, "-H", "Expect:"])
+                    .args([
+                        "-sSf",
+                        "--max-time",
+                        "20",
+                        version,
+                        "-H",
+                        field,
+                        "-H",
+                        "Expect:",
+                    ])
                     .arg("--data-binary")
                     .arg(format!("@{}", body.display()))
                     .arg(format!("http://{address}/upload?x=y")));
@@ -123,7 +132,7 @@ fn one_connection_carries_many_clients() {
     assert_eq!(rig.get("/").text(), "a");
     let mut clients: Vec<_> = (0..20).map(|_| rig.client()).collect();
     for client in &mut clients {
-        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned());
+        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     }
     for client in &mut clients {
         assert_eq!(client.response().text(), "a");
@@ -208,7 +217,8 @@ fn continuation_floods_are_cut_off() {
 fn an_idle_connection_ends_with_goaway() {
     let mut rig = Rig::new();
     let origin = rig.origin("a");
-    let config = text(&origin.server_line(), &[]).replace("timeout client 5s", "timeout client 300ms");
+    let config =
+        text(&origin.server_line(), &[]).replace("timeout client 5s", "timeout client 300ms");
     let address = rig.config(&config);
     let mut stream = TcpStream::connect(address).expect("it accepts");
     stream.write_all(PREFACE).expect("a preface");

@@ -9,6 +9,7 @@ mod affinity;
 mod browser;
 mod checks;
 mod command_line;
+mod h2;
 mod http;
 mod kills;
 mod lab;

@@ -272,12 +272,10 @@ impl<T: Copy> Connection<T> {
             return Read::Reset(Code::CANCEL);
         };
         let bytes = stream.unread().min(buffer.len());
-        if let (0, Some(code)) = (bytes, stream.reset) {
-            return Read::Reset(code);
-        }
+        // A message that is complete stays so, even if its sender wants nothing more to do with the stream.
         let end = stream.remote_done && bytes == stream.unread();
         if bytes == 0 && !end {
-            return Read::Pending;
+            return stream.reset.map_or(Read::Pending, Read::Reset);
         }
         buffer[..bytes].copy_from_slice(&stream.data[stream.read..stream.read + bytes]);
         stream.read += bytes;

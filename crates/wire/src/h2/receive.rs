@@ -476,7 +476,7 @@ impl<T: Copy> Connection<T> {
             Ok(expected) => expected,
             // RFC 6585 section 5: a head beyond our limits is told so. What is only wrong to HTTP is answered in HTTP.
             Err(fault @ Fault::HeadTooLarge) => return self.answer(block, fault, 431),
-            Err(fault @ (Fault::BadScheme | Fault::ReservedMethod)) => {
+            Err(fault @ (Fault::BadMethod | Fault::BadScheme | Fault::ReservedMethod)) => {
                 return self.answer(block, fault, 400);
             }
             Err(fault) => return self.refuse(block.stream, fault),
@@ -486,7 +486,9 @@ impl<T: Copy> Connection<T> {
         stream.remote_done = block.end_stream;
         stream.headed = true;
         stream.head = Some(head);
-        if !block.end_stream {
+        if !block.end_stream
+            && expected.is_none_or(|length| length > u64::from(self.config.window_bytes))
+        {
             self.widen(&mut stream);
         }
         let key = self.streams.insert(stream);
