@@ -59,6 +59,7 @@ pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Di
         tls: std::mem::take(&mut draft.global.tls),
         certificates: HashMap::new(),
         bundles: HashMap::new(),
+        issuers: None,
         told: HashSet::new(),
         servers: 0,
         listeners: 0,
@@ -114,6 +115,8 @@ struct Resolver<'a> {
     /// Certificates and authorities by name, so that each file is read and kept once; `None`: complained about.
     certificates: HashMap<String, Option<Arc<Certificate>>>,
     bundles: HashMap<String, Option<Arc<Bundle>>>,
+    /// The chains of `issuers-chain-path`, once they have been asked for.
+    issuers: Option<Vec<Vec<Vec<u8>>>>,
     /// Places that have been complained about.
     told: HashSet<Span>,
     /// Servers and listeners so far, against their caps.

@@ -11,7 +11,9 @@ use rustls::pki_types::{
     CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
 };
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, SupportedCipherSuite, SupportedProtocolVersion, version};
+use rustls::{
+    InconsistentKeys, RootCertStore, SupportedCipherSuite, SupportedProtocolVersion, version,
+};
 
 use super::SetupError;
 
@@ -93,9 +95,12 @@ pub(super) fn certified(certificate: &Certificate) -> Result<CertifiedKey, Setup
         .iter()
         .map(|der| CertificateDer::from(der.clone()));
     let mut certified = CertifiedKey::new(chain.collect(), signing);
-    match certified.keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
-        Err(error) => return Err(SetupError::new(&certificate.name, error)),
+    // The library takes no certificate of X.509 version 1 apart, and has no need to: it only sends ours. `policy::tls`
+    // has compared the keys already where a key names its public half.
+    if let Err(error @ rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) =
+        certified.keys_match()
+    {
+        return Err(SetupError::new(&certificate.name, error));
     }
     certified.ocsp.clone_from(&certificate.ocsp);
     Ok(certified)
@@ -134,5 +139,26 @@ fn group_of(group: Group) -> &'static dyn SupportedKxGroup {
         Group::X25519MlKem768 => kx_group::X25519MLKEM768,
         Group::P256MlKem768 => kx_group::SECP256R1MLKEM768,
         Group::MlKem768 => kx_group::MLKEM768,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plimsoll_policy::tls::certificate::{self, Parts};
+
+    #[test]
+    fn every_usual_kind_of_key_signs() {
+        for name in ["site.pem", "rsa.pem", "client.pem", "self.pem", "old.pem"] {
+            let path = format!("{}/../policy/tests/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+            let pem = std::fs::read(path).expect("a certificate for tests");
+            let parts = Parts {
+                pem: &pem,
+                ..Parts::default()
+            };
+            let loaded = certificate::load(name, &parts).expect("a pair");
+            let made = certified(&loaded);
+            assert!(made.is_ok(), "{name}: {:?}", made.err());
+        }
     }
 }

@@ -77,8 +77,8 @@ impl Stream {
     /// As [`Socket::poll_read`].
     pub(crate) fn poll_read(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut filled = self.take_plain(buffer)?;
-        while filled < buffer.len() && !self.ended {
-            if !self.receive(buffer, &mut filled)? {
+        for _ in 0..READS_PER_POLL {
+            if filled == buffer.len() || self.ended || !self.receive(buffer, &mut filled)? {
                 break;
             }
         }
@@ -262,6 +262,9 @@ impl Stream {
         self.connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
     }
 }
+
+/// Reads in one poll: a peer that sends records without content does not keep the worker to itself.
+const READS_PER_POLL: u32 = 16;
 
 /// Room for one record and what comes with it.
 const RECORD_BYTES_MAX: usize = 16_384 + 256 + 5;

@@ -572,13 +572,37 @@ impl Resolver<'_> {
             issuer: issuer.as_deref(),
         };
         match certificate::load(name, &parts) {
-            Ok(certificate) => Some(Arc::new(certificate)),
+            Ok(mut certificate) => {
+                self.complete_chain(&mut certificate);
+                Some(Arc::new(certificate))
+            }
             Err(why) => {
                 let message = format!("'{path}' is of no use as a certificate: {why}");
                 self.error(Kind::Environment, span, message, why.help());
                 None
             }
         }
+    }
+
+    /// `issuers-chain-path`: a certificate alone gets the chain that begins with its issuer.
+    fn complete_chain(&mut self, certificate: &mut Certificate) {
+        let Some(folder) = self.tls.issuers.take() else {
+            return;
+        };
+        if self.issuers.is_none() {
+            let texts = self.authority_files(&folder.value);
+            let chains = texts.map(|texts| {
+                let chains = texts.iter().map(|text| certificate::authorities(text));
+                chains.filter_map(Result::ok).collect()
+            });
+            self.issuers = Some(chains.unwrap_or_else(|complaint| {
+                self.error(Kind::Environment, folder.span, complaint, "");
+                Vec::new()
+            }));
+        }
+        self.tls.issuers = Some(folder);
+        let chains = self.issuers.iter().flatten();
+        certificate::complete(certificate, chains.map(Vec::as_slice));
     }
 
     /// A file that is named, or one that lies beside the certificate.

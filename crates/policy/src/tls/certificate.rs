@@ -237,6 +237,24 @@ pub fn parse(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
     }
 }
 
+/// Gives a certificate that comes without a chain the one of `chains` that begins with its issuer.
+pub fn complete<'a>(certificate: &mut Certificate, chains: impl Iterator<Item = &'a [Vec<u8>]>) {
+    let [own] = certificate.chain.as_slice() else {
+        return;
+    };
+    let Ok(parsed) = parse(own) else { return };
+    let issuer = parsed.issuer().as_raw().to_vec();
+    let begins = |chain: &&[Vec<u8>]| {
+        let first = chain.first().and_then(|first| parse(first).ok());
+        first.is_some_and(|first| first.subject().as_raw() == issuer)
+    };
+    let mut chains = chains;
+    if let Some(chain) = chains.find(begins) {
+        let room = CHAIN_MAX - certificate.chain.len();
+        certificate.chain.extend(chain.iter().take(room).cloned());
+    }
+}
+
 /// The certificates of a file of authorities.
 ///
 /// # Errors
@@ -448,6 +466,20 @@ mod tests {
         for end in 0..truncated.len() {
             let _ = load(&truncated[..end]); // whatever it is, it is no panic
         }
+    }
+
+    #[test]
+    fn a_chain_is_completed_by_the_issuer() {
+        let mut site = alone("site.pem").expect("a pair");
+        let chains = [
+            authorities(&file("self.pem")).expect("a certificate"),
+            authorities(&file("ca.pem")).expect("a certificate"),
+        ];
+        complete(&mut site, chains.iter().map(Vec::as_slice));
+        assert_eq!(site.chain[1..], chains[1]);
+        let mut alone = alone("self.pem").expect("a pair");
+        complete(&mut alone, chains[1..].iter().map(Vec::as_slice));
+        assert_eq!(alone.chain.len(), 1);
     }
 
     #[test]
