@@ -218,7 +218,7 @@ impl<'a> Value<'a> {
     pub fn into_binary(self) -> Cow<'a, [u8]> {
         match self {
             Self::Text(bytes) | Self::Binary(bytes) | Self::Method(bytes) => bytes,
-            Self::Boolean(value) => Cow::Borrowed(if value { b"\x01" } else { b"\x00" }),
+            Self::Boolean(value) => Cow::Owned(i64::from(value).to_be_bytes().to_vec()),
             Self::Integer(value) => Cow::Owned(value.to_be_bytes().to_vec()),
             Self::Address(IpAddr::V4(value)) => Cow::Owned(value.octets().to_vec()),
             Self::Address(IpAddr::V6(value)) => Cow::Owned(value.octets().to_vec()),

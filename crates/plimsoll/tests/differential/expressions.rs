@@ -1,6 +1,7 @@
 //! Expressions evaluated by HAProxy and by Plimsoll for the same request: the texts of both are compared.
 //!
 //! `expressions.txt` has one expression a line. Behind a tab may stand why ours is another one, which then must differ.
+//! What is absent: `has_ctl` without arguments, after which HAProxy gives its mask to every other converter that has none.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
