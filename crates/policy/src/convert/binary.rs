@@ -240,8 +240,12 @@ fn position(arguments: &mut Arguments) -> Result<Operand, Diagnostic> {
         return Err(arguments.invalid("a positive number or a variable's name is missing"));
     }
     let operand = Operand::parse(&text, arguments)?;
+    // An offset may be 0, a length may not.
+    let least = i64::from(!first);
     match operand {
-        Operand::Number(..0) => Err(arguments.invalid(format_args!("{text} is not positive"))),
+        Operand::Number(number) if number < least => {
+            Err(arguments.invalid(format_args!("{text} is not positive")))
+        }
         operand => Ok(operand),
     }
 }
@@ -337,6 +341,7 @@ mod tests {
             ("str(a),be2hex(:,1,2)", "neither 0 nor 1"),
             ("str(a),bytes(-1)", "not positive"),
             ("str(a),bytes(1,)", "missing"),
+            ("str(a),bytes(0,0)", "not positive"),
             ("str(a),bytes(0x1)", "not a number"),
             ("str(a),has_ctl(0x3ffffffff)", "33 bits"),
             ("str(a),has_ctl(xy)", "33 bits"),
