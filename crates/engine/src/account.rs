@@ -1,9 +1,13 @@
 //! What is counted and logged when something ends.
 
+use std::net::SocketAddr;
+use std::rc::Rc;
+
 use plimsoll_policy::balance::BalanceSpec;
+use plimsoll_policy::context::{Context, ExchangeFacts, Phase};
 use plimsoll_policy::counters::{BackendCounter, FrontendCounter, ServerCounter};
 use plimsoll_policy::log::{
-    self, Endpoint, Load, Moment, Queued, RequestLine, Termination, Timers, WallTime,
+    self, Endpoint, Load, Moment, Origin, Queued, RequestLine, Termination, Timers, WallTime,
 };
 use plimsoll_policy::model::{BackendId, Mode, ServerId};
 use plimsoll_wire::head::{Head, Version};
@@ -13,6 +17,7 @@ use crate::exchange::{Record, Times};
 use crate::fault::Fault;
 use crate::h1::client::Client;
 use crate::observe;
+use crate::rules::{self, Teller};
 use crate::session::Session;
 use crate::stream::ClientStream as _;
 use crate::tables::Tables;
@@ -20,7 +25,7 @@ use crate::tcp::Report;
 use crate::tls::handshake::Failure;
 use crate::tracking;
 
-pub(crate) fn session_begins(session: &Session) {
+pub(crate) fn session_begins(session: &mut Session) {
     session.worker.session_begins();
     let frontend = session.tables.counters.frontend(session.frontend);
     frontend.increment(FrontendCounter::Connections);
@@ -30,8 +35,10 @@ pub(crate) fn session_begins(session: &Session) {
         u64::from(session.admission.frontend()),
     );
     let mode = session.tables.frontend(session.frontend).mode;
+    let mut facts = ExchangeFacts::default();
     write(
         session,
+        &mut facts,
         Moment::Accept,
         &Line {
             mode,
@@ -126,7 +133,7 @@ pub(crate) fn attempt_failed(
 }
 
 /// An HTTP exchange has ended, with whatever tunnel it left behind.
-pub(crate) fn exchange(session: &Session, record: &Record) {
+pub(crate) fn exchange(session: &mut Session, record: &mut Record) {
     let now_ns = session.worker.reactor.now_ns();
     let frontend = session.tables.counters.frontend(session.frontend);
     frontend.increment(FrontendCounter::Requests);
@@ -141,28 +148,36 @@ pub(crate) fn exchange(session: &Session, record: &Record) {
 }
 
 /// The head of a response is there: `option logasap` writes its line now.
-pub(crate) fn exchange_answered(session: &Session, record: &Record) {
-    write_exchange(
-        session,
-        Moment::Answer,
-        record,
-        session.worker.reactor.now_ns(),
-    );
+pub(crate) fn exchange_answered(session: &mut Session, record: &mut Record) {
+    let now_ns = session.worker.reactor.now_ns();
+    write_exchange(session, Moment::Answer, record, now_ns);
 }
 
-fn write_exchange(session: &Session, moment: Moment, record: &Record, now_ns: u64) {
+fn write_exchange(session: &mut Session, moment: Moment, record: &mut Record, now_ns: u64) {
     if !writes(session, moment) {
         return;
     }
-    let head = &record.request.head;
-    let request = RequestLine {
-        method: head.method(),
-        target: head.target(),
+    let Record { request, facts, .. } = record;
+    // What rules made of the first line is for servers; the log shows what was received.
+    let original = facts.original.take();
+    let head = &request.head;
+    let (method, target) = match &original {
+        Some(line) => (line.method.as_slice(), line.target.as_slice()),
+        None => (head.method(), head.target()),
+    };
+    let line = RequestLine {
+        method,
+        target,
         version: version(head),
         bytes_max: session.tables.plane.model.global.tune.log_uri_bytes as usize,
     };
+    let mut termination = record
+        .fault
+        .map_or(Termination::NORMAL, |fault| fault.termination(record.phase));
+    (termination.cookie_seen, termination.cookie_set) = (facts.cookie.seen, facts.cookie.set);
     write(
         session,
+        facts,
         moment,
         &Line {
             mode: Mode::Http,
@@ -170,14 +185,14 @@ fn write_exchange(session: &Session, moment: Moment, record: &Record, now_ns: u6
             server: record.server,
             status: record.status,
             traffic: (record.received_bytes, record.sent_bytes),
-            request: Some(request),
-            termination: record
-                .fault
-                .map_or(Termination::NORMAL, |fault| fault.termination(record.phase)),
+            request: Some(line),
+            termination,
             timers: timers(&record.times, now_ns),
             server_load: record.server_load,
+            server_addresses: record.server_addresses,
         },
     );
+    record.facts.original = original;
 }
 
 fn count_backend(session: &Session, record: &Record, dispatch: &Dispatch, now_ns: u64) {
@@ -275,10 +290,10 @@ fn leave_backend(session: &Session, dispatch: &Dispatch, fault: Option<Fault>) {
 
 /// A TCP session has ended.
 pub(crate) fn tcp(
-    session: &Session,
+    session: &mut Session,
     dispatch: Option<&Dispatch>,
     server: Option<ServerId>,
-    report: &Report,
+    report: &mut Report,
 ) {
     let (received, sent) = (report.received_bytes, report.sent_bytes);
     let frontend = session.tables.counters.frontend(session.frontend);
@@ -302,10 +317,10 @@ pub(crate) fn tcp(
 
 /// The server is connected: `option logasap` writes its line now.
 pub(crate) fn tcp_connected(
-    session: &Session,
+    session: &mut Session,
     dispatch: &Dispatch,
     server: ServerId,
-    report: &Report,
+    report: &mut Report,
 ) {
     write_tcp(
         session,
@@ -317,11 +332,11 @@ pub(crate) fn tcp_connected(
 }
 
 fn write_tcp(
-    session: &Session,
+    session: &mut Session,
     moment: Moment,
     dispatch: Option<&Dispatch>,
     server: Option<ServerId>,
-    report: &Report,
+    report: &mut Report,
 ) {
     let times = Times {
         idle_ns: session.accepted_ns,
@@ -331,27 +346,24 @@ fn write_tcp(
         connected_ns: report.connected_ns,
         answered_ns: 0,
     };
-    write(
-        session,
-        moment,
-        &Line {
-            mode: Mode::Tcp,
-            dispatch,
-            server,
-            status: 0,
-            traffic: (report.received_bytes, report.sent_bytes),
-            request: None,
-            termination: report
-                .fault
-                .map_or(Termination::NORMAL, |fault| fault.termination(report.phase)),
-            timers: timers(&times, session.worker.reactor.now_ns()),
-            server_load: report.server_load,
-        },
-    );
+    let now_ns = session.worker.reactor.now_ns();
+    let line = Line {
+        mode: Mode::Tcp,
+        dispatch,
+        server,
+        traffic: (report.received_bytes, report.sent_bytes),
+        termination: report
+            .fault
+            .map_or(Termination::NORMAL, |fault| fault.termination(report.phase)),
+        timers: timers(&times, now_ns),
+        server_load: report.server_load,
+        ..Line::default()
+    };
+    write(session, &mut report.facts, moment, &line);
 }
 
 /// A connection ended before (another) request could be read.
-pub(crate) fn bad_request(session: &Session, client: &mut Client, fault: Fault, times: Times) {
+pub(crate) fn bad_request(session: &mut Session, client: &mut Client, fault: Fault, times: Times) {
     let frontend = session.tables.counters.frontend(session.frontend);
     frontend.increment(FrontendCounter::Requests);
     frontend.increment(FrontendCounter::RequestErrors);
@@ -359,21 +371,17 @@ pub(crate) fn bad_request(session: &Session, client: &mut Client, fault: Fault, 
     let traffic = client.take_traffic();
     frontend.add(FrontendCounter::BytesIn, traffic.0);
     frontend.add(FrontendCounter::BytesOut, traffic.1);
-    write(
-        session,
-        last_moment(session, false),
-        &Line {
-            mode: Mode::Http,
-            dispatch: None,
-            server: None,
-            status: fault.status(),
-            traffic,
-            request: None,
-            termination: fault.termination(crate::fault::Phase::Request),
-            timers: timers(&times, session.worker.reactor.now_ns()),
-            server_load: None,
-        },
-    );
+    let now_ns = session.worker.reactor.now_ns();
+    let line = Line {
+        mode: Mode::Http,
+        status: fault.status(),
+        traffic,
+        termination: fault.termination(crate::fault::Phase::Request),
+        timers: timers(&times, now_ns),
+        ..Line::default()
+    };
+    let moment = last_moment(session, false);
+    write(session, &mut ExchangeFacts::default(), moment, &line);
 }
 
 fn frontend_class(status: u16) -> FrontendCounter {
@@ -461,6 +469,8 @@ struct Line<'a> {
     timers: Timers,
     /// The server's load when its slot was given back; `None`: it is looked up.
     server_load: Option<u32>,
+    /// The server's address and the one it was reached from, where the line shows them.
+    server_addresses: Option<(SocketAddr, SocketAddr)>,
 }
 
 /// Whether the frontend has lines written, and at this moment.
@@ -478,15 +488,77 @@ fn last_moment(session: &Session, answered: bool) -> Moment {
 }
 
 /// Writes a line, if this is the moment at which the frontend's lines are written.
-fn write(session: &Session, moment: Moment, line: &Line<'_>) {
+fn write(session: &mut Session, facts: &mut ExchangeFacts, moment: Moment, line: &Line<'_>) {
     if !writes(session, moment) {
         return;
     }
-    let (tables, worker) = (&session.tables, &session.worker);
+    let (tables, worker) = (Rc::clone(&session.tables), Rc::clone(&session.worker));
+    let route = tables.log_route(session.frontend);
+    let backend = line.dispatch.map(|dispatch| dispatch.backend);
+    let texts = |captures: &'_ [Option<Box<[u8]>>]| {
+        let texts = captures
+            .iter()
+            .map(|text| text.as_deref().unwrap_or_default().to_vec());
+        texts.collect::<Vec<_>>()
+    };
+    let (requests, responses) = (
+        texts(&facts.request_captures),
+        texts(&facts.response_captures),
+    );
+    let requests: Vec<_> = requests.iter().map(Vec::as_slice).collect();
+    let responses: Vec<_> = responses.iter().map(Vec::as_slice).collect();
+    let cookies = [facts.request_cookie.clone(), facts.response_cookie.clone()];
+    let record = log::Record {
+        request_cookie: cookies[0].as_deref(),
+        response_cookie: cookies[1].as_deref(),
+        request_captures: &requests,
+        response_captures: &responses,
+        logged: route.count(),
+        origin: match (moment, line.mode) {
+            (Moment::Accept, _) => Origin::Accept,
+            (Moment::Answer, Mode::Http) => Origin::Response,
+            (Moment::Answer, Mode::Tcp) => Origin::Connect,
+            (Moment::End, _) => Origin::Close,
+        },
+        partial: moment == Moment::Answer,
+        ..record(session, &tables, line)
+    };
+    let level = facts.overrides.log_level;
+    if !route.asks_context() {
+        let record = log::Record {
+            tls: session.facts.tls(),
+            ..record
+        };
+        return worker.log(route, &record, level, &mut |_, _| {});
+    }
+    let teller = Teller {
+        worker: &worker,
+        tables: &tables,
+    };
+    let frontend = session.frontend;
+    let bind = tables.frontend(frontend).binds.get(session.bind);
+    let mut context = Context::new(
+        &tables.plane,
+        &teller,
+        Phase::Log,
+        frontend,
+        &mut session.facts,
+        facts,
+    );
+    (context.now, context.bind) = (rules::now(&worker), bind);
+    (context.backend, context.server) = (backend, line.server);
+    context.record = Some(&record);
+    worker.log(route, &record, level, &mut |format, out| {
+        format.write(&context, out)
+    });
+}
+
+/// What is known of every line.
+fn record<'a>(session: &Session, tables: &'a Tables, line: &'a Line<'a>) -> log::Record<'a> {
     let frontend = tables.frontend(session.frontend);
     let backend = line.dispatch.map(|dispatch| dispatch.backend);
     let server = backend.zip(line.server);
-    let record = log::Record {
+    log::Record {
         mode: line.mode,
         client: client(session),
         local: session
@@ -494,9 +566,8 @@ fn write(session: &Session, moment: Moment, line: &Line<'_>) {
             .destination
             .map_or(Endpoint::Unknown, Endpoint::Inet),
         frontend: &frontend.name,
-        bind: session.bind_name(),
+        bind: tables.bind_name(session.frontend, session.bind),
         secure: tables.tls.bind(session.frontend, session.bind).is_some(),
-        tls: session.facts.tls(),
         backend: backend.map_or(frontend.name.as_str(), |id| {
             tables.backend(id).name.as_str()
         }),
@@ -513,10 +584,6 @@ fn write(session: &Session, moment: Moment, line: &Line<'_>) {
         bytes_sent: line.traffic.1,
         bytes_received: line.traffic.0,
         request: line.request,
-        request_cookie: None,
-        response_cookie: None,
-        request_captures: &[],
-        response_captures: &[],
         termination: line.termination,
         load: Load {
             process: session.admission.process(),
@@ -536,9 +603,10 @@ fn write(session: &Session, moment: Moment, line: &Line<'_>) {
                 server: dispatch.waited.behind.0,
                 backend: dispatch.waited.behind.1,
             }),
-        partial: moment == Moment::Answer,
-    };
-    worker.log(tables.log_route(session.frontend), &record);
+        server_address: line.server_addresses.map(|(address, _)| address),
+        server_source: line.server_addresses.map(|(_, source)| source),
+        ..log::Record::default()
+    }
 }
 
 fn client(session: &Session) -> Endpoint {

@@ -50,6 +50,8 @@ impl Drop for Dispatch {
 pub(crate) struct Affinity<'a> {
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) source: Option<IpAddr>,
+    /// How long it may wait for a slot, where a rule says so.
+    pub(crate) queue_ms: Option<u64>,
 }
 
 impl Dispatch {
@@ -101,7 +103,7 @@ impl Dispatch {
             worker,
             tables,
             backend,
-            pinned,
+            (pinned, affinity.queue_ms),
             &pick,
             &mut self.waited,
             gone,
@@ -113,20 +115,21 @@ impl Dispatch {
 
     /// Decides whether another attempt follows `fault`, and where; pauses where that gives a server time to return.
     ///
-    /// `replayable`: the request can be sent again although part of it may have been sent.
+    /// `replayable`: the request can be sent again although part of it may have been sent; `retries_max`: what a rule says
+    /// in place of `retries`.
     pub(crate) async fn retry(
         &mut self,
         worker: &Worker,
         tables: &Tables,
         failed: ServerId,
         fault: Fault,
-        replayable: bool,
+        (replayable, retries_max): (bool, Option<u32>),
     ) -> Result<(), Fault> {
         let model = tables.backend(self.backend);
         let unsent = matches!(fault, Fault::ConnectRefused | Fault::ConnectTimeout);
         if !model.retry_on.covers(fault.retry_cause())
             || !(unsent || replayable)
-            || self.retries >= model.retries
+            || self.retries >= retries_max.unwrap_or(model.retries)
         {
             return Err(fault);
         }

@@ -3,17 +3,21 @@
 //! Read [`run`] first, then [`Exchange::carry`]; each step is one function below. What is absent: HTTP/1, HTTP/2 and
 //! TLS (they are behind [`crate::stream`]), sockets (behind [`crate::pool`]), and decisions (they are `policy`'s).
 
+mod marks;
 mod rules;
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Poll;
 
 use plimsoll_policy::balance::key;
+use plimsoll_policy::context;
 use plimsoll_policy::context::ExchangeFacts;
 use plimsoll_policy::model::{BackendId, ConnectionMode, RetryOn, Reuse, ServerId};
 use plimsoll_policy::passive::Observation;
 use plimsoll_policy::stick_table::Event;
+use plimsoll_sys::Address;
 use plimsoll_wire::head::{Framing, Head, Version};
 
 use self::rules::Owner;
@@ -96,6 +100,8 @@ pub(crate) struct Record {
     /// The server's load when its slot was given back.
     pub(crate) server_load: Option<u32>,
     pub(crate) fault: Option<Fault>,
+    /// The server's address and the one it was reached from, where the log shows them.
+    pub(crate) server_addresses: Option<(SocketAddr, SocketAddr)>,
     /// What rules have found out and decided.
     pub(crate) facts: ExchangeFacts,
 }
@@ -161,6 +167,10 @@ impl Exchange<'_> {
     /// The whole way; a fault is answered, counted and logged by [`Exchange::finish`].
     async fn carry<C: ClientStream>(&mut self, client: &mut C) -> Result<Outcome, Fault> {
         tracking::count_session(self.session, Event::Request);
+        self.capture_request();
+        if let Some(outcome) = self.answer_monitor(client)? {
+            return Ok(outcome);
+        }
         if self.tables.frontend(self.session.frontend).buffer_request {
             self.buffer_request(client).await?;
         }
@@ -183,11 +193,15 @@ impl Exchange<'_> {
         if self.abandoned {
             return Err(Fault::GaveUp);
         }
+        self.judge_persistence(backend);
+        self.follow_cookie(backend);
         self.choose_server(backend);
+        self.add_unique_id();
         self.prepare_request(backend);
         let answer = self.obtain_answer(client, backend).await?;
         tracking::answered(self.session, &self.record.facts, self.response.status);
         self.remember_server(backend, answer.slot.server);
+        self.capture_response();
         if let Some(outcome) = self.judge_response(client, backend).await? {
             pool::discard(answer.connection);
             return Ok(outcome);
@@ -196,7 +210,7 @@ impl Exchange<'_> {
         let said = Observation::of_status(self.response.status);
         let now_ns = self.worker.reactor.now_ns();
         observe::note(&self.tables, (backend, answer.slot.server), said, now_ns);
-        account::exchange_answered(self.session, &self.record);
+        account::exchange_answered(self.session, &mut self.record);
         if self.response.status == 101 || self.is_connect_granted() {
             return self.upgrade(client, answer, backend).await;
         }
@@ -356,12 +370,18 @@ impl Exchange<'_> {
             account::attempt_failed(&self.tables, (backend, failed), fault, now_ns);
             drop(slot);
             self.record.times.answered_ns = 0;
-            let replayable = self.replayable();
+            let (replayable, retries) = (self.replayable(), self.record.facts.overrides.retries);
             let Some(dispatch) = &mut self.record.dispatch else {
                 return Err(fault);
             };
             dispatch
-                .retry(&self.worker, &self.tables, failed, fault, replayable)
+                .retry(
+                    &self.worker,
+                    &self.tables,
+                    failed,
+                    fault,
+                    (replayable, retries),
+                )
                 .await?;
         }
     }
@@ -379,6 +399,7 @@ impl Exchange<'_> {
         let affinity = Affinity {
             key,
             source: self.session.client_ip(),
+            queue_ms: self.record.facts.overrides.queue_ms,
         };
         let watch = model.abort_on_close || client.is_multiplexed();
         let gone = || watch && client.poll_gone().is_ready();
@@ -465,9 +486,31 @@ impl Exchange<'_> {
         backend: BackendId,
         server: ServerId,
     ) -> Result<Box<Connection>, Fault> {
-        let (port, ids) = (self.session.local_port(), (backend, server));
+        let ids = (backend, server);
+        let port = (
+            self.session.local_port(),
+            self.record.facts.overrides.connect_ms,
+        );
         let name = self.server_name(ids);
         Connection::open(&self.worker, &self.tables, ids, port, name).await
+    }
+
+    /// Keeps the addresses of the server's connection, where the log shows them.
+    fn note_addresses(&mut self, connection: &Connection) {
+        if !self
+            .tables
+            .log_route(self.session.frontend)
+            .asks_addresses()
+        {
+            return;
+        }
+        let socket = connection.stream.transport.socket();
+        let inet = |address: std::io::Result<&Address>| match address {
+            Ok(Address::Inet(address)) => Some(*address),
+            _ => None,
+        };
+        let addresses = inet(socket.peer_address()).zip(inet(socket.local_address()));
+        self.record.server_addresses = addresses;
     }
 
     /// Sends the request and waits for the head of the final response; interim ones are passed on.
@@ -486,6 +529,8 @@ impl Exchange<'_> {
                 .may_reuse(backend, connection.server, connection.uses);
         self.record.times.connected_ns = self.worker.reactor.now_ns();
         self.record.phase = Phase::Headers;
+        self.add_server_name(backend, connection.server);
+        self.note_addresses(connection);
         let request = &self.record.request;
         let (end, trailers) = match request.complete {
             true => (End::Done, client.request_trailers()),
@@ -503,7 +548,7 @@ impl Exchange<'_> {
             client,
             &mut connection.stream,
             request.complete,
-            patience(&self.tables, self.session, backend),
+            self.patience(backend),
         );
         relay.recall = Some(slot.recall());
         relay.heeds_leaving = abort_on_close || multiplexed;
@@ -533,7 +578,8 @@ impl Exchange<'_> {
             .as_ref()
             .map_or(0, |dispatch| dispatch.retries);
         let wanted = model.retry_on.covers(RetryOn::status(self.response.status));
-        (wanted && retries < model.retries && self.replayable())
+        let retries_max = self.record.facts.overrides.retries.unwrap_or(model.retries);
+        (wanted && retries < retries_max && self.replayable())
             .then_some(Fault::RetryStatus(self.response.status))
     }
 
@@ -569,7 +615,7 @@ impl Exchange<'_> {
         if done && upload_done && !client.is_backlogged() {
             return Ok(());
         }
-        let patience = patience(&self.tables, self.session, connection.backend);
+        let patience = self.patience(connection.backend);
         let mut relay = Relay::new(
             &self.worker,
             client,
@@ -642,7 +688,8 @@ impl Exchange<'_> {
             .respond(&self.response, &first, End::More, None)
             .map_err(|error| Fault::of_client(&error))?;
         drop(first);
-        let patience = tcp::patience(self.session, backend);
+        let own = &self.record.facts.overrides;
+        let patience = tcp::patience(self.session, backend, own);
         let patience = Patience {
             client_ms: patience.tunnel_ms.or(patience.client_ms),
             server_ms: patience.tunnel_ms.or(patience.server_ms),
@@ -692,7 +739,7 @@ impl Exchange<'_> {
 
     /// Whether the request can be sent once more: all of its body is still here, and the client has seen nothing.
     fn replayable(&self) -> bool {
-        !self.upload_begun && !self.responding
+        !self.upload_begun && !self.responding && !self.record.facts.overrides.no_retry
     }
 
     /// RFC 9110 section 9.2.2: methods whose repetition does no harm.
@@ -701,6 +748,17 @@ impl Exchange<'_> {
             self.record.request.head.method(),
             b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE" | b"TRACE"
         )
+    }
+
+    /// How long the two sides may be silent, as the configuration or rules say.
+    fn patience(&self, backend: BackendId) -> Patience {
+        let own = &self.record.facts.overrides;
+        let frontend = self.tables.frontend(self.session.frontend);
+        let backend = self.tables.backend(backend);
+        Patience {
+            client_ms: own.client_ms.or(frontend.timeouts.client_ms),
+            server_ms: own.server_ms.or(backend.timeouts.server_ms),
+        }
     }
 
     /// `option httpclose` closes the connections of the side it is written on. Those that will not be served any more
@@ -736,13 +794,31 @@ impl Exchange<'_> {
         if !matches!(outcome, Outcome::Tunnel(_)) {
             (self.record.received_bytes, self.record.sent_bytes) = client.take_traffic();
             tracking::exchange_ends(self.session, &mut self.record);
-            account::exchange(self.session, &self.record);
+            account::exchange(self.session, &mut self.record);
+            self.record.facts.restore(&mut self.session.facts);
         }
         let Request { head, early, .. } = std::mem::take(&mut self.record.request);
         self.worker.give_head(head);
         self.worker.give_buffer(early);
         self.worker.give_head(std::mem::take(&mut self.response));
         outcome
+    }
+
+    /// The answer that the configuration, or `http-error`, has for a status.
+    fn error_reply(&mut self, status: u16) -> Option<Reply> {
+        let tables = Rc::clone(&self.tables);
+        let backend = self
+            .record
+            .dispatch
+            .as_ref()
+            .map(|dispatch| dispatch.backend);
+        let files = tables.error_files(self.session.frontend, backend);
+        match reply::composed(status, files) {
+            None => reply::error(status, files),
+            Some(rule) => self.with_context(context::Phase::Request, |context| {
+                reply::compose(rule, context)
+            }),
+        }
     }
 
     fn answer_fault<C: ClientStream>(&mut self, client: &mut C, fault: Fault) -> Outcome {
@@ -753,10 +829,6 @@ impl Exchange<'_> {
             };
         }
         self.record.status = fault.status();
-        let files = self.tables.error_files(
-            self.session.frontend,
-            self.record.dispatch.as_ref().map(|d| d.backend),
-        );
         // The rest of a body that nobody waits for must not be taken for the next request.
         if !self.record.request.complete
             || matches!(
@@ -767,7 +839,7 @@ impl Exchange<'_> {
         {
             client.close_after();
         }
-        let Some(reply) = reply::error(fault.status(), files) else {
+        let Some(reply) = self.error_reply(fault.status()) else {
             return Outcome::Close;
         };
         if reply.close {
@@ -836,12 +908,5 @@ impl<'a> key::Request<'a> for Keys<'a> {
 
     fn post_body(&self) -> Option<&'a [u8]> {
         (self.0.head.method() == b"POST").then_some(self.0.early.as_slice())
-    }
-}
-
-fn patience(tables: &Tables, session: &Session, backend: BackendId) -> Patience {
-    Patience {
-        client_ms: tables.frontend(session.frontend).timeouts.client_ms,
-        server_ms: tables.backend(backend).timeouts.server_ms,
     }
 }

@@ -47,10 +47,11 @@ impl Connection {
         worker: &Rc<Worker>,
         tables: &Tables,
         (backend, server): (BackendId, ServerId),
-        client_port: u16,
+        (client_port, connect_ms): (u16, Option<u64>),
         name: Option<&str>,
     ) -> Result<Box<Self>, Fault> {
-        let transport = open(worker, tables, (backend, server), client_port, name).await?;
+        let port = (client_port, connect_ms);
+        let transport = open(worker, tables, (backend, server), port, name).await?;
         let stream =
             h1::server::Server::new(worker.clone(), transport, tables.response_limits(backend));
         Ok(Box::new(Self {
@@ -81,7 +82,7 @@ pub(crate) async fn open(
     worker: &Rc<Worker>,
     tables: &Tables,
     (backend, server): (BackendId, ServerId),
-    client_port: u16,
+    (client_port, connect_ms): (u16, Option<u64>),
     name: Option<&str>,
 ) -> Result<Transport, Fault> {
     let model = tables.server(backend, server);
@@ -97,7 +98,8 @@ pub(crate) async fn open(
     };
     let socket =
         reactor::connect(&worker.reactor, &address, &options).map_err(|error| refused(&error))?;
-    let deadline_ns = worker.deadline(tables.backend(backend).timeouts.connect_ms);
+    let deadline_ns =
+        worker.deadline(connect_ms.or_else(|| tables.backend(backend).timeouts.connect_ms));
     match worker
         .reactor
         .until(deadline_ns, || socket.poll_connected())

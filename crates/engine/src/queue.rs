@@ -183,20 +183,22 @@ impl Waited {
     }
 }
 
-/// Picks a server, `pinned` if that is set, and takes a slot of it, waiting if need be; `gone` gives up the wait.
+/// Picks a server, `pinned` if that is set, and takes a slot of it, waiting if need be (`queue_ms` or as the backend says); `gone` gives up the wait.
 ///
 /// `note` tells afterwards, whatever the outcome, where the request waited.
 pub(crate) async fn acquire(
     worker: &Rc<Worker>,
     tables: &Rc<Tables>,
     backend: BackendId,
-    pinned: Option<ServerId>,
+    (mut pinned, queue_ms): (Option<ServerId>, Option<u64>),
     pick: &Pick<'_>,
     note: &mut Waited,
     mut gone: impl FnMut() -> bool,
 ) -> Result<Slot, Fault> {
-    let deadline_ns = queue_deadline(worker, tables, backend);
-    let mut pinned = pinned;
+    let deadline_ns = match queue_ms {
+        Some(_) => worker.deadline(queue_ms),
+        None => queue_deadline(worker, tables, backend),
+    };
     for evictions in 0..=EVICTIONS_MAX {
         let chosen = match choose(tables, backend, pinned, pick)? {
             Choice::Slot(slot) => return Ok(slot),

@@ -1,7 +1,9 @@
 //! Answers that Plimsoll gives itself, as messages that any protocol can carry.
 
 use plimsoll_policy::action;
+use plimsoll_policy::context::Context;
 use plimsoll_policy::model::ErrorFile;
+use plimsoll_policy::rule::{self, Rule, Verdict};
 use plimsoll_wire::h1::response::{self, Asked, Parse};
 use plimsoll_wire::h1::{HEAD_FIELDS_MAX, Limits};
 use plimsoll_wire::head::{FieldKind, Framing, Head};
@@ -70,6 +72,23 @@ pub(crate) fn error(status: u16, files: &[ErrorFile]) -> Option<Reply> {
     Reply::read(text.as_bytes())
 }
 
+/// The rule that makes the answer to `status`, where `http-error` says so.
+pub(crate) fn composed(status: u16, files: &[ErrorFile]) -> Option<&Rule> {
+    let file = files.iter().find(|file| file.status == status)?;
+    file.composed.as_ref()
+}
+
+/// The answer that such a rule makes now.
+pub(crate) fn compose(rule: &Rule, context: &mut Context<'_>) -> Option<Reply> {
+    match rule::run(std::slice::from_ref(rule), 0, context) {
+        Verdict::Stop {
+            flow: action::Flow::Reply(reply),
+            ..
+        } => Some(of_rule(*reply)),
+        _ => None,
+    }
+}
+
 /// The answer that a rule has made.
 pub(crate) fn of_rule(reply: action::Reply) -> Reply {
     let action::Reply {
@@ -112,6 +131,7 @@ fn reason(status: u16) -> &'static str {
 /// The reason phrase and one sentence for a person.
 fn texts(status: u16) -> (&'static str, &'static str) {
     match status {
+        200 => ("OK", "Service ready."),
         400 => ("Bad Request", "The request could not be understood."),
         401 => ("Unauthorized", "You need a valid user and password."),
         403 => ("Forbidden", "Request forbidden by administrative rules."),
@@ -181,10 +201,7 @@ mod tests {
     use super::*;
 
     fn file(content: &[u8]) -> ErrorFile {
-        ErrorFile {
-            status: 503,
-            content: content.into(),
-        }
+        ErrorFile::new(503, content.into())
     }
 
     #[test]

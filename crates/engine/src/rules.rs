@@ -3,18 +3,24 @@
 //! What is absent: what rules decide (that is `policy`'s), and what follows from it for an HTTP exchange
 //! ([`crate::exchange`]) or a TCP session ([`crate::tcp`]).
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use plimsoll_policy::context::{Context, ExchangeFacts, Now, Payload, Phase, World};
 use plimsoll_policy::log::WallTime;
 use plimsoll_policy::model::{BackendId, ServerId};
 use plimsoll_policy::rule::{self, Rule, Verdict};
 use plimsoll_policy::stats::Sums;
 
+use crate::control::log::hostname;
 use crate::counters::Counters;
 use crate::session::Session;
 use crate::tables::Tables;
 use crate::worker::Worker;
 
 use plimsoll_policy::counters::FrontendCounter;
+
+/// The number of the next request or TCP session of the process whose number is asked for.
+static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// What the engine tells rules.
 pub(crate) struct Teller<'a> {
@@ -33,6 +39,18 @@ impl World for Teller<'_> {
 
     fn process_id(&self) -> u32 {
         std::process::id()
+    }
+
+    fn hostname(&self) -> &str {
+        hostname()
+    }
+
+    fn utc_offset_s(&self) -> i32 {
+        self.worker.utc_offset_s()
+    }
+
+    fn next_number(&self) -> u32 {
+        NUMBER.fetch_add(1, Ordering::Relaxed)
     }
 }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
-use plimsoll_policy::context::SessionFacts;
+use plimsoll_policy::context::{ExchangeFacts, Phase, SessionFacts};
 use plimsoll_policy::model::tls::ServerName;
 use plimsoll_policy::model::{BackendId, Bind, FrontendId, Mode, ServerId};
 use plimsoll_policy::stick_table::Event;
@@ -123,13 +123,6 @@ impl Session {
         self.tables = tables;
     }
 
-    /// The name of the bind the client came through, or its number.
-    pub(crate) fn bind_name(&self) -> &str {
-        self.bind()
-            .and_then(|bind| bind.name.as_deref())
-            .unwrap_or_default()
-    }
-
     pub(crate) fn bind_number(&self) -> u32 {
         self.bind().map_or(0, |bind| bind.number)
     }
@@ -221,7 +214,7 @@ fn host_name(request: &Head) -> Option<&str> {
 
 /// Serves one client connection to its end.
 pub(crate) fn serve(mut session: Session, socket: Socket) -> impl Future<Output = ()> {
-    account::session_begins(&session);
+    account::session_begins(&mut session);
     let mode = session.tables.frontend(session.frontend).mode;
     let worker = Rc::clone(&session.worker);
     let secured = session.tables.tls.bind(session.frontend, session.bind);
@@ -460,15 +453,27 @@ async fn refuse(session: &mut Session, client: &mut h1::client::Client, end: NoM
         account::bad_request(session, client, fault, times);
     }
     if fault.status() != 0 {
-        let files = session.tables.error_files(session.frontend, None);
         client.close_after();
-        let Some(Reply { head, body, .. }) = reply::error(fault.status(), files) else {
+        let Some(Reply { head, body, .. }) = error_reply(session, fault.status()) else {
             return;
         };
         if client.respond(&head, &body, End::Done, None).is_ok() {
             close(session, client).await;
         }
     }
+}
+
+/// The answer that the configuration, or `http-error`, has for a status.
+fn error_reply(session: &mut Session, status: u16) -> Option<Reply> {
+    let tables = Rc::clone(&session.tables);
+    let files = tables.error_files(session.frontend, None);
+    let Some(rule) = reply::composed(status, files) else {
+        return reply::error(status, files);
+    };
+    let (mut facts, sight) = (ExchangeFacts::default(), rules::Sight::default());
+    rules::with_session(session, &mut facts, Phase::Request, sight, |context| {
+        reply::compose(rule, context)
+    })
 }
 
 /// Closes in a way that lets the client read everything.

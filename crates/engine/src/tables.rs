@@ -9,8 +9,8 @@ use plimsoll_policy::balance::Pick;
 use plimsoll_policy::counters::BackendCounter;
 use plimsoll_policy::kin::Kin;
 use plimsoll_policy::model::{
-    Backend, BackendId, ErrorFile, Frontend, FrontendId, Server, ServerAddress, ServerId,
-    ServerPort,
+    Backend, BackendId, ErrorFile, Frontend, FrontendId, LogFormat, Server, ServerAddress,
+    ServerId, ServerPort,
 };
 use plimsoll_policy::plane::{Arrangement, Plane};
 use plimsoll_policy::rule::Rules;
@@ -178,11 +178,11 @@ impl Tables {
                     }
                 )
             })
-            || plane
-                .model
-                .frontends
-                .iter()
-                .any(|frontend| *frontend.rules != Rules::default())
+            || plane.model.frontends.iter().any(|frontend| {
+                *frontend.rules != Rules::default()
+                    || matches!(frontend.log.format, LogFormat::Custom(_))
+                    || frontend.log.structured.is_some()
+            })
             || plane
                 .model
                 .backends
@@ -287,6 +287,13 @@ impl Tables {
     }
 
     /// Where a frontend's log lines go.
+    /// The name of a bind; empty where it has none.
+    pub(crate) fn bind_name(&self, frontend: FrontendId, bind: usize) -> &str {
+        let bind = self.frontend(frontend).binds.get(bind);
+        bind.and_then(|bind| bind.name.as_deref())
+            .unwrap_or_default()
+    }
+
     pub(crate) fn log_route(&self, frontend: FrontendId) -> &LogRoute {
         &self.routes[frontend.0 as usize]
     }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use plimsoll_policy::balance::key;
-use plimsoll_policy::context::{ExchangeFacts, Phase as Moment};
+use plimsoll_policy::context::{ExchangeFacts, Overrides, Phase as Moment};
 use plimsoll_policy::model::{BackendId, ServerId};
 use plimsoll_policy::stickiness;
 
@@ -168,6 +168,7 @@ async fn reach_server(
     let affinity = Affinity {
         key,
         source: session.client_ip(),
+        queue_ms: report.facts.overrides.queue_ms,
     };
     loop {
         report.phase = Phase::Queue;
@@ -182,7 +183,8 @@ async fn reach_server(
         account::server_connection(&tables, dispatch.backend, slot.server, false);
         let ids = (dispatch.backend, slot.server);
         let name = session.server_name(ids, None);
-        match pool::open(&worker, &tables, ids, session.local_port(), name).await {
+        let port = (session.local_port(), report.facts.overrides.connect_ms);
+        match pool::open(&worker, &tables, ids, port, name).await {
             Ok(transport) => {
                 report.connected_ns = worker.reactor.now_ns();
                 return Ok((transport, slot));
@@ -193,7 +195,13 @@ async fn reach_server(
                 account::attempt_failed(&tables, (dispatch.backend, failed), fault, now_ns);
                 drop(slot);
                 dispatch
-                    .retry(&worker, &tables, failed, fault, true)
+                    .retry(
+                        &worker,
+                        &tables,
+                        failed,
+                        fault,
+                        (true, report.facts.overrides.retries),
+                    )
                     .await?;
             }
         }
@@ -270,7 +278,10 @@ async fn relay(
         }
     }
     let mut server = Side::new(&mut server);
-    let (patience, recall) = (patience(session, backend), slot.recall());
+    let (patience, recall) = (
+        patience(session, backend, &report.facts.overrides),
+        slot.recall(),
+    );
     let carry = [peeked.bytes.as_slice(), answer.bytes.as_slice()];
     let server = &mut server;
     let ended = tunnel::run(&session.worker, client, server, carry, patience, recall).await;
@@ -279,16 +290,16 @@ async fn relay(
     report.fault = fault(ended);
 }
 
-/// The time-outs of a tunnel between this session's frontend and `backend`.
-pub(crate) fn patience(session: &Session, backend: BackendId) -> Patience {
+/// The time-outs of a tunnel between this session's frontend and `backend`, or those that rules set.
+pub(crate) fn patience(session: &Session, backend: BackendId, own: &Overrides) -> Patience {
     let (front, back) = (
         session.tables.frontend(session.frontend).timeouts,
         session.tables.backend(backend).timeouts,
     );
     Patience {
-        client_ms: front.client_ms,
-        server_ms: back.server_ms,
-        tunnel_ms: back.tunnel_ms,
+        client_ms: own.client_ms.or(front.client_ms),
+        server_ms: own.server_ms.or(back.server_ms),
+        tunnel_ms: own.tunnel_ms.or(back.tunnel_ms),
         client_fin_ms: front.client_fin_ms,
         server_fin_ms: back.server_fin_ms,
     }

@@ -12,7 +12,7 @@ pub(crate) async fn run(session: &mut Session, client: &mut Client, upgrade: Upg
     let from_client = client.take_carry();
     let mut server = upgrade.transport;
     let (mut client, mut server) = (Side::new(&mut client.transport), Side::new(&mut server));
-    let patience = tcp::patience(session, upgrade.backend);
+    let patience = tcp::patience(session, upgrade.backend, &upgrade.record.facts.overrides);
     let carry = [from_client.as_slice(), upgrade.carry.as_slice()];
     let recall = upgrade.slot.recall();
     let (client, server) = (&mut client, &mut server);
@@ -23,5 +23,5 @@ pub(crate) async fn run(session: &mut Session, client: &mut Client, upgrade: Upg
     record.fault = tcp::fault(ended);
     record.server_load = Some(upgrade.slot.release());
     tracking::exchange_ends(session, &mut record);
-    account::exchange(session, &record);
+    account::exchange(session, &mut record);
 }

@@ -6,7 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use plimsoll_policy::log::{Record, WallTime};
+use plimsoll_policy::log::{Level, Record, WallTime};
+use plimsoll_policy::log_format::Format;
+use plimsoll_sys::clock;
 use plimsoll_wire::head::Head;
 
 use crate::control::log::{LogRoute, LogWriter};
@@ -40,6 +42,8 @@ pub(crate) struct Worker {
     outputs: RefCell<Vec<Vec<u8>>>,
     random: Cell<u64>,
     writer: RefCell<LogWriter>,
+    /// A minute, and by how many seconds local time is ahead then.
+    utc_offset: Cell<(u64, i32)>,
     stopping: Arc<AtomicBool>,
     /// Client connections now open.
     sessions: Cell<usize>,
@@ -65,6 +69,7 @@ impl Worker {
             outputs: RefCell::default(),
             random: Cell::new(seed | 1),
             writer: RefCell::default(),
+            utc_offset: Cell::default(),
             stopping,
             sessions: Cell::new(0),
             draining: Cell::new(false),
@@ -139,13 +144,32 @@ impl Worker {
     }
 
     /// Writes the line of a session or an exchange, where `route` asks for one.
-    pub(crate) fn log(&self, route: &LogRoute, record: &Record<'_>) {
+    pub(crate) fn log(
+        &self,
+        route: &LogRoute,
+        record: &Record<'_>,
+        level: Option<Option<Level>>,
+        fill: &mut dyn FnMut(&Format, &mut Vec<u8>),
+    ) {
         let wall_ns = self.reactor.wall_ns();
         let now = WallTime {
             unix_s: wall_ns / NS_PER_S,
             micros: (wall_ns % NS_PER_S / 1_000) as u32,
         };
-        self.writer.borrow_mut().traffic(route, record, now);
+        let mut writer = self.writer.borrow_mut();
+        writer.traffic(route, record, level, now, fill);
+    }
+
+    /// By how many seconds local time is ahead of universal time; asked for once per minute.
+    pub(crate) fn utc_offset_s(&self) -> i32 {
+        let second = self.reactor.wall_ns() / NS_PER_S;
+        let (minute, offset_s) = self.utc_offset.get();
+        if minute == second / 60 {
+            return offset_s;
+        }
+        let offset_s = clock::utc_offset_seconds(i64::try_from(second).unwrap_or(i64::MAX));
+        self.utc_offset.set((second / 60, offset_s));
+        offset_s
     }
 
     pub(crate) fn take_head(&self) -> Head {

@@ -3,11 +3,13 @@
 //! The engine lends its own heads, buffers and addresses for the time of one evaluation; nothing is copied. What is
 //! absent: sockets and clocks. What only the engine can tell is asked through [`World`].
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::net::SocketAddr;
 
 use plimsoll_wire::head::Head;
 
+use crate::action::Flow;
+use crate::cookie::CookieFacts;
 use crate::log::{self, Level, WallTime};
 use crate::model::{BackendId, Bind, FrontendId, ServerId};
 use crate::plane::Plane;
@@ -17,6 +19,9 @@ use crate::stickiness::Remembered;
 use crate::tls::Facts;
 use crate::value::Value;
 use crate::variable::{Name, Scope, Variables};
+
+/// Longest name that `unique-id-format` gives, in bytes.
+const UNIQUE_ID_BYTES_MAX: usize = 127;
 
 /// When a rule runs, or a sample is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,6 +74,16 @@ pub trait World {
     /// The machine's name.
     fn hostname(&self) -> &str {
         ""
+    }
+
+    /// By how many seconds local time is ahead of universal time.
+    fn utc_offset_s(&self) -> i32 {
+        0
+    }
+
+    /// A number for a request or TCP session, greater than those given before.
+    fn next_number(&self) -> u32 {
+        0
     }
 }
 
@@ -134,11 +149,28 @@ pub struct ExchangeFacts {
     pub response_captures: Vec<Option<Box<[u8]>>>,
     /// Under which keys its server is to be remembered.
     pub remembered: Remembered,
-    /// The name given by `unique-id-format`.
-    pub unique_id: Option<Box<[u8]>>,
+    /// What `capture cookie` found, `name=value`.
+    pub request_cookie: Option<Box<[u8]>>,
+    pub response_cookie: Option<Box<[u8]>>,
+    /// The name given by `unique-id-format`, once somebody has asked ([`Context::unique_id`]).
+    pub unique_id: OnceCell<Box<[u8]>>,
+    /// See [`World::next_number`].
+    pub number: Cell<Option<u32>>,
     /// The request's first line as it was received, for logs, where a rule changed it.
     pub original: Option<Box<OriginalLine>>,
     pub overrides: Overrides,
+    /// The connection's addresses, where a rule set others for this exchange only.
+    pub addresses: Option<(Option<SocketAddr>, Option<SocketAddr>)>,
+    pub cookie: CookieFacts,
+}
+
+impl ExchangeFacts {
+    /// Gives the connection its own addresses back, when the exchange has ended.
+    pub fn restore(&mut self, session: &mut SessionFacts) {
+        if let Some((source, destination)) = self.addresses.take() {
+            (session.source, session.destination) = (source, destination);
+        }
+    }
 }
 
 /// A request line before rules changed it.
@@ -174,6 +206,8 @@ pub struct Overrides {
     /// `force-persist`: dead servers keep their clients; `ignore-persist`: nobody is bound to a server.
     pub force_persist: bool,
     pub ignore_persist: bool,
+    /// `strict-mode off`: a change that does not fit is left out.
+    pub lenient: bool,
 }
 
 /// The moment of an evaluation.
@@ -194,6 +228,8 @@ pub struct Context<'a> {
     pub bind: Option<&'a Bind>,
     pub backend: Option<BackendId>,
     pub server: Option<ServerId>,
+    /// When the connection was accepted; for later requests on it, when the one before had ended.
+    pub accepted: WallTime,
     pub session: &'a mut SessionFacts,
     pub exchange: &'a mut ExchangeFacts,
     /// The request's head; `None` where there is none (yet).
@@ -231,6 +267,7 @@ impl<'a> Context<'a> {
             bind: None,
             backend: None,
             server: None,
+            accepted: WallTime::default(),
             session,
             exchange,
             request: None,
@@ -284,6 +321,14 @@ impl<'a> Context<'a> {
 }
 
 impl Context<'_> {
+    /// What follows from a change that was done, or did not fit.
+    pub(crate) fn changed(&self, done: bool) -> Flow {
+        match done || self.exchange.overrides.lenient {
+            true => Flow::Continue,
+            false => Flow::Fail,
+        }
+    }
+
     /// Milliseconds of the clock of stick tables.
     pub fn now_ms(&self) -> u64 {
         self.now.monotonic_ns / 1_000_000
@@ -293,6 +338,29 @@ impl Context<'_> {
     pub fn tracked(&self, number: u32) -> Option<&Tracked> {
         let own = self.exchange.tracked.get(number);
         own.or_else(|| self.session.extra.as_ref()?.tracked.get(number))
+    }
+
+    /// The name that `unique-id-format` gives this exchange; it is made when it is first asked for.
+    pub fn unique_id(&self) -> Option<&[u8]> {
+        let frontend = self.plane.model.frontends.get(self.frontend.0 as usize)?;
+        let format = frontend.rules.unique_id.as_ref()?;
+        let known = &self.exchange.unique_id;
+        if known.get().is_none() {
+            let mut name = Vec::new();
+            format.write(self, &mut name);
+            name.truncate(UNIQUE_ID_BYTES_MAX);
+            // The format cannot ask for itself, which is refused when it is read.
+            let _ = known.set(name.into());
+        }
+        known.get().map(|name| &**name)
+    }
+
+    /// The number of this request or TCP session; it is given when it is first asked for.
+    pub fn number(&self) -> u32 {
+        let known = &self.exchange.number;
+        let number = known.get().unwrap_or_else(|| self.world.next_number());
+        known.set(Some(number));
+        number
     }
 
     /// The value of a variable.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use plimsoll_config::args::Word;
 use plimsoll_config::diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Kind, Severity, Span};
 
+use crate::cookie::CookieSpec;
 use crate::keyword::Sections;
 use crate::keyword::haproxy::{ChecksDraft, GlobalTlsDraft, ServerChecksDraft, TlsDraft};
 use crate::model::{
@@ -124,6 +125,8 @@ pub(crate) struct Draft {
     /// The last `defaults` section of each name.
     pub(crate) defaults_by_name: BTreeMap<String, usize>,
     pub(crate) peers: Vec<PeersDraft>,
+    /// `http-errors` sections: proxies that have nothing but answers to errors.
+    pub(crate) http_errors: Vec<ProxyDraft>,
     /// The section being read, or nothing.
     pub(crate) section: Option<Sections>,
     pub(crate) polarity: Polarity,
@@ -150,6 +153,7 @@ impl Draft {
     pub(crate) fn proxy(&mut self) -> &mut ProxyDraft {
         let list = match self.section {
             Some(section) if section.meets(Sections::DEFAULTS) => &mut self.defaults,
+            Some(section) if section.meets(Sections::HTTP_ERRORS) => &mut self.http_errors,
             _ => &mut self.proxies,
         };
         if list.is_empty() {
@@ -274,7 +278,11 @@ pub(crate) struct Settings {
     /// Whether there is a `log` line, even one that could not be read.
     pub(crate) logged: bool,
     pub(crate) log_format: Option<Spanned<LogFormatDraft>>,
+    /// `log-format-sd`, `error-log-format`.
+    pub(crate) log_structured: Option<Word>,
+    pub(crate) error_log_format: Option<Word>,
     pub(crate) log_tag: Option<String>,
+    pub(crate) cookie: CookieDraft,
     pub(crate) error_files: Vec<ErrorFileDraft>,
     /// Lines of the rule language, those of `defaults` first.
     pub(crate) rules: Vec<RuleDraft>,
@@ -303,7 +311,10 @@ impl Default for Settings {
             logs: Vec::new(),
             logged: false,
             log_format: None,
+            log_structured: None,
+            error_log_format: None,
             log_tag: None,
+            cookie: CookieDraft::default(),
             error_files: Vec::new(),
             rules: Vec::new(),
             forward_for: None,
@@ -315,12 +326,25 @@ impl Default for Settings {
     }
 }
 
+/// `cookie` and `dynamic-cookie-key`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CookieDraft {
+    pub(crate) spec: Option<CookieSpec>,
+    pub(crate) key: Option<String>,
+}
+
 /// The option that chose the log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LogFormatDraft {
-    Tcp,
-    Http { clf: bool },
+    Tcp {
+        clf: bool,
+    },
+    Http {
+        clf: bool,
+    },
     Https,
+    /// `log-format`.
+    Custom(Word),
 }
 
 /// A `log` line.
@@ -357,11 +381,28 @@ pub(crate) struct RuleDraft {
     pub(crate) section: Span,
 }
 
-/// An `errorfile` line.
+/// An `errorfile`, `errorfiles`, `errorloc` or `http-error` line.
 #[derive(Clone, Debug)]
 pub(crate) struct ErrorFileDraft {
-    pub(crate) status: u16,
-    pub(crate) path: Spanned<String>,
+    /// `None`: the answer says for which.
+    pub(crate) status: Option<u16>,
+    pub(crate) answer: ErrorAnswerDraft,
+}
+
+/// What answers an error.
+#[derive(Clone, Debug)]
+pub(crate) enum ErrorAnswerDraft {
+    File(Spanned<String>),
+    Location {
+        code: u16,
+        url: String,
+    },
+    /// Those of an `http-errors` section; no statuses: all.
+    Section {
+        name: Spanned<String>,
+        statuses: Vec<u16>,
+    },
+    Composed(RuleDraft),
 }
 
 /// An address whose host may still be a name.

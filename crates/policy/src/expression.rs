@@ -3,6 +3,7 @@
 //! Read once, when the configuration is loaded; types are checked then, so that evaluation only moves values. What is
 //! absent: what samples and converters do ([`crate::sample`], [`crate::convert`]).
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -13,10 +14,11 @@ use plimsoll_config::source::Loader;
 use plimsoll_config::suggest::nearest;
 
 use crate::arguments::Arguments;
+use crate::capture::Captures;
 use crate::context::{Context, Phase};
 use crate::convert::{self, Convert};
 use crate::keyword::haproxy::names;
-use crate::model::{BackendId, FrontendId, Mode, ServerId};
+use crate::model::{BackendId, ErrorFile, FrontendId, Mode, ServerId};
 use crate::pattern::Lists;
 use crate::sample::{self, Fetch, Needs, Tested};
 use crate::stick_table::{KeyType, TableId};
@@ -123,6 +125,10 @@ pub(crate) struct Scope<'a> {
     pub(crate) files: &'a dyn Loader,
     pub(crate) names: &'a Names,
     pub(crate) lists: &'a Lists,
+    /// The captures of this proxy so far; rules may add some.
+    pub(crate) captures: &'a RefCell<Captures>,
+    /// The `http-errors` sections.
+    pub(crate) http_errors: &'a HashMap<String, Vec<ErrorFile>>,
     pub(crate) phase: Phase,
     pub(crate) mode: Mode,
     /// The halves of the proxy whose rule is read.

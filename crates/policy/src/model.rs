@@ -19,9 +19,11 @@ use self::check::{BackendCheck, ServerCheck};
 use self::status_codes::Statuses;
 use self::tls::{BindTls, ServerTls};
 use crate::balance::{BalanceSpec, HashSpec};
+use crate::cookie::CookieSpec;
 use crate::expression::Expression;
+use crate::log_format::Format;
 use crate::pattern::Lists;
-use crate::rule::Rules;
+use crate::rule::{Rule, Rules};
 use crate::stats::page::Page;
 use crate::stick_table::TableSpec;
 
@@ -282,6 +284,10 @@ pub struct Frontend {
     /// `option http-use-proxy-header`.
     pub use_proxy_connection_header: bool,
     pub error_files: Vec<ErrorFile>,
+    /// `monitor-uri`: the target that is answered here.
+    pub monitor_uri: Option<String>,
+    /// `unique-id-header`: the field that tells servers the request's name, in lower case.
+    pub unique_id_header: Option<String>,
     /// `stats …`: where this proxy answers with the statistics page.
     pub stats_page: Option<Arc<Page>>,
     /// Shared by the halves of a `listen` section.
@@ -348,6 +354,12 @@ pub struct Backend {
     pub low_latency: bool,
     /// `option persist`: clients are led back to servers that are down too.
     pub persist: bool,
+    /// `cookie`.
+    pub cookie: Option<Arc<CookieSpec>>,
+    /// `persist rdp-cookie`: the name of the cookie.
+    pub rdp_cookie: Option<String>,
+    /// `http-send-name-header`: the field that tells servers their name, in lower case.
+    pub name_header: Option<String>,
     /// `option prefer-last-server`.
     pub prefer_last_server: bool,
     /// What the checks of servers ask.
@@ -715,10 +727,23 @@ pub enum BindAddress {
 }
 
 /// A status and the file whose whole content answers it (`errorfile`); the content is read at load.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ErrorFile {
     pub status: u16,
     pub content: Vec<u8>,
+    /// `http-error`: the rule that makes the answer, in place of the content.
+    pub composed: Option<Rule>,
+}
+
+impl ErrorFile {
+    /// The answer that a file holds.
+    pub fn new(status: u16, content: Vec<u8>) -> Self {
+        Self {
+            status,
+            content,
+            composed: None,
+        }
+    }
 }
 
 /// What and how a proxy logs.
@@ -727,6 +752,10 @@ pub struct LogSettings {
     /// `log global` has already been replaced by the global targets.
     pub targets: Vec<LogTarget>,
     pub format: LogFormat,
+    /// `log-format-sd`: structured data of RFC 5424.
+    pub structured: Option<Arc<Format>>,
+    /// `error-log-format`: the line of sessions that ended before they could carry anything.
+    pub error_format: Option<Arc<Format>>,
     /// `log-tag` of the proxy.
     pub tag: Option<String>,
     /// `option dontlog-normal`.
@@ -738,17 +767,19 @@ pub struct LogSettings {
 }
 
 /// The line that a session or an exchange leaves.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum LogFormat {
     /// `Connect from ... to ...`.
     #[default]
     Connect,
-    /// `option tcplog`.
-    Tcp,
+    /// `option tcplog`; `true`: in CLF form.
+    Tcp { clf: bool },
     /// `option httplog`; `true`: in CLF form.
     Http { clf: bool },
-    /// `option httpslog`.
+    /// `option httpslog`: the line of `option httplog` with what is known of TLS.
     Https,
+    /// `log-format`.
+    Custom(Arc<Format>),
 }
 
 /// One `log` line.

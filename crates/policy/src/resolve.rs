@@ -3,8 +3,11 @@
 //! Resolution goes on after an error, so that all problems are found in one pass; whether the model may be used is
 //! for the caller to decide from the diagnostics. What is absent: text and keywords.
 
+mod captures;
 mod checks;
+mod cookies;
 mod endpoints;
+mod errors;
 mod logs;
 mod rules;
 mod tables;
@@ -81,7 +84,8 @@ pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Di
     }
     resolver.tracks(&draft.proxies, &places, &mut model);
     model.tables = resolver.tables(&draft);
-    resolver.rules(&draft.proxies, &mut model);
+    let http_errors = resolver.http_errors(&draft.http_errors);
+    resolver.rules(&draft.proxies, &http_errors, &mut model);
     model.templates = resolver.templates(&draft);
     if draft.global.zero_warning {
         resolver.deny_warnings();
@@ -363,7 +367,6 @@ impl Resolver<'_> {
                 .unwrap_or(TIMEOUT_CLIENT_MS),
         );
         frontend.forward_for = self.forward_for(proxy);
-        frontend.error_files = self.error_files(&settings.error_files);
         frontend.log.targets = self.logs(&settings.logs);
         frontend.log.tag.clone_from(&settings.log_tag);
         frontend.log.format = self.log_format(proxy, &frontend.log.targets);
@@ -401,10 +404,10 @@ impl Resolver<'_> {
             .and_then(|source| self.socket(source));
         backend.log.targets = self.logs(&settings.logs);
         backend.log.tag.clone_from(&settings.log_tag);
-        backend.error_files = self.error_files(&settings.error_files);
         backend.check = settings.checks.resolve();
         backend.servers = self.servers(proxy);
         tls::secure_steps(&mut backend);
+        self.cookies(proxy, &mut backend);
         self.check_ports(proxy, &backend);
         self.check_observed(proxy);
         backend

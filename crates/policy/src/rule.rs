@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::acl::{Acl, Condition, Truth};
 use crate::action::{Action, Flow};
+use crate::capture::Captures;
 use crate::context::Context;
 use crate::log_format::Format;
 use crate::model::{BackendId, ServerId};
@@ -72,6 +73,14 @@ pub struct Rules {
     pub stick: Vec<StickRule>,
     /// `stick store-response`.
     pub stick_response: Vec<StickRule>,
+    /// `monitor fail`: when [`crate::model::Frontend::monitor_uri`] is answered with 503.
+    pub monitor_fail: Vec<Condition>,
+    /// `force-persist`, `ignore-persist`, in the order they were written.
+    pub persist: Vec<(Persist, Condition)>,
+    /// `capture`, `declare capture`, and the slots that rules made.
+    pub captures: Captures,
+    /// `unique-id-format`.
+    pub unique_id: Option<Arc<Format>>,
     /// The named ACLs, for explanations.
     pub acls: Vec<Arc<Acl>>,
 }
@@ -88,6 +97,15 @@ impl Rules {
             Some(_) => None,
         }
     }
+}
+
+/// What becomes of persistence under a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persist {
+    /// Servers that are down keep their clients.
+    Force,
+    /// Nobody is bound to a server.
+    Ignore,
 }
 
 /// A target and the condition under which it is chosen.

@@ -1,6 +1,7 @@
 //! A bench for tests of the rule language: one plane, one client, one request.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, FileId, Span};
@@ -9,10 +10,10 @@ use plimsoll_wire::h1::{Limits, request, response};
 use plimsoll_wire::head::Head;
 
 use crate::acl::{self, Acls, Truth};
-use crate::action;
-use crate::context::{Context, ExchangeFacts, Now, Payload, Phase, SessionFacts, World};
+use crate::action::{self, Flow};
+use crate::context::{Context, ExchangeFacts, Now, Overrides, Payload, Phase, SessionFacts, World};
 use crate::expression::{self, Names, Scope};
-use crate::log::WallTime;
+use crate::log::{self, WallTime};
 use crate::log_format::{self, Encoding};
 use crate::model::{Frontend, FrontendId, Mode, Model};
 use crate::pattern::Lists;
@@ -144,7 +145,11 @@ impl Bench {
             stick_counters: STICK_COUNTERS_DEFAULT,
             ..Names::default()
         };
+        let captures = RefCell::default();
+        let http_errors = HashMap::default();
         use_it(&Scope {
+            http_errors: &http_errors,
+            captures: &captures,
             files: &self.files,
             names: &names,
             lists: &self.lists,
@@ -231,10 +236,101 @@ impl Bench {
         Ok(())
     }
 
+    /// What a rule makes of the message: its first line, or the flow where that is not to go on.
+    pub(crate) fn line_after(&self, rule: &str) -> String {
+        self.run(rule, |flow, context| {
+            if !matches!(flow, Flow::Continue) {
+                return match flow {
+                    Flow::Reply(reply) => format!("Reply {}", reply.head.status),
+                    flow => format!("{flow:?}"),
+                };
+            }
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            match (context.response.as_deref(), context.request.as_deref()) {
+                (Some(head), _) => format!("{} {}", head.status, text(head.reason())),
+                (None, Some(head)) => format!("{} {}", text(head.method()), text(head.target())),
+                (None, None) => String::new(),
+            }
+        })
+    }
+
+    /// The values of a field of the message behind a rule.
+    pub(crate) fn act_on_field(&self, rule: &str, name: &str) -> Vec<String> {
+        self.run(rule, |_, context| {
+            let head = context.message().expect("a message");
+            let values = head.values(name.as_bytes());
+            values
+                .map(|value| String::from_utf8_lossy(value).into_owned())
+                .collect()
+        })
+    }
+
+    /// What a rule sets for the exchange.
+    pub(crate) fn overrides(&self, rule: &str) -> Overrides {
+        self.run(rule, |_, context| context.exchange.overrides)
+    }
+
+    fn run<T>(&self, rule: &str, then: impl FnOnce(Flow, &mut Context<'_>) -> T) -> T {
+        let words: Vec<_> = rule.split(' ').map(word).collect();
+        let mut args = Args::new(&words, Span::default());
+        let name = args.word("an action").expect("a name");
+        let row = action::find(&name.text, self.phase).expect("an action");
+        let action = self.with_scope(|scope| {
+            let mut words = action::Words {
+                name,
+                args: &mut args,
+            };
+            (row.read)(&mut words, scope)
+                .unwrap_or_else(|error| panic!("{rule}: {}", error.message))
+        });
+        assert!(args.is_empty(), "{rule}: words are left");
+        self.with_context(|context| {
+            let flow = action.run(context);
+            then(flow, context)
+        })
+    }
+
     /// A format with its holes filled in, as for header fields.
     pub(crate) fn format(&self, text: &str) -> Result<String, String> {
+        self.write(text, Encoding::Http)
+    }
+
+    /// As [`Bench::format`], for log lines.
+    pub(crate) fn log(&self, text: &str) -> Result<String, String> {
+        self.write(text, Encoding::Log)
+    }
+
+    /// A format as it is read at the time of the log.
+    pub(crate) fn read(&self, text: &str, encoding: Encoding) -> log_format::Format {
+        let read =
+            self.with_scope(|scope| log_format::read(&word(text), encoding, &scope.at(Phase::Log)));
+        read.unwrap_or_else(|error| panic!("{text}: {}", error.message))
+    }
+
+    /// Lends a context in which a line is written.
+    pub(crate) fn with_record<T>(
+        &self,
+        record: &log::Record<'_>,
+        use_it: impl FnOnce(&Context<'_>) -> T,
+    ) -> T {
+        self.with_context(|context| {
+            // A context of a life short enough for the record.
+            let mut lent = Context::new(
+                context.plane,
+                context.world,
+                Phase::Log,
+                context.frontend,
+                context.session,
+                context.exchange,
+            );
+            lent.record = Some(record);
+            use_it(&lent)
+        })
+    }
+
+    fn write(&self, text: &str, encoding: Encoding) -> Result<String, String> {
         let format = self
-            .with_scope(|scope| log_format::read(&word(text), Encoding::Http, scope))
+            .with_scope(|scope| log_format::read(&word(text), encoding, scope))
             .map_err(|error| told(&error))?;
         Ok(self.with_context(|context| {
             let mut out = Vec::new();

@@ -132,12 +132,24 @@ fn not_served() -> Vec<Case> {
 }
 
 fn other_formats() -> Vec<Case> {
-    use LogFormat::{Connect, Tcp};
+    use LogFormat::{Connect, Https};
+    const TCP: LogFormat = LogFormat::Tcp { clf: false };
+    const TCP_CLF: LogFormat = LogFormat::Tcp { clf: true };
     vec![
-        Case::new("tcp", Tcp, "default_backend goodtcp", GET, |record| {
+        Case::new("https", Https, GOOD, GET, plain),
+        Case::new(
+            "tcp-clf",
+            TCP_CLF,
+            "default_backend goodtcp",
+            GET,
+            |record| {
+                record.backend = "goodtcp";
+            },
+        ),
+        Case::new("tcp", TCP, "default_backend goodtcp", GET, |record| {
             record.backend = "goodtcp";
         }),
-        Case::new("tcp-dead", Tcp, "default_backend deadtcp", GET, |record| {
+        Case::new("tcp-dead", TCP, "default_backend deadtcp", GET, |record| {
             unreachable(record);
             record.backend = "deadtcp";
         }),
@@ -385,8 +397,20 @@ fn measure(record: &mut Record<'_>, form: &LogFormat, line: &str) {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let split = |index: usize| words[index].split('/').collect::<Vec<_>>();
     match form {
-        LogFormat::Connect => {}
-        LogFormat::Tcp => {
+        LogFormat::Connect | LogFormat::Custom(_) => {}
+        LogFormat::Tcp { clf: true } => {
+            record.accepted = moment(words[3]);
+            record.accepted.micros = number(words[10]).expect("milliseconds") * 1_000;
+            record.bytes_sent = u64::from(number(words[6]).expect("a size"));
+            record.timers = Timers {
+                queue_ms: number(words[15]),
+                connect_ms: number(words[16]),
+                active_ms: number(words[17]).expect("a duration"),
+                ..Timers::default()
+            };
+            record.load = load(&words[20..24]);
+        }
+        LogFormat::Tcp { clf: false } => {
             record.accepted = moment(words[1]);
             let timers = split(4);
             record.timers = Timers {
@@ -454,6 +478,7 @@ fn blank<'a>(case: &Case, client: Endpoint, local: Endpoint, request: &'a [u8]) 
         redispatched: false,
         queued: Queued::default(),
         partial: false,
+        ..Record::default()
     }
 }
 
@@ -471,11 +496,12 @@ fn config(cases: &[Case], places: &[(SocketAddr, UdpSocket)], scratch: &Scratch)
     );
     for (case, (address, logs)) in cases.iter().zip(places) {
         let option = match case.format {
-            LogFormat::Connect => "",
-            LogFormat::Tcp => "option tcplog",
+            LogFormat::Connect | LogFormat::Custom(_) => "",
+            LogFormat::Tcp { clf: false } => "option tcplog",
+            LogFormat::Tcp { clf: true } => "option tcplog clf",
+            LogFormat::Https => "option httpslog",
             LogFormat::Http { clf: false } => "option httplog",
             LogFormat::Http { clf: true } => "option httplog clf",
-            LogFormat::Https => "option httpslog",
         };
         let bind = match case.unix {
             true => format!("unix@{}", scratch.path(case.name).display()),

@@ -66,6 +66,7 @@ fn record() -> Record<'static> {
         redispatched: false,
         queued: Queued::default(),
         partial: false,
+        ..Record::default()
     }
 }
 
@@ -148,7 +149,7 @@ fn the_tcp_line() {
         ..record()
     };
     assert_eq!(
-        line(&LogFormat::Tcp, &relayed),
+        line(&LogFormat::Tcp { clf: false }, &relayed),
         "10.0.1.2:33317 [21/Nov/2026:03:00:57.655] web static/s1 0/-1/5007 2750 SC 1/2/3/4/0 0/0"
     );
 }
@@ -433,7 +434,7 @@ proptest! {
             response_captures: &captures,
             ..record()
         };
-        for form in [LogFormat::Connect, LogFormat::Tcp, HTTP, CLF] {
+        for form in [LogFormat::Connect, LogFormat::Tcp { clf: false }, HTTP, CLF] {
             let mut out = Vec::new();
             format(&form, &hostile, &mut Dates::default(), &mut out);
             format_error(&hostile, &name, &mut Dates::default(), &mut out);

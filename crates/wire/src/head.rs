@@ -296,7 +296,7 @@ impl Head {
     }
 
     /// Copies a field value into the arena, without the bytes that could end it on the wire.
-    fn push_value(&mut self, value: &[u8]) -> Slice {
+    pub fn push_value(&mut self, value: &[u8]) -> Slice {
         let slice = self.push(value);
         for byte in &mut self.arena[slice.range()] {
             if matches!(*byte, b'\r' | b'\n' | 0) {

@@ -18,7 +18,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,8 @@ use plimsoll_policy::log::{
     Dates, Event, Header, Identity, Level, Record, WallTime, admit, format, format_error,
     sample_takes, traffic_level,
 };
-use plimsoll_policy::model::{Global, LogAddress, LogSettings, LogTarget};
+use plimsoll_policy::log_format::Format;
+use plimsoll_policy::model::{Global, LogAddress, LogFormat, LogSettings, LogTarget};
 use plimsoll_sys::{clock, listen};
 
 /// Most bytes waiting for the thread that writes to one descriptor; lines beyond it are lost.
@@ -56,6 +57,12 @@ pub fn identity(global: &Global, settings: &LogSettings, program: &str) -> Ident
         tag: tag.map_or(program, String::as_str).to_owned(),
         pid: std::process::id(),
     }
+}
+
+/// The machine's name, asked for once.
+pub(crate) fn hostname() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(machine_name)
 }
 
 fn machine_name() -> String {
@@ -134,6 +141,8 @@ impl LogSink {
         });
         LogRoute {
             branches: branches.collect(),
+            counts: asks_count(settings),
+            lines: AtomicU64::new(0),
             settings: settings.clone(),
             ignore_empty,
         }
@@ -226,6 +235,9 @@ pub struct LogRoute {
     branches: Vec<Branch>,
     settings: LogSettings,
     ignore_empty: bool,
+    /// A line shows how many there were (`%lc`), so that they are counted; since the configuration was read.
+    counts: bool,
+    lines: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -249,7 +261,38 @@ impl Branch {
     }
 }
 
+/// Whether lines show how many there were.
+fn asks_count(settings: &LogSettings) -> bool {
+    let custom = match &settings.format {
+        LogFormat::Custom(format) => Some(format),
+        _ => None,
+    };
+    let formats = custom.into_iter().chain(&settings.structured);
+    formats.into_iter().any(|format| format.asks_count())
+}
+
 impl LogRoute {
+    /// Whether lines show more than their record.
+    pub fn asks_context(&self) -> bool {
+        matches!(self.settings.format, LogFormat::Custom(_)) || self.settings.structured.is_some()
+    }
+
+    /// Whether lines show the server's addresses.
+    pub fn asks_addresses(&self) -> bool {
+        match &self.settings.format {
+            LogFormat::Custom(format) => format.asks_addresses(),
+            _ => false,
+        }
+    }
+
+    /// The number of the line that is about to be written; 0 where nobody asks.
+    pub fn count(&self) -> u64 {
+        match self.counts {
+            true => self.lines.fetch_add(1, Relaxed) + 1,
+            false => 0,
+        }
+    }
+
     /// What the route was made from.
     pub fn settings(&self) -> &LogSettings {
         &self.settings
@@ -265,6 +308,8 @@ pub struct LogWriter {
     /// The minute for which the dates know how far local time is ahead.
     minute: Option<u64>,
     line: Vec<u8>,
+    /// Structured data of RFC 5424 for the line at hand.
+    structured: Vec<u8>,
     message: Vec<u8>,
     sockets: Vec<Option<Wire>>,
 }
@@ -287,18 +332,32 @@ enum Socket {
 
 impl LogWriter {
     /// The line of a session or an exchange, if it is to be logged.
-    pub fn traffic(&mut self, route: &LogRoute, record: &Record<'_>, now: WallTime) {
-        let Some(level) = traffic_level(&route.settings, route.ignore_empty, record) else {
+    ///
+    /// `own` is the level that rules set (`None` in it: no line), and `fill` writes a format of the configuration's own.
+    pub fn traffic(
+        &mut self,
+        route: &LogRoute,
+        record: &Record<'_>,
+        own: Option<Option<Level>>,
+        now: WallTime,
+        fill: &mut dyn FnMut(&Format, &mut Vec<u8>),
+    ) {
+        let settings = &route.settings;
+        let level = traffic_level(settings, route.ignore_empty, record);
+        let Some(level) = level.and_then(|level| own.unwrap_or(Some(level))) else {
             return;
         };
         self.begin(now);
-        format(
-            &route.settings.format,
-            record,
-            &mut self.dates,
-            &mut self.line,
-        );
+        match &settings.format {
+            LogFormat::Custom(format) => fill(format, &mut self.line),
+            ready => format(ready, record, &mut self.dates, &mut self.line),
+        }
+        self.structured.clear();
+        if let Some(format) = &settings.structured {
+            fill(format, &mut self.structured);
+        }
         self.send(route, level, now);
+        self.structured.clear();
     }
 
     /// The line of a session that ended before it could carry anything.
@@ -340,9 +399,13 @@ impl LogWriter {
                 continue;
             };
             self.message.clear();
-            branch
-                .header
-                .write(level, now, &mut self.dates, &mut self.message);
+            branch.header.write_structured(
+                level,
+                now,
+                &self.structured,
+                &mut self.dates,
+                &mut self.message,
+            );
             self.message.extend_from_slice(&self.line);
             let length = (branch.target.length_bytes as usize).min(MESSAGE_BYTES_MAX);
             let room = length.saturating_sub(1);
@@ -583,7 +646,7 @@ mod tests {
 
     use plimsoll_policy::log::Termination;
     use plimsoll_policy::log::{Endpoint, Load, Queued, RequestLine, Timers};
-    use plimsoll_policy::model::{LogEnvelope, LogFormat, LogSample, Mode};
+    use plimsoll_policy::model::{LogEnvelope, LogSample, Mode};
 
     const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -674,6 +737,7 @@ mod tests {
             redispatched: false,
             queued: Queued::default(),
             partial: false,
+            ..Record::default()
         }
     }
 
@@ -687,7 +751,7 @@ mod tests {
         };
         let route = route(&sink, vec![short, target(address)]);
         let mut writer = LogWriter::default();
-        writer.traffic(&route, &record(), at(0));
+        writer.traffic(&route, &record(), None, at(0), &mut |_, _| {});
         let (short, whole) = (receive(&receiver), receive(&receiver));
         assert_eq!(
             (short.len(), &short[..5], &short[79..]),

@@ -132,6 +132,7 @@ impl Exchange<'_> {
                 return Ok(Some(outcome));
             }
         }
+        self.write_cookie(backend);
         self.after_response(Some(backend));
         Ok(None)
     }
@@ -302,6 +303,9 @@ impl Exchange<'_> {
         } else {
             Fault::Local(status)
         });
+        if reply.stock && !reply.head.fields.is_empty() {
+            return self.say_stock(client, reply);
+        }
         if reply.stock {
             return Err(if denied {
                 Fault::Denied(status)
@@ -314,6 +318,30 @@ impl Exchange<'_> {
             client.close_after();
         }
         self.say(client, reply::of_rule(reply))
+            .map_err(|error| Fault::of_client(&error))?;
+        Ok(match client.closes() {
+            true => Outcome::Close,
+            false => Outcome::Next,
+        })
+    }
+
+    /// The answer that the configuration has for a status, with fields that a rule adds to it.
+    fn say_stock<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+        reply: Reply,
+    ) -> Result<Outcome, Fault> {
+        let Some(mut answer) = self.error_reply(reply.head.status) else {
+            return Ok(Outcome::Close);
+        };
+        self.record.status = reply.head.status;
+        for (name, value) in reply.head.fields() {
+            answer.head.add(name, value);
+        }
+        if answer.close || self.leaves_body() {
+            client.close_after();
+        }
+        self.say(client, answer)
             .map_err(|error| Fault::of_client(&error))?;
         Ok(match client.closes() {
             true => Outcome::Close,

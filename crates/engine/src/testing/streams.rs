@@ -273,8 +273,8 @@ async fn client(cast: Cast, plan: Plan, shared: Rc<RefCell<Shared>>, seed: u64, 
 fn open_all(stage: &Stage, plans: &[Plan], seed: u64, mood: Mood) {
     let cast = stage.cast().clone();
     let admission = Rc::new(stage.admission());
-    let connection = session(&stage.worker, &admission);
-    account::session_begins(&connection);
+    let mut connection = session(&stage.worker, &admission);
+    account::session_begins(&mut connection);
     let open = Rc::new(());
     for (index, plan) in plans.iter().copied().enumerate() {
         let shared = Rc::new(RefCell::new(Shared::default()));

@@ -3,9 +3,13 @@
 use plimsoll_config::args::Word;
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
+use plimsoll_wire::h1::response::{self, Asked, Parse};
+use plimsoll_wire::h1::{HEAD_FIELDS_MAX, Limits};
+use plimsoll_wire::head::Head;
+
 use super::{Action, Flow, Places, Reply, Row, Words, action};
 use crate::context::Context;
-use crate::expression::{Scope, not_yet};
+use crate::expression::Scope;
 use crate::log_format::{self, Encoding, Format};
 
 /// Where a message can be answered.
@@ -100,6 +104,36 @@ enum Body {
     None,
     Bytes(Vec<u8>),
     Format(Format),
+    /// The whole answer as a file has it.
+    Raw(Raw),
+    /// An empty file: nothing is said at all.
+    Silence,
+}
+
+/// A response that was written as HTTP/1 text, by a person perhaps.
+#[derive(Clone, Debug)]
+struct Raw {
+    head: Head,
+    body: Vec<u8>,
+}
+
+impl Raw {
+    /// Line ends may lack their CR, and the body is whatever follows the head. `None`: it is no response.
+    fn read(text: &[u8]) -> Option<Self> {
+        let limits = Limits {
+            bytes_max: text.len() + 1,
+            fields_max: HEAD_FIELDS_MAX,
+            lenient: true,
+        };
+        let mut head = Head::default();
+        match response::parse(text, &mut head, &limits, Asked::default()) {
+            Ok(Parse::Complete(length)) => Some(Self {
+                head,
+                body: text[length..].to_vec(),
+            }),
+            _ => None,
+        }
+    }
 }
 
 /// An answer as written.
@@ -118,9 +152,14 @@ impl Action for Answer {
         reply.denies = self.denies;
         match &self.body {
             Body::Stock => return (self.flow)(reply),
+            Body::Silence => return Flow::Reject,
             Body::None => {}
             Body::Bytes(bytes) => reply.body.extend_from_slice(bytes),
             Body::Format(format) => format.write(context, &mut reply.body),
+            Body::Raw(raw) => {
+                reply.head.clone_from(&raw.head);
+                reply.body.extend_from_slice(&raw.body);
+            }
         }
         reply.stock = false;
         let mut value = Vec::new();
@@ -136,6 +175,14 @@ impl Action for Answer {
     }
 }
 
+/// The answer of an `http-error` line.
+pub(crate) fn read_error(
+    words: &mut Words<'_, '_>,
+    scope: &Scope<'_>,
+) -> Result<Box<dyn Action>, Diagnostic> {
+    answer(words, scope, 500, Flow::Reply)
+}
+
 fn answer(
     words: &mut Words<'_, '_>,
     scope: &Scope<'_>,
@@ -148,9 +195,9 @@ fn answer(
         content_type: None,
         body: Body::Stock,
         flow,
-        denies: words.name.text != "return",
+        denies: !matches!(words.name.text.as_str(), "return" | "http-error"),
     };
-    let is_return = words.name.text == "return";
+    let (mut section, mut stock) = (None, false);
     while let Some(word) = words.peek() {
         words.args.next();
         match word.text.as_str() {
@@ -158,7 +205,13 @@ fn answer(
             "content-type" => {
                 answer.content_type = Some(words.args.word("a content type")?.text.clone());
             }
-            "default-errorfiles" => answer.body = Body::Stock,
+            "default-errorfiles" => {
+                answer.body = Body::Stock;
+                stock = true;
+            }
+            "errorfiles" => {
+                section = Some(words.args.word("the name of an 'http-errors' section")?)
+            }
             "hdr" => {
                 let name = words.args.word("the name of a field")?.text.clone();
                 let value = words.args.word("a value")?;
@@ -168,34 +221,65 @@ fn answer(
                     answer.body = Body::None;
                 }
             }
-            "string" => {
-                let text = words.args.word("a text")?;
-                answer.body = Body::Bytes(text.bytes().to_vec());
-            }
-            "file" => answer.body = Body::Bytes(file(words.args.word("a file")?, scope)?),
-            "lf-string" => {
-                let text = words.args.word("a format")?;
-                answer.body = Body::Format(log_format::read(text, Encoding::Raw, scope)?);
-            }
-            "lf-file" => {
-                let word = words.args.word("a file")?;
-                let bytes = file(word, scope)?;
-                let text = Word::new(String::from_utf8_lossy(&bytes).into_owned(), word.span);
-                answer.body = Body::Format(log_format::read(&text, Encoding::Raw, scope)?);
-            }
-            "errorfile" | "errorfiles" => {
-                return Err(not_yet(format_args!("'{}' here", word.text), word.span));
-            }
-            other => {
-                let message = format_args!("'{other}' is not part of an answer");
-                return Err(Diagnostic::error(Kind::Unknown, word.span, message));
-            }
+            _ => answer.body = body(word, words, scope)?,
         }
     }
-    if is_return && matches!(answer.body, Body::Stock) && !has_stock(answer.status) {
+    if let Some(name) = section {
+        answer.body = of_section(name, answer.status, scope)?;
+        stock = true;
+    }
+    let is_return = words.name.text == "return";
+    if is_return && matches!(answer.body, Body::Stock) && !(stock && has_stock(answer.status)) {
         answer.body = Body::None;
     }
     Ok(Box::new(answer))
+}
+
+/// The body that a word and the one behind it tell of.
+fn body(word: &Word, words: &mut Words<'_, '_>, scope: &Scope<'_>) -> Result<Body, Diagnostic> {
+    let noun = match word.text.as_str() {
+        "string" => "a text",
+        "lf-string" => "a format",
+        "errorfile" | "file" | "lf-file" => "a file",
+        other => {
+            let message = format_args!("'{other}' is not part of an answer");
+            return Err(Diagnostic::error(Kind::Unknown, word.span, message));
+        }
+    };
+    let content = words.args.word(noun)?;
+    Ok(match word.text.as_str() {
+        "errorfile" => raw(&file(content, scope)?, content)?,
+        "string" => Body::Bytes(content.bytes().to_vec()),
+        "file" => Body::Bytes(file(content, scope)?),
+        "lf-string" => Body::Format(log_format::read(content, Encoding::Raw, scope)?),
+        _ => {
+            let bytes = file(content, scope)?;
+            let text = Word::new(String::from_utf8_lossy(&bytes).into_owned(), content.span);
+            Body::Format(log_format::read(&text, Encoding::Raw, scope)?)
+        }
+    })
+}
+
+/// The answer that an `http-errors` section has for a status; ours, where it has none.
+fn of_section(name: &Word, status: u16, scope: &Scope<'_>) -> Result<Body, Diagnostic> {
+    let Some(files) = scope.http_errors.get(&name.text) else {
+        let message = format_args!("no 'http-errors' section is called '{}'", name.text);
+        return Err(Diagnostic::error(Kind::Reference, name.span, message));
+    };
+    match files.iter().find(|file| file.status == status) {
+        Some(file) => raw(&file.content, name),
+        None => Ok(Body::Stock),
+    }
+}
+
+fn raw(text: &[u8], word: &Word) -> Result<Body, Diagnostic> {
+    if text.is_empty() {
+        return Ok(Body::Silence);
+    }
+    Raw::read(text).map(Body::Raw).ok_or_else(|| {
+        let message = format_args!("'{}' does not hold a whole HTTP response", word.text);
+        Diagnostic::error(Kind::Environment, word.span, message)
+    })
 }
 
 /// Statuses for which there is always an answer in stock.

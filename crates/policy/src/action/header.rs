@@ -51,7 +51,7 @@ impl Action for Edit {
             .message_mut()
             .is_none_or(|head| (self.change)(head, &self.name, &value));
         context.give_buffer(value);
-        if changed { Flow::Continue } else { Flow::Fail }
+        context.changed(changed)
     }
 }
 

@@ -4,13 +4,22 @@
 //! [`Context`] that it may change, and answers with a [`Flow`]; waiting, sending and closing are left to the engine. What
 //! is absent: conditions ([`crate::acl`]) and the order of rules ([`crate::rule`]).
 
+mod address;
 mod answer;
+mod auth;
+mod capture;
 mod flow;
 mod header;
+mod normalize;
+mod reason;
 mod redirect;
+mod replace;
 mod service;
+mod settings;
+mod target;
 mod track;
 mod variable;
+mod wait;
 
 use std::fmt;
 
@@ -20,7 +29,10 @@ use plimsoll_config::diagnostic::Diagnostic;
 use crate::context::{Context, Phase};
 use crate::expression::Scope;
 
+pub(crate) use answer::read_error;
+pub(crate) use capture::length as capture_length;
 pub use flow::{Flow, Reply, Service};
+pub use reason::reason;
 
 /// Something a rule does.
 pub trait Action: Send + Sync {
@@ -140,12 +152,20 @@ pub(crate) fn action(action: impl Action + 'static) -> Result<Box<dyn Action>, D
 }
 
 const TOPICS: &[&[Row]] = &[
+    address::ROWS,
     answer::ROWS,
+    auth::ROWS,
+    capture::ROWS,
     header::ROWS,
+    normalize::ROWS,
     redirect::ROWS,
+    replace::ROWS,
     service::ROWS,
+    settings::ROWS,
+    target::ROWS,
     track::ROWS,
     variable::ROWS,
+    wait::ROWS,
 ];
 
 /// Every row, topic by topic.

@@ -24,6 +24,7 @@ impl Sections {
     pub(crate) const BACKEND: Self = Self(1 << 4);
     pub(crate) const PEERS: Self = Self(1 << 5);
     pub(crate) const CRT_STORE: Self = Self(1 << 6);
+    pub(crate) const HTTP_ERRORS: Self = Self(1 << 7);
 
     /// Any proxy section, `defaults` included.
     pub(crate) const PROXY: Self = Self(0b11110);
@@ -38,7 +39,7 @@ impl Sections {
     /// As [`Sections::BACK`], but not inherited.
     pub(crate) const OWN_BACK: Self = Self(0b11000);
 
-    const NAMES: [(Self, &'static str); 7] = [
+    const NAMES: [(Self, &'static str); 8] = [
         (Self::GLOBAL, "global"),
         (Self::DEFAULTS, "defaults"),
         (Self::FRONTEND, "frontend"),
@@ -46,7 +47,13 @@ impl Sections {
         (Self::BACKEND, "backend"),
         (Self::PEERS, "peers"),
         (Self::CRT_STORE, "crt-store"),
+        (Self::HTTP_ERRORS, "http-errors"),
     ];
+
+    /// Both.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
 
     /// Whether the two sets share a section.
     pub(crate) const fn meets(self, other: Self) -> bool {

@@ -90,10 +90,24 @@ impl Dates {
     }
 
     /// `21/Nov/2026:03:00:57 +0000`, universal time.
-    pub(super) fn push_utc(&mut self, time: WallTime, out: &mut Vec<u8>) {
+    pub(crate) fn push_utc(&mut self, time: WallTime, out: &mut Vec<u8>) {
         let second = i64::try_from(time.unix_s).unwrap_or(SECOND_MAX);
         out.extend_from_slice(self.utc.text(second, 20, write_log));
         out.extend_from_slice(b" +0000");
+    }
+
+    /// `21/Nov/2026:04:00:57 +0100`, local time.
+    pub(crate) fn push_local(&mut self, time: WallTime, out: &mut Vec<u8>) {
+        let second = self.local_second(time);
+        out.extend_from_slice(self.local.text(second, 20, write_log));
+        let minutes = u64::from(self.utc_offset_s.unsigned_abs() / 60);
+        let mut zone = *b" +0000";
+        if self.utc_offset_s < 0 {
+            zone[1] = b'-';
+        }
+        put_digits(&mut zone[2..4], minutes / 60);
+        put_digits(&mut zone[4..6], minutes % 60);
+        out.extend_from_slice(&zone);
     }
 
     /// `Nov 21 03:00:57`, local time (RFC 3164 section 4.1.2).
@@ -288,6 +302,10 @@ mod tests {
         assert_eq!(
             written(|out| dates.push_utc(moment, out)),
             "21/Nov/2026:03:00:57 +0000"
+        );
+        assert_eq!(
+            written(|out| dates.push_local(moment, out)),
+            "20/Nov/2026:17:30:57 -0930"
         );
         // The zone changes: what was remembered must not be used.
         dates.set_utc_offset_s(3_600);

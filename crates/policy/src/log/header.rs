@@ -40,6 +40,18 @@ impl Header {
 
     /// Appends the header of a message sent at `now`.
     pub fn write(&self, level: Level, now: WallTime, dates: &mut Dates, out: &mut Vec<u8>) {
+        self.write_structured(level, now, b"", dates, out);
+    }
+
+    /// As [`Header::write`], with structured data where the form has room for it (RFC 5424 section 6.3).
+    pub fn write_structured(
+        &self,
+        level: Level,
+        now: WallTime,
+        structured: &[u8],
+        dates: &mut Dates,
+        out: &mut Vec<u8>,
+    ) {
         let severity = u16::from(level.number());
         match self.envelope {
             LogEnvelope::Rfc3164 | LogEnvelope::Local => {
@@ -67,6 +79,15 @@ impl Header {
             LogEnvelope::Raw => {}
         }
         out.extend_from_slice(&self.speaker);
+        if self.envelope == LogEnvelope::Rfc5424 {
+            let structured = structured.trim_ascii_end();
+            out.extend_from_slice(if structured.is_empty() {
+                b"-"
+            } else {
+                structured
+            });
+            out.push(b' ');
+        }
     }
 }
 
@@ -98,8 +119,8 @@ fn speaker(envelope: LogEnvelope, identity: &Identity) -> Vec<u8> {
                 out.push(b' ');
             }
             push_number(&mut out, identity.pid);
-            // Neither message identifier nor structured data.
-            out.extend_from_slice(b" - - ");
+            // No message identifier.
+            out.extend_from_slice(b" - ");
         }
         _ => {}
     }

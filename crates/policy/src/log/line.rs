@@ -16,13 +16,16 @@ use super::{Dates, WallTime};
 pub fn format(format: &LogFormat, record: &Record<'_>, dates: &mut Dates, out: &mut Vec<u8>) {
     match format {
         LogFormat::Connect => write_connect(record, out),
-        LogFormat::Tcp => write_tcp(record, dates, out),
+        LogFormat::Tcp { clf: false } => write_tcp(record, dates, out),
+        LogFormat::Tcp { clf: true } => write_tcp_clf(record, dates, out),
         LogFormat::Http { clf: false } => write_http(record, dates, out),
         LogFormat::Http { clf: true } => write_clf(record, dates, out),
         LogFormat::Https => {
             write_http(record, dates, out);
             write_tls(record, out);
         }
+        // It asks for more than a record: whoever has a context writes it.
+        LogFormat::Custom(_) => {}
     }
 }
 
@@ -79,6 +82,31 @@ fn write_tcp(record: &Record<'_>, dates: &mut Dates, out: &mut Vec<u8>) {
     out.extend_from_slice(&record.termination.letters());
     out.push(b' ');
     write_load(record, b'/', out);
+}
+
+fn write_tcp_clf(record: &Record<'_>, dates: &mut Dates, out: &mut Vec<u8>) {
+    push_host(out, record.client);
+    out.extend_from_slice(b" - - [");
+    dates.push_utc(record.accepted, out);
+    out.extend_from_slice(b"] \"TCP \" 000 ");
+    push_final(record, record.bytes_sent, out);
+    out.extend_from_slice(b" \"\" \"\" ");
+    write_clf_route(record, out);
+    let timers = &record.timers;
+    push_number(out, timers.handshake_ms);
+    for timer in [timers.queue_ms, timers.connect_ms] {
+        out.push(b' ');
+        push_optional(out, timer);
+    }
+    out.push(b' ');
+    push_final(record, timers.total_ms(), out);
+    out.push(b' ');
+    push_number(out, record.bytes_received);
+    out.push(b' ');
+    out.extend_from_slice(&record.termination.letters());
+    out.extend_from_slice(b"-- ");
+    write_load(record, b' ', out);
+    out.extend_from_slice(b" \"\" \"\" ");
 }
 
 fn write_http(record: &Record<'_>, dates: &mut Dates, out: &mut Vec<u8>) {
@@ -145,19 +173,7 @@ fn write_clf(record: &Record<'_>, dates: &mut Dates, out: &mut Vec<u8>) {
     out.push(b' ');
     push_final(record, record.bytes_sent, out);
     out.extend_from_slice(b" \"\" \"\" ");
-    push_port(out, record.client);
-    let mut millis = *b" 000 \"";
-    put_digits(&mut millis[1..4], u64::from(record.accepted.millis()));
-    out.extend_from_slice(&millis);
-    push_escaped(out, record.frontend.as_bytes(), &QUOTED);
-    if record.secure {
-        out.push(b'~');
-    }
-    out.extend_from_slice(b"\" ");
-    push_quoted(out, record.backend.as_bytes(), &QUOTED);
-    out.push(b' ');
-    push_quoted(out, record.server.unwrap_or("<NOSRV>").as_bytes(), &QUOTED);
-    out.push(b' ');
+    write_clf_route(record, out);
     write_http_timers(record, b' ', out);
     out.push(b' ');
     out.extend_from_slice(&record.termination.letters_http());
@@ -178,6 +194,23 @@ fn write_clf(record: &Record<'_>, dates: &mut Dates, out: &mut Vec<u8>) {
     if !record.response_captures.is_empty() {
         out.pop();
     }
+}
+
+/// `33317 655 "frontend~" "backend" "server" `
+fn write_clf_route(record: &Record<'_>, out: &mut Vec<u8>) {
+    push_port(out, record.client);
+    let mut millis = *b" 000 \"";
+    put_digits(&mut millis[1..4], u64::from(record.accepted.millis()));
+    out.extend_from_slice(&millis);
+    push_escaped(out, record.frontend.as_bytes(), &QUOTED);
+    if record.secure {
+        out.push(b'~');
+    }
+    out.extend_from_slice(b"\" ");
+    push_quoted(out, record.backend.as_bytes(), &QUOTED);
+    out.push(b' ');
+    push_quoted(out, record.server.unwrap_or("<NOSRV>").as_bytes(), &QUOTED);
+    out.push(b' ');
 }
 
 /// `10.0.1.2:33317 [06/Feb/2009:12:14:14.655] `

@@ -12,7 +12,7 @@ use super::{Level, Termination, WallTime};
 /// Times: a connection is accepted, shakes hands (PROXY header, TLS), lies idle until the first byte of a request, and
 /// is then active. `accepted` is the beginning of this count: for the second and later exchanges of a connection it
 /// is the moment the one before ended, and there is no handshake.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Record<'a> {
     pub mode: Mode,
     pub client: Endpoint,
@@ -51,8 +51,47 @@ pub struct Record<'a> {
     /// Another server than the one first chosen was tried.
     pub redispatched: bool,
     pub queued: Queued,
+    /// The server's address and the one it was reached from.
+    pub server_address: Option<SocketAddr>,
+    pub server_source: Option<SocketAddr>,
+    /// How many lines the frontend has written, this one included.
+    pub logged: u64,
+    /// Why the line is written.
+    pub origin: Origin,
     /// `option logasap`: the line is written before the end, so times and sizes are lower bounds (`+`).
     pub partial: bool,
+}
+
+/// The moment to which a line owes its being (`%OG`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    #[default]
+    Unknown,
+    /// The session ended before it could carry anything.
+    SessionError,
+    Accept,
+    Request,
+    Connect,
+    Response,
+    Close,
+    /// A rule asked for it (`do-log`).
+    Rule(&'static str),
+}
+
+impl Origin {
+    /// HAProxy's word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unspec",
+            Self::SessionError => "sess_error",
+            Self::Accept => "txn_accept",
+            Self::Request => "txn_request",
+            Self::Connect => "txn_connect",
+            Self::Response => "txn_response",
+            Self::Close => "txn_close",
+            Self::Rule(name) => name,
+        }
+    }
 }
 
 /// One end of a connection.
@@ -93,7 +132,7 @@ impl Timers {
     }
 
     /// From accept to the first byte of the request.
-    pub(super) fn before_ms(&self) -> u64 {
+    pub(crate) fn before_ms(&self) -> u64 {
         u64::from(self.handshake_ms) + u64::from(self.idle_ms)
     }
 }

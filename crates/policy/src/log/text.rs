@@ -6,9 +6,14 @@ use std::net::{IpAddr, Ipv4Addr};
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 /// Which bytes are written as `#` and two hexadecimal digits.
-pub(super) struct Escapes([bool; 256]);
+pub(crate) struct Escapes([bool; 256]);
 
 impl Escapes {
+    /// Whether this byte is to be written in digits.
+    pub(crate) fn covers(&self, byte: u8) -> bool {
+        self.0[usize::from(byte)]
+    }
+
     const fn and(mut self, more: &[u8]) -> Self {
         let mut index = 0;
         while index < more.len() {
@@ -30,14 +35,14 @@ impl Escapes {
 }
 
 /// For text that stands alone: names, cookies.
-pub(super) static PLAIN: Escapes = Escapes::unprintable();
+pub(crate) static PLAIN: Escapes = Escapes::unprintable();
 /// For text between quotation marks, such as the request line.
-pub(super) static QUOTED: Escapes = Escapes::unprintable().and(b"\"#");
+pub(crate) static QUOTED: Escapes = Escapes::unprintable().and(b"\"#");
 /// For captured header fields, which stand between braces and bars.
-pub(super) static CAPTURED: Escapes = Escapes::unprintable().and(b"\"#{|}");
+pub(crate) static CAPTURED: Escapes = Escapes::unprintable().and(b"\"#{|}");
 
 /// Appends `text`; bytes in `escapes` become `#XX`.
-pub(super) fn push_escaped(out: &mut Vec<u8>, text: &[u8], escapes: &Escapes) {
+pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &[u8], escapes: &Escapes) {
     let mut rest = text;
     while let Some(index) = rest.iter().position(|&byte| escapes.0[usize::from(byte)]) {
         out.extend_from_slice(&rest[..index]);
@@ -47,13 +52,14 @@ pub(super) fn push_escaped(out: &mut Vec<u8>, text: &[u8], escapes: &Escapes) {
     out.extend_from_slice(rest);
 }
 
-fn push_hex(out: &mut Vec<u8>, byte: u8) {
+/// `#` and two digits.
+pub(crate) fn push_hex(out: &mut Vec<u8>, byte: u8) {
     let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
     out.extend_from_slice(&[b'#', digits[0], digits[1]]);
 }
 
 /// Appends a number in decimal digits.
-pub(super) fn push_number(out: &mut Vec<u8>, number: impl Into<u64>) {
+pub(crate) fn push_number(out: &mut Vec<u8>, number: impl Into<u64>) {
     let mut number = number.into();
     if number < 10 {
         out.push(b'0' + number as u8);
@@ -70,7 +76,7 @@ pub(super) fn push_number(out: &mut Vec<u8>, number: impl Into<u64>) {
 }
 
 /// Appends a number that may be missing, which is written as `-1`.
-pub(super) fn push_optional(out: &mut Vec<u8>, number: Option<impl Into<u64>>) {
+pub(crate) fn push_optional(out: &mut Vec<u8>, number: Option<impl Into<u64>>) {
     match number {
         Some(number) => push_number(out, number),
         None => out.extend_from_slice(b"-1"),
@@ -78,7 +84,7 @@ pub(super) fn push_optional(out: &mut Vec<u8>, number: Option<impl Into<u64>>) {
 }
 
 /// Writes the last `place.len()` digits of `number`, with leading zeros.
-pub(super) fn put_digits(place: &mut [u8], mut number: u64) {
+pub(crate) fn put_digits(place: &mut [u8], mut number: u64) {
     for digit in place.iter_mut().rev() {
         *digit = b'0' + (number % 10) as u8;
         number /= 10;
@@ -86,7 +92,7 @@ pub(super) fn put_digits(place: &mut [u8], mut number: u64) {
 }
 
 /// Appends an IP address, IPv6 in the form of RFC 5952.
-pub(super) fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
+pub(crate) fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
     match ip {
         IpAddr::V4(ip) => push_ipv4(out, ip),
         // Writing to a vector cannot fail.

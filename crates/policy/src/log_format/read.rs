@@ -3,13 +3,14 @@
 use plimsoll_config::args::Word;
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
-use super::{Encoding, Flags, Format, Item, alias};
+use super::{Cast, Encoding, Flags, Form, Format, Hole, Item, alias};
+use crate::context::Phase;
 use crate::expression::{self, Scope};
 
 /// Most pieces of one format.
 const ITEMS_MAX: usize = 1_024;
 
-/// Reads a format. `%%` is a percent sign, and so is one before what begins no hole.
+/// Reads a format. `%%` is a percent sign.
 ///
 /// # Errors
 /// Unknown samples, flags and names, holes that are not closed.
@@ -21,9 +22,14 @@ pub(crate) fn read(
     let mut reader = Reader {
         word,
         scope,
+        encoding,
         items: Vec::new(),
         literal: Vec::new(),
-        flags: Flags::default(),
+        flags: Flags {
+            mandatory: encoding == Encoding::Log,
+            ..Flags::default()
+        },
+        whole: None,
     };
     reader.read(&word.text)?;
     reader.end_literal();
@@ -33,16 +39,20 @@ pub(crate) fn read(
     Ok(Format {
         items: reader.items,
         encoding,
+        whole: reader.whole.unwrap_or_default(),
     })
 }
 
 struct Reader<'a> {
     word: &'a Word,
     scope: &'a Scope<'a>,
+    encoding: Encoding,
     items: Vec<Item>,
     literal: Vec<u8>,
     /// What `%{…}o` has set for all that follows.
     flags: Flags,
+    /// What all of them agree on.
+    whole: Option<Flags>,
 }
 
 impl Reader<'_> {
@@ -57,68 +67,136 @@ impl Reader<'_> {
         }
     }
 
+    fn push_literal(&mut self, text: &str) {
+        for &byte in text.as_bytes() {
+            if byte == b' ' && self.encoding.merges_spaces() {
+                self.end_literal();
+                if self.items.last() != Some(&Item::Space) {
+                    self.items.push(Item::Space);
+                }
+            } else {
+                self.literal.push(byte);
+            }
+        }
+    }
+
     fn read(&mut self, text: &str) -> Result<(), Diagnostic> {
         let mut rest = text;
         while let Some(mark) = rest.find('%') {
-            self.literal.extend_from_slice(&rest.as_bytes()[..mark]);
+            self.push_literal(&rest[..mark]);
             rest = &rest[mark + 1..];
-            if let Some(behind) = rest.strip_prefix('%') {
-                self.literal.push(b'%');
-                rest = behind;
-                continue;
+            match rest.bytes().next() {
+                Some(b'%') => {
+                    self.literal.push(b'%');
+                    rest = &rest[1..];
+                }
+                None | Some(b' ' | b'\t' | b'0'..=b'9') => {
+                    let error = self.wrong("a percent sign stands alone");
+                    return Err(error.help("write '%%' for a percent sign"));
+                }
+                Some(b'(' | b'{' | b'[' | b'a'..=b'z' | b'A'..=b'Z') => rest = self.hole(rest)?,
+                // As in HAProxy the sign vanishes.
+                Some(_) => {}
             }
-            rest = self.hole(rest)?;
         }
-        self.literal.extend_from_slice(rest.as_bytes());
+        self.push_literal(rest);
         Ok(())
     }
 
     /// Reads what follows a percent sign and returns the rest.
     fn hole<'t>(&mut self, text: &'t str) -> Result<&'t str, Diagnostic> {
-        let (mut flags, mut rest) = (self.flags, text);
-        if let Some(inner) = text.strip_prefix('{') {
+        let mut hole = Hole {
+            flags: self.flags,
+            ..Hole::default()
+        };
+        let mut rest = text;
+        if let Some(inner) = rest.strip_prefix('(') {
+            let end = inner
+                .find(')')
+                .ok_or_else(|| self.wrong("'%(' is never closed"))?;
+            self.label(&inner[..end], &mut hole)?;
+            rest = &inner[end + 1..];
+        }
+        if let Some(inner) = rest.strip_prefix('{') {
             let end = inner
                 .find('}')
                 .ok_or_else(|| self.wrong("'%{' is never closed"))?;
             for word in inner[..end].split(',') {
-                self.set_flag(word.trim(), &mut flags)?;
+                self.set_flag(word.trim(), &mut hole.flags)?;
             }
             rest = &inner[end + 1..];
-        }
-        // A name of its own may stand before an expression; it labels fields in encoded formats.
-        if rest.starts_with('(')
-            && let Some(end) = rest.find(')')
-        {
-            rest = &rest[end + 1..];
         }
         if let Some(inner) = rest.strip_prefix('[') {
             let end = closing(inner).ok_or_else(|| self.wrong("'%[' is never closed"))?;
             let expression = expression::parse_text(&inner[..end], self.word.span, self.scope)?;
             expression::check_phase(&expression, self.word.span, self.scope)?;
             self.end_literal();
-            self.items.push(Item::Expression(expression, flags));
+            self.items.push(Item::Expression(expression, hole));
             return Ok(&inner[end + 1..]);
         }
-        if let Some(alias) = alias::find(rest) {
-            self.end_literal();
-            self.items.push(Item::Alias(alias, flags));
-            return Ok(&rest[alias.name.len()..]);
+        let end = rest
+            .find(|next: char| !next.is_ascii_alphanumeric())
+            .unwrap_or(rest.len());
+        let (name, behind) = rest.split_at(end);
+        if name == "o" {
+            self.set_whole(hole.flags);
+            return Ok(behind);
         }
-        if let Some(rest) = rest.strip_prefix('o') {
-            self.flags = flags;
-            return Ok(rest);
+        let alias = alias::find(name).ok_or_else(|| {
+            self.wrong(format_args!("'%{name}' is not a name for formats"))
+                .help("write '%%' for a percent sign")
+        })?;
+        if alias.log_only && self.scope.phase != Phase::Log {
+            let message = format_args!("'%{name}' is known only when a line is logged");
+            return Err(self.wrong(message));
         }
-        if rest.starts_with(|next: char| next.is_ascii_alphabetic()) {
-            let end = rest
-                .find(|next: char| !next.is_ascii_alphanumeric())
-                .unwrap_or(rest.len());
-            let name = &rest[..end];
-            return Err(self
-                .wrong(format_args!("'%{name}' is not a name for formats"))
-                .help("write '%%' for a percent sign"));
+        self.end_literal();
+        self.items.push(Item::Alias(alias, hole));
+        Ok(behind)
+    }
+
+    fn set_whole(&mut self, flags: Flags) {
+        self.flags = flags;
+        let agreed = match self.whole {
+            None => flags,
+            Some(before) => Flags {
+                form: if before.form == flags.form {
+                    flags.form
+                } else {
+                    Form::Plain
+                },
+                binary: before.binary && flags.binary,
+                ..flags
+            },
+        };
+        self.whole = Some(agreed);
+    }
+
+    /// `NAME`, `NAME:TYPE` or `:TYPE`.
+    fn label(&self, text: &str, hole: &mut Hole) -> Result<(), Diagnostic> {
+        let (name, cast) = match text.split_once(':') {
+            None => (text, Cast::Same),
+            Some((name, kind)) => {
+                let cast = match kind {
+                    "str" => Cast::Text,
+                    "sint" => Cast::Integer,
+                    "bool" => Cast::Boolean,
+                    "raw" => Cast::Raw,
+                    _ => {
+                        let error = self.wrong(format_args!("'{kind}' is not a type for a field"));
+                        return Err(error.help("write 'str', 'sint', 'bool' or 'raw'"));
+                    }
+                };
+                (name, cast)
+            }
+        };
+        let fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if !name.bytes().all(fine) {
+            return Err(self.wrong(format_args!("'{name}' is not a name for a field")));
         }
-        self.literal.push(b'%');
-        Ok(text)
+        hole.name = (!name.is_empty()).then(|| name.into());
+        hole.cast = cast;
+        Ok(())
     }
 
     fn set_flag(&self, word: &str, flags: &mut Flags) -> Result<(), Diagnostic> {
@@ -127,13 +205,30 @@ impl Reader<'_> {
             (_, Some(name)) => (false, name),
             _ => (true, word),
         };
-        match name {
-            "Q" => flags.quote = on,
-            "X" => flags.hexadecimal = on,
-            "E" => flags.escape = on,
-            "M" => flags.mandatory = on,
-            "" => {}
-            _ => return Err(self.wrong(format_args!("'{word}' is not a flag of formats"))),
+        let switch = match name {
+            "Q" => &mut flags.quote,
+            "X" => &mut flags.hexadecimal,
+            "E" => &mut flags.escape,
+            "M" => &mut flags.mandatory,
+            "bin" => &mut flags.binary,
+            _ => return self.set_form(on, name, flags),
+        };
+        *switch = on;
+        Ok(())
+    }
+
+    fn set_form(&self, on: bool, name: &str, flags: &mut Flags) -> Result<(), Diagnostic> {
+        let form = match name {
+            "" => return Ok(()),
+            "json" => Form::Json,
+            "cbor" => Form::Cbor,
+            _ => return Err(self.wrong(format_args!("'{name}' is not a flag of formats"))),
+        };
+        // The form that was there first stays, as in HAProxy.
+        match (on, flags.form) {
+            (true, Form::Plain) => flags.form = form,
+            (false, known) if known == form => flags.form = Form::Plain,
+            _ => {}
         }
         Ok(())
     }

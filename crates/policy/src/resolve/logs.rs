@@ -1,13 +1,15 @@
-//! Where a proxy writes its log, in which form, and the files that answer its errors.
+//! Where a proxy writes its log, and in which form.
 
-use plimsoll_config::diagnostic::Kind;
+use std::sync::Arc;
+
+use plimsoll_config::args::Word;
 
 use super::Resolver;
-use crate::draft::{ErrorFileDraft, LogDraft, LogFormatDraft, ProxyDraft};
-use crate::model::{ErrorFile, LogAddress, LogFormat, LogTarget, Mode};
-
-/// Largest file that answers an error, in bytes.
-const ERROR_FILE_BYTES_MAX: usize = 256 << 10;
+use crate::context::Phase;
+use crate::draft::{LogDraft, LogFormatDraft, ProxyDraft};
+use crate::expression::Scope;
+use crate::log_format::{self, Encoding, Format};
+use crate::model::{LogAddress, LogFormat, LogSettings, LogTarget, Mode};
 
 impl Resolver<'_> {
     pub(super) fn log_format(&mut self, proxy: &ProxyDraft, targets: &[LogTarget]) -> LogFormat {
@@ -27,11 +29,13 @@ impl Resolver<'_> {
             );
         }
         match format.value {
-            LogFormatDraft::Tcp => LogFormat::Tcp,
+            LogFormatDraft::Tcp { clf } => LogFormat::Tcp { clf },
+            // It is read when all names are known.
+            LogFormatDraft::Custom(_) => LogFormat::Connect,
+            LogFormatDraft::Https if proxy.settings.mode == Mode::Http => LogFormat::Https,
             LogFormatDraft::Http { clf } if proxy.settings.mode == Mode::Http => {
                 LogFormat::Http { clf }
             }
-            LogFormatDraft::Https if proxy.settings.mode == Mode::Http => LogFormat::Https,
             LogFormatDraft::Http { .. } | LogFormatDraft::Https => {
                 if !proxy.settings.disabled {
                     let message = format!(
@@ -41,7 +45,40 @@ impl Resolver<'_> {
                     );
                     self.warn(proxy.span, message, "write 'mode http', or 'option tcplog'");
                 }
-                LogFormat::Tcp
+                LogFormat::Tcp { clf: false }
+            }
+        }
+    }
+
+    /// Reads the formats of a frontend's lines.
+    pub(super) fn log_formats(
+        &mut self,
+        proxy: &ProxyDraft,
+        scope: &Scope<'_>,
+        log: &mut LogSettings,
+    ) {
+        let settings = &proxy.settings;
+        let custom = match settings.log_format.as_ref().map(|format| &format.value) {
+            Some(LogFormatDraft::Custom(word)) => Some(word),
+            _ => None,
+        };
+        if let Some(format) = self.log_line(custom, scope) {
+            log.format = LogFormat::Custom(format);
+        }
+        log.structured = self.log_line(settings.log_structured.as_ref(), scope);
+        log.error_format = self.log_line(settings.error_log_format.as_ref(), scope);
+    }
+
+    /// A format that may stand in `defaults`: what is wrong with it is told once.
+    fn log_line(&mut self, word: Option<&Word>, scope: &Scope<'_>) -> Option<Arc<Format>> {
+        let word = word?;
+        match log_format::read(word, Encoding::Log, &scope.at(Phase::Log)) {
+            Ok(format) => Some(Arc::new(format)),
+            Err(error) => {
+                if self.told.insert(word.span) {
+                    self.report(error);
+                }
+                None
             }
         }
     }
@@ -76,40 +113,5 @@ impl Resolver<'_> {
             }
         }
         targets
-    }
-
-    pub(super) fn error_files(&mut self, drafts: &[ErrorFileDraft]) -> Vec<ErrorFile> {
-        let mut files = Vec::new();
-        for draft in drafts {
-            match self.content(&draft.path.value) {
-                Ok(content) => files.push(ErrorFile {
-                    status: draft.status,
-                    content,
-                }),
-                // The line may stand in `defaults`; its problem is told once.
-                Err(complaint) => {
-                    if self.told.insert(draft.path.span) {
-                        self.error(Kind::Environment, draft.path.span, complaint, "");
-                    }
-                }
-            }
-        }
-        files
-    }
-
-    /// The content of a file, which is read once.
-    fn content(&mut self, path: &str) -> Result<Vec<u8>, String> {
-        let files = self.context.files;
-        let read = || match files.read(path.as_ref()) {
-            Ok(content) if content.len() <= ERROR_FILE_BYTES_MAX => Ok(content),
-            Ok(_) => Err(format!(
-                "'{path}' is longer than {ERROR_FILE_BYTES_MAX} bytes"
-            )),
-            Err(error) => Err(format!("'{path}' cannot be read: {error}")),
-        };
-        self.files
-            .entry(path.to_owned())
-            .or_insert_with(read)
-            .clone()
     }
 }

@@ -1,5 +1,6 @@
 //! Lines of the rule language, read when all names are known: conditions first, then what depends on them.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 use plimsoll_config::suggest::nearest;
 use plimsoll_config::values::TimeUnit;
 
-use super::Resolver;
+use super::{Resolver, captures};
 use crate::acl::{self, Acl, Acls, Condition};
 use crate::action::{self, Action, Words};
 use crate::balance::BalanceSpec;
@@ -18,20 +19,28 @@ use crate::expression;
 use crate::expression::{Expression, Names, Scope, not_yet};
 use crate::keyword::haproxy::names::{self, actions};
 use crate::log_format::{self, Encoding};
-use crate::model::{BackendId, FrontendId, Mode, Model, ServerId};
+use crate::model::{BackendId, ErrorFile, FrontendId, Mode, Model, ServerId};
 use crate::pattern::Lists;
-use crate::rule::{BackendTarget, Choice, Rule, Rules, ServerTarget};
+use crate::rule::{BackendTarget, Choice, Persist, Rule, Rules, ServerTarget};
 use crate::stick_table::{Data, DataSpec, TableId, castable};
 use crate::stickiness::StickRule;
 
 impl Resolver<'_> {
     /// Reads the rules of every proxy into the model.
-    pub(super) fn rules(&mut self, proxies: &[ProxyDraft], model: &mut Model) {
+    pub(super) fn rules(
+        &mut self,
+        proxies: &[ProxyDraft],
+        http_errors: &HashMap<String, Vec<ErrorFile>>,
+        model: &mut Model,
+    ) {
         let names = known_names(model);
         let lists = Lists::default();
         let (mut frontend, mut backend) = (0, 0);
         for proxy in proxies {
+            let captures = RefCell::default();
             let scope = Scope {
+                captures: &captures,
+                http_errors,
                 files: self.context.files,
                 names: &names,
                 lists: &lists,
@@ -41,7 +50,18 @@ impl Resolver<'_> {
                 backend: proxy.has_back().then_some(BackendId(backend)),
                 proxy: Some(&proxy.name),
             };
-            let rules = Arc::new(self.proxy_rules(proxy, &scope));
+            let mut rules = self.proxy_rules(proxy, &scope);
+            let error_files = self.error_files(&proxy.settings.error_files, &scope);
+            if proxy.has_front() {
+                let frontend = &mut model.frontends[frontend as usize];
+                self.log_formats(proxy, &scope, &mut frontend.log);
+                frontend.error_files.clone_from(&error_files);
+            }
+            if proxy.has_back() {
+                model.backends[backend as usize].error_files = error_files;
+            }
+            rules.captures = captures.take();
+            let rules = Arc::new(rules);
             if proxy.has_front() {
                 model.frontends[frontend as usize].rules = Arc::clone(&rules);
                 frontend += 1;
@@ -265,9 +285,32 @@ impl Reader<'_> {
                 let choice = self.use_server()?;
                 rules.use_server.push(choice);
             }
-            _ => {}
+            _ => self.read_mark(rules)?,
         }
         self.args.finish()
+    }
+
+    /// Lines about what exchanges are marked with, and about those that leave no mark.
+    fn read_mark(&mut self, rules: &mut Rules) -> Result<(), Diagnostic> {
+        match self.draft.keyword {
+            "capture" => captures::read(&mut self.args, self.scope.captures)?,
+            "declare" => captures::declare(&mut self.args, self.scope.captures)?,
+            "force-persist" => {
+                let condition = self.required_condition()?;
+                rules.persist.push((Persist::Force, condition));
+            }
+            "ignore-persist" => {
+                let condition = self.required_condition()?;
+                rules.persist.push((Persist::Ignore, condition));
+            }
+            "monitor fail" => {
+                let condition = self.required_condition()?;
+                rules.monitor_fail.push(condition);
+            }
+            "unique-id-format" => rules.unique_id = Some(Arc::new(self.unique_id()?)),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Keeps a rule of HTTP, unless the proxy relays bytes.
@@ -316,6 +359,25 @@ impl Reader<'_> {
     fn delay(&mut self) -> Result<u64, Diagnostic> {
         let delay = self.args.duration("a time", TimeUnit::Milliseconds)?;
         Ok(delay.as_millis() as u64)
+    }
+
+    fn unique_id(&mut self) -> Result<log_format::Format, Diagnostic> {
+        let word = self.args.word("a format")?;
+        let format = log_format::read(word, Encoding::Name, &self.scope.at(Phase::Log))?;
+        if format.asks_unique_id() {
+            let message = "the name of a request cannot be made of itself";
+            return Err(Diagnostic::error(Kind::Invalid, word.span, message));
+        }
+        Ok(format)
+    }
+
+    fn required_condition(&mut self) -> Result<Condition, Diagnostic> {
+        let condition = self.condition()?;
+        condition.ok_or_else(|| {
+            let place = self.args.end();
+            let error = Diagnostic::error(Kind::Invalid, place, "the condition is missing");
+            error.help("write 'if CONDITION'")
+        })
     }
 
     /// An action, its words, and a condition.

@@ -3,12 +3,12 @@
 //! A line with one clear meaning is understood, with the modern line shown; the others are refused with what replaces
 //! them. Spellings that belong to a topic (`clitimeout`, `option forceclose`, `nbproc`) stand with it.
 
-use plimsoll_config::args::Args;
-use plimsoll_config::diagnostic::{Diagnostic, Kind};
+use plimsoll_config::args::{Args, Word};
+use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 use plimsoll_config::values::TimeUnit;
 
 use super::{address, value};
-use crate::draft::{Draft, ServerDraft};
+use crate::draft::{Draft, RuleDraft, ServerDraft};
 use crate::keyword::{Keyword, Sections, Status};
 
 const PROXY: Sections = Sections::PROXY;
@@ -45,8 +45,8 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "if|unless CONDITION...",
         "http-request deny if CONDITION",
         |args, draft| {
-            let condition = join(args);
-            rule(draft, "block", &format!("http-request deny {condition}"))
+            let words = std::iter::once(new("deny", draft.line)).chain(rest(args));
+            rule(draft, "block", REQUEST, words.collect())
         },
     ),
     refused(
@@ -96,80 +96,140 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         PROXY,
         "TEXT [CONDITION...]",
         "http-request add-header NAME VALUE",
-        |args, draft| add(args, draft, "reqadd", "http-request"),
+        |args, draft| add(args, draft, "reqadd", REQUEST),
     ),
-    deny("reqallow", "http-request allow if { … }"),
+    Keyword::legacy(
+        "reqallow",
+        PROXY,
+        "REGEX [CONDITION...]",
+        "http-request allow if { req.hdr(NAME) -m reg REGEX }",
+        |args, draft| judge(args, draft, "reqallow", REQUEST, "allow"),
+    ),
     Keyword::legacy(
         "reqdel",
         PROXY,
         "REGEX [CONDITION...]",
         "http-request del-header NAME",
-        |args, draft| delete(args, draft, "reqdel", "http-request"),
+        |args, draft| delete(args, draft, "reqdel", REQUEST),
     ),
-    deny("reqdeny", "http-request deny if { … }"),
-    deny("reqiallow", "http-request allow if { … }"),
+    Keyword::legacy(
+        "reqdeny",
+        PROXY,
+        "REGEX [CONDITION...]",
+        "http-request deny if { req.hdr(NAME) -m reg REGEX }",
+        |args, draft| judge(args, draft, "reqdeny", REQUEST, "deny"),
+    ),
+    Keyword::legacy(
+        "reqiallow",
+        PROXY,
+        "REGEX [CONDITION...]",
+        "http-request allow if { req.hdr(NAME) -m reg REGEX }",
+        |args, draft| judge(args, draft, "reqiallow", REQUEST, "allow"),
+    ),
     Keyword::legacy(
         "reqidel",
         PROXY,
         "REGEX [CONDITION...]",
         "http-request del-header NAME",
-        |args, draft| delete(args, draft, "reqidel", "http-request"),
+        |args, draft| delete(args, draft, "reqidel", REQUEST),
     ),
-    deny("reqideny", "http-request deny if { … }"),
-    deny("reqipass", "http-request allow if { … }"),
+    Keyword::legacy(
+        "reqideny",
+        PROXY,
+        "REGEX [CONDITION...]",
+        "http-request deny if { req.hdr(NAME) -m reg REGEX }",
+        |args, draft| judge(args, draft, "reqideny", REQUEST, "deny"),
+    ),
+    Keyword::legacy(
+        "reqipass",
+        PROXY,
+        "REGEX [CONDITION...]",
+        "http-request allow if { req.hdr(NAME) -m reg REGEX }",
+        |args, draft| judge(args, draft, "reqipass", REQUEST, "allow"),
+    ),
     Keyword::legacy(
         "reqirep",
         PROXY,
         "REGEX TEXT [CONDITION...]",
         REPLACE_REQUEST,
-        |args, draft| replace(args, draft, "reqirep", "http-request"),
+        |args, draft| replace(args, draft, "reqirep", REQUEST),
     ),
-    deny("reqitarpit", "http-request tarpit if { … }"),
-    deny("reqpass", "http-request allow if { … }"),
+    Keyword::legacy(
+        "reqitarpit",
+        PROXY,
+        "REGEX [CONDITION...]",
+        "http-request tarpit if { req.hdr(NAME) -m reg REGEX }",
+        |args, draft| judge(args, draft, "reqitarpit", REQUEST, "tarpit"),
+    ),
+    Keyword::legacy(
+        "reqpass",
+        PROXY,
+        "REGEX [CONDITION...]",
+        "http-request allow if { req.hdr(NAME) -m reg REGEX }",
+        |args, draft| judge(args, draft, "reqpass", REQUEST, "allow"),
+    ),
     Keyword::legacy(
         "reqrep",
         PROXY,
         "REGEX TEXT [CONDITION...]",
         REPLACE_REQUEST,
-        |args, draft| replace(args, draft, "reqrep", "http-request"),
+        |args, draft| replace(args, draft, "reqrep", REQUEST),
     ),
-    deny("reqtarpit", "http-request tarpit if { … }"),
+    Keyword::legacy(
+        "reqtarpit",
+        PROXY,
+        "REGEX [CONDITION...]",
+        "http-request tarpit if { req.hdr(NAME) -m reg REGEX }",
+        |args, draft| judge(args, draft, "reqtarpit", REQUEST, "tarpit"),
+    ),
     Keyword::legacy(
         "rspadd",
         PROXY,
         "TEXT [CONDITION...]",
         "http-response add-header NAME VALUE",
-        |args, draft| add(args, draft, "rspadd", "http-response"),
+        |args, draft| add(args, draft, "rspadd", RESPONSE),
     ),
     Keyword::legacy(
         "rspdel",
         PROXY,
         "REGEX [CONDITION...]",
         "http-response del-header NAME",
-        |args, draft| delete(args, draft, "rspdel", "http-response"),
+        |args, draft| delete(args, draft, "rspdel", RESPONSE),
     ),
-    deny("rspdeny", "http-response deny if { … }"),
+    Keyword::legacy(
+        "rspdeny",
+        PROXY,
+        "REGEX [CONDITION...]",
+        "http-response deny if { res.hdr(NAME) -m reg REGEX }",
+        |args, draft| judge(args, draft, "rspdeny", RESPONSE, "deny"),
+    ),
     Keyword::legacy(
         "rspidel",
         PROXY,
         "REGEX [CONDITION...]",
         "http-response del-header NAME",
-        |args, draft| delete(args, draft, "rspidel", "http-response"),
+        |args, draft| delete(args, draft, "rspidel", RESPONSE),
     ),
-    deny("rspideny", "http-response deny if { … }"),
+    Keyword::legacy(
+        "rspideny",
+        PROXY,
+        "REGEX [CONDITION...]",
+        "http-response deny if { res.hdr(NAME) -m reg REGEX }",
+        |args, draft| judge(args, draft, "rspideny", RESPONSE, "deny"),
+    ),
     Keyword::legacy(
         "rspirep",
         PROXY,
         "REGEX TEXT [CONDITION...]",
         REPLACE_RESPONSE,
-        |args, draft| replace(args, draft, "rspirep", "http-response"),
+        |args, draft| replace(args, draft, "rspirep", RESPONSE),
     ),
     Keyword::legacy(
         "rsprep",
         PROXY,
         "REGEX TEXT [CONDITION...]",
         REPLACE_RESPONSE,
-        |args, draft| replace(args, draft, "rsprep", "http-response"),
+        |args, draft| replace(args, draft, "rsprep", RESPONSE),
     ),
     refused(
         "srvexp",
@@ -209,22 +269,6 @@ const fn refused(
     )
 }
 
-const fn deny(name: &'static str, instead: &'static str) -> Keyword<Draft> {
-    refused(
-        name,
-        PROXY,
-        "it matches whole header lines, which are not kept as text",
-        instead,
-    )
-}
-
-fn join(args: &mut Args<'_>) -> String {
-    let words: Vec<_> = std::iter::from_fn(|| args.next())
-        .map(|word| quote(&word.text))
-        .collect();
-    words.join(" ")
-}
-
 /// The text as one word of a configuration line.
 pub(super) fn quote(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"'\\#$".contains(&byte);
@@ -244,26 +288,48 @@ pub(super) fn quote(text: &str) -> String {
     quoted
 }
 
-/// An old rule with one clear meaning: its modern line is shown, and has to wait like all rules.
-fn rule(draft: &mut Draft, name: &str, modern: &str) -> Result<(), Diagnostic> {
-    let message = format_args!("'{name}' is an old spelling");
-    let warning = Diagnostic::warning(Kind::Legacy, draft.line, message);
-    draft.report(warning.help(format_args!("write '{modern}'")));
-    let action = modern.split(' ').take(2).collect::<Vec<_>>().join(" ");
-    let waits = Status::NotYet("the HTTP rules").diagnostic(&action, draft.keyword);
-    waits.map_or(Ok(()), Err)
+const REQUEST: &str = "http-request";
+const RESPONSE: &str = "http-response";
+
+fn new(text: impl Into<String>, span: Span) -> Word {
+    Word::new(text, span)
 }
 
-fn condition(args: &mut Args<'_>) -> String {
-    if args.is_empty() {
-        String::new()
-    } else {
-        format!(" {}", join(args))
-    }
+/// The words that are left: the condition.
+fn rest<'a>(args: &mut Args<'a>) -> impl Iterator<Item = Word> + use<'a> {
+    let words: Vec<_> = std::iter::from_fn(|| args.next()).cloned().collect();
+    words.into_iter()
+}
+
+/// An old rule with one clear meaning: its modern line is shown, and kept in its place.
+fn rule(
+    draft: &mut Draft,
+    name: &str,
+    keyword: &'static str,
+    words: Vec<Word>,
+) -> Result<(), Diagnostic> {
+    let message = format_args!("'{name}' is an old spelling");
+    let warning = Diagnostic::warning(Kind::Legacy, draft.line, message);
+    let modern: Vec<_> = words.iter().map(|word| quote(&word.text)).collect();
+    draft.report(warning.help(format_args!("write '{keyword} {}'", modern.join(" "))));
+    let rule = RuleDraft {
+        keyword,
+        keyword_span: draft.keyword,
+        words,
+        line: draft.line,
+        section: draft.proxy().span,
+    };
+    draft.settings().rules.push(rule);
+    Ok(())
 }
 
 /// `reqadd "Name: value"`.
-fn add(args: &mut Args<'_>, draft: &mut Draft, name: &str, rules: &str) -> Result<(), Diagnostic> {
+fn add(
+    args: &mut Args<'_>,
+    draft: &mut Draft,
+    name: &str,
+    rules: &'static str,
+) -> Result<(), Diagnostic> {
     let word = args.word("a header line")?;
     let Some((header, text)) = word
         .text
@@ -275,12 +341,14 @@ fn add(args: &mut Args<'_>, draft: &mut Draft, name: &str, rules: &str) -> Resul
             Diagnostic::error(Kind::Invalid, word.span, message).help("write 'Name:\\ value'")
         );
     };
-    let modern = format!(
-        "{rules} add-header {header} {}{}",
-        quote(text.trim_start()),
-        condition(args)
-    );
-    rule(draft, name, &modern)
+    let text = text.trim_start().replace('%', "%%");
+    let words = ["add-header", header, &text].map(|text| new(text, word.span));
+    rule(
+        draft,
+        name,
+        rules,
+        words.into_iter().chain(rest(args)).collect(),
+    )
 }
 
 /// `reqdel ^Name:`.
@@ -288,13 +356,18 @@ fn delete(
     args: &mut Args<'_>,
     draft: &mut Draft,
     name: &str,
-    rules: &str,
+    rules: &'static str,
 ) -> Result<(), Diagnostic> {
     let word = args.word("a regular expression")?;
     match header_of(&word.text) {
         Some((header, "" | ".*" | " .*" | "\\ .*")) => {
-            let modern = format!("{rules} del-header {header}{}", condition(args));
-            rule(draft, name, &modern)
+            let words = ["del-header", header].map(|text| new(text, word.span));
+            rule(
+                draft,
+                name,
+                rules,
+                words.into_iter().chain(rest(args)).collect(),
+            )
         }
         _ => Err(unclear(
             draft,
@@ -304,37 +377,122 @@ fn delete(
     }
 }
 
-/// `reqrep "^Name: regex" "Name: text"`, or the same with the request line.
+/// `reqrep "^Name: regex" "Name: text"`, or the same with the target of the request line.
 fn replace(
     args: &mut Args<'_>,
     draft: &mut Draft,
     name: &str,
-    rules: &str,
+    rules: &'static str,
 ) -> Result<(), Diagnostic> {
     let pattern = args.word("a regular expression")?;
     let text = args.word("what replaces it")?;
+    let sensitivity = if name.contains('i') { "(?i)" } else { "" };
+    let escaped = |text: &str| text.replace('%', "%%");
+    let line = |draft: &mut Draft, words: &[String], args: &mut Args<'_>| {
+        let words = words.iter().map(|text| new(text.as_str(), pattern.span));
+        rule(draft, name, rules, words.chain(rest(args)).collect())
+    };
     let replaced = header_of(&pattern.text).zip(text.text.split_once(':'));
     if let Some(((header, regex), (_, text))) = replaced {
-        let (regex, text) = (quote(regex.trim_start()), quote(text.trim_start()));
-        let modern = format!(
-            "{rules} replace-header {header} {regex} {text}{}",
-            condition(args)
-        );
-        return rule(draft, name, &modern);
+        let words = [
+            "replace-header".to_owned(),
+            header.to_owned(),
+            format!("{sensitivity}^{}", without_blanks(regex)),
+            escaped(without_blanks(text)),
+        ];
+        return line(draft, &words, args);
     }
-    let request_line = pattern.text.starts_with("^([^") || pattern.text.starts_with("^(GET") || {
-        let method = pattern.text.trim_start_matches('^');
-        method.starts_with("GET") || method.starts_with("POST")
+    // `^([^ ]*) /old(.*)` and `\1 /new\2`: what the second group finds runs to the end of the line in old files, and to
+    // the end of the target here.
+    let methods = ["^([^\\ :]*)\\ ", "^([^\\ ]*)\\ ", "^([^ :]*) ", "^([^ ]*) "];
+    let regex = methods
+        .iter()
+        .find_map(|method| pattern.text.strip_prefix(method));
+    let kept = text
+        .text
+        .strip_prefix("\\1\\ ")
+        .or_else(|| text.text.strip_prefix("\\1 "));
+    if let (REQUEST, Some(regex), Some(text)) = (rules, regex, kept)
+        && !regex.contains("HTTP/")
+        && !text.contains("HTTP/")
+    {
+        let words = [
+            "replace-uri".to_owned(),
+            format!("{sensitivity}^{regex}"),
+            escaped(&renumbered(text)),
+        ];
+        return line(draft, &words, args);
+    }
+    let instead = match rules {
+        REQUEST => {
+            "http-request replace-header NAME REGEX TEXT' or 'http-request replace-path REGEX TEXT"
+        }
+        _ => REPLACE_RESPONSE,
     };
-    if rules == "http-request" && request_line {
-        let modern = format!("{rules} replace-path REGEX TEXT{}", condition(args));
-        return rule(draft, name, &modern);
+    Err(unclear(draft, name, instead))
+}
+
+/// `reqdeny "^Name: regex"`.
+fn judge(
+    args: &mut Args<'_>,
+    draft: &mut Draft,
+    name: &str,
+    rules: &'static str,
+    action: &str,
+) -> Result<(), Diagnostic> {
+    let pattern = args.word("a regular expression")?;
+    let sample = if rules == REQUEST {
+        "req.hdr"
+    } else {
+        "res.hdr"
+    };
+    let instead = format!("{rules} {action} if {{ {sample}(NAME) -m reg REGEX }}");
+    let found = header_of(&pattern.text);
+    let Some((header, regex)) = found.filter(|_| pattern.text.starts_with('^')) else {
+        return Err(unclear(draft, name, &instead));
+    };
+    let condition: Vec<_> = rest(args).collect();
+    let splits = |word: &Word| matches!(word.text.as_str(), "or" | "||" | "unless");
+    if condition.iter().any(splits) {
+        return Err(unclear(draft, name, &instead));
     }
-    Err(unclear(
-        draft,
-        name,
-        &format!("{rules} replace-header NAME REGEX TEXT"),
-    ))
+    let (sample, regex) = (
+        format!("{sample}({header})"),
+        format!("^{}", without_blanks(regex)),
+    );
+    let mut words = vec![action, "if", "{", &sample, "-m", "reg"];
+    if name.contains("qi") || name.contains("pi") {
+        words.push("-i");
+    }
+    words.extend(["--", &regex, "}"]);
+    let words = words.into_iter().map(|text| new(text, pattern.span));
+    let also = condition.into_iter().skip_while(|word| word.text == "if");
+    rule(draft, name, rules, words.chain(also).collect())
+}
+
+/// A regular expression, or a text, without the blanks before what it is about.
+fn without_blanks(text: &str) -> &str {
+    let blanks = ["\\ *", "\\ +", "\\s*", "\\s+", "\\ ", "[ ]*", " *", " "];
+    let found = blanks.iter().find_map(|blank| text.strip_prefix(blank));
+    found.unwrap_or(text)
+}
+
+/// The text with its groups counted from one less.
+fn renumbered(text: &str) -> String {
+    let mut out = String::new();
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        out.push(character);
+        if character == '\\'
+            && let Some(next) = characters.next()
+        {
+            match next.to_digit(10) {
+                Some(group @ 1..=9) => out.extend(char::from_digit(group - 1, 10)),
+                _ => out.push(next),
+            }
+        }
+    }
+    out
 }
 
 fn unclear(draft: &Draft, name: &str, instead: &str) -> Diagnostic {

@@ -452,13 +452,8 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "[clf]",
         "A line per connection.",
         |args, draft| {
-            if let Some(word) = args.peek()
-                && word.text == "clf"
-            {
-                let message = "'option tcplog clf' is not implemented yet";
-                return Err(Diagnostic::error(Kind::NotImplemented, word.span, message));
-            }
-            log_format(draft, LogFormatDraft::Tcp);
+            let clf = args.take("clf");
+            log_format(draft, LogFormatDraft::Tcp { clf });
             Ok(())
         },
     ),

@@ -1,39 +1,42 @@
 //! What leads a client back to its server: cookies and server states. Stick tables are in `stick`.
 
+use super::{cookie, rules, value};
 use crate::draft::Draft;
 use crate::keyword::{Keyword, Reading, Sections, Status};
 
 const BACK: Sections = Sections::BACK;
-const COOKIES: &str = "cookies";
 
 pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
-    later(
+    Keyword::new(
         "cookie",
         BACK,
-        "NAME [WORD...]",
+        "NAME [insert|prefix|rewrite] [OPTION...]",
         "Leads clients back by a cookie.",
-        COOKIES,
+        cookie::read,
     ),
-    later(
+    Keyword::new(
         "dynamic-cookie-key",
         BACK,
         "SECRET",
         "Key of computed cookies.",
-        COOKIES,
+        |args, draft| {
+            draft.settings().cookie.key = Some(value::text(args, "a secret")?);
+            Ok(())
+        },
     ),
-    later(
+    Keyword::new(
         "force-persist",
         Sections::OWN_BACK,
         "if|unless CONDITION...",
-        "Reaches servers that are down.",
-        COOKIES,
+        "Leads clients to their servers even when these are down.",
+        rules::keep,
     ),
-    later(
+    Keyword::new(
         "ignore-persist",
         Sections::OWN_BACK,
         "if|unless CONDITION...",
-        "Ignores persistence.",
-        COOKIES,
+        "Leads nobody back.",
+        rules::keep,
     ),
     later(
         "load-server-state-from-file",
@@ -42,12 +45,12 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Where states come from.",
         "state files",
     ),
-    later(
+    Keyword::new(
         "persist",
         BACK,
-        "rdp-cookie...",
+        "rdp-cookie[(NAME)]",
         "Leads clients back by an RDP cookie.",
-        COOKIES,
+        cookie::persist,
     ),
     Keyword::inert(
         "server-state-file-name",

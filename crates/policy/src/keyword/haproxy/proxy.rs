@@ -4,7 +4,7 @@ use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use super::{address, server, value};
-use crate::draft::{Draft, ErrorFileDraft, Spanned};
+use crate::draft::{Draft, Spanned};
 use crate::keyword::{Keyword, Sections, Status};
 use crate::model::{Mode, RetryOn, Reuse};
 
@@ -13,12 +13,6 @@ const BACK: Sections = Sections::BACK;
 const PROXY: Sections = Sections::PROXY;
 
 const PROBES: &str = "the system's intervals apply";
-
-/// Statuses that HAProxy answers with itself, and whose answers a file can replace.
-const ERROR_STATUSES: &[u16] = &[
-    200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 414, 421, 422, 425, 429, 431, 500, 501, 502,
-    503, 504,
-];
 
 /// What [`RetryOn::status`] knows.
 const RETRY_STATUSES: &[u16] = &[401, 403, 404, 408, 421, 425, 429, 500, 501, 502, 503, 504];
@@ -106,10 +100,10 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     }),
     Keyword::new(
         "errorfile",
-        PROXY,
+        PROXY.and(Sections::HTTP_ERRORS),
         "STATUS FILE",
         "Answers an error with a file.",
-        error_file,
+        super::errors::file,
     ),
     Keyword::new(
         "fullconn",
@@ -269,27 +263,6 @@ fn mode(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
         }
         _ => return Err(value::unknown(word, "a mode", ["http", "tcp"].into_iter())),
     };
-    Ok(())
-}
-
-fn error_file(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
-    let word = args.word("a status")?;
-    let status = word
-        .text
-        .parse()
-        .ok()
-        .filter(|status| ERROR_STATUSES.contains(status));
-    let Some(status) = status else {
-        let message = format_args!("'{}' is not a status that Plimsoll answers with", word.text);
-        let known: Vec<_> = ERROR_STATUSES.iter().map(u16::to_string).collect();
-        let error = Diagnostic::error(Kind::Invalid, word.span, message);
-        return Err(error.help(format_args!("write one of {}", known.join(", "))));
-    };
-    let path = args.word("a file")?;
-    let path = Spanned::new(path.text.clone(), path.span);
-    let files = &mut draft.settings().error_files;
-    files.retain(|file| file.status != status);
-    files.push(ErrorFileDraft { status, path });
     Ok(())
 }
 

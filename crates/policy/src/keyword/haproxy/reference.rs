@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::{bind, keywords, names, section, server};
 use crate::context::Phase;
 use crate::keyword::{Keyword, Status};
-use crate::log_format::ALIASES;
+use crate::log_format::alias_rows;
 use crate::{action, convert, sample};
 
 /// The statuses in the order of the tables.
@@ -167,7 +167,7 @@ fn language() -> Vec<Language> {
         let rows = rows.map(|row| [row.name, row.usage, "", row.doc]);
         all.push(gather(title, rows.collect(), known));
     }
-    let aliases = ALIASES.iter().map(|alias| [alias.name, "", "", alias.doc]);
+    let aliases = alias_rows().map(|alias| [alias.name, "", "", alias.doc]);
     all.push(gather("short names in formats", aliases.collect(), &[]));
     all
 }

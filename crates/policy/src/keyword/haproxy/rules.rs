@@ -6,12 +6,9 @@
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
-use super::{names, value};
-use crate::draft::{Draft, RuleDraft, Spanned};
+use super::{errors, names, value};
+use crate::draft::{Draft, LogFormatDraft, RuleDraft, Spanned};
 use crate::keyword::{Keyword, Sections, Status};
-
-const HTTP: &str = "the HTTP rules";
-const LOG_FORMATS: &str = "custom log lines";
 
 pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     Keyword::new(
@@ -21,12 +18,12 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Names a condition.",
         keep,
     ),
-    later(
+    Keyword::new(
         "capture",
         Sections::OWN_FRONT,
-        "cookie|request|response WORD...",
-        "Copies a header to the log.",
-        HTTP,
+        "cookie NAME len NUMBER | request|response header NAME len NUMBER",
+        "Copies a field or a cookie to the log.",
+        keep,
     ),
     later(
         "compression",
@@ -35,47 +32,50 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Compresses bodies.",
         "compression",
     ),
-    later(
+    Keyword::new(
         "declare",
         Sections::OWN_FRONT,
-        "capture WORD...",
+        "capture request|response len NUMBER",
         "Reserves room for captures.",
-        HTTP,
+        keep,
     ),
-    later(
+    Keyword::new(
         "error-log-format",
         Sections::FRONT,
         "FORMAT",
         "The log line of failed connections.",
-        LOG_FORMATS,
+        |args, draft| {
+            draft.settings().error_log_format = Some(format(args)?);
+            Ok(())
+        },
     ),
-    later(
+    Keyword::new(
         "errorfiles",
         Sections::PROXY,
-        "NAME [NUMBER...]",
+        "NAME [STATUS...]",
         "Answers from an http-errors section.",
-        HTTP,
+        errors::files,
     ),
-    later(
+    Keyword::new(
         "errorloc",
         Sections::PROXY,
-        "NUMBER URL",
+        "STATUS URL",
         "Redirects instead of an error.",
-        HTTP,
+        |args, draft| errors::location(args, draft, 302),
     ),
-    later(
+    Keyword::new(
         "errorloc302",
         Sections::PROXY,
-        "NUMBER URL",
+        "STATUS URL",
         "Redirects instead of an error.",
-        HTTP,
+        |args, draft| errors::location(args, draft, 302),
     ),
-    later(
+    Keyword::new(
         "errorloc303",
         Sections::PROXY,
-        "NUMBER URL",
+        "STATUS URL",
         "Redirects instead of an error.",
-        HTTP,
+        |args, draft| errors::location(args, draft, 303),
     ),
     partly(
         "filter",
@@ -117,12 +117,12 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Changes every response.",
         keep,
     ),
-    later(
+    Keyword::new(
         "http-error",
         Sections::PROXY,
-        "WORD...",
-        "Composes an error.",
-        HTTP,
+        "status STATUS [ANSWER...]",
+        "Composes the answer to an error.",
+        errors::composed,
     ),
     Keyword::new(
         "http-request",
@@ -138,33 +138,48 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Judges and changes responses.",
         keep,
     ),
-    later(
+    Keyword::new(
         "http-send-name-header",
         Sections::BACK,
-        "[NAME]",
+        "NAME",
         "Tells servers their name.",
-        HTTP,
+        |args, draft| {
+            let name = value::text(args, "the name of a field")?.to_ascii_lowercase();
+            draft.settings().back.name_header = Some(name);
+            Ok(())
+        },
     ),
-    later(
+    Keyword::new(
         "log-format",
         Sections::PROXY,
         "FORMAT",
         "The log line.",
-        LOG_FORMATS,
+        |args, draft| {
+            let format = format(args)?;
+            let span = draft.line;
+            draft.settings().log_format = Some(Spanned::new(LogFormatDraft::Custom(format), span));
+            Ok(())
+        },
     ),
-    later(
+    Keyword::new(
         "log-format-sd",
         Sections::PROXY,
         "FORMAT",
         "Structured data of the log line.",
-        LOG_FORMATS,
+        |args, draft| {
+            draft.settings().log_structured = Some(format(args)?);
+            Ok(())
+        },
     ),
-    later(
+    Keyword::inert(
         "log-steps",
         Sections::FRONT,
         "LIST",
         "When to log.",
-        LOG_FORMATS,
+        Status::Refused {
+            reason: "a line is written once, at the end or by 'option logasap' at the answer",
+            instead: "write 'option logasap', or 'http-request do-log'",
+        },
     ),
     later(
         "max-session-srv-conns",
@@ -173,20 +188,22 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Server connections a client keeps.",
         "that limit",
     ),
-    partly(
+    Keyword::new(
         "monitor fail",
         Sections::OWN_FRONT,
         "if|unless CONDITION...",
         "When the monitor fails.",
-        HTTP,
-        condition,
+        keep,
     ),
-    later(
+    Keyword::new(
         "monitor-uri",
         Sections::FRONT,
         "URI",
         "Answers health checks of others.",
-        HTTP,
+        |args, draft| {
+            draft.settings().front.monitor_uri = Some(value::text(args, "a target")?);
+            Ok(())
+        },
     ),
     later(
         "quic-initial",
@@ -258,19 +275,23 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Longest wait for first answers.",
         keep,
     ),
-    later(
+    Keyword::new(
         "unique-id-format",
         Sections::PROXY,
         "FORMAT",
         "Names each request.",
-        LOG_FORMATS,
+        keep,
     ),
-    later(
+    Keyword::new(
         "unique-id-header",
         Sections::PROXY,
         "NAME",
         "Tells servers the request's name.",
-        LOG_FORMATS,
+        |args, draft| {
+            let name = value::text(args, "the name of a field")?.to_ascii_lowercase();
+            draft.settings().front.unique_id_header = Some(name);
+            Ok(())
+        },
     ),
     later(
         "use-fcgi-app",
@@ -330,26 +351,30 @@ pub(super) fn keep(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnos
     if args.is_empty() {
         return args.word("what to do").map(|_| ());
     }
-    let rule = RuleDraft {
-        keyword: draft.name,
-        keyword_span: draft.keyword,
-        words: args.rest().to_vec(),
-        line: draft.line,
-        section: draft.proxy().span,
-    };
-    skip(args)?;
+    let rule = line(args, draft);
     draft.settings().rules.push(rule);
     Ok(())
+}
+
+/// The words that are left, as they are kept.
+pub(super) fn line(args: &mut Args<'_>, draft: &mut Draft) -> RuleDraft {
+    let words = std::iter::from_fn(|| args.next()).cloned().collect();
+    RuleDraft {
+        keyword: draft.name,
+        keyword_span: draft.keyword,
+        words,
+        line: draft.line,
+        section: draft.proxy().span,
+    }
 }
 
 fn is_condition(word: &Word) -> bool {
     matches!(word.text.as_str(), "if" | "unless")
 }
 
-/// A condition behind what is not implemented yet: only its names are checked when that is.
-fn condition(args: &mut Args<'_>, _: &mut Draft) -> Result<(), Diagnostic> {
-    value::choice(args, "'if' or 'unless'", &[("if", ()), ("unless", ())])?;
-    skip(args)
+/// A format, to be read when all names are known.
+fn format(args: &mut Args<'_>) -> Result<Word, Diagnostic> {
+    args.word("a format").cloned()
 }
 
 fn use_backend(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {

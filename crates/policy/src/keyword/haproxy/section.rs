@@ -46,7 +46,7 @@ pub(super) const SECTIONS: &[Section] = &[
     works("frontend", "Where clients come in."),
     works("global", "The process."),
     later("healthcheck", "A health check.", "health checks"),
-    later("http-errors", "Pages for errors.", "the HTTP rules"),
+    works("http-errors", "Answers to errors, for several proxies."),
     works("listen", "A frontend and a backend in one."),
     later("log-forward", "Relays logs.", "log forwarding"),
     later(
@@ -112,6 +112,7 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
         "frontend" => Sections::FRONTEND,
         "listen" => Sections::LISTEN,
         "backend" => Sections::BACKEND,
+        "http-errors" => Sections::HTTP_ERRORS,
         "peers" => Sections::PEERS,
         "crt-store" => Sections::CRT_STORE,
         _ => {
@@ -133,6 +134,7 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
     let opened = match kind {
         Sections::GLOBAL => args.finish(),
         Sections::DEFAULTS => defaults(draft, &mut args),
+        Sections::HTTP_ERRORS => http_errors(draft, &mut args),
         Sections::PEERS => peers::open(draft, &mut args),
         Sections::CRT_STORE => tls::open_store(draft, &mut args),
         _ => proxy(draft, &mut args, kind),
@@ -179,6 +181,18 @@ fn defaults(draft: &mut Draft, args: &mut Args<'_>) -> Result<(), Diagnostic> {
         .insert(section.name.clone(), draft.defaults.len());
     draft.defaults.push(section);
     read.and_then(|()| args.finish())
+}
+
+/// `http-errors NAME`.
+fn http_errors(draft: &mut Draft, args: &mut Args<'_>) -> Result<(), Diagnostic> {
+    let word = args.word("a name")?;
+    draft.http_errors.push(ProxyDraft {
+        kind: Some(Sections::HTTP_ERRORS),
+        name: word.text.clone(),
+        span: word.span,
+        ..ProxyDraft::default()
+    });
+    args.finish()
 }
 
 /// A name may be given again, as long as nobody has named the section that had it.

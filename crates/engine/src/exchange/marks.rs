@@ -1,0 +1,161 @@
+//! What an exchange is marked with: captures, persistence cookies, its name, the server's name; and the monitor, whose
+//! exchanges leave no mark.
+
+use std::rc::Rc;
+
+use plimsoll_policy::acl::Truth;
+use plimsoll_policy::context::Phase;
+use plimsoll_policy::cookie::Asked;
+use plimsoll_policy::model::{BackendId, ServerId};
+use plimsoll_policy::rule::Persist;
+
+use super::{Exchange, Outcome};
+use crate::fault::Fault;
+use crate::reply;
+use crate::rules;
+use crate::stream::ClientStream;
+
+impl Exchange<'_> {
+    /// `capture request …`: before rules run, which may look at captures.
+    pub(super) fn capture_request(&mut self) {
+        let captures = &self.tables.frontend(self.session.frontend).rules.captures;
+        if !captures.is_empty() {
+            let record = &mut self.record;
+            captures.take_request(&record.request.head, &mut record.facts);
+        }
+    }
+
+    /// `capture response …`: the head of the server's answer is there.
+    pub(super) fn capture_response(&mut self) {
+        let captures = &self.tables.frontend(self.session.frontend).rules.captures;
+        if !captures.is_empty() {
+            captures.take_response(&self.response, &mut self.record.facts);
+        }
+    }
+
+    /// `monitor-uri`: answers those who ask whether we are there, as `monitor fail` says. No line is written.
+    pub(super) fn answer_monitor<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+    ) -> Result<Option<Outcome>, Fault> {
+        let tables = Rc::clone(&self.tables);
+        let frontend = tables.frontend(self.session.frontend);
+        let Some(uri) = &frontend.monitor_uri else {
+            return Ok(None);
+        };
+        if self.record.request.head.target() != uri.as_bytes() {
+            return Ok(None);
+        }
+        let fails = self.with_context(Phase::Request, |context| {
+            let conditions = &frontend.rules.monitor_fail;
+            conditions
+                .iter()
+                .any(|test| test.holds(context) == Truth::Pass)
+        });
+        let status = if fails { 503 } else { 200 };
+        self.record.facts.overrides.log_level = Some(None);
+        (self.record.status, self.record.fault) = (status, Some(Fault::Local(status)));
+        if !self.record.request.complete {
+            client.close_after();
+        }
+        let Some(answer) = reply::error(status, &frontend.error_files) else {
+            return Ok(Some(Outcome::Close));
+        };
+        if answer.close {
+            client.close_after();
+        }
+        self.say(client, answer)
+            .map_err(|error| Fault::of_client(&error))?;
+        Ok(Some(match client.closes() {
+            true => Outcome::Close,
+            false => Outcome::Next,
+        }))
+    }
+
+    /// `force-persist`, `ignore-persist`: the first that holds counts.
+    pub(super) fn judge_persistence(&mut self, backend: BackendId) {
+        let tables = Rc::clone(&self.tables);
+        let lines = &tables.backend(backend).rules.persist;
+        if lines.is_empty() {
+            return;
+        }
+        let found = self.with_context(Phase::Request, |context| {
+            let mut lines = lines.iter();
+            let found = lines.find(|(_, condition)| condition.holds(context) == Truth::Pass);
+            found.map(|(persist, _)| *persist)
+        });
+        let overrides = &mut self.record.facts.overrides;
+        match found {
+            Some(Persist::Force) => overrides.force_persist = true,
+            Some(Persist::Ignore) => overrides.ignore_persist = true,
+            None => {}
+        }
+    }
+
+    /// `cookie`: the server that the request's cookie names, before any other is chosen.
+    pub(super) fn follow_cookie(&mut self, backend: BackendId) {
+        let tables = Rc::clone(&self.tables);
+        let model = tables.backend(backend);
+        let Some(cookie) = &model.cookie else { return };
+        let plane = tables.plane.backend(backend);
+        let overrides = &self.record.facts.overrides;
+        let usable = |id: ServerId| plane.server(id).is_usable();
+        let asked = Asked {
+            servers: &model.servers,
+            is_usable: &usable,
+            force: model.persist || overrides.force_persist,
+            ignore: overrides.ignore_persist,
+            unix_s: rules::now(&self.worker).wall.unix_s,
+        };
+        let (facts, server) = cookie.read_request(&mut self.record.request.head, &asked);
+        self.record.facts.cookie = facts;
+        if let (Some(id), Some(dispatch)) = (server, &mut self.record.dispatch) {
+            dispatch.pin(id);
+        }
+    }
+
+    /// `cookie`: what the response tells the client to remember.
+    pub(super) fn write_cookie(&mut self, backend: BackendId) {
+        let tables = Rc::clone(&self.tables);
+        let model = tables.backend(backend);
+        let (Some(cookie), Some(server)) = (&model.cookie, self.record.server) else {
+            return;
+        };
+        let facts = &mut self.record.facts.cookie;
+        // The client did not get the server it asked for.
+        facts.direct &= self
+            .record
+            .dispatch
+            .as_ref()
+            .is_some_and(|it| !it.redispatched);
+        let unix_s = rules::now(&self.worker).wall.unix_s;
+        let method = self.record.request.head.method();
+        let server = &model.servers[server.0 as usize];
+        // Without room the response goes on as it is: the client may reach another server next.
+        cookie.write_response(&mut self.response, method, server, facts, unix_s);
+    }
+
+    /// `unique-id-header`: tells the server what the request is called here.
+    pub(super) fn add_unique_id(&mut self) {
+        let tables = Rc::clone(&self.tables);
+        let frontend = tables.frontend(self.session.frontend);
+        let (Some(name), Some(_)) = (&frontend.unique_id_header, &frontend.rules.unique_id) else {
+            return;
+        };
+        self.with_context(Phase::Request, |context| {
+            let id = context.unique_id().unwrap_or_default().to_vec();
+            if let Some(head) = context.request.as_deref_mut() {
+                head.add(name.as_bytes(), &id);
+            }
+        });
+    }
+
+    /// `http-send-name-header`: tells the server what it is called here.
+    pub(super) fn add_server_name(&mut self, backend: BackendId, server: ServerId) {
+        if let Some(field) = &self.tables.backend(backend).name_header {
+            let name = &self.tables.server(backend, server).name;
+            let head = &mut self.record.request.head;
+            head.set(field.as_bytes(), name.as_bytes());
+        }
+    }
+}
