@@ -502,7 +502,6 @@ fn config(cases: &[Case], places: &[(SocketAddr, UdpSocket)], scratch: &Scratch)
             LogFormat::Https => "option httpslog",
             LogFormat::Http { clf: false } => "option httplog",
             LogFormat::Http { clf: true } => "option httplog clf",
-            LogFormat::Https => "option httpslog",
         };
         let bind = match case.unix {
             true => format!("unix@{}", scratch.path(case.name).display()),

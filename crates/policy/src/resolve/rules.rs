@@ -225,21 +225,6 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn read(&mut self, rules: &mut Rules) -> Result<(), Diagnostic> {
         match self.draft.keyword {
-            "capture" => captures::read(&mut self.args, self.scope.captures)?,
-            "declare" => captures::declare(&mut self.args, self.scope.captures)?,
-            "force-persist" => {
-                let condition = self.required_condition()?;
-                rules.persist.push((Persist::Force, condition));
-            }
-            "ignore-persist" => {
-                let condition = self.required_condition()?;
-                rules.persist.push((Persist::Ignore, condition));
-            }
-            "monitor fail" => {
-                let condition = self.required_condition()?;
-                rules.monitor_fail.push(condition);
-            }
-            "unique-id-format" => rules.unique_id = Some(Arc::new(self.unique_id()?)),
             "http-after-response" => {
                 let rule = self.rule(Phase::AfterResponse, actions::HTTP_AFTER_RESPONSE)?;
                 self.http(&mut rules.after_response, rule);
@@ -301,9 +286,32 @@ impl Reader<'_> {
                 let choice = self.use_server()?;
                 rules.use_server.push(choice);
             }
-            _ => {}
+            _ => self.read_mark(rules)?,
         }
         self.args.finish()
+    }
+
+    /// Lines about what exchanges are marked with, and about those that leave no mark.
+    fn read_mark(&mut self, rules: &mut Rules) -> Result<(), Diagnostic> {
+        match self.draft.keyword {
+            "capture" => captures::read(&mut self.args, self.scope.captures)?,
+            "declare" => captures::declare(&mut self.args, self.scope.captures)?,
+            "force-persist" => {
+                let condition = self.required_condition()?;
+                rules.persist.push((Persist::Force, condition));
+            }
+            "ignore-persist" => {
+                let condition = self.required_condition()?;
+                rules.persist.push((Persist::Ignore, condition));
+            }
+            "monitor fail" => {
+                let condition = self.required_condition()?;
+                rules.monitor_fail.push(condition);
+            }
+            "unique-id-format" => rules.unique_id = Some(Arc::new(self.unique_id()?)),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Keeps a rule of HTTP, unless the proxy relays bytes.
