@@ -346,9 +346,10 @@ async fn serve_h1(session: &mut Session, client: &mut h1::client::Client) -> Spo
     }
 }
 
-/// `option disable-h2-upgrade`.
+/// `option disable-h2-upgrade`, or `proto h1`.
 fn stays(session: &Session) -> bool {
     session.tables.frontend(session.frontend).stays_http1
+        || session.bind().is_some_and(|bind| bind.stays_http1)
 }
 
 /// Why a connection ends before another request.
@@ -464,7 +465,7 @@ async fn refuse(session: &mut Session, client: &mut h1::client::Client, end: NoM
             session.tables.counters.refuse(Side::Client, error.name());
             tracking::count_session(session, Event::Request);
             tracking::count_session(session, Event::Error);
-            Fault::Refused(error.status())
+            Fault::Refused(405)
         }
         NoMore::Client(NoRequest::Closed { .. }) => Fault::GaveUp,
         NoMore::Client(NoRequest::Reset) => Fault::ClientClosed,

@@ -671,6 +671,8 @@ pub struct Bind {
     pub accept_proxy: bool,
     /// `proto h2`: clients speak HTTP/2 without saying so first.
     pub http2: bool,
+    /// `proto h1`: clients that speak HTTP/2 all the same are refused.
+    pub stays_http1: bool,
     /// `defer-accept`.
     pub defer_accept: bool,
     pub transparent: bool,
@@ -702,6 +704,7 @@ impl Bind {
             backlog: None,
             accept_proxy: false,
             http2: false,
+            stays_http1: false,
             defer_accept: false,
             transparent: false,
             fast_open: false,
