@@ -145,7 +145,8 @@ pub(crate) async fn open(
             .map(Address::Inet),
         ..tables.connect_options()
     };
-    let deadline_ns = worker.deadline(connect_ms.or(tables.backend(backend).timeouts.connect_ms));
+    let usual_ms = tables.backend(backend).timeouts.connect_ms;
+    let deadline_ns = worker.deadline(connect_ms.or(usual_ms));
     let socket = loop {
         match reactor::connect(&worker.reactor, &address, &options) {
             Ok(socket) => break socket,

@@ -356,8 +356,6 @@ pub struct Backend {
     pub persist: bool,
     /// `cookie`.
     pub cookie: Option<Arc<CookieSpec>>,
-    /// `persist rdp-cookie`: the name of the cookie.
-    pub rdp_cookie: Option<String>,
     /// `http-send-name-header`: the field that tells servers their name, in lower case.
     pub name_header: Option<String>,
     /// `option prefer-last-server`.

@@ -324,10 +324,13 @@ mod tests {
             ("/a/b?c", r"replace-uri ^/(.*)\? /\1.\x41\\", r"GET /a/b.A\"),
             ("/a/b?c", r"replace-path ^/z /x", "GET /a/b?c"),
             // What would end the target early does not.
-            ("/a", r"set-path /x\ HTTP/1.1", "GET /x%20HTTP/1.1"),
+            (
+                "/a",
+                "set-path %[bin(2f7820485454502f312e31)]",
+                "GET /x%20HTTP/1.1",
+            ),
         ] {
-            let rule = rule.replace(r"\ ", "\u{a0}");
-            let done = of(target).line_after(&rule).replace('\u{a0}', " ");
+            let done = of(target).line_after(rule);
             assert_eq!(done, expected, "{target} {rule}");
         }
     }

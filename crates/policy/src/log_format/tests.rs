@@ -24,7 +24,7 @@ const LINES: [(LogFormat, &str); 5] = [
     (
         LogFormat::Https,
         "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r \
-         0/-/-/-/- -/%sslv/%sslc",
+         0/-/-/-/0 -/%sslv/%sslc",
     ),
     (
         LogFormat::Tcp { clf: false },

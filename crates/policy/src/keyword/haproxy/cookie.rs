@@ -1,4 +1,4 @@
-//! `cookie` lines, and `persist rdp-cookie`.
+//! `cookie` lines.
 
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
@@ -7,9 +7,6 @@ use plimsoll_config::values::TimeUnit;
 use super::value;
 use crate::cookie::{CookieMode, CookieSpec};
 use crate::draft::Draft;
-
-/// The cookie of Microsoft's terminal servers, where no other is named.
-const RDP_COOKIE: &str = "msts";
 
 const WORDS: &[&str] = &[
     "attr", "domain", "dynamic", "httponly", "indirect", "insert", "maxidle", "maxlife", "nocache",
@@ -114,24 +111,5 @@ fn option(
             ));
         }
     }
-    Ok(())
-}
-
-/// `persist rdp-cookie` or `persist rdp-cookie(NAME)`.
-pub(super) fn persist(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
-    let word = args.word("'rdp-cookie'")?;
-    let inner = word.text.strip_prefix("rdp-cookie");
-    let name = inner.and_then(|inner| match inner {
-        "" => Some(RDP_COOKIE),
-        inner => inner.strip_prefix('(')?.strip_suffix(')'),
-    });
-    let Some(name) = name else {
-        return Err(value::unknown(
-            word,
-            "a way of leading clients back",
-            ["rdp-cookie"].into_iter(),
-        ));
-    };
-    draft.settings().back.rdp_cookie = Some(name.to_owned());
     Ok(())
 }

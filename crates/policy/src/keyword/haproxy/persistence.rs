@@ -45,12 +45,12 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Where states come from.",
         "state files",
     ),
-    Keyword::new(
+    later(
         "persist",
         BACK,
         "rdp-cookie[(NAME)]",
-        "Leads clients back by an RDP cookie.",
-        cookie::persist,
+        "Leads clients back by an RDP cookie; 'balance rdp-cookie' does so too.",
+        "persistence by cookies that terminal servers make",
     ),
     Keyword::inert(
         "server-state-file-name",

@@ -239,16 +239,6 @@ const fn noop(
     Keyword::inert(name, sections, usage, doc, Status::NoOp(why))
 }
 
-const fn later(
-    name: &'static str,
-    sections: Sections,
-    usage: &'static str,
-    doc: &'static str,
-    waits: &'static str,
-) -> Keyword<Draft> {
-    Keyword::inert(name, sections, usage, doc, Status::NotYet(waits))
-}
-
 fn mode(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
     let word = args.word("a mode")?;
     draft.settings().has_mode = true;
