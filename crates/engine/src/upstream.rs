@@ -6,6 +6,7 @@ use plimsoll_wire::head::Head;
 
 use crate::h1;
 use crate::h2::server::ServerHalf;
+use crate::reactor::Socket;
 use crate::stream::{End, Piece, ServerStream, StreamError};
 
 /// A server connection of its own, or a stream of a shared one.
@@ -124,6 +125,20 @@ impl ServerStream for Upstream {
         match self {
             Self::H1(server) => server.poll_body(scratch),
             Self::H2(stream) => stream.poll_body(scratch),
+        }
+    }
+
+    fn splice_source(&self) -> Option<(&Socket, u64)> {
+        match self {
+            Self::H1(server) => server.splice_source(),
+            Self::H2(stream) => stream.splice_source(),
+        }
+    }
+
+    fn spliced(&mut self, bytes: u64) -> bool {
+        match self {
+            Self::H1(server) => server.spliced(bytes),
+            Self::H2(stream) => stream.spliced(bytes),
         }
     }
 

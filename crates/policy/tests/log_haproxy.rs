@@ -134,18 +134,8 @@ fn not_served() -> Vec<Case> {
 fn other_formats() -> Vec<Case> {
     use LogFormat::{Connect, Https};
     const TCP: LogFormat = LogFormat::Tcp { clf: false };
-    const TCP_CLF: LogFormat = LogFormat::Tcp { clf: true };
     vec![
         Case::new("https", Https, GOOD, GET, plain),
-        Case::new(
-            "tcp-clf",
-            TCP_CLF,
-            "default_backend goodtcp",
-            GET,
-            |record| {
-                record.backend = "goodtcp";
-            },
-        ),
         Case::new("tcp", TCP, "default_backend goodtcp", GET, |record| {
             record.backend = "goodtcp";
         }),

@@ -33,7 +33,8 @@ async fn server(cast: Cast, socket: Rc<Socket>) {
                 .value("connection")
                 .is_some_and(|value| value.eq_ignore_ascii_case("upgrade"))
         );
-        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
     };
     let granted = [grant.as_bytes(), &bytes_of(1, GREETING_BYTES)].concat();
     if peer.write(&granted).await.is_err() {

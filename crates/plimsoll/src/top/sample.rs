@@ -50,7 +50,7 @@ impl Sample {
         let mut lines = stat.lines();
         let header = lines.next()?.strip_prefix("# ")?;
         let columns: HashMap<&str, usize> = header.split(',').zip(0..).collect();
-        columns.get("pxname").and(columns.get("svname"))?;
+        columns.get("pxname").and_then(|_| columns.get("svname"))?;
         Some(Self {
             at,
             info: facts

@@ -31,7 +31,7 @@ fn conditions() {
         ("version_before(2.0)", 1),
         ("version_atleast(1024)", 1),
         ("streq(\"a b\",'a b')", 0),
-        ("feature(OPENSSL)", 1),
+        ("feature(OPENSSL)", 0),
         ("feature(THREAD) && !feature(QUIC)", 0),
         (
             "defined(PLIMSOLL_TEST_VARIABLE) && streq(\"$PLIMSOLL_TEST_VARIABLE\",7)",

@@ -196,7 +196,8 @@ fn an_upgraded_connection_becomes_a_tunnel() {
         }
         let mut writer = stream;
         let head =
-            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
         let _ = std::io::Write::write_all(&mut writer, head.as_bytes());
         let _ = std::io::copy(&mut reader, &mut writer);
     });

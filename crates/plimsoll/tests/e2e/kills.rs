@@ -210,7 +210,7 @@ fn a_server_that_hangs_up_instead_of_answering_costs_no_request() {
     let half = rig.origin_raw("half", move |mut stream| {
         let _ = stream.set_read_timeout(Some(DEADLINE));
         if matches!(stream.read(&mut [0; 1024]), Ok(1..))
-            && turn.fetch_add(1, Ordering::SeqCst) % 2 == 0
+            && turn.fetch_add(1, Ordering::SeqCst).is_multiple_of(2)
         {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConte");
         }

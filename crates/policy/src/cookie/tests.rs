@@ -172,6 +172,23 @@ fn written(
     (char::from(facts.set.letter()), values.collect())
 }
 
+/// Checks what is shown in the log and which fields a response has afterwards.
+#[track_caller]
+fn check(
+    spec: &CookieSpec,
+    fields: &[(&str, &str)],
+    server: usize,
+    facts: CookieFacts,
+    letter: char,
+    expected: &[&str],
+) {
+    let (shown, values) = written(spec, fields, server, facts);
+    assert_eq!(
+        (shown, values.iter().map(String::as_str).collect::<Vec<_>>()),
+        (letter, expected.to_vec())
+    );
+}
+
 #[test]
 fn responses_get_their_cookie() {
     use CookieMode::{Insert, Passive, Prefix, Rewrite};
@@ -185,14 +202,6 @@ fn responses_get_their_cookie() {
     };
     let own = [("set-cookie", "SRV=x; path=/a")];
     let other = [("set-cookie", "a=SRV; SRV=1")];
-    let check =
-        |spec: &CookieSpec, fields: &[(&str, &str)], server, facts, letter, expected: &[&str]| {
-            let (shown, values) = written(spec, fields, server, facts);
-            assert_eq!(
-                (shown, values.iter().map(String::as_str).collect::<Vec<_>>()),
-                (letter, expected.to_vec())
-            );
-        };
     let insert = spec(Insert);
     check(&insert, &[], 0, fresh, 'I', &["SRV=s1; path=/"]);
     check(&insert, &[], 0, direct, 'N', &[]);
@@ -219,6 +228,17 @@ fn responses_get_their_cookie() {
         '-',
         &["SRV=x; path=/a"],
     );
+}
+
+#[test]
+fn options_decide_whether_a_cookie_is_given() {
+    use CookieMode::Insert;
+    let fresh = CookieFacts {
+        set: CookieSet::None,
+        ..CookieFacts::default()
+    };
+    let own = [("set-cookie", "SRV=x; path=/a")];
+    let insert = spec(Insert);
     let preserving = CookieSpec {
         preserve: true,
         ..spec(Insert)

@@ -146,7 +146,7 @@ mod tests {
         for (line, part) in [
             ("10.0.0.1:80 wieght 7", "did you mean 'weight'"),
             ("10.0.0.1:80 weight x", "x"),
-            ("10.0.0.1:80 ssl", "ssl"),
+            ("10.0.0.1:80 ssl", "ca-file"),
             ("10.0.0.1: check", "port"),
         ] {
             let error = read(line).unwrap_err();
