@@ -76,7 +76,7 @@ pub(crate) const ROWS: &[Row] = &[
         name: "silent-drop",
         numbered: false,
         usage: "[rst-ttl NUMBER]",
-        doc: "Makes the connection vanish without telling the client.",
+        doc: "Closes the connection without an answer; unlike HAProxy, it does not hide the end from the client.",
         places: Places::TCP_REQUEST
             .and(Places::RESPONSE_CONTENT)
             .and(Places::MESSAGES),
