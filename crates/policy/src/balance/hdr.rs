@@ -4,6 +4,7 @@ use plimsoll_config::args::Args;
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use super::{Algorithm, BalanceSpec, Call};
+use crate::sample::comma;
 
 pub(super) const ALGORITHM: Algorithm = Algorithm {
     name: "hdr",
@@ -43,18 +44,7 @@ fn read(call: Call<'_>, args: &mut Args<'_>) -> Result<BalanceSpec, Diagnostic> 
 /// The first element of a comma-separated list, trimmed; a comma in double quotes does not separate.
 pub(super) fn first_value(field: &[u8]) -> &[u8] {
     let field = field.trim_ascii_start();
-    let (mut quoted, mut escaped) = (false, false);
-    let end = field.iter().position(|&byte| {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b',' => return !quoted,
-            _ => {}
-        }
-        false
-    });
-    field[..end.unwrap_or(field.len())].trim_ascii_end()
+    field[..comma(field).unwrap_or(field.len())].trim_ascii_end()
 }
 
 /// The main part of a host name: what stands between its last two dots, `example` in `www.example.com`.

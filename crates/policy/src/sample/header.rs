@@ -380,6 +380,21 @@ impl<'a> Values<'a> {
     }
 }
 
+/// The place of the first comma of a list outside of double quotes.
+pub(crate) fn comma(list: &[u8]) -> Option<usize> {
+    let (mut quoted, mut escaped) = (false, false);
+    list.iter().position(|&byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b',' => return !quoted,
+            _ => {}
+        }
+        false
+    })
+}
+
 impl<'a> Iterator for Values<'a> {
     type Item = &'a [u8];
 
@@ -389,17 +404,7 @@ impl<'a> Iterator for Values<'a> {
             self.rest = None;
             return Some(rest.trim_ascii());
         }
-        let (mut quoted, mut escaped) = (false, false);
-        let comma = rest.iter().position(|&byte| {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' if quoted => escaped = true,
-                b'"' => quoted = !quoted,
-                b',' => return !quoted,
-                _ => {}
-            }
-            false
-        });
+        let comma = comma(rest);
         let value = &rest[..comma.unwrap_or(rest.len())];
         self.rest = comma.map(|comma| &rest[comma + 1..]);
         Some(value.trim_ascii())

@@ -18,6 +18,7 @@ mod ssl;
 mod stick;
 
 pub(crate) use constant::{Unit, unhex};
+pub(crate) use header::comma;
 pub(crate) use layer7::{path_and_query, split_query};
 pub(crate) use proxy::usable_servers;
 pub(crate) use stick::{element, look_up, table};
