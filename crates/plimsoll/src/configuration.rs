@@ -10,6 +10,7 @@ use std::net::{IpAddr, ToSocketAddrs as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use plimsoll_config::diagnostic::{Diagnostic, Severity};
 use plimsoll_config::haproxy::{Grammar, parse};
@@ -155,7 +156,15 @@ fn load_from(request: &Request, loader: &dyn Loader, files: &Files) -> Configura
         machine: &ThisMachine,
     };
     let loaded = haproxy::load(&parsed.document, &context);
-    let model = loaded.model.filter(|_| !parsed.has_errors());
+    let mut model = loaded.model.filter(|_| !parsed.has_errors());
+    if let Some(model) = &mut model {
+        let named = loaded.places.iter().map(|(numbers, span)| {
+            let line = parsed.sources.location(span.file, span.start).line;
+            let path = parsed.sources.path(span.file).display();
+            (*numbers, format!("{path}:{line}"))
+        });
+        Arc::make_mut(&mut model.store).places = Arc::new(named.collect());
+    }
     let mut diagnostics = parsed.diagnostics;
     diagnostics.extend(loaded.diagnostics);
     diagnostics.sort_by_key(|problem| (problem.span.file, problem.span.start));

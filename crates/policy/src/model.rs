@@ -6,6 +6,7 @@
 
 pub mod check;
 mod edit;
+mod edit_tls;
 pub mod status_codes;
 pub mod tls;
 
@@ -26,6 +27,7 @@ use crate::pattern::Lists;
 use crate::rule::{Rule, Rules};
 use crate::stats::page::Page;
 use crate::stick_table::TableSpec;
+use crate::tls::Store;
 
 /// Index of a frontend in [`Model::frontends`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,6 +54,8 @@ pub struct Model {
     pub tables: Vec<TableSpec>,
     /// Named `defaults` sections, for backends that are added at run time.
     pub templates: Vec<Template>,
+    /// Certificates and the like by name, for the runtime API; binds and servers hold their own references.
+    pub store: Arc<Store>,
 }
 
 /// What a named `defaults` section makes of a backend that takes everything from it.

@@ -13,6 +13,7 @@ use crate::balance::{self, Arranged, Balance};
 use crate::live::{BackendLive, ServerLive};
 use crate::model::{Backend, BackendId, Frontend, FrontendId, Model, Server, ServerId};
 use crate::stick_table::Tables;
+use crate::tls::store::Transactions;
 use crate::variable::Shared;
 
 /// Shared state of one frontend.
@@ -88,6 +89,8 @@ pub struct Plane {
     pub variables: Arc<Shared>,
     /// The process's `maxconn` as an operator set it, plus one; 0: that of the start holds.
     process_maxconn: Arc<AtomicU32>,
+    /// What commands have sent of certificates and not committed yet.
+    transactions: Arc<Mutex<Arc<Transactions>>>,
 }
 
 impl Plane {
@@ -145,6 +148,9 @@ impl Plane {
             process_maxconn: previous
                 .map(|plane| Arc::clone(&plane.process_maxconn))
                 .unwrap_or_default(),
+            transactions: previous
+                .map(|plane| Arc::clone(&plane.transactions))
+                .unwrap_or_default(),
         }
     }
 
@@ -192,6 +198,17 @@ impl Plane {
     pub fn set_process_maxconn(&self, maxconn: u32) {
         self.process_maxconn
             .store(maxconn.saturating_add(1), Relaxed);
+    }
+
+    /// What commands have sent of certificates and not committed yet. Workers never ask.
+    pub fn transactions(&self) -> Arc<Transactions> {
+        let open = self.transactions.lock();
+        Arc::clone(&open.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn set_transactions(&self, transactions: Transactions) {
+        let open = self.transactions.lock();
+        *open.unwrap_or_else(PoisonError::into_inner) = Arc::new(transactions);
     }
 
     pub fn frontend(&self, id: FrontendId) -> &Arc<FrontendLive> {

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, hash_map};
 use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
 use plimsoll_policy::model::TlsTune;
 use plimsoll_policy::model::tls::{BindTls, Entry, Profile};
 use plimsoll_policy::tls::Certificate;
@@ -22,14 +21,13 @@ use super::{SetupError, agree};
 
 /// TLS of one bind.
 pub(crate) struct Front {
-    /// Replaced as a whole when certificates change.
-    shelf: ArcSwap<Shelf>,
+    shelf: Shelf,
     memory: Memory,
     /// What all this was made of.
     made_of: Arc<BindTls>,
 }
 
-/// The certificates of a moment.
+/// The certificates by name.
 pub(super) struct Shelf {
     names: Names,
     strict: bool,
@@ -39,6 +37,7 @@ pub(super) struct Shelf {
 /// One certificate, ready for handshakes.
 pub(super) struct Present {
     pub(super) certificate: Arc<Certificate>,
+    key: Arc<CertifiedKey>,
     config: Arc<ServerConfig>,
     /// For clients whose protocols are none of ours: they go on without one, as in HAProxy.
     without_alpn: OnceLock<Arc<ServerConfig>>,
@@ -83,17 +82,21 @@ impl Front {
             Some(old) => old.memory.clone(),
             None => Memory::new(tls, tune)?,
         };
+        // Keys that go on being used need not be made ready again.
+        for present in old.iter().flat_map(|old| &old.shelf.presents) {
+            workshop.keep(&present.certificate, &present.key);
+        }
         let shelf = Shelf::build(tls, &memory, workshop)?;
         Ok(Arc::new(Self {
-            shelf: ArcSwap::from_pointee(shelf),
+            shelf,
             memory,
             made_of: Arc::clone(tls),
         }))
     }
 
-    /// The certificates of this moment.
-    pub(super) fn shelf(&self) -> Arc<Shelf> {
-        self.shelf.load_full()
+    /// The certificates.
+    pub(super) fn shelf(&self) -> &Shelf {
+        &self.shelf
     }
 }
 
@@ -171,9 +174,10 @@ fn present(
         hash_map::Entry::Vacant(room) => room.insert(template(profile, memory, workshop)?),
     };
     let mut config = made.clone();
-    config.cert_resolver = Arc::new(Own(key));
+    config.cert_resolver = Arc::new(Own(Arc::clone(&key)));
     Ok(Present {
         certificate: Arc::clone(&entry.certificate),
+        key,
         config: Arc::new(config),
         without_alpn: OnceLock::new(),
     })

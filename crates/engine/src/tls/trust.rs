@@ -60,12 +60,9 @@ pub(super) fn take_overlooked() -> Overlooked {
 }
 
 /// Whether `own` is one of the trusted certificates itself, and valid now.
-fn is_pinned(pinned: &Bundle, own: &CertificateDer<'_>, now: UnixTime) -> bool {
-    if !pinned
-        .items
-        .iter()
-        .any(|item| item.as_slice() == own.as_ref())
-    {
+fn is_pinned(pinned: &[Arc<Bundle>], own: &CertificateDer<'_>, now: UnixTime) -> bool {
+    let mut items = pinned.iter().flat_map(|bundle| &bundle.items);
+    if !items.any(|item| item.as_slice() == own.as_ref()) {
         return false;
     }
     let now_s = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
@@ -73,6 +70,11 @@ fn is_pinned(pinned: &Bundle, own: &CertificateDer<'_>, now: UnixTime) -> bool {
         let validity = parsed.validity();
         (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now_s)
     })
+}
+
+/// What messages about authorities are about.
+fn name_of(authorities: &[Arc<Bundle>]) -> &str {
+    authorities.first().map_or("verify", |bundle| &bundle.name)
 }
 
 fn lists(bundle: Option<&Arc<Bundle>>) -> Vec<CertificateRevocationListDer<'static>> {
@@ -88,11 +90,12 @@ fn lists(bundle: Option<&Arc<Bundle>>) -> Vec<CertificateRevocationListDer<'stat
 /// Judges the certificates of clients.
 pub(super) struct Clients {
     inner: Arc<dyn ClientCertVerifier>,
-    authorities: Arc<Bundle>,
+    authorities: Vec<Arc<Bundle>>,
     revocations: bool,
     own: Ignored,
     ca: Ignored,
-    hints: bool,
+    /// The names of authorities that clients are told.
+    hints: Vec<DistinguishedName>,
 }
 
 impl Clients {
@@ -102,14 +105,18 @@ impl Clients {
         provider: &Arc<CryptoProvider>,
         workshop: &mut Workshop,
     ) -> Result<Option<Arc<dyn ClientCertVerifier>>, SetupError> {
-        let Some(authorities) = profile
-            .authorities
-            .as_ref()
-            .filter(|_| profile.verify != Verify::None)
-        else {
+        if profile.verify == Verify::None {
             return Ok(None);
+        }
+        let authorities = [&profile.authorities, &profile.unnamed];
+        let authorities: Vec<_> = authorities.into_iter().flatten().cloned().collect();
+        let roots = workshop.roots(&authorities)?;
+        let hints = match &profile.authorities {
+            Some(named) if !profile.hide_authorities => {
+                workshop.roots(std::slice::from_ref(named))?.subjects()
+            }
+            _ => Vec::new(),
         };
-        let roots = workshop.roots(authorities)?;
         let lists = lists(profile.revocations.as_ref());
         let revocations = !lists.is_empty();
         let mut builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
@@ -119,14 +126,14 @@ impl Clients {
         }
         let inner = builder
             .build()
-            .map_err(|error| SetupError::new(&authorities.name, error))?;
+            .map_err(|error| SetupError::new(name_of(&authorities), error))?;
         Ok(Some(Arc::new(Self {
             inner,
-            authorities: Arc::clone(authorities),
+            authorities,
             revocations,
             own: profile.crt_ignore.clone(),
             ca: profile.ca_ignore.clone(),
-            hints: !profile.hide_authorities,
+            hints,
         })))
     }
 
@@ -226,11 +233,7 @@ impl ClientCertVerifier for Clients {
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        if self.hints {
-            self.inner.root_hint_subjects()
-        } else {
-            &[]
-        }
+        &self.hints
     }
 
     fn verify_client_cert(
@@ -287,7 +290,7 @@ pub(super) struct Servers {
 
 struct Chain {
     inner: Arc<WebPkiServerVerifier>,
-    authorities: Arc<Bundle>,
+    authorities: Vec<Arc<Bundle>>,
     revocations: bool,
 }
 
@@ -297,28 +300,25 @@ impl Servers {
         provider: &Arc<CryptoProvider>,
         workshop: &mut Workshop,
     ) -> Result<Arc<dyn ServerCertVerifier>, SetupError> {
-        let authorities = tls
-            .authorities
-            .as_ref()
-            .filter(|_| tls.verify != Verify::None);
-        let chain = match authorities {
-            Some(authorities) => {
+        let chain = match tls.verify {
+            Verify::None => None,
+            Verify::Optional | Verify::Required => {
+                let authorities: Vec<_> = tls.authorities.iter().cloned().collect();
                 let lists = lists(tls.revocations.as_ref());
                 let revocations = !lists.is_empty();
-                let roots = workshop.roots(authorities)?;
+                let roots = workshop.roots(&authorities)?;
                 let builder =
                     WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider));
                 let inner = builder
                     .with_crls(lists)
                     .build()
-                    .map_err(|error| SetupError::new(&authorities.name, error))?;
+                    .map_err(|error| SetupError::new(name_of(&authorities), error))?;
                 Some(Chain {
                     inner,
-                    authorities: Arc::clone(authorities),
+                    authorities,
                     revocations,
                 })
             }
-            None => None,
         };
         let host = match &tls.verify_host {
             Some(host) => Some(

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::live::{Probing, ServerLive, ServerState};
+use crate::tls::store::Transactions;
 use crate::model::{BackendId, FrontendId, Model, ServerAddress, ServerId};
 
 /// A change that a command asks the engine to make.
@@ -23,6 +24,8 @@ pub enum Change {
     /// Serve by another model.
     Model(Box<Model>),
     Backend(BackendId, BackendChange),
+    /// What has been sent of certificates and not been committed.
+    Transactions(Box<Transactions>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -26,6 +26,7 @@ mod server;
 mod server_line;
 mod servers;
 mod show;
+mod ssl;
 mod stat;
 mod table;
 mod wait;
@@ -107,13 +108,27 @@ impl Session {
 
 /// All commands, in the order of their paths.
 pub const COMMANDS: &[Command] = &[
+    ssl::bundle::ABORT_CA,
+    ssl::cert::ABORT,
+    ssl::bundle::ABORT_CRL,
     backend::ADD,
     server_line::ADD,
     server_line::HELP,
+    ssl::bundle::ADD_CA,
+    ssl::list::ADD,
+    ssl::cert::ADD_JWT,
     clear::COUNTERS,
     table::CLEAR,
+    ssl::bundle::COMMIT_CA,
+    ssl::cert::COMMIT,
+    ssl::bundle::COMMIT_CRL,
     backend::DELETE,
     server_line::DELETE,
+    ssl::bundle::DELETE_CA,
+    ssl::cert::DELETE,
+    ssl::bundle::DELETE_CRL,
+    ssl::list::DELETE,
+    ssl::cert::DELETE_JWT,
     server::DISABLE_AGENT,
     frontend::DISABLE,
     server::DISABLE_HEALTH,
@@ -127,6 +142,9 @@ pub const COMMANDS: &[Command] = &[
     cli::EXPERT,
     weight::GET,
     help::HELP,
+    ssl::bundle::NEW_CA,
+    ssl::cert::NEW,
+    ssl::bundle::NEW_CRL,
     cli::OPERATOR,
     plan::PLAN,
     cli::PROMPT,
@@ -137,6 +155,9 @@ pub const COMMANDS: &[Command] = &[
     maxconn::GLOBAL,
     maxconn::SERVER,
     server::SET,
+    ssl::bundle::SET_CA,
+    ssl::cert::SET,
+    ssl::bundle::SET_CRL,
     table::SET,
     cli::TIMEOUT,
     weight::SET,
@@ -153,6 +174,12 @@ pub const COMMANDS: &[Command] = &[
     servers::CONNECTIONS,
     servers::STATE,
     show::SESSIONS,
+    ssl::bundle::SHOW_CA,
+    ssl::cert::SHOW,
+    ssl::bundle::SHOW_CRL,
+    ssl::list::SHOW,
+    ssl::cert::SHOW_JWT,
+    ssl::sni::SHOW,
     stat::STAT,
     table::SHOW,
     show::VERSION,

@@ -59,7 +59,9 @@ fn add(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
         return Err("'server' expects <name> and <addr>[:<port>] as arguments.".into());
     }
     let (rest, leader) = take_track(words.all(), view, backend)?;
-    let mut server = haproxy::dynamic_server(name, &rest, known.mode).map_err(Refusal)?;
+    let store = &view.model().store;
+    let mut server =
+        haproxy::dynamic_server(name, &rest, known.mode, store).map_err(Refusal)?;
     if leader.is_some() && (server.check.enabled || server.check.agent.is_some()) {
         return Err("'track' cannot be used together with checks or agents.".into());
     }

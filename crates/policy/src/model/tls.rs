@@ -65,18 +65,29 @@ impl Ignored {
 pub struct Profile {
     pub offer: Offer,
     pub verify: Verify,
+    /// `ca-file`: believed, and named to clients.
     pub authorities: Option<Arc<Bundle>>,
+    /// `ca-verify-file`: believed as well, but not named.
+    pub unnamed: Option<Arc<Bundle>>,
     pub revocations: Option<Arc<Bundle>>,
     /// Errors of authorities that are overlooked.
     pub ca_ignore: Ignored,
     /// Errors of the client's own certificate that are overlooked.
     pub crt_ignore: Ignored,
-    /// Whether the names of the authorities are sent to clients.
+    /// `no-ca-names`: the names of the authorities are not sent to clients.
     pub hide_authorities: bool,
     /// `allow-0rtt`.
     pub early_data: bool,
     /// `prefer-client-ciphers`.
     pub client_order: bool,
+}
+
+impl Profile {
+    /// All files that clients' certificates are judged by.
+    pub fn bundles(&self) -> impl Iterator<Item = &Arc<Bundle>> {
+        let all = [&self.authorities, &self.unnamed, &self.revocations];
+        all.into_iter().flatten()
+    }
 }
 
 /// A certificate of a bind.
@@ -108,6 +119,8 @@ impl std::fmt::Debug for TicketKey {
 pub struct BindTls {
     pub profile: Arc<Profile>,
     pub entries: Vec<Entry>,
+    /// The lists and directories that entries come from, by their names in the store.
+    pub lists: Vec<Arc<str>>,
     /// `strict-sni`.
     pub strict_sni: bool,
     /// Resumption by tickets, which clients keep; otherwise by a cache of our own.

@@ -11,6 +11,7 @@ use plimsoll_policy::live::ServerState;
 use plimsoll_policy::model::{BackendId, Frontend, FrontendId, Model, ServerId};
 use plimsoll_policy::plane::{FrontendState, Plane};
 use plimsoll_policy::stats::{Meter, Now, Process, Speed, Sums, View};
+use plimsoll_policy::tls::store::Transactions;
 use plimsoll_sys::clock;
 
 use super::meters::Meters;
@@ -253,6 +254,9 @@ impl Desk {
                 self.gates.process.set_limit(limit);
             }
             Change::Clear(clear) => self.clear(*clear),
+            Change::Transactions(transactions) => {
+                self.plane.set_transactions(Transactions::clone(transactions));
+            }
             // These are the conductor's.
             Change::Reload | Change::Plan { .. } | Change::Model(_) => {}
             Change::Backend(backend, change) => {

@@ -48,7 +48,7 @@ use crate::keyword::{Keyword, Reading, Sections, Status, bare, usage};
 use crate::model::Model;
 
 pub(crate) use checks::{ChecksDraft, ServerChecksDraft};
-pub use dynamic::{dynamic_server, server_words};
+pub use dynamic::{dynamic_line, dynamic_server, server_words};
 pub use reference::{reference, rule_reference};
 pub(crate) use server::check_name;
 pub(crate) use tls::{
@@ -93,6 +93,8 @@ pub struct Loaded {
     pub model: Option<Model>,
     /// In the order of the lines; what only resolution finds comes last.
     pub diagnostics: Vec<Diagnostic>,
+    /// Where binds with TLS stand, by the numbers of frontend and bind, for the model's store.
+    pub places: Vec<((u32, u32), Span)>,
 }
 
 /// Finds out what a document means.
@@ -101,7 +103,8 @@ pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
     for section in &document.sections {
         section::read(&mut draft, section);
     }
-    let (model, mut diagnostics) = crate::resolve::resolve(draft, context);
+    let resolved = crate::resolve::resolve(draft, context);
+    let (model, mut diagnostics) = (resolved.model, resolved.diagnostics);
     let failed = diagnostics
         .iter()
         .any(|problem| problem.severity == Severity::Error);
@@ -112,6 +115,7 @@ pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
     Loaded {
         model: (!failed).then_some(model),
         diagnostics,
+        places: resolved.places,
     }
 }
 

@@ -134,6 +134,7 @@ pub(crate) struct LoadDraft {
     pub(crate) ocsp: Option<Spanned<String>>,
     pub(crate) issuer: Option<Spanned<String>>,
     pub(crate) sctl: Option<Spanned<String>>,
+    pub(crate) jwt: bool,
 }
 
 // ---- Rows
@@ -855,8 +856,9 @@ fn load(args: &mut Args<'_>) -> Result<LoadDraft, Diagnostic> {
             "sctl" => load.sctl = Some(spanned(args, "a file")?),
             "alias" => load.alias = Some(value::text(args, "a name")?),
             "ocsp-update" => args.on_off("whether responses are fetched").map(drop)?,
+            "jwt" => load.jwt = args.on_off("whether tokens are verified with it")?,
             "acme" | "domains" | "ips" | "id" | "generate-dummy" | "keytype" | "bits"
-            | "curves" | "jwt" => {
+            | "curves" => {
                 let message = format_args!("'{}' is not implemented yet", word.text);
                 return Err(Diagnostic::error(Kind::NotImplemented, word.span, message));
             }
@@ -865,6 +867,7 @@ fn load(args: &mut Args<'_>) -> Result<LoadDraft, Diagnostic> {
                     "alias",
                     "crt",
                     "issuer",
+                    "jwt",
                     "key",
                     "ocsp",
                     "ocsp-update",
