@@ -1,6 +1,7 @@
 //! A session in TCP mode: choose a server, connect, relay.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use plimsoll_policy::balance::key;
 use plimsoll_policy::context::{ExchangeFacts, Overrides, Phase as Moment};
@@ -160,7 +161,7 @@ fn remember(session: &mut Session, ids: (BackendId, ServerId), report: &mut Repo
 
 /// Attempts until a server is connected.
 async fn reach_server(
-    session: &Session,
+    session: &mut Session,
     dispatch: &mut Dispatch,
     (client, key): (&mut Side<'_>, Option<&[u8]>),
     report: &mut Report,
@@ -183,7 +184,11 @@ async fn reach_server(
         report.phase = Phase::Connect;
         account::server_connection(&tables, dispatch.backend, slot.server, false);
         let ids = (dispatch.backend, slot.server);
-        let name = session.server_name(ids, None);
+        if let Some(expression) = tables.name_expression(ids) {
+            let name = rules::name_of(session, &mut report.facts, ids, expression);
+            report.facts.server_name = name;
+        }
+        let name = session.server_name(ids, None, report.facts.server_name.as_deref());
         let model = tables.server(dispatch.backend, slot.server);
         let header = proxy_protocol::header(model, session, None);
         let opening = Opening {
@@ -195,6 +200,7 @@ async fn reach_server(
         match pool::open(&worker, &tables, ids, opening).await {
             Ok(transport) => {
                 report.connected_ns = worker.reactor.now_ns();
+                report.facts.server_tls = transport.facts().map(Arc::clone);
                 return Ok((transport, slot));
             }
             Err(fault) => {

@@ -151,6 +151,8 @@ struct Resolver<'a> {
     tls: GlobalTlsDraft,
     /// Certificates and authorities by name, so that each file is read and kept once.
     store: Store,
+    /// Expressions behind `sni`, which are read when all names are known.
+    name_expressions: Vec<(String, Span)>,
     /// Names of such files that have been complained about.
     broken: HashSet<String>,
     /// Places that have been complained about.
@@ -175,6 +177,7 @@ impl<'a> Resolver<'a> {
             files: HashMap::new(),
             store,
             tls: GlobalTlsDraft::default(),
+            name_expressions: Vec::new(),
             broken: HashSet::new(),
             told: HashSet::new(),
             places: Vec::new(),

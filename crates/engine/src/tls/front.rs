@@ -23,6 +23,8 @@ use super::{SetupError, agree};
 pub(crate) struct Front {
     shelf: Shelf,
     memory: Memory,
+    /// Bytes of clients' hellos that are kept for samples.
+    capture_bytes: usize,
     /// What all this was made of.
     made_of: Arc<BindTls>,
 }
@@ -68,7 +70,11 @@ impl Front {
         tune: &TlsTune,
         workshop: &mut Workshop,
     ) -> Result<Arc<Self>, SetupError> {
-        if let Some(same) = old.filter(|old| *old.made_of == **tls) {
+        let capture_bytes = tune.capture_bytes as usize;
+        let same = |old: &&Arc<Self>| {
+            *old.made_of == **tls && old.capture_bytes == capture_bytes
+        };
+        if let Some(same) = old.filter(same) {
             return Ok(Arc::clone(same));
         }
         // A session resumed is a client not asked for its certificate again, so that its rules must be the same.
@@ -90,8 +96,14 @@ impl Front {
         Ok(Arc::new(Self {
             shelf,
             memory,
+            capture_bytes,
             made_of: Arc::clone(tls),
         }))
+    }
+
+    /// How much of a client's hello is kept for samples.
+    pub(super) fn capture_bytes(&self) -> usize {
+        self.capture_bytes
     }
 
     /// The certificates.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::expression::Expression;
 use crate::tls::names::Filter;
 use crate::tls::{Certificate, CipherSuite, Group, Versions};
 
@@ -130,7 +131,7 @@ pub struct BindTls {
 }
 
 /// The name that a server is asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum ServerName {
     /// No name is sent.
     #[default]
@@ -140,10 +141,21 @@ pub enum ServerName {
     Host,
     /// That the client asked us for.
     Client,
+    /// What an expression yields for each request.
+    Expression(Arc<NameExpression>),
+}
+
+/// An expression behind `sni`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NameExpression {
+    /// As it was written.
+    pub text: String,
+    /// `None` until all names are known.
+    pub expression: Option<Expression>,
 }
 
 /// TLS towards a server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ServerTls {
     pub offer: Offer,
     /// Required, or none.

@@ -13,7 +13,9 @@ use crate::draft::{BindDraft, ServerDraft, Spanned};
 use crate::keyword::haproxy::{CertificateDraft, LIST_OPTIONS, SniDraft, TlsDraft};
 use crate::keyword::read_words;
 use crate::model::check::{CheckAction, CheckStep};
-use crate::model::tls::{BindTls, Entry, Ignored, Offer, Profile, ServerName, ServerTls, Verify};
+use crate::model::tls::{
+    BindTls, Entry, Ignored, NameExpression, Offer, Profile, ServerName, ServerTls, Verify,
+};
 use crate::model::{Backend, Mode};
 use crate::probe::DialTls;
 use crate::tls::names::Filter;
@@ -313,6 +315,13 @@ impl Resolver<'_> {
                     SniDraft::Fixed(name) => ServerName::Fixed(name.clone()),
                     SniDraft::Host => ServerName::Host,
                     SniDraft::Client => ServerName::Client,
+                    SniDraft::Expression(text) => {
+                        self.name_expressions.push((text.clone(), sni.span));
+                        ServerName::Expression(Arc::new(NameExpression {
+                            text: text.clone(),
+                            expression: None,
+                        }))
+                    }
                 },
                 (None, Mode::Http) if !own.no_sni_auto => ServerName::Host,
                 (None, _) => ServerName::None,

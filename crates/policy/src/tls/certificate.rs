@@ -239,6 +239,60 @@ pub fn parse(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
     }
 }
 
+/// A public key as signatures are checked with it.
+pub struct PublicKeyBits<'a> {
+    /// The contents of its AlgorithmIdentifier.
+    pub algorithm: &'a [u8],
+    pub bits: &'a [u8],
+}
+
+/// The key of a certificate; `None` when it is malformed.
+pub fn public_key<'a>(certificate: &'a X509Certificate<'_>) -> Option<PublicKeyBits<'a>> {
+    let (information, _) = element(certificate.public_key().raw)?;
+    let (algorithm, rest) = element(information.content)?;
+    let (key, _) = element(rest)?;
+    Some(PublicKeyBits {
+        algorithm: algorithm.content,
+        bits: bits(key.content)?,
+    })
+}
+
+/// The bytes of a bit string that has no unused bits.
+pub(super) fn bits(content: &[u8]) -> Option<&[u8]> {
+    match content {
+        [0, bytes @ ..] => Some(bytes),
+        _ => None,
+    }
+}
+
+/// One element of DER.
+pub(super) struct Element<'a> {
+    pub(super) whole: &'a [u8],
+    pub(super) content: &'a [u8],
+}
+
+/// The first element, and what follows it.
+pub(super) fn element(der: &[u8]) -> Option<(Element<'_>, &[u8])> {
+    let first = usize::from(*der.get(1)?);
+    let (head, length) = match first {
+        // (0x80 is a length that is told by an end, which DER does not have.)
+        0..=0x7f => (2, first),
+        0x81..=0x84 => {
+            let count = first & 0x7f;
+            let digits = der.get(2..2 + count)?;
+            let length = digits
+                .iter()
+                .fold(0, |length, digit| (length << 8) | usize::from(*digit));
+            (2 + count, length)
+        }
+        _ => return None,
+    };
+    let end = head.checked_add(length)?;
+    let whole = der.get(..end)?;
+    let content = &whole[head..];
+    Some((Element { whole, content }, &der[end..]))
+}
+
 /// The certificates of a file of authorities.
 ///
 /// # Errors

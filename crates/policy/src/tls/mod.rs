@@ -10,6 +10,7 @@ pub mod crt_list;
 pub(crate) mod describe;
 pub mod facts;
 pub mod group;
+pub mod judge;
 pub mod names;
 pub mod pieces;
 pub mod store;

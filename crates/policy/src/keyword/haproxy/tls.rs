@@ -37,6 +37,8 @@ pub(crate) enum SniDraft {
     Fixed(String),
     Host,
     Client,
+    /// Any other expression, read when all names are known.
+    Expression(String),
 }
 
 /// What one place says about TLS.
@@ -521,8 +523,7 @@ pub(super) const fn sni<D: HasTls>() -> Keyword<D> {
         "The name the server is asked for.",
         |args, draft| {
             let word = args.word("an expression")?;
-            let rule = name_rule(word)?;
-            draft.tls().sni = Some(Spanned::new(rule, word.span));
+            draft.tls().sni = Some(Spanned::new(name_rule(word), word.span));
             Ok(())
         },
     )
@@ -758,30 +759,26 @@ fn ignored(args: &mut Args<'_>) -> Result<Ignored, Diagnostic> {
     Ok(Ignored::These(numbers))
 }
 
-/// The expressions that can be the name of a server.
-fn name_rule(word: &Word) -> Result<SniDraft, Diagnostic> {
+/// The name that a server is asked for; the usual expressions need no evaluation.
+fn name_rule(word: &Word) -> SniDraft {
     let text = word.text.as_str();
     let constant = text
         .strip_prefix("str(")
-        .and_then(|rest| rest.strip_suffix(')'));
+        .and_then(|rest| rest.strip_suffix(')'))
+        .filter(|name| !name.contains(['\\', ',', '(', ')']));
     if let Some(name) = constant {
-        return Ok(SniDraft::Fixed(name.trim_matches(['"', '\'']).to_owned()));
+        return SniDraft::Fixed(name.trim_matches(['"', '\'']).to_owned());
     }
     match text.to_ascii_lowercase().as_str() {
         "req.hdr(host)"
         | "hdr(host)"
+        | "req.fhdr(host)"
         | "req.hdr(host),field(1,:)"
         | "hdr(host),field(1,:)"
-        | "req.fhdr(host)"
         | "req.hdr(host),host_only"
-        | "hdr(host),host_only" => Ok(SniDraft::Host),
-        "ssl_fc_sni" | "ssl_fc_sni,lower" => Ok(SniDraft::Client),
-        _ => {
-            let message =
-                format_args!("the expression '{text}' is not implemented yet behind 'sni'");
-            let error = Diagnostic::error(Kind::NotImplemented, word.span, message);
-            Err(error.help("write str(NAME), req.hdr(host) or ssl_fc_sni"))
-        }
+        | "hdr(host),host_only" => SniDraft::Host,
+        "ssl_fc_sni" => SniDraft::Client,
+        _ => SniDraft::Expression(text.to_owned()),
     }
 }
 
