@@ -8,6 +8,7 @@ use plimsoll_policy::model::tls::{BindTls, Entry, Profile};
 use plimsoll_policy::tls::Certificate;
 use plimsoll_policy::tls::names::Names;
 use rustls::ServerConfig;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert,
     ServerSessionMemoryCache,
@@ -33,6 +34,8 @@ pub(crate) struct Front {
 pub(super) struct Shelf {
     names: Names,
     strict: bool,
+    /// TLS 1.3 is offered.
+    tls13: bool,
     presents: Vec<Present>,
 }
 
@@ -40,6 +43,8 @@ pub(super) struct Shelf {
 pub(super) struct Present {
     pub(super) certificate: Arc<Certificate>,
     key: Arc<CertifiedKey>,
+    /// Who judges clients' certificates.
+    pub(super) clients: Option<Arc<dyn ClientCertVerifier>>,
     config: Arc<ServerConfig>,
     /// For clients whose protocols are none of ours: they go on without one, as in HAProxy.
     without_alpn: OnceLock<Arc<ServerConfig>>,
@@ -116,7 +121,7 @@ impl Shelf {
     fn build(tls: &BindTls, memory: &Memory, workshop: &mut Workshop) -> Result<Self, SetupError> {
         let mut names = Names::default();
         let mut presents = Vec::with_capacity(tls.entries.len());
-        let mut templates: HashMap<*const Profile, ServerConfig> = HashMap::new();
+        let mut templates: HashMap<*const Profile, Template> = HashMap::new();
         for (index, entry) in tls.entries.iter().enumerate() {
             let certificate = &entry.certificate;
             let own = certificate.names.iter().map(String::as_str);
@@ -129,13 +134,14 @@ impl Shelf {
         Ok(Self {
             names,
             strict: tls.strict_sni,
+            tls13: tls.profile.offer.versions.tls13,
             presents,
         })
     }
 
     /// The certificate for what a client asks.
     pub(super) fn pick(&self, hello: &ClientHello<'_>) -> Option<&Present> {
-        let client = agree::verifies(hello);
+        let client = agree::verifies(hello, self.tls13);
         let asked = hello.server_name();
         let index = match asked {
             Some(name) if name.bytes().any(|byte| byte.is_ascii_uppercase()) => {
@@ -175,7 +181,7 @@ fn present(
     entry: &Entry,
     tls: &BindTls,
     memory: &Memory,
-    templates: &mut HashMap<*const Profile, ServerConfig>,
+    templates: &mut HashMap<*const Profile, Template>,
     workshop: &mut Workshop,
 ) -> Result<Present, SetupError> {
     let profile = entry.profile.as_ref().unwrap_or(&tls.profile);
@@ -185,29 +191,35 @@ fn present(
         hash_map::Entry::Occupied(made) => made.into_mut(),
         hash_map::Entry::Vacant(room) => room.insert(template(profile, memory, workshop)?),
     };
-    let mut config = made.clone();
+    let mut config = made.config.clone();
     config.cert_resolver = Arc::new(Own(Arc::clone(&key)));
     Ok(Present {
         certificate: Arc::clone(&entry.certificate),
         key,
+        clients: made.clients.clone(),
         config: Arc::new(config),
         without_alpn: OnceLock::new(),
     })
 }
 
 /// The settings of a profile, for which only the certificate is missing.
+struct Template {
+    config: ServerConfig,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+}
+
 fn template(
     profile: &Profile,
     memory: &Memory,
     workshop: &mut Workshop,
-) -> Result<ServerConfig, SetupError> {
+) -> Result<Template, SetupError> {
     let provider = workshop.provider(&profile.offer);
     let clients = Clients::build(profile, &provider, workshop)?;
     let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions(&profile.offer))
         .map_err(|error| SetupError::new("TLS towards clients", error))?;
-    let builder = match clients {
-        Some(clients) => builder.with_client_cert_verifier(clients),
+    let builder = match &clients {
+        Some(clients) => builder.with_client_cert_verifier(Arc::clone(clients)),
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::new(Nothing));
@@ -217,7 +229,7 @@ fn template(
     if let Some(tickets) = &memory.tickets {
         config.ticketer = Arc::clone(tickets) as Arc<dyn ProducesTickets>;
     }
-    Ok(config)
+    Ok(Template { config, clients })
 }
 
 /// The one certificate of a handshake.

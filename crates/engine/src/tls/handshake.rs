@@ -5,6 +5,7 @@ use std::task::{Poll, ready};
 
 use plimsoll_policy::tls::{Certificate, CipherSuite, Facts, Version, facts};
 use plimsoll_wire::tls_hello::{self, Beginning};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{Accepted, Acceptor};
 use rustls::{Connection, HandshakeKind, NamedGroup, ProtocolVersion, ServerConnection};
 
@@ -47,8 +48,11 @@ pub(crate) async fn accept(
         .await
         .map_err(|TimedOut| Failure::TimedOut)??;
     let captured = hello.captured(front.capture_bytes());
-    let (mut stream, certificate) = hello.answer(front, accepted, socket)?;
+    let (mut stream, certificate, clients) = hello.answer(front, accepted, socket)?;
     finish(reactor, &mut stream, deadline_ns).await?;
+    if let Some(clients) = clients {
+        stream.judge_again(&*clients).map_err(|_| Failure::Refused)?;
+    }
     if speaks_first || !stream.may_delay_tickets() {
         // What is left to say (tickets) travels with the first response where there will be one.
         let sent = reactor.until(deadline_ns, || stream.poll_flush()).await;
@@ -85,6 +89,13 @@ async fn finish(reactor: &Reactor, stream: &mut Stream, deadline_ns: u64) -> Res
     let done = reactor.until(deadline_ns, || stream.poll_handshake()).await;
     done.map_err(|TimedOut| Failure::TimedOut)?
 }
+
+/// A client whose hello has been answered: with which certificate, and who judges the client's.
+type Answered = (
+    Box<Stream>,
+    Arc<Certificate>,
+    Option<Arc<dyn ClientCertVerifier>>,
+);
 
 /// A client's first message, until it is complete.
 #[derive(Default)]
@@ -149,7 +160,7 @@ impl Hello {
         front: &Front,
         accepted: Accepted,
         socket: Socket,
-    ) -> Result<(Box<Stream>, Arc<Certificate>), Failure> {
+    ) -> Result<Answered, Failure> {
         let shelf = front.shelf();
         let hello = accepted.client_hello();
         let Some(present) = shelf.pick(&hello) else {
@@ -169,9 +180,10 @@ impl Hello {
             }
         };
         let certificate = Arc::clone(&present.certificate);
+        let clients = present.clients.clone();
         let mut stream = Box::new(Stream::new(socket, Connection::Server(connection)));
         match stream.begin_with(&self.rest) {
-            Ok(()) => Ok((stream, certificate)),
+            Ok(()) => Ok((stream, certificate, clients)),
             Err(error) => Err(refused(error)),
         }
     }

@@ -31,12 +31,17 @@ pub(super) struct Workshop {
 impl Workshop {
     /// The provider that offers these suites and groups and no others.
     pub(super) fn provider(&mut self, offer: &Offer) -> Arc<CryptoProvider> {
-        let same = |known: &Offer| known.suites == offer.suites && known.groups == offer.groups;
+        let same = |known: &Offer| {
+            known.versions == offer.versions
+                && known.suites == offer.suites
+                && known.groups == offer.groups
+        };
         if let Some((_, provider)) = self.providers.iter().find(|(known, _)| same(known)) {
             return Arc::clone(provider);
         }
         let provider = Arc::new(CryptoProvider {
-            cipher_suites: offer.suites.iter().map(|suite| suite_of(*suite)).collect(),
+            // Suites of a version that is not offered would be named to servers all the same.
+            cipher_suites: offer.usable_suites().map(suite_of).collect(),
             kx_groups: offer.groups.iter().map(|group| group_of(*group)).collect(),
             ..aws_lc_rs::default_provider()
         });
@@ -123,8 +128,8 @@ pub(super) fn versions(offer: &Offer) -> Vec<&'static SupportedProtocolVersion> 
         (Version::Tls12, &version::TLS12),
     ];
     let offered = both.into_iter().filter(|(version, _)| {
-        let mut suites = offer.suites.iter();
-        offer.versions.offers(*version) && suites.any(|suite| suite.version() == *version)
+        let mut suites = offer.usable_suites();
+        suites.any(|suite| suite.version() == *version)
     });
     offered.map(|(_, version)| version).collect()
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 
 use plimsoll_policy::tls::Facts;
-use rustls::{Connection, ProtocolVersion};
+use rustls::pki_types::UnixTime;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{Connection, Error, HandshakeKind, ProtocolVersion};
 
 use super::handshake::{Failure, refused};
 use super::trust::{self, Verdict};
@@ -60,6 +62,19 @@ impl Stream {
     /// What the handshake with a server has told.
     pub(crate) fn facts(&self) -> Option<&Arc<Facts>> {
         self.facts.as_ref()
+    }
+
+    /// Judges the certificate of a client that resumes a session: it may have been revoked since, and what is overlooked
+    /// stays known.
+    pub(super) fn judge_again(&mut self, clients: &dyn ClientCertVerifier) -> Result<(), Error> {
+        let resumed = self.connection.handshake_kind() == Some(HandshakeKind::Resumed);
+        let chain = self.connection.peer_certificates().unwrap_or_default();
+        let Some((own, rest)) = chain.split_first().filter(|_| resumed) else {
+            return Ok(());
+        };
+        clients.verify_client_cert(own, rest, UnixTime::now())?;
+        self.verdict = trust::take_verdict().map(Box::new);
+        Ok(())
     }
 
     /// Takes what became of the client's certificate; nothing is wrong with one that was not asked for.

@@ -58,7 +58,10 @@ fn add(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
     if words.is_empty() {
         return Err("'server' expects <name> and <addr>[:<port>] as arguments.".into());
     }
-    let (rest, leader) = take_track(words.all(), view, backend)?;
+    let (mut rest, leader) = take_track(words.all(), view, backend)?;
+    if let Some(address) = rest.first_mut() {
+        *address = expanded(address, &view.process.environment);
+    }
     let store = &view.model().store;
     let mut server =
         haproxy::dynamic_server(name, &rest, known.mode, store).map_err(Refusal)?;
@@ -77,6 +80,26 @@ fn add(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
     model.add_server(backend, server);
     session.changes.push(Change::Model(Box::new(model)));
     Ok("New server registered.\n".to_owned())
+}
+
+/// An address with the variables of the environment in it, `$NAME` or `${NAME}`, replaced.
+fn expanded(address: &str, environment: &[String]) -> String {
+    let value = |name: &str| {
+        let mut all = environment.iter();
+        all.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    };
+    let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let mut parts = address.split('$');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (name, rest) = match part.strip_prefix('{').and_then(|part| part.split_once('}')) {
+            Some(split) => split,
+            None => part.split_at(part.find(|letter| !is_of_name(letter)).unwrap_or(part.len())),
+        };
+        text.push_str(value(name).unwrap_or_default());
+        text.push_str(rest);
+    }
+    text
 }
 
 /// A server that another one tracks.

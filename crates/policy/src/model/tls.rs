@@ -27,6 +27,14 @@ pub struct Offer {
     pub alpn: Vec<Vec<u8>>,
 }
 
+impl Offer {
+    /// The suites of the versions that are offered.
+    pub fn usable_suites(&self) -> impl Iterator<Item = CipherSuite> {
+        let suites = self.suites.iter().copied();
+        suites.filter(|suite| self.versions.offers(suite.version()))
+    }
+}
+
 /// A file of authorities, or of revocation lists, in DER.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Bundle {

@@ -24,7 +24,8 @@ use crate::tls::{CipherSuite, Version, Versions, cipher, crt_list, group};
 
 /// Protocols that HTTP proxies speak with clients, and with servers.
 const SPOKEN_WITH_CLIENTS: &[&[u8]] = &[b"h2", b"http/1.1", b"http/1.0"];
-const SPOKEN_WITH_SERVERS: &[&[u8]] = &[b"http/1.1", b"http/1.0"];
+const SPOKEN_WITH_SERVERS: &[&[u8]] = &[b"h2", b"http/1.1", b"http/1.0"];
+const SPOKEN_IN_CHECKS: &[&[u8]] = &[b"http/1.1", b"http/1.0"];
 
 /// Most certificates of one bind.
 const ENTRIES_MAX: usize = 100_000;
@@ -36,14 +37,13 @@ impl Resolver<'_> {
     pub(super) fn bind_tls(&mut self, draft: &BindDraft, mode: Mode) -> Option<Arc<BindTls>> {
         let own = &draft.tls;
         let ssl = own.ssl.as_ref().filter(|ssl| ssl.value)?;
-        let defaults = std::mem::take(&mut self.tls.bind);
+        let defaults = own.defaults.clone().unwrap_or_default();
         let profile = self.profile(&[own, &defaults], mode, ssl.span);
         let mut tls = BindTls {
             strict_sni: own.strict_sni.or(defaults.strict_sni).unwrap_or(false),
             tickets: own.tickets.or(defaults.tickets).unwrap_or(true),
             ..BindTls::default()
         };
-        self.tls.bind = defaults;
         // Without it nothing is made of the bind; its files are looked at all the same.
         let usable = profile.is_some();
         tls.profile = Arc::new(profile.unwrap_or_default());
@@ -292,9 +292,8 @@ impl Resolver<'_> {
     }
 
     fn towards(&mut self, own: &TlsDraft, mode: Mode, span: Span) -> Option<ServerTls> {
-        let defaults = std::mem::take(&mut self.tls.server);
+        let defaults = own.defaults.clone().unwrap_or_default();
         let offer = self.offer(&[own, &defaults], span);
-        self.tls.server = defaults;
         let alpn = match (&own.alpn, mode) {
             (Some(written), Mode::Http) => self.spoken(written, SPOKEN_WITH_SERVERS),
             (Some(written), Mode::Tcp) => written.value.clone(),
@@ -362,7 +361,7 @@ impl Resolver<'_> {
             (None, _) => ServerName::None,
         };
         tls.offer.alpn = match &own.check_alpn {
-            Some(written) => self.spoken(written, SPOKEN_WITH_SERVERS),
+            Some(written) => self.spoken(written, SPOKEN_IN_CHECKS),
             None => Vec::new(),
         };
         tls
@@ -393,8 +392,7 @@ impl Resolver<'_> {
 
     /// Whether a version that is offered has a suite.
     fn is_usable(&mut self, offer: &Offer, span: Span) -> bool {
-        let offered = |suite: &CipherSuite| offer.versions.offers(suite.version());
-        if offer.suites.iter().any(offered) {
+        if offer.usable_suites().next().is_some() {
             return true;
         }
         let message = "none of the cipher suites is offered".to_owned();

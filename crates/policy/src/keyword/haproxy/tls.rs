@@ -4,6 +4,7 @@
 //! `resolve`. What is absent: files, which resolution reads.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
@@ -46,6 +47,8 @@ pub(crate) enum SniDraft {
 pub(crate) struct TlsDraft {
     /// `ssl`.
     pub(crate) ssl: Option<Spanned<bool>>,
+    /// What `ssl-default-…` lines had said before this one.
+    pub(crate) defaults: Option<Arc<TlsDraft>>,
     pub(crate) certificates: Vec<Spanned<CertificateDraft>>,
     pub(crate) min: Option<Spanned<Version>>,
     pub(crate) max: Option<Spanned<Version>>,
@@ -103,8 +106,8 @@ impl HasTls for ServerDraft {
 /// `global` lines about TLS, and the sections of certificates.
 #[derive(Debug, Default)]
 pub(crate) struct GlobalTlsDraft {
-    pub(crate) bind: TlsDraft,
-    pub(crate) server: TlsDraft,
+    pub(crate) bind: Arc<TlsDraft>,
+    pub(crate) server: Arc<TlsDraft>,
     pub(crate) server_verify: Option<Verify>,
     pub(crate) crt_base: Option<String>,
     pub(crate) key_base: Option<String>,
