@@ -235,8 +235,8 @@ fn told(stream: &mut Stream) -> Facts {
 /// OpenSSL's name of a group.
 fn group_name(group: NamedGroup) -> Box<str> {
     match group {
-        NamedGroup::secp256r1 => "P-256".into(),
-        NamedGroup::secp384r1 => "P-384".into(),
+        NamedGroup::secp256r1 => "prime256v1".into(),
+        NamedGroup::secp384r1 => "secp384r1".into(),
         other => format!("{other:?}").into(),
     }
 }

@@ -8,6 +8,7 @@ pub mod certificate;
 pub mod cipher;
 pub mod crt_list;
 pub(crate) mod describe;
+pub(crate) mod errors;
 pub mod facts;
 pub mod group;
 pub mod judge;

@@ -143,6 +143,9 @@ fn show(names: &Names, words: &mut Words<'_>, view: View<'_>, _: &mut Session) -
     let mark = if uncommitted { "*" } else { "" };
     let mut text = format!("Filename: {mark}{name}\nStatus: {status}\n");
     let wanted = |number: usize| index.is_none_or(|index| index == number);
+    if index.is_some_and(|index| items.is_some_and(|items| index > items.len())) {
+        return Ok(String::new());
+    }
     let items = (1..).zip(items.unwrap_or_default());
     for (number, der) in items.filter(|(number, _)| wanted(*number)) {
         let (what, detail) = match names.kind {

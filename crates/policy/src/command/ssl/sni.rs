@@ -125,7 +125,8 @@ fn rows(text: &mut String, place: &str, tls: &BindTls, wish: &Wish) {
         row(text, place, &name, "-", entry, wish);
     }
     for (name, entry) in wild {
-        let excluded = entry.filters.iter().filter(|filter| filter.negated);
+        // The last one first, as HAProxy has them.
+        let excluded = entry.filters.iter().rev().filter(|filter| filter.negated);
         let excluded: String = excluded
             .map(|filter| format!("!{} ", filter.name))
             .collect();

@@ -14,7 +14,7 @@ use super::value;
 use crate::draft::{BindDraft, Draft, ServerDraft, Spanned};
 use crate::keyword::{Keyword, Reading, Sections, Status};
 use crate::model::tls::{Ignored, Verify};
-use crate::tls::Version;
+use crate::tls::{Version, errors};
 
 /// Most certificates named on one line.
 const CERTIFICATES_MAX: usize = 1_000;
@@ -709,30 +709,6 @@ fn protocols(args: &mut Args<'_>) -> Result<Spanned<Vec<Vec<u8>>>, Diagnostic> {
     Ok(Spanned::new(protocols, word.span))
 }
 
-/// The constants of OpenSSL that configurations name (X509_STORE_CTX_get_error(3)).
-const ERRORS: &[(&str, u32)] = &[
-    ("X509_V_ERR_UNSPECIFIED", 1),
-    ("X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT", 2),
-    ("X509_V_ERR_UNABLE_TO_GET_CRL", 3),
-    ("X509_V_ERR_CERT_SIGNATURE_FAILURE", 7),
-    ("X509_V_ERR_CRL_SIGNATURE_FAILURE", 8),
-    ("X509_V_ERR_CERT_NOT_YET_VALID", 9),
-    ("X509_V_ERR_CERT_HAS_EXPIRED", 10),
-    ("X509_V_ERR_CRL_NOT_YET_VALID", 11),
-    ("X509_V_ERR_CRL_HAS_EXPIRED", 12),
-    ("X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT", 18),
-    ("X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN", 19),
-    ("X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY", 20),
-    ("X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE", 21),
-    ("X509_V_ERR_CERT_CHAIN_TOO_LONG", 22),
-    ("X509_V_ERR_CERT_REVOKED", 23),
-    ("X509_V_ERR_INVALID_CA", 24),
-    ("X509_V_ERR_PATH_LENGTH_EXCEEDED", 25),
-    ("X509_V_ERR_INVALID_PURPOSE", 26),
-    ("X509_V_ERR_CERT_UNTRUSTED", 27),
-    ("X509_V_ERR_CERT_REJECTED", 28),
-];
-
 /// The highest number that an error may have.
 const ERROR_MAX: u32 = 255;
 
@@ -744,11 +720,8 @@ fn ignored(args: &mut Args<'_>) -> Result<Ignored, Diagnostic> {
     }
     let mut numbers = Vec::new();
     for name in word.text.split(',') {
-        let known = ERRORS.iter().find(|(known, _)| *known == name);
-        let number = match known {
-            Some((_, number)) => Some(*number),
-            None => name.parse().ok().filter(|number| *number <= ERROR_MAX),
-        };
+        let written = || name.parse().ok().filter(|number| *number <= ERROR_MAX);
+        let number = errors::number(name).or_else(written);
         let Some(number) = number else {
             let message = format_args!("'{name}' is not an error of certificates");
             let error = Diagnostic::error(Kind::Invalid, word.span, message);
