@@ -261,7 +261,7 @@ fn add(words: &mut Words<'_>, view: View<'_>, _: &mut Session, noun: Noun) -> An
 
 /// Adds what a payload says, a key and a value a line. What stands before a mistake stays.
 fn add_lines(editor: &mut Editor<'_>, version: u32, payload: &str, noun: Noun) -> Answer {
-    let mut rest = payload;
+    let mut rest = payload.strip_suffix('\n').unwrap_or(payload);
     while !rest.is_empty() {
         let end = match noun {
             Noun::Acl => rest.find([' ', '\t', '\n']),

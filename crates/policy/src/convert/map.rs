@@ -247,7 +247,7 @@ mod tests {
             ("str(a),map(nowhere)", "cannot be read"),
             ("str(a),map_str_int(names)", "is no sint"),
             ("str(a),map_str_int(numbers,x)", "another type"),
-            ("src,map_ip(names)", "neither an address"),
+            ("src,map_ip(names)", "not a valid IPv4"),
             ("str(a),map_beg_key(names,x)", "too many"),
         ] {
             let error = bench.refused(text);

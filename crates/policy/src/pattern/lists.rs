@@ -35,6 +35,8 @@ pub struct Known {
     pub about: String,
     /// The number that the configuration gives it.
     number: Option<u32>,
+    /// The name as it was written first.
+    written: String,
     mentions: Vec<Mention>,
 }
 
@@ -109,6 +111,7 @@ impl Lists {
             is_map: has_values,
             about: String::new(),
             number: None,
+            written: name.to_owned(),
             mentions: vec![mention],
         });
         if let Some((promise, _)) = register.promises.get(bare(name)) {
@@ -141,6 +144,7 @@ impl Lists {
             is_map: false,
             about: String::new(),
             number,
+            written: String::new(),
             mentions: vec![Mention {
                 noun: criterion.to_owned(),
                 span,
@@ -201,7 +205,7 @@ impl Lists {
                 format!("file '{file}' line {line}")
             };
             known.about = match &known.list.origin {
-                Origin::File(name) => format!("pattern loaded from file '{name}' used"),
+                Origin::File(_) => format!("pattern loaded from file '{}' used", known.written),
                 Origin::Line(_) => String::new(),
             };
             for (index, mention) in known.mentions.iter().enumerate() {

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use crate::value::embedded_ipv4;
+
 use super::entry::Entry;
 use super::filter::Filter;
 use super::hash;
@@ -206,7 +208,7 @@ impl Networks {
                 (own.or_else(|| self.v6.find(mapped)), Some(v4))
             }
             IpAddr::V6(v6) => {
-                let v4 = embedded(v6);
+                let v4 = embedded_ipv4(v6);
                 let other = || self.v4.find(v4?.to_bits().into());
                 (self.v6.find(v6.to_bits()).or_else(other), v4)
             }
@@ -215,16 +217,5 @@ impl Networks {
             let bits = v4?.to_bits();
             self.masked.find(|(network, mask)| bits & mask == *network)
         })
-    }
-}
-
-/// The IPv4 address that an IPv6 one stands for in patterns: mapped, compatible, or 6to4.
-fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [first, a, b, c, d, e, high, low] = address.segments();
-    let join = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
-    match (first, [a, b, c, d], e) {
-        (0, [0, 0, 0, 0], 0 | 0xffff) => Some(join(high, low)),
-        (0x2002, [a, b, ..], _) => Some(join(a, b)),
-        _ => None,
     }
 }
