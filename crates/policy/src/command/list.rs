@@ -115,7 +115,7 @@ fn show(words: &mut Words<'_>, view: View<'_>, _: &mut Session, noun: Noun) -> A
     let version = version(words);
     let known = noun.own(view, words.next())?;
     for entry in known.list.entries(version) {
-        let (id, pattern) = (entry.id, entry.pattern_text());
+        let (id, pattern) = (entry.id(), entry.pattern_text());
         write(&mut text, format_args!("{id:#x} {pattern}"));
         if let Some(value) = entry.value() {
             write(
@@ -153,7 +153,7 @@ fn get(words: &mut Words<'_>, view: View<'_>, _: &mut Session, noun: Noun) -> An
     let mut text = String::new();
     for used in known.list.state().uses {
         let found = known.list.look_up(used, key.as_bytes());
-        find(&mut text, noun, &used, found.as_deref());
+        find(&mut text, noun, &used, found.as_ref());
     }
     Ok(text)
 }

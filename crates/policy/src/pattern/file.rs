@@ -1,17 +1,29 @@
 //! The text of a file of patterns: a pattern a line, or a key and a value (manual, sections 7.1.1 and 7.3.1, `map`).
 
-use super::list::List;
+use std::sync::Arc;
+
+use super::list::{List, Origin};
 
 /// Adds what a file says to a new list.
 ///
 /// # Errors
 /// There are too many patterns.
-pub fn read(text: &[u8], list: &List) -> Result<(), String> {
+pub(crate) fn read(text: &[u8], list: &List) -> Result<(), String> {
     let has_values = list.has_values();
     list.load(|editor| {
         let version = editor.current();
         lines(text, has_values).try_for_each(|(pattern, value)| editor.add(version, pattern, value))
     })
+}
+
+/// A list of its own for the text of a file.
+///
+/// # Errors
+/// There are too many patterns.
+pub fn file_list(name: &str, text: &[u8], has_values: bool) -> Result<Arc<List>, String> {
+    let list = Arc::new(List::new(Origin::File(name.to_owned()), has_values));
+    read(text, &list)?;
+    Ok(list)
 }
 
 /// The patterns of a text, each with the value behind it where there are values.

@@ -128,7 +128,7 @@ impl Index {
     }
 
     /// Adds an entry that is newer than all others, with its form for this method.
-    pub(super) fn add(&mut self, form: Form, entry: &Arc<Entry>) {
+    pub(super) fn add(&mut self, form: Form, entry: &Entry) {
         match (&mut self.kind, form) {
             (Kind::Texts(texts), _) => texts.add(entry),
             (Kind::Numbers(numbers), Form::Range(range)) => numbers.add(range, entry),
@@ -143,7 +143,7 @@ impl Index {
     }
 
     /// Puts an entry with another value in place of the one with the same number and pattern.
-    pub(super) fn replace(&mut self, entry: &Arc<Entry>) {
+    pub(super) fn replace(&mut self, entry: &Entry) {
         match &mut self.kind {
             Kind::Any(row) => row.replace(entry),
             Kind::Texts(texts) => texts.replace(entry),
@@ -166,19 +166,19 @@ impl Index {
 
     pub(super) fn remove(&mut self, entry: &Entry) {
         match &mut self.kind {
-            Kind::Any(row) => row.remove(entry.id),
+            Kind::Any(row) => row.remove(entry.id()),
             Kind::Texts(texts) => texts.remove(entry),
-            Kind::Expressions(row) => row.remove(entry.id),
-            Kind::Parts(row) => row.remove(entry.id),
-            Kind::Binaries(row) => row.remove(entry.id),
+            Kind::Expressions(row) => row.remove(entry.id()),
+            Kind::Parts(row) => row.remove(entry.id()),
+            Kind::Binaries(row) => row.remove(entry.id()),
             Kind::Numbers(_) | Kind::Networks(_) => {
                 let form = Form::parse(self.method, self.ignore_case, entry.pattern());
                 match (&mut self.kind, form) {
                     (Kind::Numbers(numbers), Ok(Form::Range(range))) => {
-                        numbers.remove(range, entry.id);
+                        numbers.remove(range, entry.id());
                     }
                     (Kind::Networks(networks), Ok(Form::Net(net))) => {
-                        networks.remove(net, entry.id)
+                        networks.remove(net, entry.id())
                     }
                     // It was understood when it was added.
                     _ => {}
@@ -188,7 +188,7 @@ impl Index {
     }
 
     /// The entry that `value` satisfies.
-    pub(super) fn find(&self, value: Value<'_>) -> Option<&Arc<Entry>> {
+    pub(super) fn find(&self, value: Value<'_>) -> Option<&Entry> {
         match &self.kind {
             Kind::Any(row) => match self.method {
                 Method::Boolean if value.as_boolean() != Some(true) => None,
@@ -225,7 +225,7 @@ impl Index {
     }
 
     /// The first regular expression that matches, and what its groups matched.
-    pub(super) fn find_groups<'t>(&self, text: &'t [u8]) -> Option<(&Arc<Entry>, Captures<'t>)> {
+    pub(super) fn find_groups<'t>(&self, text: &'t [u8]) -> Option<(&Entry, Captures<'t>)> {
         match &self.kind {
             Kind::Expressions(row) => row.find_map(|expression| expression.captures(text)),
             _ => None,
@@ -233,7 +233,7 @@ impl Index {
     }
 
     /// The entries whose pattern is exactly this, the oldest first; for [`Method::Text`] alone.
-    pub(super) fn same<'s>(&'s self, pattern: &[u8]) -> impl Iterator<Item = &'s Arc<Entry>> {
+    pub(super) fn same<'s>(&'s self, pattern: &[u8]) -> impl Iterator<Item = &'s Entry> {
         let slot = match &self.kind {
             Kind::Texts(texts) => texts.slot(pattern),
             _ => None,
@@ -258,7 +258,7 @@ mod tests {
     fn index(method: Method, ignore_case: bool, patterns: &[&str]) -> Index {
         let mut index = Index::new(method, ignore_case);
         for (id, pattern) in (0..).zip(patterns) {
-            let entry = Arc::new(Entry::new(id, pattern.as_bytes(), None));
+            let entry = Entry::new(id, pattern.as_bytes(), None);
             let form = index.form(entry.pattern());
             let form = form.unwrap_or_else(|error| panic!("{pattern}: {error}"));
             index.add(form, &entry);
@@ -277,7 +277,7 @@ mod tests {
         for (text, expected) in cases {
             let found = index.find(Value::text(text.as_bytes()));
             let expected = expected.map(|place| place as u64);
-            assert_eq!(found.map(|entry| entry.id), expected, "{method:?} {text}");
+            assert_eq!(found.map(|entry| entry.id()), expected, "{method:?} {text}");
         }
     }
 

@@ -96,7 +96,7 @@ struct Snapshot {
 /// The entries of one version.
 #[derive(Clone, Debug)]
 struct Version {
-    entries: BTreeMap<u64, Arc<Entry>>,
+    entries: BTreeMap<u64, Entry>,
     /// The first one finds patterns as written; the others are those of the list's uses.
     indices: Vec<Index>,
 }
@@ -264,7 +264,7 @@ impl List {
     }
 
     /// The entries of a version, in the order in which they were given; `None`: of the current one.
-    pub fn entries(&self, version: Option<u32>) -> Vec<Arc<Entry>> {
+    pub fn entries(&self, version: Option<u32>) -> Vec<Entry> {
         let book = self.book();
         let version = book.versions.get(&version.unwrap_or(book.current));
         let entries = version
@@ -274,7 +274,7 @@ impl List {
     }
 
     /// What `text` finds in the current version, used in this way.
-    pub fn look_up(&self, used: Use, text: &[u8]) -> Option<Arc<Entry>> {
+    pub fn look_up(&self, used: Use, text: &[u8]) -> Option<Entry> {
         let present = self.present.load();
         let mut indices = present.indices.iter();
         let index = indices.find(|index| index.is(used.method, used.ignore_case))?;
@@ -339,7 +339,7 @@ pub struct State {
 
 impl Book {
     /// Adds an entry to every index of a version.
-    fn put(&mut self, version: u32, entry: &Arc<Entry>) -> Result<(), String> {
+    fn put(&mut self, version: u32, entry: &Entry) -> Result<(), String> {
         if let Some(value) = entry.value() {
             self.check_value(value)?;
         }
@@ -352,7 +352,7 @@ impl Book {
         for (index, form) in version.indices.iter_mut().zip(forms?) {
             index.add(form, entry);
         }
-        version.entries.insert(entry.id, Arc::clone(entry));
+        version.entries.insert(entry.id(), entry.clone());
         Ok(())
     }
 
@@ -407,7 +407,7 @@ impl Editor<'_> {
             return Err(format!("a list has at most {PATTERNS_MAX} patterns"));
         }
         let id = self.book.last_id + 1;
-        let entry = Arc::new(Entry::new(id, pattern, value));
+        let entry = Entry::new(id, pattern, value);
         self.book.put(version, &entry)?;
         self.book.last_id = id;
         if self.loading {
@@ -444,7 +444,7 @@ impl Editor<'_> {
 
     fn take_out(&mut self, number: u32, entry: &Entry) -> bool {
         let version = self.book.version(number);
-        version.entries.remove(&entry.id);
+        version.entries.remove(&entry.id());
         for index in &mut version.indices {
             index.remove(entry);
         }
@@ -452,10 +452,9 @@ impl Editor<'_> {
         true
     }
 
-    fn numbered(&self, id: u64) -> Option<(u32, Arc<Entry>)> {
+    fn numbered(&self, id: u64) -> Option<(u32, Entry)> {
         let mut versions = self.book.versions.iter();
-        versions
-            .find_map(|(&number, version)| Some((number, Arc::clone(version.entries.get(&id)?))))
+        versions.find_map(|(&number, version)| Some((number, version.entries.get(&id)?.clone())))
     }
 
     /// Gives all entries with this very pattern in the current version another value. Without any, returns false.
@@ -490,12 +489,12 @@ impl Editor<'_> {
     }
 
     fn assign(&mut self, number: u32, entry: &Entry, value: &[u8]) {
-        let entry = Arc::new(Entry::new(entry.id, entry.pattern(), Some(value)));
+        let entry = Entry::new(entry.id(), entry.pattern(), Some(value));
         let version = self.book.version(number);
         for index in &mut version.indices {
             index.replace(&entry);
         }
-        version.entries.insert(entry.id, entry);
+        version.entries.insert(entry.id(), entry);
         self.touch(number);
     }
 

@@ -7,7 +7,7 @@
 //! | [`Search`] | one way of searching in a list |
 //! | [`Editor`] | what can be done to a list |
 //! | [`Lists`] | all lists of a configuration, so that a file named twice is one list |
-//! | [`read`] | the text of a file of patterns |
+//! | [`file_list`] | the text of a file of patterns |
 //!
 //! What is absent: files (their text is an argument) and the words of an `acl` line ([`crate::acl`]).
 
@@ -29,7 +29,8 @@ mod trie;
 mod tests;
 
 pub use entry::Entry;
-pub use file::read;
+pub use file::file_list;
+pub(crate) use file::read;
 pub(crate) use index::REGEX_BYTES_MAX;
 pub(crate) use list::read_value;
 pub use list::{Editor, List, Origin, Search, State, Use};

@@ -105,7 +105,7 @@ impl Family {
             .binary_search_by(|(known, _)| length.cmp(known))
     }
 
-    fn add(&mut self, address: u128, length: u8, entry: &Arc<Entry>) {
+    fn add(&mut self, address: u128, length: u8, entry: &Entry) {
         let (prefix, known) = (self.prefix(address, length), self.trie.len());
         let is_it = |slot: &Slot<Prefix>| slot.key == prefix;
         self.trie.insert(prefix.hash(), prefix, entry, is_it);
@@ -121,7 +121,7 @@ impl Family {
         }
     }
 
-    fn replace(&mut self, address: u128, length: u8, entry: &Arc<Entry>) {
+    fn replace(&mut self, address: u128, length: u8, entry: &Entry) {
         let prefix = self.prefix(address, length);
         self.trie
             .replace(prefix.hash(), entry, |slot| slot.key == prefix);
@@ -141,7 +141,7 @@ impl Family {
         }
     }
 
-    fn find(&self, address: u128) -> Option<&Arc<Entry>> {
+    fn find(&self, address: u128) -> Option<&Entry> {
         self.lengths.iter().find_map(|&(length, _)| {
             let prefix = self.prefix(address, length);
             let hash = prefix.hash();
@@ -173,7 +173,7 @@ impl Default for Networks {
 }
 
 impl Networks {
-    pub(super) fn add(&mut self, net: Net, entry: &Arc<Entry>) {
+    pub(super) fn add(&mut self, net: Net, entry: &Entry) {
         match net {
             Net::V4(address, length) => self.v4.add(address.to_bits().into(), length, entry),
             Net::V6(address, length) => self.v6.add(address.to_bits(), length, entry),
@@ -183,7 +183,7 @@ impl Networks {
         }
     }
 
-    pub(super) fn replace(&mut self, net: Net, entry: &Arc<Entry>) {
+    pub(super) fn replace(&mut self, net: Net, entry: &Entry) {
         match net {
             Net::V4(address, length) => self.v4.replace(address.to_bits().into(), length, entry),
             Net::V6(address, length) => self.v6.replace(address.to_bits(), length, entry),
@@ -200,7 +200,7 @@ impl Networks {
     }
 
     /// The smallest network around an address, in its own family first. Masks with gaps come last.
-    pub(super) fn find(&self, address: IpAddr) -> Option<&Arc<Entry>> {
+    pub(super) fn find(&self, address: IpAddr) -> Option<&Entry> {
         let (found, v4) = match address {
             IpAddr::V4(v4) => {
                 let mapped = v4.to_ipv6_mapped().to_bits();

@@ -1,7 +1,5 @@
 //! Numbers and ranges of numbers.
 
-use std::sync::Arc;
-
 use super::entry::Entry;
 use super::hash;
 use super::row::Row;
@@ -66,7 +64,7 @@ fn hash_of(number: i64) -> u64 {
 }
 
 impl Numbers {
-    pub(super) fn add(&mut self, range: Range, entry: &Arc<Entry>) {
+    pub(super) fn add(&mut self, range: Range, entry: &Entry) {
         match range.single() {
             Some(number) => {
                 let hash = hash_of(number);
@@ -77,7 +75,7 @@ impl Numbers {
         }
     }
 
-    pub(super) fn replace(&mut self, range: Range, entry: &Arc<Entry>) {
+    pub(super) fn replace(&mut self, range: Range, entry: &Entry) {
         match range.single() {
             Some(number) => {
                 let hash = hash_of(number);
@@ -98,7 +96,7 @@ impl Numbers {
     }
 
     /// The first entry that accepts the number.
-    pub(super) fn find(&self, number: i64) -> Option<&Arc<Entry>> {
+    pub(super) fn find(&self, number: i64) -> Option<&Entry> {
         let single = self
             .singles
             .get(hash_of(number), |slot| slot.key == number)
@@ -107,7 +105,7 @@ impl Numbers {
             .ranges
             .find(|range| (range.low..=range.high).contains(&number));
         match (single, range) {
-            (Some(single), Some(range)) if range.id < single.id => Some(range),
+            (Some(single), Some(range)) if range.id() < single.id() => Some(range),
             (single, range) => single.or(range),
         }
     }

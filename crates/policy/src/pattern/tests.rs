@@ -73,7 +73,7 @@ fn equal_patterns_take_turns() {
     assert_eq!(value(&search, "a").as_deref(), Some("1"));
     list.edit(|editor| editor.remove(b"a"));
     assert_eq!(value(&search, "a").as_deref(), Some("3"));
-    let numbered = list.entries(None)[0].id;
+    let numbered = list.entries(None)[0].id();
     assert!(list.edit(|editor| editor.remove_numbered(numbered)));
     assert_eq!(value(&search, "b"), None);
     assert!(!list.edit(|editor| editor.remove_numbered(numbered)));
@@ -214,9 +214,9 @@ proptest! {
                 }
             }
             for text in &texts {
-                let entry = |place: usize| list.entries(None)[place].id;
+                let entry = |place: usize| list.entries(None)[place].id();
                 let expected = plain(method, &known, text).map(entry);
-                let found = search.find(Value::text(text.as_bytes()), |entry| entry.id);
+                let found = search.find(Value::text(text.as_bytes()), |entry| entry.id());
                 prop_assert_eq!(found, expected, "{:?} {:?} in {:?}", method, text, known);
             }
         }
@@ -245,7 +245,7 @@ proptest! {
             };
             let all = networks.iter().enumerate().filter(contains);
             let best = all.rev().max_by_key(|(_, (_, length))| *length);
-            let found = search.find(Value::Address(address.into()), |entry| entry.id);
+            let found = search.find(Value::Address(address.into()), |entry| entry.id());
             prop_assert_eq!(found, best.map(|(place, _)| place as u64 + 1));
         }
     }

@@ -67,7 +67,7 @@ impl Texts {
         }
     }
 
-    pub(super) fn add(&mut self, entry: &Arc<Entry>) {
+    pub(super) fn add(&mut self, entry: &Entry) {
         let (rule, known) = (self.rule, self.trie.len());
         let key = rule.key(entry.pattern());
         let hash = rule.hash(key);
@@ -83,7 +83,7 @@ impl Texts {
         }
     }
 
-    pub(super) fn replace(&mut self, entry: &Arc<Entry>) {
+    pub(super) fn replace(&mut self, entry: &Entry) {
         let rule = self.rule;
         let key = rule.key(entry.pattern());
         self.trie
@@ -94,7 +94,10 @@ impl Texts {
         let rule = self.rule;
         let key = rule.key(entry.pattern());
         let hash = rule.hash(key);
-        if !self.trie.remove(hash, entry.id, |slot| rule.is(slot, key)) {
+        if !self
+            .trie
+            .remove(hash, entry.id(), |slot| rule.is(slot, key))
+        {
             return;
         }
         let lengths = Arc::make_mut(&mut self.lengths);
@@ -113,12 +116,12 @@ impl Texts {
     }
 
     /// The entry that is `text`.
-    pub(super) fn whole(&self, text: &[u8]) -> Option<&Arc<Entry>> {
+    pub(super) fn whole(&self, text: &[u8]) -> Option<&Entry> {
         self.slot(text).map(|slot| &slot.first)
     }
 
     /// The longest entry that `text` begins, or ends, with.
-    pub(super) fn longest(&self, text: &[u8]) -> Option<&Arc<Entry>> {
+    pub(super) fn longest(&self, text: &[u8]) -> Option<&Entry> {
         let mut longest = None;
         let text = folded(text, self.rule.ignore_case);
         self.each(&text, |_| true, &mut |slot| longest = Some(&slot.first));
@@ -126,7 +129,7 @@ impl Texts {
     }
 
     /// The oldest entry that `text` begins, or ends, with.
-    pub(super) fn oldest(&self, text: &[u8]) -> Option<&Arc<Entry>> {
+    pub(super) fn oldest(&self, text: &[u8]) -> Option<&Entry> {
         let mut oldest = None;
         let text = folded(text, self.rule.ignore_case);
         self.each(&text, |_| true, &mut |slot| keep(&mut oldest, &slot.first));
@@ -134,7 +137,7 @@ impl Texts {
     }
 
     /// The oldest entry that stands in `text` between delimiters or its ends.
-    pub(super) fn between(&self, text: &[u8]) -> Option<&Arc<Entry>> {
+    pub(super) fn between(&self, text: &[u8]) -> Option<&Entry> {
         let is_delimiter = |byte: &u8| self.rule.delimiters.contains(byte);
         let text = folded(text, self.rule.ignore_case);
         let mut oldest = None;
@@ -182,8 +185,8 @@ impl Texts {
     }
 }
 
-fn keep<'e>(oldest: &mut Option<&'e Arc<Entry>>, entry: &'e Arc<Entry>) {
-    if oldest.is_none_or(|known| entry.id < known.id) {
+fn keep<'e>(oldest: &mut Option<&'e Entry>, entry: &'e Entry) {
+    if oldest.is_none_or(|known| entry.id() < known.id()) {
         *oldest = Some(entry);
     }
 }

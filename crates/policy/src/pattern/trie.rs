@@ -22,35 +22,35 @@ const DEPTH_MAX: u32 = u64::BITS / BITS;
 pub(super) struct Slot<K> {
     hash: u64,
     pub(super) key: K,
-    pub(super) first: Arc<Entry>,
+    pub(super) first: Entry,
     /// Those that come after the first: a key may be given several times.
-    more: Option<Arc<Vec<Arc<Entry>>>>,
+    more: Option<Arc<Vec<Entry>>>,
 }
 
 impl<K> Slot<K> {
-    fn push(&mut self, entry: Arc<Entry>) {
+    fn push(&mut self, entry: Entry) {
         Arc::make_mut(self.more.get_or_insert_default()).push(entry);
     }
 
-    fn replace(&mut self, entry: &Arc<Entry>) {
-        if self.first.id == entry.id {
-            self.first = Arc::clone(entry);
+    fn replace(&mut self, entry: &Entry) {
+        if self.first.id() == entry.id() {
+            self.first = entry.clone();
         } else if let Some(more) = &mut self.more
-            && let Ok(place) = more.binary_search_by_key(&entry.id, |known| known.id)
+            && let Ok(place) = more.binary_search_by_key(&entry.id(), |known| known.id())
         {
-            Arc::make_mut(more)[place] = Arc::clone(entry);
+            Arc::make_mut(more)[place] = entry.clone();
         }
     }
 
     /// Takes an entry out; returns whether none is left.
     fn remove(&mut self, id: u64) -> bool {
         let Some(more) = &mut self.more else {
-            return self.first.id == id;
+            return self.first.id() == id;
         };
         let more = Arc::make_mut(more);
-        if self.first.id == id {
+        if self.first.id() == id {
             self.first = more.remove(0);
-        } else if let Ok(place) = more.binary_search_by_key(&id, |known| known.id) {
+        } else if let Ok(place) = more.binary_search_by_key(&id, |known| known.id()) {
             more.remove(place);
         }
         if more.is_empty() {
@@ -60,7 +60,7 @@ impl<K> Slot<K> {
     }
 
     /// Every entry of the key.
-    pub(super) fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
         let more = self.more.iter().flat_map(|more| more.iter());
         std::iter::once(&self.first).chain(more)
     }
@@ -123,7 +123,7 @@ impl<K: Clone> Trie<K> {
         &mut self,
         hash: u64,
         key: K,
-        entry: &Arc<Entry>,
+        entry: &Entry,
         is_it: impl Fn(&Slot<K>) -> bool,
     ) {
         let leaf = leaf(&mut self.root, hash);
@@ -131,26 +131,21 @@ impl<K: Clone> Trie<K> {
             .iter()
             .position(|slot| slot.hash == hash && is_it(slot));
         if let Some(known) = known {
-            change(leaf, |slots| slots[known].push(Arc::clone(entry)));
+            change(leaf, |slots| slots[known].push(entry.clone()));
             return;
         }
         self.slots += 1;
         let slot = Slot {
             hash,
             key,
-            first: Arc::clone(entry),
+            first: entry.clone(),
             more: None,
         };
         put(&mut self.root, slot);
     }
 
     /// Puts another entry of the same number in place of the present one.
-    pub(super) fn replace(
-        &mut self,
-        hash: u64,
-        entry: &Arc<Entry>,
-        is_it: impl Fn(&Slot<K>) -> bool,
-    ) {
+    pub(super) fn replace(&mut self, hash: u64, entry: &Entry, is_it: impl Fn(&Slot<K>) -> bool) {
         let leaf = leaf(&mut self.root, hash);
         let known = leaf
             .iter()
@@ -248,13 +243,13 @@ mod tests {
 
     use super::*;
 
-    fn entry(id: u64) -> Arc<Entry> {
-        Arc::new(Entry::new(id, b"", None))
+    fn entry(id: u64) -> Entry {
+        Entry::new(id, b"", None)
     }
 
     fn ids(trie: &Trie<u8>, hash: u64, key: u8) -> Vec<u64> {
         let slot = trie.get(hash, |slot| slot.key == key);
-        slot.map(|slot| slot.entries().map(|entry| entry.id).collect())
+        slot.map(|slot| slot.entries().map(|entry| entry.id()).collect())
             .unwrap_or_default()
     }
 
