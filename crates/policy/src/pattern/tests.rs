@@ -164,12 +164,14 @@ fn plain(method: Method, patterns: &[String], text: &str) -> Option<usize> {
     let between = |pattern: &str, delimiters: &[char]| {
         let pattern = pattern.trim_matches(delimiters);
         !pattern.is_empty()
-            && text.match_indices(pattern).any(|(start, _)| {
-                let before = text[..start].chars().next_back();
-                let behind = text[start + pattern.len()..].chars().next();
-                let bounds = [before, behind].into_iter().flatten();
-                bounds.into_iter().all(|bound| delimiters.contains(&bound))
-            })
+            && (0..text.len())
+                .filter(|&start| text[start..].starts_with(pattern))
+                .any(|start| {
+                    let before = text[..start].chars().next_back();
+                    let behind = text[start + pattern.len()..].chars().next();
+                    let bounds = [before, behind].into_iter().flatten();
+                    bounds.into_iter().all(|bound| delimiters.contains(&bound))
+                })
     };
     let matches = |pattern: &String| match method {
         Method::Text => text == pattern,
