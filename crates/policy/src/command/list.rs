@@ -246,7 +246,7 @@ fn add(words: &mut Words<'_>, view: View<'_>, _: &mut Session, noun: Noun) -> An
         return Err(sentence.into());
     }
     list.edit(|editor| {
-        let version = version.unwrap_or(editor.current());
+        let version = version.unwrap_or_else(|| editor.current());
         match payload {
             Some(payload) => add_lines(editor, version, payload, noun),
             None => put(
@@ -267,7 +267,7 @@ fn add_lines(editor: &mut Editor<'_>, version: u32, payload: &str, noun: Noun) -
             Noun::Acl => rest.find([' ', '\t', '\n']),
             Noun::Map => rest.find([' ', '\t']),
         };
-        let Some(end) = end.or((noun == Noun::Acl).then_some(rest.len())) else {
+        let Some(end) = end.or_else(|| (noun == Noun::Acl).then_some(rest.len())) else {
             return Err(Refusal(format!("Missing value for key '{rest}'.\n")));
         };
         let (key, behind) = rest.split_at(end);
@@ -342,7 +342,7 @@ fn clear(words: &mut Words<'_>, view: View<'_>, _: &mut Session, noun: Noun) -> 
     let known = noun.own(view, Some(name))?;
     known
         .list
-        .replace(|editor| editor.clear(version.unwrap_or(editor.current())));
+        .replace(|editor| editor.clear(version.unwrap_or_else(|| editor.current())));
     Ok(String::new())
 }
 

@@ -35,7 +35,7 @@ pub(super) enum Form {
     Range(Range),
     Net(Net),
     Regex(Regex),
-    Part(Finder<'static>),
+    Part(Box<Finder<'static>>),
     Bytes(Vec<u8>),
 }
 
@@ -68,9 +68,9 @@ impl Form {
                 };
                 Self::Bytes(bytes.ok_or_else(wrong)?)
             }
-            Method::Substring => {
-                Self::Part(Finder::new(&*folded(pattern, ignore_case)).into_owned())
-            }
+            Method::Substring => Self::Part(Box::new(
+                Finder::new(&*folded(pattern, ignore_case)).into_owned(),
+            )),
             _ => Self::Written,
         })
     }
@@ -134,7 +134,7 @@ impl Index {
             (Kind::Numbers(numbers), Form::Range(range)) => numbers.add(range, entry),
             (Kind::Networks(networks), Form::Net(net)) => networks.add(net, entry),
             (Kind::Expressions(row), Form::Regex(expression)) => row.push(expression, entry),
-            (Kind::Parts(row), Form::Part(part)) => row.push(part, entry),
+            (Kind::Parts(row), Form::Part(part)) => row.push(*part, entry),
             (Kind::Binaries(row), Form::Bytes(bytes)) => row.push(bytes.into(), entry),
             (Kind::Any(row), _) => row.push((), entry),
             // A method has forms of one kind only.

@@ -74,7 +74,7 @@ impl Use {
 pub(crate) fn read_value(kind: Type, text: &[u8]) -> Option<Value<'static>> {
     match kind {
         Type::Integer => {
-            let digits = text.strip_prefix(b"-").or(text.strip_prefix(b"+"));
+            let digits = text.strip_prefix(b"-").or_else(|| text.strip_prefix(b"+"));
             let mut digits = digits.unwrap_or(text).iter();
             let is_number = digits.all(u8::is_ascii_digit);
             is_number.then(|| Value::Integer(leading_integer(text)))

@@ -61,7 +61,9 @@ impl PartialEq for Lists {
 
 /// The name of a file without a prefix that changes nothing about which list it is.
 fn bare(name: &str) -> &str {
-    let rest = name.strip_prefix("file@").or(name.strip_prefix("opt@"));
+    let rest = name
+        .strip_prefix("file@")
+        .or_else(|| name.strip_prefix("opt@"));
     rest.filter(|rest| !rest.is_empty()).unwrap_or(name)
 }
 

@@ -21,10 +21,9 @@ fn search(list: &Arc<List>, method: Method) -> Search {
 }
 
 fn value(search: &Search, text: &str) -> Option<String> {
-    let found = search.find(Value::text(text.as_bytes()), |entry| {
+    search.find(Value::text(text.as_bytes()), |entry| {
         String::from_utf8_lossy(entry.value().unwrap_or_default()).into_owned()
-    });
-    found
+    })
 }
 
 #[test]

@@ -69,7 +69,7 @@ impl<K> Slot<K> {
 #[derive(Clone, Debug)]
 enum Node<K> {
     Leaf(Arc<[Slot<K>]>),
-    Branch(Arc<[Node<K>; FAN]>),
+    Branch(Arc<[Self; FAN]>),
 }
 
 impl<K> Default for Node<K> {
