@@ -163,7 +163,8 @@ fn listeners_come_and_go() {
     let stage = Stage::new(&listen(&[&a]), &["-db"]);
     let (second, path) = (free_address(), stage.rig.path("front.sock"));
     let more = format!(
-        "listen second\n    bind {second} name two\n    bind {}\n    {}\n",
+        // Rules on connections see each of them at once, the silent ones too.
+        "listen second\n    bind {second} name two\n    bind {}\n    tcp-request connection accept\n    {}\n",
         path.display(),
         b.server_line()
     );
