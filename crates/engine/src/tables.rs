@@ -9,11 +9,11 @@ use plimsoll_policy::balance::Pick;
 use plimsoll_policy::counters::BackendCounter;
 use plimsoll_policy::expression::Expression;
 use plimsoll_policy::kin::Kin;
+use plimsoll_policy::model::tls::ServerName;
 use plimsoll_policy::model::{
     Backend, BackendId, ErrorFile, Frontend, FrontendId, LogFormat, Server, ServerAddress,
     ServerId, ServerPort,
 };
-use plimsoll_policy::model::tls::ServerName;
 use plimsoll_policy::plane::{Arrangement, Plane};
 use plimsoll_policy::rule::Rules;
 use plimsoll_sys::ConnectOptions;

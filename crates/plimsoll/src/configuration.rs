@@ -164,6 +164,7 @@ fn load_from(request: &Request, loader: &dyn Loader, files: &Files) -> Configura
             (*numbers, format!("{path}:{line}"))
         });
         Arc::make_mut(&mut model.store).places = Arc::new(named.collect());
+        model.lists.locate(&parsed.sources);
     }
     let mut diagnostics = parsed.diagnostics;
     diagnostics.extend(loaded.diagnostics);

@@ -70,11 +70,7 @@ pub(crate) struct Resolved {
 }
 
 /// The same where the files of TLS in `store` are known already.
-pub(crate) fn resolve_among(
-    mut draft: Draft,
-    context: &Context<'_>,
-    store: Store,
-) -> Resolved {
+pub(crate) fn resolve_among(mut draft: Draft, context: &Context<'_>, store: Store) -> Resolved {
     let mut resolver = Resolver {
         findings: std::mem::take(&mut draft.findings),
         tls: std::mem::take(&mut draft.global.tls),

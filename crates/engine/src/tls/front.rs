@@ -76,9 +76,7 @@ impl Front {
         workshop: &mut Workshop,
     ) -> Result<Arc<Self>, SetupError> {
         let capture_bytes = tune.capture_bytes as usize;
-        let same = |old: &&Arc<Self>| {
-            *old.made_of == **tls && old.capture_bytes == capture_bytes
-        };
+        let same = |old: &&Arc<Self>| *old.made_of == **tls && old.capture_bytes == capture_bytes;
         if let Some(same) = old.filter(same) {
             return Ok(Arc::clone(same));
         }

@@ -51,7 +51,9 @@ pub(crate) async fn accept(
     let (mut stream, certificate, clients) = hello.answer(front, accepted, socket)?;
     finish(reactor, &mut stream, deadline_ns).await?;
     if let Some(clients) = clients {
-        stream.judge_again(&*clients).map_err(|_| Failure::Refused)?;
+        stream
+            .judge_again(&*clients)
+            .map_err(|_| Failure::Refused)?;
     }
     if speaks_first || !stream.may_delay_tickets() {
         // What is left to say (tickets) travels with the first response where there will be one.

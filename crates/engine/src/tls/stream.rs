@@ -79,7 +79,9 @@ impl Stream {
 
     /// Takes what became of the client's certificate; nothing is wrong with one that was not asked for.
     pub(super) fn take_verdict(&mut self) -> Verdict {
-        self.verdict.take().map_or_else(Verdict::default, |verdict| *verdict)
+        self.verdict
+            .take()
+            .map_or_else(Verdict::default, |verdict| *verdict)
     }
 
     pub(super) fn keep_facts(&mut self, facts: Facts) {

@@ -265,7 +265,11 @@ impl Clients {
 
     /// Whether the configuration overlooks a fault.
     fn overlooks(&self, fault: &Fault) -> bool {
-        let ignored = if fault.depth == 0 { &self.own } else { &self.ca };
+        let ignored = if fault.depth == 0 {
+            &self.own
+        } else {
+            &self.ca
+        };
         ignored.covers(fault.number)
     }
 }

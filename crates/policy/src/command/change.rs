@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use crate::live::{Probing, ServerLive, ServerState};
-use crate::tls::store::Transactions;
 use crate::model::{BackendId, FrontendId, Model, ServerAddress, ServerId};
+use crate::tls::store::Transactions;
 
 /// A change that a command asks the engine to make.
 #[derive(Clone, Debug, PartialEq)]

@@ -63,8 +63,7 @@ fn add(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
         *address = expanded(address, &view.process.environment);
     }
     let store = &view.model().store;
-    let mut server =
-        haproxy::dynamic_server(name, &rest, known.mode, store).map_err(Refusal)?;
+    let mut server = haproxy::dynamic_server(name, &rest, known.mode, store).map_err(Refusal)?;
     if leader.is_some() && (server.check.enabled || server.check.agent.is_some()) {
         return Err("'track' cannot be used together with checks or agents.".into());
     }
@@ -94,7 +93,10 @@ fn expanded(address: &str, environment: &[String]) -> String {
     for part in parts {
         let (name, rest) = match part.strip_prefix('{').and_then(|part| part.split_once('}')) {
             Some(split) => split,
-            None => part.split_at(part.find(|letter| !is_of_name(letter)).unwrap_or(part.len())),
+            None => part.split_at(
+                part.find(|letter| !is_of_name(letter))
+                    .unwrap_or(part.len()),
+            ),
         };
         text.push_str(value(name).unwrap_or_default());
         text.push_str(rest);

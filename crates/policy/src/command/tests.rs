@@ -202,7 +202,7 @@ fn without_pointers(text: &str) -> String {
 const TABLE_DIALOGUE: &[(&str, &str)] = &[
     (
         "show table",
-        "# table: clients, type: ip, size:1024, used:0\n# table: names, type: string, size:10, used:0\n\n",
+        "# table: names, type: string, size:10, used:0\n# table: clients, type: ip, size:1024, used:0\n\n",
     ),
     (
         "set table clients key 10.0.0.1 data.gpc0 7 data.conn_rate 5",
@@ -279,7 +279,7 @@ const TABLE_DIALOGUE: &[(&str, &str)] = &[
     ),
     (
         "show table",
-        "# table: clients, type: ip, size:1024, used:0\n# table: names, type: string, size:10, used:1\n\n",
+        "# table: names, type: string, size:10, used:1\n# table: clients, type: ip, size:1024, used:0\n\n",
     ),
 ];
 
@@ -341,10 +341,22 @@ fn a_certificate_is_replaced_in_two_steps() {
         desk.tell(&format!("set ssl cert {name} <<"), Some(payload))
     };
     let commit = "commit ssl cert a.pem";
-    assert_eq!(desk.ask("new ssl cert a.pem"), "New empty certificate store 'a.pem'!\n\n");
-    assert_eq!(desk.ask("new ssl cert a.pem"), "Certificate 'a.pem' already exists!\n\n");
-    assert!(desk.ask("show ssl cert a.pem").contains("\nStatus: Empty\n"));
-    assert_eq!(desk.ask(commit), "No ongoing transaction! !\nCan't commit a.pem!\n\n");
+    assert_eq!(
+        desk.ask("new ssl cert a.pem"),
+        "New empty certificate store 'a.pem'!\n\n"
+    );
+    assert_eq!(
+        desk.ask("new ssl cert a.pem"),
+        "Certificate 'a.pem' already exists!\n\n"
+    );
+    assert!(
+        desk.ask("show ssl cert a.pem")
+            .contains("\nStatus: Empty\n")
+    );
+    assert_eq!(
+        desk.ask(commit),
+        "No ongoing transaction! !\nCan't commit a.pem!\n\n"
+    );
     let unknown = set(&mut desk, "b.pem", &site);
     assert!(unknown.ends_with("Can't update b.pem!\n\n"), "{unknown}");
     let nonsense = set(&mut desk, "a.pem", "hello");
@@ -355,7 +367,10 @@ fn a_certificate_is_replaced_in_two_steps() {
         desk.ask("show ssl cert"),
         "# transaction\n*a.pem\n# filename\na.pem\n\n"
     );
-    assert!(desk.ask("show ssl cert *a.pem").contains("\nStatus: Uncommitted\n"));
+    assert!(
+        desk.ask("show ssl cert *a.pem")
+            .contains("\nStatus: Uncommitted\n")
+    );
     let updated = "Transaction updated for certificate a.pem!\n\n";
     // Another certificate's key does not fit.
     assert_eq!(set(&mut desk, "a.pem.key", &rsa), updated);
@@ -363,14 +378,23 @@ fn a_certificate_is_replaced_in_two_steps() {
     assert_eq!(set(&mut desk, "a.pem.key", &site), updated);
     assert_eq!(desk.ask(commit), "Committing a.pem\nSuccess!\n\n");
     let shown = desk.ask("show ssl cert a.pem");
-    assert!(shown.contains("\nStatus: Unused\n") && shown.contains("EC256"), "{shown}");
+    assert!(
+        shown.contains("\nStatus: Unused\n") && shown.contains("EC256"),
+        "{shown}"
+    );
     assert!(!shown.contains("PRIVATE"));
     assert_eq!(set(&mut desk, "a.pem", &rsa), created);
-    assert!(desk.ask("del ssl cert a.pem").contains("ongoing transaction"));
+    assert!(
+        desk.ask("del ssl cert a.pem")
+            .contains("ongoing transaction")
+    );
     let aborted = "Transaction aborted for certificate 'a.pem'!\n\n";
     assert_eq!(desk.ask("abort ssl cert a.pem"), aborted);
     assert!(desk.ask("show ssl cert a.pem").contains("EC256"));
-    assert_eq!(desk.ask("del ssl cert a.pem"), "Certificate 'a.pem' deleted!\n\n");
+    assert_eq!(
+        desk.ask("del ssl cert a.pem"),
+        "Certificate 'a.pem' deleted!\n\n"
+    );
     assert_eq!(desk.ask("show ssl cert"), "# filename\n\n");
 }
 
@@ -378,18 +402,36 @@ fn a_certificate_is_replaced_in_two_steps() {
 fn authorities_are_added_and_counted() {
     let mut desk = admin();
     let (one, two) = (pem("ca.pem"), pem("self.pem"));
-    assert_eq!(desk.ask("new ssl ca-file c"), "New CA file created 'c'!\n\n");
+    assert_eq!(
+        desk.ask("new ssl ca-file c"),
+        "New CA file created 'c'!\n\n"
+    );
     let set = desk.tell("set ssl ca-file c <<", Some(&one));
     assert_eq!(set, "transaction created for CA c!\n\n");
     let add = desk.tell("add ssl ca-file c <<", Some(&(two + &one)));
     assert_eq!(add, "transaction updated for CA c!\n\n");
-    assert_eq!(desk.ask("commit ssl ca-file c"), "Committing c\nSuccess!\n\n");
-    assert_eq!(desk.ask("show ssl ca-file"), "# filename\nc - 2 certificate(s)\n\n");
+    assert_eq!(
+        desk.ask("commit ssl ca-file c"),
+        "Committing c\nSuccess!\n\n"
+    );
+    assert_eq!(
+        desk.ask("show ssl ca-file"),
+        "# filename\nc - 2 certificate(s)\n\n"
+    );
     let second = desk.ask("show ssl ca-file c:2");
-    assert!(second.contains("\nCertificate #2:\n") && !second.contains("#1"), "{second}");
-    assert!(desk.ask("show ssl ca-file c:x").starts_with("wrong CA index after colons"));
+    assert!(
+        second.contains("\nCertificate #2:\n") && !second.contains("#1"),
+        "{second}"
+    );
+    assert!(
+        desk.ask("show ssl ca-file c:x")
+            .starts_with("wrong CA index after colons")
+    );
     let wrong = desk.ask("del ssl crl-file c");
-    assert!(wrong.contains("'del ssl crl-file' does not work on CA files!"), "{wrong}");
+    assert!(
+        wrong.contains("'del ssl crl-file' does not work on CA files!"),
+        "{wrong}"
+    );
     let invalid = desk.tell("set ssl ca-file c <<", Some("hello"));
     assert_eq!(invalid, "Invalid payload\nCan't update c!\n\n");
     assert_eq!(desk.ask("del ssl ca-file c"), "CA file 'c' deleted!\n\n");

@@ -49,8 +49,8 @@ impl Model {
         for tls in self.bind_tls() {
             let profiles = tls.entries.iter();
             let profiles = profiles.map(|entry| entry.profile.as_ref().unwrap_or(&tls.profile));
-            let judged =
-                profiles.filter(|profile| profile.verify != Verify::None && profile.bundles().any(named));
+            let judged = profiles
+                .filter(|profile| profile.verify != Verify::None && profile.bundles().any(named));
             binds += judged.count();
         }
         let servers = self.server_tls().filter(|tls| {
@@ -90,7 +90,9 @@ impl Model {
             _ => false,
         };
         let put_all = |slots: [&mut Option<Arc<Bundle>>; 3]| {
-            slots.into_iter().fold(false, |found, slot| put(slot) | found)
+            slots
+                .into_iter()
+                .fold(false, |found, slot| put(slot) | found)
         };
         // Entries that share a profile go on sharing one.
         let mut made: HashMap<*const Profile, (Arc<Profile>, Arc<Profile>)> = HashMap::new();
@@ -114,7 +116,11 @@ impl Model {
         };
         self.edit_binds(|tls, _| {
             let mut found = renewed(&mut tls.profile);
-            for profile in tls.entries.iter_mut().filter_map(|entry| entry.profile.as_mut()) {
+            for profile in tls
+                .entries
+                .iter_mut()
+                .filter_map(|entry| entry.profile.as_mut())
+            {
                 found |= renewed(profile);
             }
             found
@@ -152,7 +158,8 @@ impl Model {
     pub fn remove_entries(&mut self, list: &str, certificate: &str, line: u32) {
         self.edit_binds(|tls, _| {
             let before = tls.entries.len();
-            tls.entries.retain(|entry| !entry.is_of(list, certificate, line));
+            tls.entries
+                .retain(|entry| !entry.is_of(list, certificate, line));
             tls.entries.len() != before
         });
     }
@@ -170,7 +177,8 @@ impl Model {
             .flat_map(|frontend| frontend.binds.iter().map(move |bind| (frontend, bind)));
         let answers = |tls: &Arc<BindTls>| {
             let mut entries = tls.entries.iter();
-            !tls.strict_sni && entries.any(|entry| entry.default && entry.is_of(list, certificate, line))
+            !tls.strict_sni
+                && entries.any(|entry| entry.default && entry.is_of(list, certificate, line))
         };
         binds
             .filter(|(_, bind)| bind.tls.as_ref().is_some_and(answers))

@@ -325,7 +325,8 @@ impl Resolver<'_> {
                     (None, "") => self.store.full_name(&crt.value),
                     (None, store) => format!("@{store}/{}", crt.value.trim_start_matches('/')),
                 };
-                let written = |part: &Option<Spanned<String>>| part.as_ref().map(|part| part.value.clone());
+                let written =
+                    |part: &Option<Spanned<String>>| part.as_ref().map(|part| part.value.clone());
                 let files = Files {
                     crt: written(&load.crt),
                     key: written(&load.key),
@@ -334,7 +335,12 @@ impl Resolver<'_> {
                     sctl: written(&load.sctl),
                 };
                 let span = crt.span;
-                for part in [&mut load.crt, &mut load.ocsp, &mut load.issuer, &mut load.sctl] {
+                for part in [
+                    &mut load.crt,
+                    &mut load.ocsp,
+                    &mut load.issuer,
+                    &mut load.sctl,
+                ] {
                     rebase(part, crt_base.as_deref());
                 }
                 rebase(&mut load.key, key_base.as_deref());
@@ -349,23 +355,33 @@ impl Resolver<'_> {
             "@system-ca" => file.value.clone(),
             name => based(self.store.ca_base.as_deref(), name),
         };
-        self.bundle(path, BundleKind::Authorities, file.span, |resolver, path| {
-            let texts = resolver.authority_files(path)?;
-            let mut items = Vec::new();
-            for (path, text) in &texts {
-                let found = certificate::authorities(text);
-                items.extend(found.map_err(|why| format!("'{path}': {why}"))?);
-            }
-            Ok(items)
-        })
+        self.bundle(
+            path,
+            BundleKind::Authorities,
+            file.span,
+            |resolver, path| {
+                let texts = resolver.authority_files(path)?;
+                let mut items = Vec::new();
+                for (path, text) in &texts {
+                    let found = certificate::authorities(text);
+                    items.extend(found.map_err(|why| format!("'{path}': {why}"))?);
+                }
+                Ok(items)
+            },
+        )
     }
 
     pub(super) fn revocations(&mut self, file: &Spanned<String>) -> Option<Arc<Bundle>> {
         let path = based(self.store.ca_base.as_deref(), &file.value);
-        self.bundle(path, BundleKind::Revocations, file.span, |resolver, path| {
-            let text = resolver.read(path)?;
-            certificate::revocations(&text).map_err(|why| format!("'{path}': {why}"))
-        })
+        self.bundle(
+            path,
+            BundleKind::Revocations,
+            file.span,
+            |resolver, path| {
+                let text = resolver.read(path)?;
+                certificate::revocations(&text).map_err(|why| format!("'{path}': {why}"))
+            },
+        )
     }
 
     /// A file of authorities or of revocation lists, which is read once however often it is named.
@@ -487,4 +503,3 @@ fn based(base: Option<&str>, name: &str) -> String {
         _ => name.to_owned(),
     }
 }
-

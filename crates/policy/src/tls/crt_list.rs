@@ -175,9 +175,7 @@ mod tests {
 
     #[test]
     fn options_are_shown_in_one_order() {
-        let words = |text: &str| -> Vec<String> {
-            text.split(' ').map(str::to_owned).collect()
-        };
+        let words = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
         let written = words("ssl-min-ver TLSv1.2 ca-file a.pem allow-0rtt verify none alpn h2");
         assert_eq!(
             in_order(&written, Some("/ca")).as_deref(),

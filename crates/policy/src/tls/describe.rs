@@ -23,7 +23,10 @@ pub(crate) fn chain(chain: &[Vec<u8>], chain_file: Option<&str>) -> String {
         let _ = writeln!(text, "Chain Filename: {file}");
     }
     text.push_str(&one(own));
-    for parsed in chain[1..].iter().filter_map(|der| certificate::parse(der).ok()) {
+    for parsed in chain[1..]
+        .iter()
+        .filter_map(|der| certificate::parse(der).ok())
+    {
         let (subject, issuer) = (line(parsed.subject()), line(parsed.issuer()));
         let _ = writeln!(text, "Chain Subject: {subject}\nChain Issuer: {issuer}");
     }
@@ -60,7 +63,9 @@ pub(crate) fn revocation_list(der: &[u8]) -> String {
     };
     let version = list.version().map_or(0, |version| version.0) + 1;
     let identifier = list.signature_algorithm.algorithm.to_id_string();
-    let next = list.next_update().map_or(String::new(), |time| moment(&time));
+    let next = list
+        .next_update()
+        .map_or(String::new(), |time| moment(&time));
     let mut text = format!(
         "Version {version}\nSignature Algorithm: {}\nIssuer: {}\nLast Update: {}\nNext Update: {next}\n",
         x509::long_algorithm(&identifier),
@@ -101,10 +106,16 @@ pub(crate) fn ocsp_key(pieces: &Pieces) -> Option<String> {
     let mut request = ALGORITHM.to_vec();
     for (tag, value) in [(4, name.as_ref()), (4, key.as_ref()), (2, own.raw_serial())] {
         request.push(tag);
-        request.push(u8::try_from(value.len()).ok().filter(|length| *length < 128)?);
+        request.push(
+            u8::try_from(value.len())
+                .ok()
+                .filter(|length| *length < 128)?,
+        );
         request.extend_from_slice(value);
     }
-    let length = u8::try_from(request.len()).ok().filter(|length| *length < 128)?;
+    let length = u8::try_from(request.len())
+        .ok()
+        .filter(|length| *length < 128)?;
     let whole = [&[0x30, length], request.as_slice()].concat();
     Some(data_encoding::HEXLOWER.encode(&whole))
 }

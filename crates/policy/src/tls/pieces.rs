@@ -150,8 +150,7 @@ impl Pieces {
         };
         let mut chains = chains;
         if let Some((file, chain)) = chains.find(begins) {
-            self.chain
-                .extend(chain.iter().take(CHAIN_MAX - 1).cloned());
+            self.chain.extend(chain.iter().take(CHAIN_MAX - 1).cloned());
             self.chain_file = Some(file.to_owned());
         }
     }

@@ -255,7 +255,8 @@ impl Desk {
             }
             Change::Clear(clear) => self.clear(*clear),
             Change::Transactions(transactions) => {
-                self.plane.set_transactions(Transactions::clone(transactions));
+                self.plane
+                    .set_transactions(Transactions::clone(transactions));
             }
             // These are the conductor's.
             Change::Reload | Change::Plan { .. } | Change::Model(_) => {}

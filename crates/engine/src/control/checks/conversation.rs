@@ -225,10 +225,9 @@ async fn connect(dial: Dial, manner: &Manner) -> Result<Box<dyn Duplex>, Fault> 
 async fn secure(back: &Back, stream: Box<dyn Duplex>) -> Result<Box<dyn Duplex>, Fault> {
     let name = match &back.name {
         ServerName::Fixed(name) => Some(name.as_str()),
-        ServerName::None
-        | ServerName::Host
-        | ServerName::Client
-        | ServerName::Expression(_) => None,
+        ServerName::None | ServerName::Host | ServerName::Client | ServerName::Expression(_) => {
+            None
+        }
     };
     let connector = TlsConnector::from(back.config());
     match connector.connect(Back::server_name(name), stream).await {

@@ -150,9 +150,10 @@ fn show(names: &Names, words: &mut Words<'_>, view: View<'_>, _: &mut Session) -
     for (number, der) in items.filter(|(number, _)| wanted(*number)) {
         let (what, detail) = match names.kind {
             BundleKind::Authorities => ("Certificate", describe::one(der)),
-            BundleKind::Revocations => {
-                ("Certificate Revocation List", describe::revocation_list(der))
-            }
+            BundleKind::Revocations => (
+                "Certificate Revocation List",
+                describe::revocation_list(der),
+            ),
         };
         let _ = write!(text, " \n{what} #{number}:\n{detail}");
     }
@@ -173,7 +174,10 @@ fn all(names: &Names, view: View<'_>) -> String {
     text.push_str("# filename\n");
     let all = view.model().store.bundles.iter();
     for (name, stored) in all.filter(|(_, stored)| stored.kind == names.kind) {
-        let count = stored.bundle.as_ref().map_or(0, |bundle| bundle.items.len());
+        let count = stored
+            .bundle
+            .as_ref()
+            .map_or(0, |bundle| bundle.items.len());
         let _ = writeln!(text, "{name}{}", counted(count));
     }
     text
@@ -337,7 +341,9 @@ fn delete(names: &Names, words: &mut Words<'_>, view: View<'_>, session: &mut Se
             BundleKind::Authorities => "CRL",
             BundleKind::Revocations => "CA",
         };
-        return Err(failed(format!("'del ssl {word}' does not work on {others} files!\n")));
+        return Err(failed(format!(
+            "'del ssl {word}' does not work on {others} files!\n"
+        )));
     }
     if view.model().bundle_uses(name) > 0 {
         return Err(failed(format!(

@@ -250,8 +250,7 @@ fn meant(name: &str, view: View<'_>) -> Result<(String, Piece, Pieces), String> 
         return Ok((pending.name.clone(), piece, pending.content.clone()));
     }
     let names = std::iter::once(stem.to_owned()).chain(long);
-    let mut found =
-        names.filter_map(|name| Some((name.clone(), store.certificates.get(&name)?)));
+    let mut found = names.filter_map(|name| Some((name.clone(), store.certificates.get(&name)?)));
     match found.next() {
         Some((name, stored)) => Ok((name, piece, stored.content.pieces())),
         None => Err(
@@ -297,7 +296,9 @@ fn commit(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answe
         _ => match pending.content.clone().assemble(name) {
             Ok(certificate) => Content::Whole(Arc::new(certificate)),
             Err(why) => {
-                change(view, session, |transactions| transactions.certificate = None);
+                change(view, session, |transactions| {
+                    transactions.certificate = None
+                });
                 let what = match why {
                     CertificateError::NoKey => {
                         format!("unable to load SSL private key into SSL Context '{name}'.")
@@ -316,7 +317,9 @@ fn commit(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answe
         let stored = store.certificates.entry(name.to_owned()).or_default();
         Arc::make_mut(stored).content = content;
     });
-    change(view, session, |transactions| transactions.certificate = None);
+    change(view, session, |transactions| {
+        transactions.certificate = None
+    });
     Ok(committed(name, places))
 }
 
@@ -331,7 +334,9 @@ fn abort(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer
         let another = about_another(&pending.name, "abort a transaction for", name);
         return Err(Refusal(another));
     }
-    change(view, session, |transactions| transactions.certificate = None);
+    change(view, session, |transactions| {
+        transactions.certificate = None
+    });
     Ok(format!("Transaction aborted for certificate '{name}'!\n"))
 }
 

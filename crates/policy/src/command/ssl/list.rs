@@ -120,7 +120,8 @@ fn read(written: &str, list: &List, store: &Store) -> Result<Line, String> {
         return Err("only one line of payload is supported!".to_owned());
     }
     let line = crt_list::parse_line(written).map_err(|why| format!("parsing [CLI:1]: {why}"))?;
-    let line = line.ok_or("'add ssl crtlist' should contain the certificate name in the payload")?;
+    let line =
+        line.ok_or("'add ssl crtlist' should contain the certificate name in the payload")?;
     if list.is_directory && (!line.options.is_empty() || !line.names.is_empty()) {
         let why = "this is a directory, SSL configuration, crt-store keywords and filters are not allowed";
         return Err(why.to_owned());
@@ -192,7 +193,9 @@ fn delete(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answe
         Some((name, number)) => match number.parse::<u32>() {
             Ok(number) => (name, number),
             Err(_) => {
-                return Err(failed(format!("wrong line number after colons in '{word}'!")));
+                return Err(failed(format!(
+                    "wrong line number after colons in '{word}'!"
+                )));
             }
         },
     };
@@ -210,7 +213,8 @@ fn delete(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answe
     let number = chosen(list, path, name, wanted).map_err(failed)?;
     let places = defaults(model, path, name, number);
     if !places.is_empty() {
-        let why = "cannot be deleted, it is used as default certificate by the following frontends:";
+        let why =
+            "cannot be deleted, it is used as default certificate by the following frontends:";
         return Err(failed(format!("certificate '{name}' {why}\n{places}")));
     }
     let mut model = model.clone();

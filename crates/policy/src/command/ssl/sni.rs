@@ -152,5 +152,8 @@ fn row(text: &mut String, place: &str, name: &str, excluded: &str, entry: &Entry
     };
     let (from, to) = describe::validity(&parsed);
     let file = &certificate.name;
-    let _ = writeln!(text, "{place}\t{name}\t{excluded}\t{kind}\t{file}\t{to}\t{from}");
+    let _ = writeln!(
+        text,
+        "{place}\t{name}\t{excluded}\t{kind}\t{file}\t{to}\t{from}"
+    );
 }

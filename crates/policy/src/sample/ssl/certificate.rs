@@ -287,7 +287,6 @@ pub(crate) const CLIENT: &[Row] = &[
     ),
 ];
 
-
 /// Identifiers of policies, with commas between them.
 fn policies(der: &[u8], wanted: Option<&str>) -> Option<String> {
     let parsed = certificate::parse(der).ok()?;

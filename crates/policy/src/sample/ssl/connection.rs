@@ -31,7 +31,11 @@ macro_rules! connection_rows {
             ),
             row!(
                 concat!($prefix, "_cipher"),
-                concat!("The cipher suite, with the ", $whose, ", by OpenSSL's name."),
+                concat!(
+                    "The cipher suite, with the ",
+                    $whose,
+                    ", by OpenSSL's name."
+                ),
                 $needs,
                 Text,
                 |context| Some(Value::text($of(context)?.suite?.name().as_bytes()))

@@ -31,9 +31,15 @@ fn ask(own: &[u8], anchors: &[Vec<u8>], now_s: i64, purpose: Purpose, sound: boo
 
 #[test]
 fn a_path_leads_to_an_authority_or_is_told_why_not() {
-    let (site, client, other) = (&file("site.pem")[0], &file("client.pem")[0], file("self.pem"));
+    let (site, client, other) = (
+        &file("site.pem")[0],
+        &file("client.pem")[0],
+        file("self.pem"),
+    );
     let authority = file("ca.pem");
-    let now_s = valid_s(client).max(valid_s(site)).max(valid_s(&authority[0]));
+    let now_s = valid_s(client)
+        .max(valid_s(site))
+        .max(valid_s(&authority[0]));
     let numbers = |judgement: Judgement| -> Vec<(u32, u32)> {
         let faults = judgement.faults.iter();
         faults.map(|fault| (fault.number, fault.depth)).collect()
@@ -45,7 +51,13 @@ fn a_path_leads_to_an_authority_or_is_told_why_not() {
     assert_eq!(numbers(forged), [(number::BAD_SIGNATURE, 0)]);
     let stranger = ask(client, &other, now_s, Purpose::Client, true);
     assert_eq!(numbers(stranger), [(number::NO_LOCAL_ISSUER, 0)]);
-    let alone = ask(&other[0], &authority, valid_s(&other[0]), Purpose::Server, true);
+    let alone = ask(
+        &other[0],
+        &authority,
+        valid_s(&other[0]),
+        Purpose::Server,
+        true,
+    );
     assert_eq!(numbers(alone), [(number::SELF_SIGNED, 0)]);
     let pinned = ask(&other[0], &other, valid_s(&other[0]), Purpose::Server, true);
     assert_eq!(numbers(pinned), []);
