@@ -405,8 +405,8 @@ impl Resolver<'_> {
         let min = first(chain, |tls| tls.min.as_ref());
         let max = first(chain, |tls| tls.max.as_ref());
         let without: Vec<Version> = chain.iter().flat_map(|tls| tls.without.clone()).collect();
-        let least = min.map_or(base.least(), |min| min.value);
-        let most = max.map_or(base.most(), |max| max.value);
+        let least = min.map_or_else(|| base.least(), |min| min.value);
+        let most = max.map_or_else(|| base.most(), |max| max.value);
         let Some(versions) = Versions::between(least, most, &without) else {
             let place = max.or(min).map_or(span, |bound| bound.span);
             let message = "no version of TLS remains that is offered".to_owned();

@@ -184,7 +184,10 @@ fn algorithm(certificate: &X509Certificate<'_>) -> String {
             let known = CURVES
                 .iter()
                 .find(|(known, _)| curve.as_deref() == Some(*known));
-            format!("EC{}", known.map_or(point.key_size(), |(_, bits)| *bits))
+            format!(
+                "EC{}",
+                known.map_or_else(|| point.key_size(), |(_, bits)| *bits)
+            )
         }
         Ok(PublicKey::DSA(value)) => format!("DSA{}", x509::magnitude(value).len() * 8),
         _ => String::new(),

@@ -48,7 +48,7 @@ pub(crate) struct TlsDraft {
     /// `ssl`.
     pub(crate) ssl: Option<Spanned<bool>>,
     /// What `ssl-default-…` lines had said before this one.
-    pub(crate) defaults: Option<Arc<TlsDraft>>,
+    pub(crate) defaults: Option<Arc<Self>>,
     pub(crate) certificates: Vec<Spanned<CertificateDraft>>,
     pub(crate) min: Option<Spanned<Version>>,
     pub(crate) max: Option<Spanned<Version>>,
