@@ -4,11 +4,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Answer, Command, Refusal, Session, Words};
+use super::{Answer, Command, Session, Words, find};
 use crate::counters::ServerCounter;
 use crate::health::{Health, Which};
 use crate::live::{RAMP_FULL, ServerLive, ServerState};
-use crate::model::{AccessLevel, Backend, BackendId, ServerAddress, ServerPort};
+use crate::model::{AccessLevel, ServerAddress, ServerPort};
 use crate::probe::{Class, Status};
 use crate::stats::format::write;
 use crate::stats::{View, admin_bits};
@@ -87,6 +87,9 @@ fn number_of(status: Status) -> u32 {
         Status::ReplyOk => 15,
         Status::ReplyConditional => 16,
         Status::ReplyWrong => 17,
+        Status::ProgramError => 18,
+        Status::ProgramTimeout => 19,
+        Status::ProgramOk => 20,
     }
 }
 
@@ -103,7 +106,7 @@ fn result_of(status: Status) -> u32 {
 
 fn state(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
     let mut text = STATE_HEADER.to_owned();
-    for (id, backend) in asked(words, view)? {
+    for (id, backend) in find::backends(words, view)? {
         for (server, model) in view.servers(backend) {
             let live = view.plane.backend(id).server(server);
             let address = live.moved_to().unwrap_or_else(|| model.address.clone());
@@ -137,12 +140,7 @@ fn state(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
 /// 0 stopped, 1 starting, 2 running, 3 stopping.
 fn operational(live: &ServerLive) -> u32 {
     let state = live.state();
-    let out = [
-        ServerState::DOWN,
-        ServerState::MAINTENANCE,
-        ServerState::UNRESOLVED,
-    ];
-    if out.into_iter().any(|reason| state.contains(reason)) {
+    if !state.is_in() || state.contains(ServerState::UNRESOLVED) {
         0
     } else if state.contains(ServerState::STOPPING) {
         3
@@ -156,7 +154,7 @@ fn operational(live: &ServerLive) -> u32 {
 fn connections(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
     let mut text =
         "# bkname/svname bkid/svid addr port - purge_delay served used_max idle_lim\n".to_owned();
-    for (id, backend) in asked(words, view)? {
+    for (id, backend) in find::backends(words, view)? {
         for (server, model) in view.servers(backend) {
             let live = view.plane.backend(id).server(server);
             let address = live.moved_to().unwrap_or_else(|| model.address.clone());
@@ -180,20 +178,6 @@ fn connections(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer
         }
     }
     Ok(text)
-}
-
-/// The backend that the words name, or all.
-fn asked<'a>(
-    words: &mut Words<'_>,
-    view: View<'a>,
-) -> Result<Vec<(BackendId, &'a Backend)>, Refusal> {
-    match words.next() {
-        None => Ok(view.backends().collect()),
-        Some(name) => {
-            let id = view.backend_named(name).ok_or("Can't find backend.")?;
-            Ok(vec![(id, view.backend(id))])
-        }
-    }
 }
 
 /// An address in columns; `-` stands for what there is not.

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use super::{Change, Seen, Tally, Which};
+use crate::live::ServerState;
 use crate::log::Level;
+use crate::model::{BackendId, Model, ServerId};
 use crate::outlier::Act;
 use crate::probe::{Class, Status};
 
@@ -22,6 +24,42 @@ pub struct Naming<'a> {
     pub backup: bool,
     /// Backend and name of the server it tracks.
     pub track: Option<(&'a str, &'a str)>,
+}
+
+impl<'a> Naming<'a> {
+    /// What a server of a model is called.
+    pub fn of(model: &'a Model, backend: BackendId, server: ServerId) -> Self {
+        let find = |backend: BackendId, server: ServerId| {
+            let backend = &model.backends[backend.0 as usize];
+            (backend, &backend.servers[server.0 as usize])
+        };
+        let (section, row) = find(backend, server);
+        let track = row.check.track.map(|(backend, server)| {
+            let (section, row) = find(backend, server);
+            (section.name.as_str(), row.name.as_str())
+        });
+        Self {
+            backend: &section.name,
+            server: &row.name,
+            backup: row.backup,
+            track,
+        }
+    }
+
+    fn subject(&self) -> String {
+        let noun = match self.backup {
+            true => "Backup Server",
+            false => "Server",
+        };
+        format!("{noun} {}/{}", self.backend, self.server)
+    }
+
+    fn via(&self) -> String {
+        match self.track {
+            Some((backend, server)) => format!(" via {backend}/{server}"),
+            None => String::new(),
+        }
+    }
 }
 
 /// How its backend stands after a change.
@@ -89,41 +127,140 @@ pub fn change_line(
         Change::Down { was_leaving: false } => (Level::Alert, "is DOWN"),
     };
     let mut text = format!(
-        "{} {}/{} {verb}{}",
-        if naming.backup {
-            "Backup Server"
-        } else {
-            "Server"
-        },
-        naming.backend,
-        naming.server,
+        "{} {verb}{}",
+        naming.subject(),
         seen.map(reason).unwrap_or_default(),
     );
     if let Change::Suspended { errors } = change {
         let _ = write!(text, ", reason: {errors} failures in its traffic");
     }
-    if let Some((backend, server)) = naming.track {
-        let _ = write!(text, " via {backend}/{server}");
-    }
-    let on_backup = match census.backup > 0 && census.active == 0 {
-        true => " Running on backup.",
-        false => "",
-    };
-    let (active, backup) = (census.active, census.backup);
-    let _ = match change {
-        Change::Down { .. } | Change::Suspended { .. } => write!(
-            text,
-            ". {active} active and {backup} backup servers left.{on_backup} {} sessions active, {} requeued, {} \
-             remaining in queue.",
-            census.sessions, census.requeued, census.queued,
-        ),
-        Change::Up | Change::Stopping | Change::Resumed => write!(
-            text,
-            ". {active} active and {backup} backup servers online.{on_backup} {} sessions requeued, {} total in queue.",
-            census.requeued, census.queued,
-        ),
-    };
+    text.push_str(&naming.via());
+    text.push_str(&match change {
+        Change::Down { .. } | Change::Suspended { .. } => census.of_loss(),
+        Change::Up | Change::Stopping | Change::Resumed => census.of_gain(),
+    });
     Line { level, text }
+}
+
+impl Census {
+    fn on_backup(&self) -> &'static str {
+        match self.backup > 0 && self.active == 0 {
+            true => " Running on backup.",
+            false => "",
+        }
+    }
+
+    /// What is said of a backend that has one server less.
+    fn of_loss(&self) -> String {
+        let Self {
+            active,
+            backup,
+            sessions,
+            queued,
+            requeued,
+        } = self;
+        format!(
+            ". {active} active and {backup} backup servers left.{} {sessions} sessions active, {requeued} requeued, \
+             {queued} remaining in queue.",
+            self.on_backup(),
+        )
+    }
+
+    /// What is said of a backend that has not.
+    fn of_gain(&self) -> String {
+        let (active, backup) = (self.active, self.backup);
+        format!(
+            ". {active} active and {backup} backup servers online.{} {} sessions requeued, {} total in queue.",
+            self.on_backup(),
+            self.requeued,
+            self.queued,
+        )
+    }
+}
+
+/// The lines about what an operator, an agent or a tracked server has done to a server's administration.
+pub fn admin_lines(
+    naming: &Naming<'_>,
+    before: ServerState,
+    after: ServerState,
+    census: Census,
+) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let subject = naming.subject();
+    let mut say = |level, said: String| {
+        let text = format!("{subject} {said}");
+        lines.push(Line { level, text });
+    };
+    let (was_out, is_out) = (before.is_maintained(), after.is_maintained());
+    let own = ServerState::MAINTENANCE;
+    let inherited = ServerState::INHERITED_MAINTENANCE;
+    let via = |forced: bool| match forced {
+        true => String::new(),
+        false => naming.via(),
+    };
+    let left_own = before.contains(own) && !after.contains(own);
+    match (was_out, is_out) {
+        (false, true) => {
+            let via = via(after.contains(own));
+            if before.contains(ServerState::DOWN) {
+                say(Level::Notice, format!("was DOWN and now enters maintenance{via}."));
+            } else {
+                let leaving = before.is_draining() || before.contains(ServerState::STOPPING);
+                let level = if leaving { Level::Notice } else { Level::Alert };
+                let count = census.of_loss();
+                say(level, format!("is going DOWN for maintenance{via}{count}"));
+            }
+        }
+        (true, false) => {
+            let follows_down = naming.track.is_some() && after.contains(ServerState::DOWN);
+            let word = if follows_down { "DOWN" } else { "UP" };
+            let mood = if after.is_draining() { "DRAIN" } else { "READY" };
+            let what = if left_own { "forced maintenance" } else { "maintenance" };
+            say(Level::Notice, format!("is {word}/{mood} (leaving {what})."));
+        }
+        (true, true) if left_own => {
+            let via = naming.via();
+            let said = format!("is leaving forced maintenance but remains in maintenance{via}.");
+            say(Level::Notice, said);
+        }
+        (true, true) if before.contains(inherited) && !after.contains(inherited) => {
+            say(Level::Notice, "remains in forced maintenance.".to_owned());
+        }
+        _ => {}
+    }
+    let own = ServerState::DRAIN;
+    if is_out {
+        return lines;
+    }
+    let mut say = |said: String| {
+        let (level, text) = (Level::Notice, format!("{subject} {said}"));
+        lines.push(Line { level, text });
+    };
+    match (before.is_draining(), after.is_draining()) {
+        (false, true) => {
+            let via = via(after.contains(own));
+            say(format!("enters drain state{via}{}", census.of_gain()));
+        }
+        (true, false) => {
+            let word = match after.contains(ServerState::DOWN) {
+                true => "DOWN",
+                false => "UP",
+            };
+            let said = match before.contains(own) {
+                true => "(leaving forced drain)".to_owned(),
+                false => format!("(leaving drain){}", naming.via()),
+            };
+            say(format!("is {word} {said}."));
+        }
+        (true, true) if before.contains(own) && !after.contains(own) => {
+            say(format!("remains in drain mode{}.", naming.via()));
+        }
+        (true, true) if !before.contains(own) && after.contains(own) => {
+            say("remains in forced drain mode.".to_owned());
+        }
+        _ => {}
+    }
+    lines
 }
 
 /// The line about a server that is slower than its peers, or was.

@@ -36,6 +36,29 @@ impl Model {
     /// # Errors
     /// When another server tracks it, or a rule or an expression names it.
     pub fn remove_server(&mut self, backend: BackendId, id: ServerId) -> Result<(), Referenced> {
+        self.unreferenced(backend, id)?;
+        self.backends[backend.0 as usize].servers[id.0 as usize] = Server::gap();
+        Ok(())
+    }
+
+    /// Gives a server another name, which nobody else has.
+    ///
+    /// # Errors
+    /// As for [`Model::remove_server`]: what is named elsewhere keeps its name.
+    pub fn rename_server(
+        &mut self,
+        backend: BackendId,
+        id: ServerId,
+        name: &str,
+    ) -> Result<(), Referenced> {
+        self.unreferenced(backend, id)?;
+        let server = &mut self.backends[backend.0 as usize].servers[id.0 as usize];
+        let former = std::mem::replace(&mut server.name, name.to_owned());
+        server.former_name = Some(former);
+        Ok(())
+    }
+
+    fn unreferenced(&self, backend: BackendId, id: ServerId) -> Result<(), Referenced> {
         let name = &self.backends[backend.0 as usize].servers[id.0 as usize].name;
         let own = &self.backends[backend.0 as usize];
         let place = format!("{}/{name}", own.name);
@@ -50,7 +73,6 @@ impl Model {
         {
             return Err(Referenced);
         }
-        self.backends[backend.0 as usize].servers[id.0 as usize] = Server::gap();
         Ok(())
     }
 
