@@ -57,7 +57,8 @@ fn add(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
     if words.is_empty() {
         return Err("'server' expects <name> and <addr>[:<port>] as arguments.".into());
     }
-    let words = with_preset(words.all(), view, backend)?;
+    let mut words = with_preset(words.all(), view, backend)?;
+    words[0] = with_variables(&words[0], &view.process.environment);
     let (rest, leader) = take_track(&words, view, backend)?;
     let (rest, checked_by) = take_value(&rest, "healthcheck");
     let mut server = haproxy::dynamic_server(name, &rest, known.mode).map_err(Refusal)?;
@@ -90,6 +91,24 @@ fn add(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
 
 /// A server that another one tracks.
 type Leader = (BackendId, ServerId);
+
+/// An address with the values of the variables in it (`${NAME}`), as in a file; unknown ones are empty.
+fn with_variables(address: &str, environment: &[String]) -> String {
+    let mut parts = address.split("${");
+    let mut expanded = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let Some((name, rest)) = part.split_once('}') else {
+            expanded.push_str("${");
+            expanded.push_str(part);
+            continue;
+        };
+        let mut known = environment.iter().filter_map(|known| known.split_once('='));
+        let value = known.find(|(known, _)| *known == name);
+        expanded.push_str(value.map_or("", |(_, value)| value));
+        expanded.push_str(rest);
+    }
+    expanded
+}
 
 /// `ADDRESS from …`: the words with the options that are taken over in place of `from`.
 fn with_preset(words: &[String], view: View<'_>, own: BackendId) -> Result<Vec<String>, Refusal> {

@@ -38,6 +38,8 @@ const STATE_HEADER: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_s
 /// The columns from `srv_check_status` to `srv_f_forced_id`.
 struct Checks {
     health: Option<Health>,
+    /// The server is out of service, so that nobody asks it.
+    maintained: bool,
     /// Where a server without checks stands: just up.
     rise: u32,
 }
@@ -51,7 +53,7 @@ impl fmt::Display for Checks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let health = self.health.as_ref();
         let paused = match health {
-            Some(health) if health.is_paused() => CHECK_PAUSED,
+            Some(health) if self.maintained || health.is_paused() => CHECK_PAUSED,
             _ => 0,
         };
         let tally = |which| health.and_then(|health| health.tally(which));
@@ -126,6 +128,7 @@ fn state(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
                     view.seconds_since(live.changed_s()),
                     Checks {
                         health: view.sums.health(id, server),
+                        maintained: live.state().is_maintained(),
                         rise: model.check.rhythm.rise,
                     },
                     place.host,

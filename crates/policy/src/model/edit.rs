@@ -140,9 +140,21 @@ impl Model {
     }
 }
 
-/// The contents of the string literals in a debug text.
+/// The contents of the string literals in a debug text, as they are escaped there.
 fn literals(debug: &str) -> impl Iterator<Item = &str> {
-    debug.split('"').skip(1).step_by(2)
+    let mut rest = debug;
+    std::iter::from_fn(move || {
+        let start = rest.find('"')? + 1;
+        let inner = &rest[start..];
+        let mut escaped = false;
+        let end = inner.bytes().position(|byte| {
+            let ends = byte == b'"' && !escaped;
+            escaped = byte == b'\\' && !escaped;
+            ends
+        })?;
+        rest = &inner[end + 1..];
+        Some(&inner[..end])
+    })
 }
 
 /// Whether a text contains a name, and not only as a part of another.
@@ -218,5 +230,8 @@ mod tests {
         }
         let debug = format!("{:?}", ("a", Some("b"), 3));
         assert_eq!(literals(&debug).collect::<Vec<_>>(), ["a", "b"]);
+        let debug = format!("{:?}", ("a\"b\\", "c"));
+        let found: Vec<_> = literals(&debug).collect();
+        assert_eq!(found, [r#"a\"b\\"#, "c"]);
     }
 }

@@ -120,8 +120,9 @@ pub(super) struct Hall {
 pub(super) struct Finding {
     pub(super) verdict: Verdict,
     pub(super) duration_ms: u64,
-    /// A connection whose peer is to see its end in peace.
+    /// The connection, which ends once the verdict has had its effect: whoever sees its end may rely on that.
     pub(super) line: Option<conversation::Line>,
+    pub(super) ending: Ending,
 }
 
 impl Hall {
@@ -304,6 +305,7 @@ impl Hall {
                 verdict: external::judge(program, &told, patience).await,
                 duration_ms: begun.elapsed().as_millis() as u64,
                 line: None,
+                ending: Ending::Close,
             });
         }
         let dialogue = script.begin(&self.standing(place, script));
@@ -314,7 +316,8 @@ impl Hall {
         Some(Finding {
             verdict,
             duration_ms: begun.elapsed().as_millis() as u64,
-            line: line.filter(|_| ending == Ending::Drain),
+            line,
+            ending,
         })
     }
 
@@ -443,8 +446,8 @@ impl Hall {
             _ => interval_ms,
         };
         let header_version = server.send_proxy.unwrap_or(ProxyHeader::V1);
-        // A check of the very place that traffic goes to speaks as traffic does.
-        let own_place = address.is_none() && port.is_none();
+        // A check of the very place that traffic goes to speaks as traffic does, unless the server was added at run time.
+        let own_place = address.is_none() && port.is_none() && !server.dynamic;
         let wanted = check.send_proxy || (own_place && server.send_proxy.is_some());
         let ending = match self.script(watch).map(Script::flavour) {
             None | Some(Flavour::Connect) => Ending::Reset,

@@ -31,6 +31,7 @@ use tokio::task::{JoinHandle as JoinLocal, LocalSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::control::admin::desk::Desk;
+use conversation::Ending;
 use hall::{Board, Hall};
 
 /// Checks that run at the same time; others wait for their turn.
@@ -278,8 +279,9 @@ async fn check(post: &Post) {
     let (hall, watch) = post.duty();
     hall.heard(watch, &finding.verdict, finding.duration_ms);
     drop(hall);
-    if let Some(line) = finding.line {
-        conversation::farewell(line).await;
+    match finding.line {
+        Some(line) if finding.ending == Ending::Drain => conversation::farewell(line).await,
+        line => drop(line),
     }
 }
 
