@@ -158,12 +158,12 @@ impl Dispatch {
                 .timeouts
                 .connect_ms
                 .map_or(RETRY_PAUSE_MS, |ms| ms.min(RETRY_PAUSE_MS));
-            let paused = worker.reactor.until(worker.deadline(Some(pause_ms)), || {
-                match gone() {
+            let paused = worker
+                .reactor
+                .until(worker.deadline(Some(pause_ms)), || match gone() {
                     true => Poll::Ready(()),
                     false => Poll::Pending,
-                }
-            });
+                });
             if paused.await.is_ok() {
                 return Err(Fault::ClientClosed);
             }

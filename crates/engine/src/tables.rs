@@ -81,14 +81,10 @@ impl Shared {
         Self {
             routes: routes(&plane, sink, program),
             queues: Arc::new(queues),
-            desk: Arc::new(self.desk.next(
-                &plane,
-                &counters,
-                (sink, program),
-                &kin,
-                gates,
-                &tls,
-            )),
+            desk: Arc::new(
+                self.desk
+                    .next(&plane, &counters, (sink, program), &kin, gates, &tls),
+            ),
             tls,
             counters,
             plane,

@@ -125,7 +125,10 @@ mod tests {
     use super::*;
 
     fn wait(program: &mut Program) -> Ending {
-        let mut polled = [rustix::event::PollFd::new(&*program, rustix::event::PollFlags::IN)];
+        let mut polled = [rustix::event::PollFd::new(
+            &*program,
+            rustix::event::PollFlags::IN,
+        )];
         let limit = rustix::time::Timespec {
             tv_sec: 30,
             tv_nsec: 0,
@@ -151,12 +154,19 @@ mod tests {
     fn what_it_started_ends_with_it() {
         let folder = tempfile::tempdir().unwrap();
         let mark = folder.path().join("id");
-        let script = format!("sleep 600 & echo $! > {0}.new; mv {0}.new {0}; wait", mark.display());
+        let script = format!(
+            "sleep 600 & echo $! > {0}.new; mv {0}.new {0}; wait",
+            mark.display()
+        );
         let program = shell(&script);
         while !mark.exists() {
             thread::yield_now();
         }
-        let grandchild: i32 = std::fs::read_to_string(&mark).unwrap().trim().parse().unwrap();
+        let grandchild: i32 = std::fs::read_to_string(&mark)
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap();
         drop(program);
         let gone = || {
             let status = std::fs::read_to_string(format!("/proc/{grandchild}/stat"));

@@ -33,7 +33,10 @@ mod tests {
     #[test]
     fn requests_and_answers() {
         let place: SocketAddrV4 = "10.1.2.3:8080".parse().expect("an address");
-        assert_eq!(request(place), *b"\x04\x01\x1f\x90\x0a\x01\x02\x03HAProxy\0");
+        assert_eq!(
+            request(place),
+            *b"\x04\x01\x1f\x90\x0a\x01\x02\x03HAProxy\0"
+        );
         assert!(is_granted(b"\0\x5a\0\0\0\0\0\0"));
         assert!(!is_granted(b"\0\x5b\0\0\0\0\0\0"));
         assert!(!is_granted(b"\x04\x5a\0\0\0\0\0\0"));

@@ -61,34 +61,55 @@ fn a_program_judges_a_server_and_leaves_nothing_behind() {
     );
     let program = rig.file(
         "judge",
-        &format!("#!/bin/sh\nPATH=/usr/bin:/bin exec /bin/sh {} \"$@\"\n", script.display()),
+        &format!(
+            "#!/bin/sh\nPATH=/usr/bin:/bin exec /bin/sh {} \"$@\"\n",
+            script.display()
+        ),
     );
     let mut permissions = fs::metadata(&program).expect("the file").permissions();
     permissions.set_mode(0o755);
     fs::set_permissions(&program, permissions).expect("a program");
-    let text = text(&rig, &format!(
-        "    log {} local0\n    option external-check\n    external-check command {}\n    {} check inter 300ms rise 1 fall 1",
-        log.address(),
-        program.display(),
-        one.server_line(),
-    ));
+    let text = text(
+        &rig,
+        &format!(
+            "    log {} local0\n    option external-check\n    external-check command {}\n    {} check inter 300ms rise 1 fall 1",
+            log.address(),
+            program.display(),
+            one.server_line(),
+        ),
+    );
     rig.config(&text);
     let line = log.line();
-    assert!(line.contains("succeeded, reason: External check passed, code: 0"), "{line}");
+    assert!(
+        line.contains("succeeded, reason: External check passed, code: 0"),
+        "{line}"
+    );
     fs::write(&mark, "").expect("a mark");
     let line = log.line();
-    assert!(line.contains("failed, reason: External check error, code: 1"), "{line}");
+    assert!(
+        line.contains("failed, reason: External check error, code: 1"),
+        "{line}"
+    );
     assert!(log.line().contains("Server app/one is DOWN"));
     assert!(log.line().contains("has no server available"));
     fs::remove_file(&mark).expect("the mark");
     let line = log.line();
-    assert!(line.contains("succeeded, reason: External check passed"), "{line}");
+    assert!(
+        line.contains("succeeded, reason: External check passed"),
+        "{line}"
+    );
     assert!(log.line().contains("Server app/one is UP"));
     fs::write(&slow, "").expect("a mark");
     let line = log.line();
-    assert!(line.contains("failed, reason: External check timeout"), "{line}");
+    assert!(
+        line.contains("failed, reason: External check timeout"),
+        "{line}"
+    );
     let id = rig.binary().id();
-    assert!(until(|| !has_zombies(id)), "somebody is left to be waited for");
+    assert!(
+        until(|| !has_zombies(id)),
+        "somebody is left to be waited for"
+    );
 }
 
 /// Answers calls of the health service: what is served, and what is said of everything else.
@@ -110,7 +131,11 @@ fn answer_calls(mut stream: TcpStream, serving: &[u8]) -> std::io::Result<()> {
     let mut chunk = [0; 4096];
     loop {
         let count = stream.read(&mut chunk)?;
-        if count == 0 || machine.receive(&chunk[..count], 0, &mut Head::default).is_err() {
+        if count == 0
+            || machine
+                .receive(&chunk[..count], 0, &mut Head::default)
+                .is_err()
+        {
             return Ok(());
         }
         while let Some(event) = machine.next_event() {
@@ -138,11 +163,14 @@ fn the_health_service_of_grpc_is_asked() {
     let log = rig.syslog();
     let well = grpc_server(b"\0\0\0\0\x02\x08\x01");
     let ill = grpc_server(b"\0\0\0\0\x02\x08\x02");
-    let text = text(&rig, &format!(
-        "    log {} local0\n    option grpc-check a.Service\n    server well {well} check inter 5s rise 1 fall 1\n\
+    let text = text(
+        &rig,
+        &format!(
+            "    log {} local0\n    option grpc-check a.Service\n    server well {well} check inter 5s rise 1 fall 1\n\
          \x20   server ill {ill} check inter 5s rise 1 fall 1",
-        log.address(),
-    ));
+            log.address(),
+        ),
+    );
     rig.config(&text);
     let mut lines: Vec<_> = (0..3).map(|_| log.line()).collect();
     lines.sort();
@@ -169,11 +197,14 @@ fn agents_speak_http_and_json() {
         );
         Reply::SendAndClose(format!("{head}{body}").into_bytes())
     });
-    let text = text(&rig, &format!(
-        "    {} weight 100 agent-check agent-port {} agent-inter 50ms agent-http /agent",
-        one.server_line(),
-        agent.address.port(),
-    ));
+    let text = text(
+        &rig,
+        &format!(
+            "    {} weight 100 agent-check agent-port {} agent-inter 50ms agent-http /agent",
+            one.server_line(),
+            agent.address.port(),
+        ),
+    );
     rig.config(&text);
     let obeyed = until(|| {
         let state = command(&rig, "show servers state app");
@@ -182,7 +213,12 @@ fn agents_speak_http_and_json() {
     });
     assert!(obeyed, "the agent is not obeyed");
     let conn = command(&rig, "show stat app 4 -1");
-    assert!(conn.lines().nth(1).is_some_and(|row| row.split(',').nth(6) == Some("7")), "{conn}");
+    assert!(
+        conn.lines()
+            .nth(1)
+            .is_some_and(|row| row.split(',').nth(6) == Some("7")),
+        "{conn}"
+    );
 }
 
 /// A SOCKS proxy that leads to wherever it is asked to.
@@ -219,16 +255,22 @@ fn traffic_and_checks_pass_through_socks() {
     let mut rig = Rig::new();
     let (one, log, proxy) = (rig.origin("one"), rig.syslog(), socks_proxy());
     let nobody = free_address();
-    let text = text(&rig, &format!(
-        "    log {} local0\n    option httpchk GET /\n    {} socks4 {proxy} check-via-socks4 check inter 5s\n\
+    let text = text(
+        &rig,
+        &format!(
+            "    log {} local0\n    option httpchk GET /\n    {} socks4 {proxy} check-via-socks4 check inter 5s\n\
          \x20   server two {} socks4 {nobody} backup",
-        log.address(),
-        one.server_line(),
-        one.address,
-    ));
+            log.address(),
+            one.server_line(),
+            one.address,
+        ),
+    );
     rig.config(&text);
     let line = log.line();
-    assert!(line.contains("app/one succeeded, reason: Layer7 check passed, code: 200"), "{line}");
+    assert!(
+        line.contains("app/one succeeded, reason: Layer7 check passed, code: 200"),
+        "{line}"
+    );
     assert_eq!(rig.get("/").text(), "one");
     command(&rig, "disable server app/one");
     assert_eq!(rig.get("/").status, 503, "there is no way around a proxy");

@@ -65,8 +65,8 @@ fn add(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
     if let Some(name) = checked_by {
         let mut sections = view.model().healthchecks.iter();
         let section = sections.find(|(known, _)| *known == name);
-        let section =
-            section.ok_or_else(|| Refusal(format!("No healthcheck section is called '{name}'.")))?;
+        let section = section
+            .ok_or_else(|| Refusal(format!("No healthcheck section is called '{name}'.")))?;
         server.check.spec = Some(section.1.clone());
     }
     if server.http2 && known.mode == Mode::Tcp {
@@ -146,7 +146,9 @@ fn with_preset(words: &[String], view: View<'_>, own: BackendId) -> Result<Vec<S
         // Without a line of its own a backend's default server has no options.
         None if name.is_empty() => Vec::new(),
         None if view.server_named(backend, name).is_some() => {
-            return Err("from: the options of servers are not kept, only those of default servers.".into());
+            return Err(
+                "from: the options of servers are not kept, only those of default servers.".into(),
+            );
         }
         None => {
             let of = &section.name;

@@ -54,6 +54,14 @@ impl<'a> Naming<'a> {
         format!("{noun} {}/{}", self.backend, self.server)
     }
 
+    /// The server that it tracks, unless it is what it is by itself.
+    fn via_unless(&self, by_itself: bool) -> String {
+        match by_itself {
+            true => String::new(),
+            false => self.via(),
+        }
+    }
+
     fn via(&self) -> String {
         match self.track {
             Some((backend, server)) => format!(" via {backend}/{server}"),
@@ -185,82 +193,92 @@ pub fn admin_lines(
     after: ServerState,
     census: Census,
 ) -> Vec<Line> {
-    let mut lines = Vec::new();
-    let subject = naming.subject();
-    let mut say = |level, said: String| {
-        let text = format!("{subject} {said}");
-        lines.push(Line { level, text });
+    let maintained = maintenance_said(naming, before, after, census);
+    // In maintenance nobody cares whether it drains as well.
+    let drained = match after.is_maintained() {
+        true => None,
+        false => drain_said(naming, before, after, census),
     };
-    let (was_out, is_out) = (before.is_maintained(), after.is_maintained());
+    let drained = drained.map(|said| (Level::Notice, said));
+    let line = |(level, said): (Level, String)| Line {
+        level,
+        text: format!("{} {said}", naming.subject()),
+    };
+    maintained.into_iter().chain(drained).map(line).collect()
+}
+
+/// What is said of a server that enters maintenance, or leaves it.
+fn maintenance_said(
+    naming: &Naming<'_>,
+    before: ServerState,
+    after: ServerState,
+    census: Census,
+) -> Option<(Level, String)> {
     let own = ServerState::MAINTENANCE;
     let inherited = ServerState::INHERITED_MAINTENANCE;
-    let via = |forced: bool| match forced {
-        true => String::new(),
-        false => naming.via(),
-    };
-    let left_own = before.contains(own) && !after.contains(own);
-    match (was_out, is_out) {
+    let left = |reason| before.contains(reason) && !after.contains(reason);
+    let said = match (before.is_maintained(), after.is_maintained()) {
         (false, true) => {
-            let via = via(after.contains(own));
+            let via = naming.via_unless(after.contains(own));
             if before.contains(ServerState::DOWN) {
-                say(Level::Notice, format!("was DOWN and now enters maintenance{via}."));
+                format!("was DOWN and now enters maintenance{via}.")
             } else {
                 let leaving = before.is_draining() || before.contains(ServerState::STOPPING);
                 let level = if leaving { Level::Notice } else { Level::Alert };
                 let count = census.of_loss();
-                say(level, format!("is going DOWN for maintenance{via}{count}"));
+                return Some((level, format!("is going DOWN for maintenance{via}{count}")));
             }
         }
         (true, false) => {
             let follows_down = naming.track.is_some() && after.contains(ServerState::DOWN);
             let word = if follows_down { "DOWN" } else { "UP" };
-            let mood = if after.is_draining() { "DRAIN" } else { "READY" };
-            let what = if left_own { "forced maintenance" } else { "maintenance" };
-            say(Level::Notice, format!("is {word}/{mood} (leaving {what})."));
+            let mood = match after.is_draining() {
+                true => "DRAIN",
+                false => "READY",
+            };
+            let forced = if left(own) { "forced " } else { "" };
+            format!("is {word}/{mood} (leaving {forced}maintenance).")
         }
-        (true, true) if left_own => {
+        (true, true) if left(own) => {
             let via = naming.via();
-            let said = format!("is leaving forced maintenance but remains in maintenance{via}.");
-            say(Level::Notice, said);
+            format!("is leaving forced maintenance but remains in maintenance{via}.")
         }
-        (true, true) if before.contains(inherited) && !after.contains(inherited) => {
-            say(Level::Notice, "remains in forced maintenance.".to_owned());
-        }
-        _ => {}
-    }
-    let own = ServerState::DRAIN;
-    if is_out {
-        return lines;
-    }
-    let mut say = |said: String| {
-        let (level, text) = (Level::Notice, format!("{subject} {said}"));
-        lines.push(Line { level, text });
+        (true, true) if left(inherited) => "remains in forced maintenance.".to_owned(),
+        _ => return None,
     };
+    Some((Level::Notice, said))
+}
+
+/// What is said of a server that begins to drain, or ends.
+fn drain_said(
+    naming: &Naming<'_>,
+    before: ServerState,
+    after: ServerState,
+    census: Census,
+) -> Option<String> {
+    let own = ServerState::DRAIN;
+    let (was_own, is_own) = (before.contains(own), after.contains(own));
     match (before.is_draining(), after.is_draining()) {
         (false, true) => {
-            let via = via(after.contains(own));
-            say(format!("enters drain state{via}{}", census.of_gain()));
+            let via = naming.via_unless(is_own);
+            Some(format!("enters drain state{via}{}", census.of_gain()))
         }
         (true, false) => {
             let word = match after.contains(ServerState::DOWN) {
                 true => "DOWN",
                 false => "UP",
             };
-            let said = match before.contains(own) {
-                true => "(leaving forced drain)".to_owned(),
-                false => format!("(leaving drain){}", naming.via()),
-            };
-            say(format!("is {word} {said}."));
+            Some(match was_own {
+                true => format!("is {word} (leaving forced drain)."),
+                false => format!("is {word} (leaving drain){}.", naming.via()),
+            })
         }
-        (true, true) if before.contains(own) && !after.contains(own) => {
-            say(format!("remains in drain mode{}.", naming.via()));
+        (true, true) if was_own && !is_own => {
+            Some(format!("remains in drain mode{}.", naming.via()))
         }
-        (true, true) if !before.contains(own) && after.contains(own) => {
-            say("remains in forced drain mode.".to_owned());
-        }
-        _ => {}
+        (true, true) if !was_own && is_own => Some("remains in forced drain mode.".to_owned()),
+        _ => None,
     }
-    lines
 }
 
 /// The line about a server that is slower than its peers, or was.
@@ -370,6 +388,100 @@ fn quote(byte: u8, text: &mut String) {
         b' '..=b'~' if !matches!(byte, b'"' | b'<' | b'>') => text.push(char::from(byte)),
         _ => {
             let _ = write!(text, "<{byte:02X}>");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::ServerLive;
+
+    #[test]
+    fn operators_deeds_are_told_as_haproxy_tells_them() {
+        let naming = Naming {
+            backend: "b",
+            server: "s",
+            backup: false,
+            track: Some(("b", "l")),
+        };
+        let [up, down, own, inherited, drain] = [
+            ServerState::UP,
+            ServerState::DOWN,
+            ServerState::MAINTENANCE,
+            ServerState::INHERITED_MAINTENANCE,
+            ServerState::DRAIN,
+        ];
+        let left = ". 0 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.";
+        let online =
+            ". 0 active and 0 backup servers online. 0 sessions requeued, 0 total in queue.";
+        for (before, after, expected) in [
+            (
+                &[up][..],
+                &[own][..],
+                &[format!("is going DOWN for maintenance{left}")][..],
+            ),
+            (
+                &[up],
+                &[inherited],
+                &[format!("is going DOWN for maintenance via b/l{left}")],
+            ),
+            (
+                &[down],
+                &[down, own],
+                &["was DOWN and now enters maintenance.".into()],
+            ),
+            (
+                &[own],
+                &[up],
+                &["is UP/READY (leaving forced maintenance).".into()],
+            ),
+            (
+                &[inherited],
+                &[up],
+                &["is UP/READY (leaving maintenance).".into()],
+            ),
+            (
+                &[down, own],
+                &[down],
+                &["is DOWN/READY (leaving forced maintenance).".into()],
+            ),
+            (
+                &[own, inherited],
+                &[inherited],
+                &["is leaving forced maintenance but remains in maintenance via b/l.".into()],
+            ),
+            (
+                &[own, inherited],
+                &[own],
+                &["remains in forced maintenance.".into()],
+            ),
+            (&[up], &[drain], &[format!("enters drain state{online}")]),
+            (&[drain], &[up], &["is UP (leaving forced drain).".into()]),
+            (
+                &[own],
+                &[drain],
+                &[
+                    "is UP/DRAIN (leaving forced maintenance).".into(),
+                    format!("enters drain state{online}"),
+                ],
+            ),
+            (&[up], &[up], &[]),
+        ] {
+            let state = |reasons: &[ServerState]| {
+                let live = ServerLive::default();
+                reasons.iter().for_each(|&reason| {
+                    live.mark(reason);
+                });
+                live.state()
+            };
+            let lines = admin_lines(&naming, state(before), state(after), Census::default());
+            let texts: Vec<_> = lines.iter().map(|line| line.text.clone()).collect();
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|said: &String| format!("Server b/s {said}"))
+                .collect();
+            assert_eq!(texts, expected, "{before:?} {after:?}");
         }
     }
 }

@@ -112,7 +112,9 @@ pub(super) fn judge_http(heard: &[u8], closed: bool, last: bool) -> Outcome {
     let response = match Response::read(heard, closed, false, false) {
         Reading::Head(response) => response,
         Reading::Partial if !last => return Outcome::Wait,
-        Reading::Partial | Reading::Invalid => return ignored("Ignoring what is no HTTP from agent"),
+        Reading::Partial | Reading::Invalid => {
+            return ignored("Ignoring what is no HTTP from agent");
+        }
     };
     if !response.complete && !last {
         return Outcome::Wait;
@@ -142,7 +144,10 @@ fn line_of_json(body: &[u8]) -> Option<String> {
         text.chars().all(clean).then_some(text)
     };
     let word = |path: &str| member(path).filter(|text| !text.contains([' ', ',', '#', '\t']));
-    let mut words: Vec<String> = word("$.state").or_else(|| word("$.health")).into_iter().collect();
+    let mut words: Vec<String> = word("$.state")
+        .or_else(|| word("$.health"))
+        .into_iter()
+        .collect();
     if let Some(weight) = word("$.weight") {
         let is_number = JsonQuery::parse("$.weight", true).find(body);
         let is_number = matches!(is_number, Some(Value::Integer(_)));
@@ -179,7 +184,10 @@ mod tests {
             ("up 75%\n", Some("up 75%")),
             ("drain", Some("drain")),
             (r#"{"state":"up","weight":75}"#, Some("up 75%")),
-            (r#"{"weight":"50%","maxconn":30,"reason":"hot"}"#, Some("50% maxconn:30 # hot")),
+            (
+                r#"{"weight":"50%","maxconn":30,"reason":"hot"}"#,
+                Some("50% maxconn:30 # hot"),
+            ),
             (r#"{"weight":"12"}"#, Some("weight:12")),
             (r#"{"health":"down","reason":"a\nb"}"#, Some("down")),
             (r#"{"state":"up maint"}"#, None),

@@ -173,7 +173,9 @@ impl Call {
         }
         // A failed call may have all of its fields in the head.
         let field = |name: &'static [u8]| {
-            let behind = trailers.as_deref().and_then(|trailers| trailers.value(name));
+            let behind = trailers
+                .as_deref()
+                .and_then(|trailers| trailers.value(name));
             behind.or_else(|| head.value(name))
         };
         let status = field(b"grpc-status").and_then(|text| std::str::from_utf8(text).ok());
@@ -181,7 +183,9 @@ impl Call {
             return wrong("an answer without grpc-status");
         };
         if status != 0 {
-            let name = STATUSES.get(status as usize).unwrap_or(&"an unknown status");
+            let name = STATUSES
+                .get(status as usize)
+                .unwrap_or(&"an unknown status");
             let mut text = name.as_bytes().to_vec();
             if let Some(words) = field(b"grpc-message").filter(|words| !words.is_empty()) {
                 text.extend_from_slice(b": ");
@@ -210,7 +214,9 @@ impl Dialogue for Call {
             Heard::Begin => return Step::Connect(Dial::default()),
             Heard::Connected => {
                 self.ask();
-                self.stream.is_none().then(|| wrong("no call could be made"))
+                self.stream
+                    .is_none()
+                    .then(|| wrong("no call could be made"))
             }
             Heard::Bytes(bytes) => self.hear_bytes(bytes),
             Heard::Closed if self.heard == 0 => Some(wrong("TCPCHK got an empty response")),
@@ -302,10 +308,15 @@ mod tests {
         };
         let mut call = Call::new(&spec).expect("a call");
         let mut say = Vec::new();
-        assert_eq!(call.hear(Heard::Begin, &mut say), Step::Connect(Dial::default()));
+        assert_eq!(
+            call.hear(Heard::Begin, &mut say),
+            Step::Connect(Dial::default())
+        );
         assert_eq!(call.hear(Heard::Connected, &mut say), Step::Listen);
         let mut server = Connection::<()>::new(Role::Server, Config::default());
-        server.receive(&say, 0, &mut Head::default).expect("a good client");
+        server
+            .receive(&say, 0, &mut Head::default)
+            .expect("a good client");
         let Some(plimsoll_wire::h2::Event::Request(key)) = server.next_event() else {
             panic!("a request is expected");
         };

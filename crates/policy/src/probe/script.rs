@@ -13,8 +13,8 @@ use super::response::{Reading, Response};
 use super::{Dial, Dialogue, Fault, Heard, Probe, Standing, Status, Step, Verdict};
 use super::{agent, ldap_check, mysql_check, spop_check};
 use crate::model::check::{
-    CheckAction, CheckSpec, CheckStep, Expectation, FieldWanted, Flavour, HttpAsk, Protocol, Tell,
-    Program, TextMatch, Wanted,
+    CheckAction, CheckSpec, CheckStep, Expectation, FieldWanted, Flavour, HttpAsk, Program,
+    Protocol, Tell, TextMatch, Wanted,
 };
 
 /// Most bytes of an answer that are kept; what fills them is taken for the whole answer.
@@ -350,7 +350,7 @@ impl Talk {
             }
             Reading::Head(response) => response,
         };
-        self.code = expectation.code.unwrap_or(u32::from(response.status));
+        self.code = expectation.code.unwrap_or_else(|| response.status.into());
         if self.spec.disable_on_404 && response.status == 404 && !self.standing.down {
             return Outcome::Pass;
         }

@@ -45,7 +45,9 @@ impl Resolver<'_> {
                 self.error(Kind::Invalid, section.span, message, help);
             }
             let spec = self.steps(&section.settings, reach, None);
-            model.healthchecks.push((section.name.clone(), spec.clone()));
+            model
+                .healthchecks
+                .push((section.name.clone(), spec.clone()));
             sections.insert(section.name.as_str(), spec);
         }
         let proxies = draft.proxies.iter().filter(|proxy| proxy.has_back());
@@ -395,7 +397,11 @@ fn filling(slot: Slot, word: &Word, scope: &Scope<'_>) -> Result<Filling, Diagno
 /// `set-var(NAME) EXPRESSION` and its like.
 fn rule(words: &[Word], line: Span, scope: &Scope<'_>) -> Result<CheckStep, Diagnostic> {
     let Some((name, rest)) = words.split_first() else {
-        return Err(Diagnostic::error(Kind::Invalid, line, "a rule without words"));
+        return Err(Diagnostic::error(
+            Kind::Invalid,
+            line,
+            "a rule without words",
+        ));
     };
     let row = action::find(&name.text, scope.phase).ok_or_else(|| {
         let message = format_args!("'{}' is not a rule of checks", name.text);

@@ -240,7 +240,9 @@ pub fn admin_bits(server: &Server, state: ServerState) -> u32 {
         (ServerState::INHERITED_DRAIN, 16),
         (ServerState::UNRESOLVED, 32),
     ];
-    let held = bits.into_iter().filter(|(reason, _)| state.contains(*reason));
+    let held = bits
+        .into_iter()
+        .filter(|(reason, _)| state.contains(*reason));
     let configured = if server.disabled { 4 } else { 0 };
     held.fold(configured, |all, (_, bit)| all | bit)
 }

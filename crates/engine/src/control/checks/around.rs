@@ -23,7 +23,9 @@ pub(super) struct Around {
 
 impl fmt::Debug for Around {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Around").field("place", &self.place).finish_non_exhaustive()
+        f.debug_struct("Around")
+            .field("place", &self.place)
+            .finish_non_exhaustive()
     }
 }
 

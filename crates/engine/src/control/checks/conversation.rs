@@ -203,7 +203,9 @@ async fn connect(dial: Dial, manner: &Manner) -> Result<Box<dyn Duplex>, Fault> 
     };
     let unable = |error: io::Error| Fault::Unable(in_words(&error));
     let destination = SocketAddr::new(ip, port);
-    let proxy = manner.socks.filter(|_| manner.socks_usual || dial.via_socks);
+    let proxy = manner
+        .socks
+        .filter(|_| manner.socks_usual || dial.via_socks);
     let next = proxy.unwrap_or(destination);
     let socket = match next.ip() {
         IpAddr::V4(_) => TcpSocket::new_v4(),

@@ -42,7 +42,10 @@ pub(super) async fn judge(program: &check::Program, told: &Told, patience: Durat
 }
 
 async fn end(running: Program) -> io::Result<Ending> {
-    #[expect(deprecated, reason = "its safe successor wants unsafe; a program owns its descriptor for as long as it lives")]
+    #[expect(
+        deprecated,
+        reason = "its safe successor wants unsafe; a program owns its descriptor for as long as it lives"
+    )]
     let mut running = AsyncFd::with_interest(running, Interest::READABLE)?;
     loop {
         running.readable().await?.clear_ready();
@@ -100,9 +103,15 @@ impl Told {
             ("HAPROXY_SERVER_ID", server.number.to_string()),
             ("HAPROXY_SERVER_ADDR", used(&place.0)),
             ("HAPROXY_SERVER_PORT", used(&place.1)),
-            ("HAPROXY_SERVER_MAXCONN", server.maxconn.unwrap_or(0).to_string()),
+            (
+                "HAPROXY_SERVER_MAXCONN",
+                server.maxconn.unwrap_or(0).to_string(),
+            ),
             ("HAPROXY_SERVER_CURCONN", connections.to_string()),
-            ("HAPROXY_SERVER_SSL", u8::from(server.tls.is_some()).to_string()),
+            (
+                "HAPROXY_SERVER_SSL",
+                u8::from(server.tls.is_some()).to_string(),
+            ),
             ("HAPROXY_SERVER_PROTO", protocol.to_owned()),
         ];
         Self {
@@ -118,9 +127,7 @@ fn own_address(model: &Model, backend: &Backend) -> (String, String) {
     let front = fronts.find(|front| front.number == backend.number);
     let mut binds = front.into_iter().flat_map(|front| &front.binds);
     let found = binds.find_map(|bind| match &bind.address {
-        BindAddress::Inet(address) => {
-            Some((address.ip().to_string(), address.port().to_string()))
-        }
+        BindAddress::Inet(address) => Some((address.ip().to_string(), address.port().to_string())),
         BindAddress::Unix(path) => Some((path.display().to_string(), NOT_USED.to_owned())),
         BindAddress::Abstract(_) | BindAddress::Inherited(_) => None,
     });

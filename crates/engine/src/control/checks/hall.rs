@@ -3,6 +3,7 @@
 mod traffic;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +21,9 @@ use plimsoll_policy::model::{
     Backend, BackendId, Model, ProxyHeader, Server, ServerAddress, ServerId, ServerPort,
 };
 use plimsoll_policy::plane::Plane;
-use plimsoll_policy::probe::{Fault, Probe as _, Script, Standing, Surroundings, Verdict, agent_spec};
+use plimsoll_policy::probe::{
+    Fault, Probe as _, Script, Standing, Surroundings, Verdict, agent_spec,
+};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
@@ -402,6 +405,35 @@ impl Hall {
         }
     }
 
+    /// Where a server is asked; without an address and a port of its own a check goes where the traffic goes.
+    fn target(
+        &self,
+        place: Place,
+        address: Option<IpAddr>,
+        port: Option<u16>,
+    ) -> Result<Target, Fault> {
+        let moved_to = self.live(place).moved_to();
+        let own = &self.server(place).address;
+        let home = moved_to.as_ref().unwrap_or(own);
+        Ok(match (address, home) {
+            (Some(ip), home) => Target::Inet {
+                ip,
+                port: port.or_else(|| fixed_port(home)),
+            },
+            (None, ServerAddress::Inet { ip, .. }) => Target::Inet {
+                ip: *ip,
+                port: port.or_else(|| fixed_port(home)),
+            },
+            (None, ServerAddress::Unix(path)) => Target::Unix(path.clone()),
+            // The runtime takes a leading zero for the abstract name space.
+            (None, ServerAddress::Abstract(name)) => Target::Unix(format!("\0{name}").into()),
+            (None, ServerAddress::Unresolved { host, .. }) => {
+                let words = format!("{host} has no address");
+                return Err(Fault::Unable(words));
+            }
+        })
+    }
+
     /// Where and how patiently a server is asked now.
     fn manner(&self, watch: Watch) -> Result<Manner, Fault> {
         let place = (watch.backend, watch.server);
@@ -422,24 +454,7 @@ impl Hall {
             ),
         };
         let interval_ms = interval_ms.unwrap_or(check.rhythm.interval_ms);
-        let now_at = self.live(place).moved_to();
-        let target = match (address, now_at.as_ref().unwrap_or(&server.address)) {
-            (Some(ip), home) => Target::Inet {
-                ip,
-                port: port.or_else(|| fixed_port(home)),
-            },
-            (None, home @ ServerAddress::Inet { ip, .. }) => Target::Inet {
-                ip: *ip,
-                port: port.or_else(|| fixed_port(home)),
-            },
-            (None, ServerAddress::Unix(path)) => Target::Unix(path.clone()),
-            // The runtime takes a leading zero for the abstract name space.
-            (None, ServerAddress::Abstract(name)) => Target::Unix(format!("\0{name}").into()),
-            (None, ServerAddress::Unresolved { host, .. }) => {
-                let words = format!("{host} has no address");
-                return Err(Fault::Unable(words));
-            }
-        };
+        let target = self.target(place, address, port)?;
         let answer_ms = backend.timeouts.check_ms;
         let connect_ms = match (answer_ms, backend.timeouts.connect_ms) {
             (Some(_), Some(connect_ms)) => connect_ms.min(interval_ms),

@@ -258,12 +258,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Remembers part of an answer.",
         rule,
     ),
-    line(
-        "tcp-check set-var-fmt",
-        "FORMAT",
-        "Remembers a text.",
-        rule,
-    ),
+    line("tcp-check set-var-fmt", "FORMAT", "Remembers a text.", rule),
     line("tcp-check unset-var", "", "Forgets it.", rule),
     Keyword::new(
         "type",
@@ -317,7 +312,11 @@ const NO_TYPES: &[&str] = &["agent-check", "check"];
 /// `type KIND [WORD...]`.
 fn kind(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
     let word = args.word("a kind of check")?;
-    let kinds = || probe::PROBES.iter().filter(|kind| !NO_TYPES.contains(&kind.name));
+    let kinds = || {
+        probe::PROBES
+            .iter()
+            .filter(|kind| !NO_TYPES.contains(&kind.name))
+    };
     match kinds().find(|kind| kind.name == word.text) {
         Some(kind) => choose(kind, args, draft),
         None => Err(value::unknown(
@@ -678,11 +677,8 @@ fn expect(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
             }
             "on-error" => expectation.on_error = Some(tell(args, Slot::OnError, &mut pending)?),
             "status-code" => {
-                expectation.code = later(
-                    Slot::StatusCode,
-                    args.word("an expression")?,
-                    &mut pending,
-                );
+                expectation.code =
+                    later(Slot::StatusCode, args.word("an expression")?, &mut pending);
             }
             text if !found => {
                 let bare = text.strip_prefix('!').unwrap_or(text);
@@ -756,19 +752,26 @@ fn status(args: &mut Args<'_>, known: &[Outcome]) -> Result<Outcome, Diagnostic>
         .ok_or_else(|| value::unknown(word, "a status that can be given here", names))
 }
 
-fn tell(
-    args: &mut Args<'_>,
-    slot: Slot,
-    pending: &mut Vec<Pending>,
-) -> Result<Tell, Diagnostic> {
+fn tell(args: &mut Args<'_>, slot: Slot, pending: &mut Vec<Pending>) -> Result<Tell, Diagnostic> {
     text_of(args.word("a text")?, slot, pending).map(Tell::Text)
 }
 
 const HTTP_WANTED: &[&str] = &[
-    "fhdr", "hdr", "rstatus", "rstring", "status", "string", "string-lf",
+    "fhdr",
+    "hdr",
+    "rstatus",
+    "rstring",
+    "status",
+    "string",
+    "string-lf",
 ];
 const TCP_WANTED: &[&str] = &[
-    "binary", "binary-lf", "rbinary", "rstring", "string", "string-lf",
+    "binary",
+    "binary-lf",
+    "rbinary",
+    "rstring",
+    "string",
+    "string-lf",
 ];
 
 fn wanted(

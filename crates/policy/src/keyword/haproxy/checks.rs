@@ -102,7 +102,9 @@ pub(super) const CHECK_SNI_AUTO: Keyword<ServerDraft> = inert(
 );
 pub(super) const CHECK_SSL: Keyword<ServerDraft> = tls::check_ssl("check-ssl", false);
 pub(super) const CHECK_VIA_SOCKS4: Keyword<ServerDraft> =
-    switch("check-via-socks4", |server, on| server.model.check.via_socks = on);
+    switch("check-via-socks4", |server, on| {
+        server.model.check.via_socks = on
+    });
 pub(super) const DOWNINTER: Keyword<ServerDraft> = word("downinter", "TIME", |args, server| {
     server.model.check.rhythm.down_interval_ms = Some(interval(args)?);
     Ok(())

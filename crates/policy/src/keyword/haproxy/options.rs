@@ -499,7 +499,14 @@ const fn later(
 }
 
 const fn check(name: &'static str, usage: &'static str) -> Keyword<Draft> {
-    Keyword::new(name, BACK, usage, "Health check.", super::check_lines::option).negatable()
+    Keyword::new(
+        name,
+        BACK,
+        usage,
+        "Health check.",
+        super::check_lines::option,
+    )
+    .negatable()
 }
 
 /// Says how an old option is written today.

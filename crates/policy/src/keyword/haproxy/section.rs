@@ -45,7 +45,10 @@ pub(super) const SECTIONS: &[Section] = &[
     later("fcgi-app", "A FastCGI application.", "FastCGI"),
     works("frontend", "Where clients come in."),
     works("global", "The process."),
-    works("healthcheck", "A health check, for servers of several backends."),
+    works(
+        "healthcheck",
+        "A health check, for servers of several backends.",
+    ),
     works("http-errors", "Answers to errors, for several proxies."),
     works("listen", "A frontend and a backend in one."),
     later("log-forward", "Relays logs.", "log forwarding"),
@@ -205,8 +208,9 @@ fn healthcheck(draft: &mut Draft, args: &mut Args<'_>) -> Result<(), Diagnostic>
     });
     if again {
         let message = format_args!("another 'healthcheck' section is called '{}'", word.text);
-        return Err(Diagnostic::error(Kind::Invalid, word.span, message)
-            .help("give this one another name"));
+        return Err(
+            Diagnostic::error(Kind::Invalid, word.span, message).help("give this one another name")
+        );
     }
     args.finish()
 }

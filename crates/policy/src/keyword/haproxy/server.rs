@@ -5,9 +5,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity};
 
 use super::bind::{NOWHERE, http1_only, later, noop};
 use super::{address, checks, tls, value};
-use crate::draft::{
-    Draft, Family, InitAddr, ProxyDraft, ServerAddressDraft, ServerDraft, Spanned,
-};
+use crate::draft::{Draft, Family, InitAddr, ProxyDraft, ServerAddressDraft, ServerDraft, Spanned};
 use crate::keyword::{Keyword, Sections, read_words};
 use crate::model::{HashKey, ProxyHeader};
 
