@@ -221,7 +221,10 @@ pub(crate) fn hexadecimal_bytes(text: &str) -> Option<Vec<u8>> {
         .map(|digit| digit.map(|digit| digit as u8))
         .collect::<Option<_>>()?;
     let pairs = digits.chunks(2);
-    digits.len().is_multiple_of(2).then(|| pairs.map(|pair| pair[0] << 4 | pair[1]).collect())
+    digits
+        .len()
+        .is_multiple_of(2)
+        .then(|| pairs.map(|pair| pair[0] << 4 | pair[1]).collect())
 }
 
 #[cfg(test)]
