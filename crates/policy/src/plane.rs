@@ -152,6 +152,7 @@ impl Plane {
     /// stays, unless it is this very value that was edited.
     pub fn settle(&self, previous: &Self) {
         self.tables.settle(&self.model.tables);
+        self.model.lists.settle(&previous.model.lists);
         if self.model.global.maxconn != previous.model.global.maxconn {
             self.process_maxconn.store(0, Relaxed);
         }
