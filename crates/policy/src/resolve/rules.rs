@@ -9,12 +9,13 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 use plimsoll_config::suggest::nearest;
 use plimsoll_config::values::TimeUnit;
 
+use super::checks::Reach;
 use super::{Resolver, captures};
 use crate::acl::{self, Acl, Acls, Condition};
 use crate::action::{self, Action, Words};
 use crate::balance::BalanceSpec;
 use crate::context::Phase;
-use crate::draft::{ProxyDraft, RuleDraft};
+use crate::draft::{Draft, ProxyDraft, RuleDraft};
 use crate::expression;
 use crate::expression::{Expression, Names, Scope, not_yet};
 use crate::keyword::haproxy::NOWHERE;
@@ -31,14 +32,14 @@ impl Resolver<'_> {
     /// Reads the rules of every proxy into the model.
     pub(super) fn rules(
         &mut self,
-        proxies: &[ProxyDraft],
+        draft: &Draft,
         http_errors: &HashMap<String, Vec<ErrorFile>>,
         model: &mut Model,
     ) {
         let names = known_names(model);
         let lists = Lists::default();
         let (mut frontend, mut backend) = (0, 0);
-        for proxy in proxies {
+        for proxy in &draft.proxies {
             let captures = RefCell::default();
             let scope = Scope {
                 captures: &captures,
@@ -77,6 +78,12 @@ impl Resolver<'_> {
                 backend += 1;
             }
         }
+        let reach = Reach {
+            names: &names,
+            lists: &lists,
+            http_errors,
+        };
+        self.check_steps(draft, &reach, model);
         lists.number();
         self.findings
             .extend(lists.broken_promises().into_iter().map(|(name, span)| {
