@@ -5,7 +5,7 @@
 
 use std::task::{Poll, ready};
 
-use plimsoll_policy::context::SessionExtra;
+use plimsoll_policy::context::{ConnectionError, SessionExtra};
 use plimsoll_policy::model::{ProxyHeader, Server};
 use plimsoll_wire::proxy_protocol::{self, Endpoints, Header, Parse, ProxyError, v1, v2};
 
@@ -25,6 +25,21 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
+    /// What samples tell of it.
+    pub(crate) fn error(self) -> ConnectionError {
+        let (number, name) = match self {
+            Self::Closed => (12, "PRX_ABORT"),
+            Self::Timeout => (13, "PRX_TIMEOUT"),
+            Self::Malformed(ProxyError::NotAHeader) => (15, "PRX_NOT_HDR"),
+            Self::Malformed(_) => (16, "PRX_BAD_HDR"),
+        };
+        ConnectionError {
+            number,
+            name,
+            text: self.reason(),
+        }
+    }
+
     /// What the log says, in HAProxy's words.
     pub(crate) fn reason(self) -> &'static str {
         match self {

@@ -170,6 +170,7 @@ async fn reach_server(
         key,
         source: session.client_ip(),
         queue_ms: report.facts.overrides.queue_ms,
+        priority: report.facts.overrides.priority(),
     };
     loop {
         report.phase = Phase::Queue;
@@ -195,6 +196,7 @@ async fn reach_server(
         match pool::open(&worker, &tables, ids, opening).await {
             Ok(transport) => {
                 report.connected_ns = worker.reactor.now_ns();
+                note_server(session, ids.0, &transport, report);
                 return Ok((transport, slot));
             }
             Err(fault) => {
@@ -216,6 +218,18 @@ async fn reach_server(
     }
 }
 
+/// Keeps what rules and lines ask of the server's connection.
+fn note_server(session: &Session, backend: BackendId, server: &Transport, report: &mut Report) {
+    let asks = session.tables.frontend(session.frontend).rules.asks;
+    let asks = asks.and(session.tables.backend(backend).rules.asks);
+    if asks.server_end {
+        report.facts.ends().server_addresses = rules::addresses(server.socket());
+    }
+    if asks.server_info {
+        report.facts.ends().server = rules::tcp_info(server.socket());
+    }
+}
+
 /// The rules for first bytes of frontend and backend; the backend that was chosen between them.
 async fn direct(
     session: &mut Session,
@@ -226,6 +240,9 @@ async fn direct(
     let tables = Rc::clone(&session.tables);
     let frontend = tables.frontend(session.frontend);
     let rules = &frontend.rules;
+    if rules.asks.client_info {
+        facts.ends().client = rules::tcp_info(client.socket());
+    }
     if !rules.content.is_empty() {
         let set = (rules.content.as_slice(), rules.inspect_delay_ms);
         let stage = (Moment::RequestContent, None);

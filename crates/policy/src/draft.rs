@@ -287,6 +287,9 @@ pub(crate) struct Settings {
     /// Lines of the rule language, those of `defaults` first.
     pub(crate) rules: Vec<RuleDraft>,
     pub(crate) forward_for: Option<ForwardFor>,
+    pub(crate) original_to: Option<ForwardFor>,
+    /// `option forwarded`, read when all names are known.
+    pub(crate) forwarded: Option<RuleDraft>,
     pub(crate) checks: ChecksDraft,
     /// `option abortonclose`; where nothing is said, the mode decides.
     pub(crate) abort_on_close: Option<bool>,
@@ -318,6 +321,8 @@ impl Default for Settings {
             error_files: Vec::new(),
             rules: Vec::new(),
             forward_for: None,
+            original_to: None,
+            forwarded: None,
             checks: ChecksDraft::default(),
             abort_on_close: None,
             source: None,

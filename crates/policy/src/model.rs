@@ -267,6 +267,8 @@ pub struct Frontend {
     pub default_backend: Option<BackendId>,
     pub persistence: ConnectionMode,
     pub forward_for: Option<ForwardFor>,
+    /// `option originalto`: as `forward_for`, with the address that the client came to.
+    pub original_to: Option<ForwardFor>,
     pub log: LogSettings,
     /// `option dontlognull`: a connection that sent nothing is not logged, and its end is not an error.
     pub ignore_empty_connections: bool,
@@ -340,6 +342,8 @@ pub struct Backend {
     pub reuse: Reuse,
     pub persistence: ConnectionMode,
     pub forward_for: Option<ForwardFor>,
+    /// See [`Frontend::original_to`].
+    pub original_to: Option<ForwardFor>,
     /// Connections at which servers reach their full `maxconn` (`fullconn`); `None`: not written, see
     /// [`crate::queue::fill_fullconn`].
     pub fullconn: Option<u32>,
@@ -417,10 +421,10 @@ pub enum Reuse {
     Always,
 }
 
-/// `option forwardfor`.
+/// `option forwardfor` and `option originalto`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForwardFor {
-    /// Clients in these networks are left alone.
+    /// Addresses in these networks are not told.
     pub except: Option<Network>,
     pub header: String,
     /// `if-none`: only when the request carries no such field.

@@ -4,10 +4,11 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use plimsoll_policy::action::{Flow, Reply};
-use plimsoll_policy::context::{Context, Payload, Phase};
+use plimsoll_policy::context::{Context, Payload, Phase, Progress};
 use plimsoll_policy::counters::{BackendCounter, FrontendCounter};
+use plimsoll_policy::log::Queued;
 use plimsoll_policy::model::{BackendId, ConnectionMode, ServerId};
-use plimsoll_policy::rule::{self, Rule, Rules, ServerTarget, Verdict};
+use plimsoll_policy::rule::{self, Asks, Rule, Rules, ServerTarget, Verdict};
 use plimsoll_policy::stick_table::Event;
 use plimsoll_policy::stickiness;
 use plimsoll_wire::head::FieldKind;
@@ -15,7 +16,7 @@ use plimsoll_wire::head::FieldKind;
 use super::{Exchange, Outcome};
 use crate::control::admin::service;
 use crate::dispatch::Dispatch;
-use crate::fault::{Fault, Phase as Progress};
+use crate::fault::{self, Fault};
 use crate::reply;
 use crate::rules::{self, Teller};
 use crate::stream::ClientStream;
@@ -64,6 +65,20 @@ impl Exchange<'_> {
         } = self;
         let teller = Teller { worker, tables };
         record.facts.is_later = session.requests > 1;
+        let waited = record.dispatch.as_ref().map(|it| it.waited.behind);
+        let (at_server, at_backend) = waited.unwrap_or_default();
+        let progress = Progress {
+            times: record.times,
+            received_bytes: record.received_bytes,
+            sent_bytes: record.sent_bytes,
+            queued: Queued {
+                server: at_server,
+                backend: at_backend,
+            },
+            retries: record.dispatch.as_ref().map_or(0, |it| it.retries),
+            redispatched: record.dispatch.as_ref().is_some_and(|it| it.redispatched),
+            ..rules::progress(session)
+        };
         let mut buffer = worker.out_buffer();
         let mut context = Context::new(
             &tables.plane,
@@ -74,6 +89,7 @@ impl Exchange<'_> {
             &mut record.facts,
         );
         context.now = rules::now(worker);
+        context.progress = progress;
         context.bind = tables.frontend(session.frontend).binds.get(session.bind);
         context.backend = record.dispatch.as_ref().map(|dispatch| dispatch.backend);
         context.server = record.server;
@@ -176,6 +192,8 @@ impl Exchange<'_> {
         let set = select(self.rules(&tables, owner));
         let mut from = 0;
         loop {
+            (self.record.received_bytes, self.record.sent_bytes) = client.traffic();
+            self.ask_client(client);
             let verdict = self.with_context(phase, |context| rule::run(set, from, context));
             let (at, flow) = match verdict {
                 Verdict::Pass | Verdict::Wait { .. } => return Ok(None),
@@ -197,18 +215,41 @@ impl Exchange<'_> {
                 }
                 Flow::Tarpit(reply) => {
                     let ms = self.tarpit_ms(&tables, owner);
-                    self.record.phase = Progress::Tarpit;
+                    self.record.phase = fault::Phase::Tarpit;
                     self.pause(client, ms).await?;
                     return self.intercept(client, *reply, phase).map(Some);
                 }
-                Flow::Reject | Flow::Drop => {
+                Flow::Reject => {
                     self.count_denied(phase);
+                    return Err(Fault::Rejected);
+                }
+                Flow::Drop { ttl } => {
+                    self.count_denied(phase);
+                    // A stream among others cannot take the connection with it: it is reset.
+                    let vanished = client.socket().map(|socket| socket.vanish(ttl));
+                    self.vanished = matches!(vanished, Some(Ok(())));
                     return Err(Fault::Rejected);
                 }
                 Flow::Fail => {
                     return Err(Fault::RuleFailed);
                 }
             }
+        }
+    }
+
+    /// Finds out how well packets travel to the client, where a rule or a line asks.
+    pub(super) fn ask_client<C: ClientStream>(&mut self, client: &C) {
+        if self.asks().client_info {
+            self.record.facts.ends().client = client.socket().and_then(rules::tcp_info);
+        }
+    }
+
+    /// What rules and lines ask of the two connections.
+    pub(super) fn asks(&self) -> Asks {
+        let asks = self.tables.frontend(self.session.frontend).rules.asks;
+        match &self.record.dispatch {
+            Some(dispatch) => asks.and(self.tables.backend(dispatch.backend).rules.asks),
+            None => asks,
         }
     }
 

@@ -378,6 +378,14 @@ impl ClientStream for Client {
         )
     }
 
+    fn traffic(&self) -> (u64, u64) {
+        (self.bytes_in, self.bytes_out)
+    }
+
+    fn socket(&self) -> Option<&Socket> {
+        Some(self.transport.socket())
+    }
+
     fn close_after(&mut self) {
         self.keep_alive = false;
     }

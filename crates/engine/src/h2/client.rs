@@ -393,6 +393,14 @@ impl ClientStream for ClientHalf {
         )
     }
 
+    fn traffic(&self) -> (u64, u64) {
+        let (received, sent) = self.head_bytes;
+        (
+            received + self.inner.received_bytes,
+            sent + self.inner.sent_bytes,
+        )
+    }
+
     /// One stream cannot close the connection of the others.
     fn close_after(&mut self) {}
 

@@ -76,15 +76,16 @@ pub(crate) const ROWS: &[Row] = &[
         name: "silent-drop",
         numbered: false,
         usage: "[rst-ttl NUMBER]",
-        doc: "Closes the connection without an answer; unlike HAProxy, it does not hide the end from the client.",
+        doc: "Forgets the connection without telling the client, which takes the right to administer the network; otherwise by a reset that gets one hop far, or as many as said.",
         places: Places::TCP_REQUEST
             .and(Places::RESPONSE_CONTENT)
             .and(Places::MESSAGES),
         read: |words, _| {
-            if words.take("rst-ttl") {
-                words.args.number("a time to live", 0..=255)?;
-            }
-            action(|_: &mut Context<'_>| Flow::Drop)
+            let ttl = match words.take("rst-ttl") {
+                true => Some(words.args.number("a time to live", 1..=255)? as u8),
+                false => None,
+            };
+            action(move |_: &mut Context<'_>| Flow::Drop { ttl })
         },
     },
     Row {

@@ -1,6 +1,6 @@
 //! Lines of the rule language, read when all names are known: conditions first, then what depends on them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::keyword::haproxy::names::{self, actions};
 use crate::log_format::{self, Encoding};
 use crate::model::{BackendId, ErrorFile, FrontendId, Mode, Model, ServerId};
 use crate::pattern::Lists;
-use crate::rule::{BackendTarget, Choice, Persist, Rule, Rules, ServerTarget};
+use crate::rule::{BackendTarget, Choice, Persist, Place, Rule, Rules, ServerTarget};
 use crate::stick_table::{Data, DataSpec, TableId, castable};
 use crate::stickiness::StickRule;
 
@@ -37,9 +37,11 @@ impl Resolver<'_> {
         let lists = Lists::default();
         let (mut frontend, mut backend) = (0, 0);
         for proxy in proxies {
-            let captures = RefCell::default();
+            let (captures, asks) = (RefCell::default(), Cell::default());
             let scope = Scope {
                 captures: &captures,
+                asks: &asks,
+                environment: self.context.environment,
                 http_errors,
                 files: self.context.files,
                 names: &names,
@@ -52,6 +54,7 @@ impl Resolver<'_> {
                 proxy: Some(&proxy.name),
             };
             let mut rules = self.proxy_rules(proxy, &scope);
+            rules.forwarded = self.forwarded(proxy, &scope);
             let error_files = self.error_files(&proxy.settings.error_files, &scope);
             if proxy.has_front() {
                 let frontend = &mut model.frontends[frontend as usize];
@@ -62,6 +65,7 @@ impl Resolver<'_> {
                 model.backends[backend as usize].error_files = error_files;
             }
             rules.captures = captures.borrow().clone();
+            rules.asks = asks.get();
             let rules = Arc::new(rules);
             if proxy.has_front() {
                 model.frontends[frontend as usize].rules = Arc::clone(&rules);
@@ -91,6 +95,19 @@ impl Resolver<'_> {
         read.map_err(|error| self.findings.push(error)).ok()
     }
 
+    /// Where a line stands, for those who ask for rules by their places.
+    pub(super) fn place(&mut self, span: Span) -> Place {
+        let sources = self.context.sources;
+        let file = self.file_names.entry(span.file).or_insert_with(|| {
+            let path = sources.path(span.file);
+            path.to_string_lossy().into()
+        });
+        Place {
+            file: Arc::clone(file),
+            line: sources.location(span.file, span.start).line,
+        }
+    }
+
     fn proxy_rules(&mut self, proxy: &ProxyDraft, scope: &Scope<'_>) -> Rules {
         let mut rules = Rules::default();
         if proxy.settings.rules.is_empty() {
@@ -114,6 +131,7 @@ impl Resolver<'_> {
                     acls: acls.get(&draft.section),
                     ..*scope
                 },
+                place: self.place(draft.line),
                 warnings: Vec::new(),
             };
             let read = reader.read(&mut rules);
@@ -219,6 +237,7 @@ struct Reader<'a> {
     args: Args<'a>,
     acls: &'a Acls,
     scope: Scope<'a>,
+    place: Place,
     warnings: Vec<Diagnostic>,
 }
 
@@ -411,7 +430,7 @@ impl Reader<'_> {
         let text = words.fold(self.draft.keyword.to_owned(), |text, word| {
             text + " " + word
         });
-        Ok(Rule::new(&text, condition, action))
+        Ok(Rule::new(&text, condition, action, self.place.clone()))
     }
 
     fn condition(&mut self) -> Result<Option<Condition>, Diagnostic> {
@@ -445,7 +464,11 @@ impl Reader<'_> {
             None => BackendTarget::Named(format),
         };
         let condition = self.condition()?;
-        Ok(Choice { target, condition })
+        Ok(Choice {
+            target,
+            condition,
+            place: self.place.clone(),
+        })
     }
 
     fn backend(&self, name: &str, span: Span) -> Result<BackendId, Diagnostic> {
@@ -468,6 +491,10 @@ impl Reader<'_> {
             None => ServerTarget::Named(format),
         };
         let condition = self.condition()?;
-        Ok(Choice { target, condition })
+        Ok(Choice {
+            target,
+            condition,
+            place: self.place.clone(),
+        })
     }
 }

@@ -134,7 +134,7 @@ impl Fetch for Constant {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "it is what readers return")]
-fn constant(value: Value<'static>) -> Result<(Box<dyn Fetch>, Type), Diagnostic> {
+pub(super) fn constant(value: Value<'static>) -> Result<(Box<dyn Fetch>, Type), Diagnostic> {
     let kind = value.kind();
     Ok((Box::new(Constant(value)), kind))
 }
