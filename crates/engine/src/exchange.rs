@@ -118,6 +118,16 @@ struct Answer {
     piece: Piece,
 }
 
+impl Answer {
+    /// What has come of the body.
+    fn payload(&self) -> context::Payload<'_> {
+        context::Payload {
+            bytes: &self.scratch[self.piece.range.clone()],
+            complete: self.piece.last,
+        }
+    }
+}
+
 /// Carries one request to a server and its response back, and accounts for both.
 pub(crate) fn run<'a, C: ClientStream>(
     session: &'a mut Session,
@@ -187,14 +197,15 @@ impl Exchange<'_> {
         self.judge_persistence(backend);
         self.follow_cookie(backend);
         self.choose_server(backend);
+        self.record.request.head.arena_max = 0;
         self.add_unique_id();
         self.prepare_request(backend);
-        let answer = self.obtain_answer(client, backend).await?;
+        let mut answer = self.obtain_answer(client, backend).await?;
         self.record.facts.server_status = self.response.status;
         tracking::answered(self.session, &self.record.facts, self.response.status);
         self.remember_server(backend, answer.slot.server);
         self.capture_response();
-        if let Some(outcome) = self.judge_response(client, backend).await? {
+        if let Some(outcome) = self.judge_response(client, backend, &mut answer).await? {
             pool::discard(answer.connection);
             return Ok(outcome);
         }

@@ -100,7 +100,6 @@ fn poll_header(
 /// Takes over what the header says about the client.
 fn learn(session: &mut Session, header: &Header<'_>) {
     let facts = &mut session.facts;
-    let (source, destination) = (facts.source, facts.destination);
     let fields = header.tlvs.into_iter().take(FIELDS_MAX);
     let fields: Vec<_> = fields
         .map(|field| (field.kind, field.value.to_vec()))
@@ -111,8 +110,6 @@ fn learn(session: &mut Session, header: &Header<'_>) {
     let Some(endpoints) = header.endpoints else {
         return;
     };
-    extra.socket_source = source;
-    extra.socket_destination = destination;
     facts.source = Some(endpoints.source);
     facts.destination = Some(endpoints.destination);
 }

@@ -253,7 +253,11 @@ async fn direct(
     }
     let backend = inspection::choose_backend(session, facts, peeked).ok_or(Fault::NoServer)?;
     let rules = &tables.backend(backend).rules;
-    if !rules.content.is_empty() && tables.backend(backend).number != frontend.number {
+    let is_other = tables.backend(backend).number != frontend.number;
+    if is_other {
+        facts.overrides.enter_backend();
+    }
+    if !rules.content.is_empty() && is_other {
         let set = (rules.content.as_slice(), rules.inspect_delay_ms);
         let reached = Reached {
             backend,

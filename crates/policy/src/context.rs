@@ -150,9 +150,8 @@ pub struct SessionExtra {
     pub variables: Variables,
     /// What `track-sc` of connections and sessions follows.
     pub tracked: Counters,
-    /// The addresses of the socket itself, where [`SessionFacts`] was told others.
-    pub socket_source: Option<SocketAddr>,
-    pub socket_destination: Option<SocketAddr>,
+    /// The connection's own source and destination, where rules behind `tcp-request connection` set others.
+    pub own_addresses: Option<(Option<SocketAddr>, Option<SocketAddr>)>,
     /// `expect-proxy`: a rule wants a PROXY protocol header.
     pub expects_header: bool,
     /// A PROXY protocol header was received.
@@ -308,6 +307,18 @@ pub struct Progress {
 }
 
 impl Overrides {
+    /// A backend of another proxy was chosen: what rules set before for whichever backend would come is void.
+    pub fn enter_backend(&mut self) {
+        *self = Self {
+            server_ms: None,
+            tunnel_ms: None,
+            connect_ms: None,
+            queue_ms: None,
+            retries: None,
+            ..*self
+        };
+    }
+
     /// Class and offset in queues.
     pub fn priority(&self) -> (i32, i64) {
         (self.priority_class, self.priority_offset_ms)

@@ -247,7 +247,7 @@ fn missing<'a>(
 /// Unknown or misused names, with the nearest known one; values that do not fit together; samples that cannot exist
 /// at this time.
 pub(crate) fn parse(word: &Word, scope: &Scope<'_>) -> Result<Expression, Diagnostic> {
-    let expression = parse_text(&word.text, word.span, scope)?;
+    let expression = parse_text(&word.spelled(), word.span, scope)?;
     check_phase(&expression, word.span, scope)?;
     Ok(expression)
 }

@@ -167,9 +167,13 @@ impl Action for Answer {
         for (name, format) in &self.fields {
             value.clear();
             format.write(context, &mut value);
-            reply.head.add(name.as_bytes(), &value);
+            if !value.is_empty() {
+                reply.head.add(name.as_bytes(), &value);
+            }
         }
-        if let Some(kind) = &self.content_type {
+        if let Some(kind) = &self.content_type
+            && !reply.body.is_empty()
+        {
             reply.head.add(b"content-type", kind.as_bytes());
         }
         (self.flow)(reply)
@@ -288,7 +292,7 @@ fn raw(text: &[u8], word: &Word) -> Result<Body, Diagnostic> {
 fn has_stock(status: u16) -> bool {
     matches!(
         status,
-        400..=405 | 407 | 408 | 410 | 413 | 414 | 421 | 422 | 425 | 429 | 431 | 500..=505
+        200 | 400..=405 | 407 | 408 | 410 | 413 | 414 | 421 | 422 | 425 | 429 | 431 | 500..=505
     )
 }
 

@@ -187,6 +187,10 @@ fn timeout(words: &mut Words<'_, '_>, scope: &Scope<'_>) -> Result<Box<dyn Actio
         let message = "a backend has no client timeout";
         return Err(Diagnostic::error(Kind::Invalid, word.span, message));
     }
+    if !matches!(word.text.as_str(), "client" | "tarpit") && scope.backend.is_none() {
+        let message = format_args!("a frontend has no {} timeout", word.text);
+        return Err(Diagnostic::error(Kind::Invalid, word.span, message));
+    }
     let time = time(words, scope)?;
     action(move |context: &mut Context<'_>| {
         let ms = time.now(context).and_then(|ms| u64::try_from(ms).ok());

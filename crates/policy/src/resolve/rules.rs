@@ -383,7 +383,12 @@ impl Reader<'_> {
 
     fn unique_id(&mut self) -> Result<log_format::Format, Diagnostic> {
         let word = self.args.word("a format")?;
-        let format = log_format::read(word, Encoding::Name, &self.scope.at(Phase::Log))?;
+        // It is made when the frontend's rules have run, or when it is asked for before.
+        let phase = match self.scope.mode {
+            Mode::Http => Phase::Request,
+            Mode::Tcp => Phase::RequestContent,
+        };
+        let format = log_format::read(word, Encoding::Name, &self.scope.at(phase))?;
         if format.asks_unique_id() {
             let message = "the name of a request cannot be made of itself";
             return Err(Diagnostic::error(Kind::Invalid, word.span, message));

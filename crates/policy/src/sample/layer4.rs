@@ -40,14 +40,14 @@ pub(crate) const ROWS: &[Row] = &[
         "fc_dst",
         "",
         Needs::Client,
-        "The address of ours that the client's socket is connected to.",
+        "The address of ours that the connection is to, whatever later rules say.",
         |_, _| address(socket_destination),
     ),
     row(
         "fc_dst_port",
         "",
         Needs::Client,
-        "The port of ours that the client's socket is connected to.",
+        "The port of ours that the connection is to, whatever later rules say.",
         |_, _| port(socket_destination),
     ),
     row(
@@ -142,14 +142,14 @@ pub(crate) const ROWS: &[Row] = &[
         "fc_src",
         "",
         Needs::Client,
-        "The address that the client's socket comes from.",
+        "The address that the connection comes from, whatever later rules say.",
         |_, _| address(socket_source),
     ),
     row(
         "fc_src_port",
         "",
         Needs::Client,
-        "The port that the client's socket comes from.",
+        "The port that the connection comes from, whatever later rules say.",
         |_, _| port(socket_source),
     ),
     row("src", "", Needs::Client, "The client's address.", |_, _| {
@@ -203,19 +203,20 @@ fn port(endpoint: Endpoint) -> Made {
     })
 }
 
-/// The socket's own address, whatever a PROXY header or a rule says.
+/// The connection's own address, which a PROXY header or `tcp-request connection` may have told, whatever later rules say.
 pub(super) fn socket_source(session: &SessionFacts) -> Option<SocketAddr> {
-    let extra = session.extra.as_deref();
-    extra
-        .and_then(|extra| extra.socket_source)
-        .or(session.source)
+    own_addresses(session).0
 }
 
 pub(super) fn socket_destination(session: &SessionFacts) -> Option<SocketAddr> {
+    own_addresses(session).1
+}
+
+fn own_addresses(session: &SessionFacts) -> (Option<SocketAddr>, Option<SocketAddr>) {
     let extra = session.extra.as_deref();
     extra
-        .and_then(|extra| extra.socket_destination)
-        .or(session.destination)
+        .and_then(|extra| extra.own_addresses)
+        .unwrap_or((session.source, session.destination))
 }
 
 fn major(version: Version) -> Value<'static> {
@@ -293,7 +294,7 @@ mod tests {
             name: "PRX_TIMEOUT",
             text: "too late",
         });
-        extra.socket_source = "10.0.0.7:7".parse().ok();
+        extra.own_addresses = Some(("10.0.0.7:7".parse().ok(), None));
         extra.proxy_fields = vec![(2, b"example.org".to_vec()), (0xe1, b"own".to_vec())];
         for (text, expected) in [
             ("src", Some("192.0.2.1")),

@@ -23,6 +23,7 @@ mod stick;
 pub(crate) use constant::{Unit, unhex};
 pub(crate) use header::comma;
 pub(crate) use hello::{has_versions, version_number};
+pub use layer7::path;
 pub(crate) use layer7::{path_and_query, split_query};
 pub(crate) use proxy::usable_servers;
 pub(crate) use socket::asks;
