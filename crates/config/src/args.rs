@@ -128,6 +128,11 @@ impl<'a> Args<'a> {
         &self.words[self.next.min(self.words.len())..]
     }
 
+    /// The word that was taken last.
+    pub fn last(&self) -> Option<&'a Word> {
+        self.words.get(self.next.checked_sub(1)?)
+    }
+
     pub fn peek(&self) -> Option<&'a Word> {
         self.words.get(self.next)
     }

@@ -7,7 +7,8 @@ use plimsoll_policy::balance::BalanceSpec;
 use plimsoll_policy::context::{Context, ExchangeFacts, Phase};
 use plimsoll_policy::counters::{BackendCounter, FrontendCounter, ServerCounter};
 use plimsoll_policy::log::{
-    self, Endpoint, Load, Moment, Origin, Queued, RequestLine, Termination, Timers, Times, elapsed_ms,
+    self, Endpoint, Load, Moment, Origin, Queued, RequestLine, Termination, Timers, Times,
+    elapsed_ms,
 };
 use plimsoll_policy::model::{BackendId, Mode, ServerId};
 use plimsoll_wire::head::{Head, Version};

@@ -458,8 +458,10 @@ impl Exchange<'_> {
         backend: BackendId,
         server: ServerId,
     ) -> Option<Box<Connection>> {
+        let header = self.proxy_header((backend, server));
         let name = self.server_name((backend, server));
-        if let Some(index) = self.session.find_own(backend, server, name)
+        let wanted = (name, header.as_deref());
+        if let Some(index) = self.session.find_own(backend, server, wanted)
             && let Some(own) = self.session.take_own(index)
         {
             return Some(own);
@@ -490,10 +492,8 @@ impl Exchange<'_> {
         server: ServerId,
     ) -> Result<Box<Connection>, Fault> {
         let ids = (backend, server);
+        let header = self.proxy_header(ids);
         let name = self.server_name(ids);
-        let unique_id = self.record.facts.unique_id.get().map(|name| &**name);
-        let model = self.tables.server(backend, server);
-        let header = proxy_protocol::header(model, self.session, unique_id);
         let opening = Opening {
             client_port: self.session.local_port(),
             connect_ms: self.record.facts.overrides.connect_ms,
@@ -504,7 +504,23 @@ impl Exchange<'_> {
         let mut connection = opened.await?;
         // It speaks for this client from now on.
         connection.private |= header.is_some();
+        connection.header = header.map(Into::into);
         Ok(connection)
+    }
+
+    /// The PROXY header that introduces this client to a server; `None`: the server wants none.
+    fn proxy_header(&mut self, (backend, server): (BackendId, ServerId)) -> Option<Vec<u8>> {
+        let tables = Rc::clone(&self.tables);
+        let model = tables.server(backend, server);
+        model.send_proxy?;
+        let fields = match model.proxy_fields.is_empty() {
+            true => Vec::new(),
+            false => self.with_context(context::Phase::Request, |context| {
+                proxy_protocol::fields(model, context)
+            }),
+        };
+        let unique_id = self.record.facts.unique_id.get().map(|name| &**name);
+        proxy_protocol::header(model, self.session, unique_id, &fields)
     }
 
     /// Keeps what is asked of the server's connection, such as its addresses where the log shows them.
@@ -931,8 +947,7 @@ fn header_for<'r>(
     let rule = rules.clone().next()?;
     let excepted = |rule: &ForwardFor| rule.except.is_some_and(|net| net.contains(address));
     let spared = rules.clone().any(excepted)
-        || (rules.all(|rule| rule.if_none)
-            && head.values(rule.header.as_bytes()).next().is_some());
+        || (rules.all(|rule| rule.if_none) && head.values(rule.header.as_bytes()).next().is_some());
     (!spared).then_some(&rule.header)
 }
 

@@ -203,7 +203,13 @@ fn passes(
         return true;
     }
     let mut facts = ExchangeFacts::default();
-    if session.tables.frontend(session.frontend).rules.asks.client_info {
+    if session
+        .tables
+        .frontend(session.frontend)
+        .rules
+        .asks
+        .client_info
+    {
         facts.ends().client = tcp_info(socket);
     }
     let verdict = with_session(session, &mut facts, phase, Sight::default(), |context| {

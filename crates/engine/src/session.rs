@@ -167,10 +167,13 @@ impl Session {
         &self,
         backend: BackendId,
         server: ServerId,
-        name: Option<&str>,
+        (name, header): (Option<&str>, Option<&[u8]>),
     ) -> Option<usize> {
         self.own.iter().position(|own| {
-            own.backend == backend && own.server == server && own.name.as_deref() == name
+            own.backend == backend
+                && own.server == server
+                && own.name.as_deref() == name
+                && own.header.as_deref() == header
         })
     }
 

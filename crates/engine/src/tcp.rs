@@ -160,7 +160,7 @@ fn remember(session: &mut Session, ids: (BackendId, ServerId), report: &mut Repo
 
 /// Attempts until a server is connected.
 async fn reach_server(
-    session: &Session,
+    session: &mut Session,
     dispatch: &mut Dispatch,
     (client, key): (&mut Side<'_>, Option<&[u8]>),
     report: &mut Report,
@@ -184,9 +184,10 @@ async fn reach_server(
         report.phase = Phase::Connect;
         account::server_connection(&tables, dispatch.backend, slot.server, false);
         let ids = (dispatch.backend, slot.server);
+        let fields = proxy_fields(session, ids, &mut report.facts);
         let name = session.server_name(ids, None);
         let model = tables.server(dispatch.backend, slot.server);
-        let header = proxy_protocol::header(model, session, None);
+        let header = proxy_protocol::header(model, session, None, &fields);
         let opening = Opening {
             client_port: session.local_port(),
             connect_ms: report.facts.overrides.connect_ms,
@@ -216,6 +217,30 @@ async fn reach_server(
             }
         }
     }
+}
+
+/// What the configuration adds to the PROXY header for this server.
+fn proxy_fields(
+    session: &mut Session,
+    (backend, server): (BackendId, ServerId),
+    facts: &mut ExchangeFacts,
+) -> Vec<(u8, Vec<u8>)> {
+    let tables = Rc::clone(&session.tables);
+    let model = tables.server(backend, server);
+    if model.proxy_fields.is_empty() {
+        return Vec::new();
+    }
+    let reached = Reached {
+        backend,
+        server: Some(server),
+    };
+    let sight = Sight {
+        reached: Some(reached),
+        ..Sight::default()
+    };
+    rules::with_session(session, facts, Moment::RequestContent, sight, |context| {
+        proxy_protocol::fields(model, context)
+    })
 }
 
 /// Keeps what rules and lines ask of the server's connection.

@@ -15,7 +15,7 @@ use crate::log::{self, Level, Queued, Timers, Times, WallTime};
 use crate::model::{BackendId, Bind, FrontendId, ServerId};
 use crate::plane::Plane;
 use crate::rule::Place;
-use crate::stats::Sums;
+use crate::stats::{self, Sums};
 use crate::stick_table::{Counters, Tracked};
 use crate::stickiness::Remembered;
 use crate::tls::Facts;
@@ -109,6 +109,20 @@ pub trait World {
     }
 }
 
+/// No process at all: for rules that run while nobody is served.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nowhere;
+
+impl World for Nowhere {
+    fn random(&self) -> u64 {
+        0
+    }
+
+    fn sums(&self) -> &dyn Sums {
+        &stats::Nothing
+    }
+}
+
 /// What is known of a client connection for as long as it lasts. Kept small: there may be a great many idle ones.
 #[derive(Clone, Debug, Default)]
 pub struct SessionFacts {
@@ -150,7 +164,8 @@ pub struct SessionExtra {
     pub variables: Variables,
     /// What `track-sc` of connections and sessions follows.
     pub tracked: Counters,
-    /// The connection's own source and destination, where rules behind `tcp-request connection` set others.
+    /// The connection's own source and destination, where a PROXY header or later rules than `tcp-request connection` tell
+    /// others.
     pub own_addresses: Option<(Option<SocketAddr>, Option<SocketAddr>)>,
     /// `expect-proxy`: a rule wants a PROXY protocol header.
     pub expects_header: bool,

@@ -191,8 +191,19 @@ pub(crate) struct GlobalDraft {
     pub(crate) stats_sockets: Vec<BindDraft>,
     pub(crate) unix_bind: UnixDraft,
     pub(crate) tls: GlobalTlsDraft,
+    /// `set-var`, `set-var-fmt`.
+    pub(crate) variables: Vec<VariableDraft>,
     /// `zero-warning`: a warning keeps the configuration from being loaded.
     pub(crate) zero_warning: bool,
+}
+
+/// A variable that the process begins with.
+#[derive(Clone, Debug)]
+pub(crate) struct VariableDraft {
+    pub(crate) name: Word,
+    pub(crate) value: Word,
+    /// The value is a format rather than an expression.
+    pub(crate) is_format: bool,
 }
 
 /// Owner and permissions of a unix socket, as written.
@@ -473,6 +484,8 @@ pub(crate) struct ServerDraft {
     pub(crate) init_addr: Vec<InitAddr>,
     /// `resolve-prefer`.
     pub(crate) prefer: Family,
+    /// `set-proxy-v2-tlv-fmt`: types of fields, and the formats of their values.
+    pub(crate) proxy_fields: Vec<(u8, Option<Word>)>,
     /// Where its name stands.
     pub(crate) name_span: Span,
     /// `server-template`: first and last number of the servers it stands for.
@@ -491,6 +504,7 @@ impl Default for ServerDraft {
             tls: TlsDraft::default(),
             init_addr: Vec::new(),
             prefer: Family::Any,
+            proxy_fields: Vec::new(),
             name_span: Span::default(),
             template: None,
         }

@@ -56,7 +56,11 @@ impl Forwarded {
         let mut out = Vec::new();
         if self.proto {
             let secure = context.session.tls().is_some();
-            out.extend_from_slice(if secure { b"proto=https" } else { b"proto=http" });
+            out.extend_from_slice(if secure {
+                b"proto=https"
+            } else {
+                b"proto=http"
+            });
         }
         if let Some(origin) = &self.host {
             begin(&mut out, b"host=\"");
@@ -68,7 +72,10 @@ impl Forwarded {
                     .map(<[u8]>::to_vec),
                 Origin::Found(expression) => text(expression, context),
             };
-            out.extend(host.filter(|host| rfc7239::is_host(host)).unwrap_or_default());
+            out.extend(
+                host.filter(|host| rfc7239::is_host(host))
+                    .unwrap_or_default(),
+            );
             out.push(b'"');
         }
         self.by
@@ -249,7 +256,11 @@ mod tests {
             ),
         ] {
             let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{before}\r\n\r\n");
-            assert_eq!(written(&Bench::request(&text), &plain()), expected, "{before}");
+            assert_eq!(
+                written(&Bench::request(&text), &plain()),
+                expected,
+                "{before}"
+            );
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::pattern::Lists;
 use crate::rule::{Rule, Rules};
 use crate::stats::page::Page;
 use crate::stick_table::TableSpec;
+use crate::variable::Name;
 
 /// Index of a frontend in [`Model::frontends`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,7 +96,16 @@ pub struct Global {
     pub spread_checks_max_ms: Option<u64>,
     /// Which answers stick tables count as errors and failures.
     pub statuses: Statuses,
+    /// `set-var`: variables that the process begins with, in order.
+    pub variables: Vec<(Name, Initial)>,
     pub tune: Tune,
+}
+
+/// What a variable is set to when the configuration is put to use.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Initial {
+    Expression(Expression),
+    Format(Format),
 }
 
 /// Sizes and caps (`tune.*`).
@@ -234,6 +244,7 @@ impl Default for Global {
             spread_checks_percent: 0,
             spread_checks_max_ms: None,
             statuses: Statuses::default(),
+            variables: Vec::new(),
             tune: Tune::default(),
         }
     }
@@ -536,6 +547,8 @@ pub struct Server {
     pub send_proxy: Option<ProxyHeader>,
     /// `proxy-v2-options`.
     pub proxy_options: ProxyOptions,
+    /// `set-proxy-v2-tlv-fmt`: types of fields of that header, and what makes their values.
+    pub proxy_fields: Vec<(u8, Arc<Format>)>,
     /// `ssl`.
     pub tls: Option<Arc<ServerTls>>,
     /// `proto h2`.
@@ -568,6 +581,7 @@ impl Server {
             cookie: None,
             send_proxy: None,
             proxy_options: ProxyOptions::default(),
+            proxy_fields: Vec::new(),
             tls: None,
             http2: false,
             check: ServerCheck::default(),

@@ -25,7 +25,7 @@ use plimsoll_config::diagnostic::{Diagnostic, FileId, Kind, Span};
 use plimsoll_config::suggest::nearest;
 
 use crate::balance::BalanceSpec;
-use crate::draft::{Draft, Findings, ProxyDraft, Settings, Spanned};
+use crate::draft::{Draft, Findings, ProxyDraft, Settings, Spanned, VariableDraft};
 use crate::keyword::Sections;
 use crate::keyword::haproxy::{Context, GlobalTlsDraft, NOWHERE};
 use crate::model::tls::Bundle;
@@ -62,6 +62,7 @@ pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Di
         bundles: HashMap::new(),
         issuers: None,
         file_names: HashMap::new(),
+        variables: std::mem::take(&mut draft.global.variables),
         told: HashSet::new(),
         servers: 0,
         listeners: 0,
@@ -121,6 +122,8 @@ struct Resolver<'a> {
     issuers: Option<Vec<Vec<Vec<u8>>>>,
     /// The names of the configuration's files, so that each is kept once.
     file_names: HashMap<FileId, Arc<str>>,
+    /// `set-var` lines of the global section.
+    variables: Vec<VariableDraft>,
     /// Places that have been complained about.
     told: HashSet<Span>,
     /// Servers and listeners so far, against their caps.

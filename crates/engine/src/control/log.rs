@@ -791,7 +791,13 @@ mod tests {
         let mut writer = LogWriter::default();
         say(&mut writer, &route, "Server a/b\nis DOWN.", 1);
         assert_eq!(receive(&receiver), "<133>Server a/b is DOWN.\n");
-        writer.error(&route, &record(), "Connection closed", at(1), &mut |_, _| {});
+        writer.error(
+            &route,
+            &record(),
+            "Connection closed",
+            at(1),
+            &mut |_, _| {},
+        );
         let line = receive(&receiver);
         assert!(
             line.starts_with("<131>-:- [") && line.ends_with("] web/1: Connection closed\n"),

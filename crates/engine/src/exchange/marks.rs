@@ -147,10 +147,9 @@ impl Exchange<'_> {
         }
         self.with_context(Phase::Request, |context| {
             let id = context.unique_id().unwrap_or_default().to_vec();
-            if let (Some(name), Some(head)) = (
-                &frontend.unique_id_header,
-                context.request.as_deref_mut(),
-            ) {
+            if let (Some(name), Some(head)) =
+                (&frontend.unique_id_header, context.request.as_deref_mut())
+            {
                 head.add(name.as_bytes(), &id);
             }
         });

@@ -227,7 +227,9 @@ impl Exchange<'_> {
         loop {
             (self.record.received_bytes, self.record.sent_bytes) = client.traffic();
             self.ask_client(client);
-            let payload = answer.as_deref().map_or_else(Payload::default, Answer::payload);
+            let payload = answer
+                .as_deref()
+                .map_or_else(Payload::default, Answer::payload);
             let verdict =
                 self.with_payload(phase, payload, |context| rule::run(set, from, context));
             let (at, flow) = match verdict {

@@ -234,8 +234,8 @@ fn answer(
         answer.body = of_section(name, answer.status, scope)?;
         stock = true;
     }
-    let is_return = words.name.text == "return";
-    if is_return && matches!(answer.body, Body::Stock) && !(stock && has_stock(answer.status)) {
+    let answers = matches!(words.name.text.as_str(), "return" | "http-error");
+    if answers && matches!(answer.body, Body::Stock) && !(stock && has_stock(answer.status)) {
         answer.body = Body::None;
     }
     Ok(Box::new(answer))

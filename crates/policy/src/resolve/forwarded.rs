@@ -49,7 +49,8 @@ impl Resolver<'_> {
             if node.name.is_none() && node.port.take().is_some() {
                 let message = format!("the port is not told where '{name}' is not");
                 let warning = Diagnostic::warning(Kind::NoEffect, line.line, message);
-                self.findings.push(warning.help(format!("write '{name}', too")));
+                self.findings
+                    .push(warning.help(format!("write '{name}', too")));
             }
         }
         Some(Arc::new(forwarded))

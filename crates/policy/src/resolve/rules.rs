@@ -9,21 +9,23 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 use plimsoll_config::suggest::nearest;
 use plimsoll_config::values::TimeUnit;
 
+use super::endpoints::server_names;
 use super::{Resolver, captures};
 use crate::acl::{self, Acl, Acls, Condition};
 use crate::action::{self, Action, Words};
 use crate::balance::BalanceSpec;
 use crate::context::Phase;
-use crate::draft::{ProxyDraft, RuleDraft};
+use crate::draft::{ProxyDraft, RuleDraft, VariableDraft};
 use crate::expression;
 use crate::expression::{Expression, Names, Scope, not_yet};
 use crate::keyword::haproxy::names::{self, actions};
 use crate::log_format::{self, Encoding};
-use crate::model::{BackendId, ErrorFile, FrontendId, Mode, Model, ServerId};
+use crate::model::{Backend, BackendId, ErrorFile, FrontendId, Initial, Mode, Model, ServerId};
 use crate::pattern::Lists;
 use crate::rule::{BackendTarget, Choice, Persist, Place, Rule, Rules, ServerTarget};
 use crate::stick_table::{Data, DataSpec, TableId, castable};
 use crate::stickiness::StickRule;
+use crate::variable::{self, Name};
 
 impl Resolver<'_> {
     /// Reads the rules of every proxy into the model.
@@ -35,6 +37,8 @@ impl Resolver<'_> {
     ) {
         let names = known_names(model);
         let lists = Lists::default();
+        let variables = self.variables(&names, &lists, http_errors);
+        model.global.variables = variables;
         let (mut frontend, mut backend) = (0, 0);
         for proxy in proxies {
             let (captures, asks) = (RefCell::default(), Cell::default());
@@ -74,12 +78,72 @@ impl Resolver<'_> {
             if proxy.has_back() {
                 let key = self.balance_key(proxy, &scope);
                 model.backends[backend as usize].balance_key = key;
+                self.proxy_fields(proxy, &scope, &mut model.backends[backend as usize]);
                 model.backends[backend as usize].rules = rules;
                 backend += 1;
             }
         }
         model.lists = Arc::new(lists);
         remember_servers(model);
+    }
+
+    /// `set-var` and `set-var-fmt` of the global section.
+    fn variables(
+        &mut self,
+        names: &Names,
+        lists: &Lists,
+        http_errors: &HashMap<String, Vec<ErrorFile>>,
+    ) -> Vec<(Name, Initial)> {
+        let drafts = std::mem::take(&mut self.variables);
+        let (captures, asks) = (RefCell::default(), Cell::default());
+        let scope = Scope {
+            captures: &captures,
+            asks: &asks,
+            environment: self.context.environment,
+            http_errors,
+            files: self.context.files,
+            names,
+            lists,
+            acls: None,
+            phase: Phase::Command,
+            mode: Mode::Tcp,
+            frontend: None,
+            backend: None,
+            proxy: None,
+        };
+        let mut variables = Vec::new();
+        for draft in &drafts {
+            match read_variable(draft, &scope) {
+                Ok(variable) => variables.push(variable),
+                Err(error) => self.findings.push(error),
+            }
+        }
+        variables
+    }
+
+    /// The formats of `set-proxy-v2-tlv-fmt`. Servers stand in the order of their drafts, several for a template.
+    fn proxy_fields(&mut self, proxy: &ProxyDraft, scope: &Scope<'_>, backend: &mut Backend) {
+        let mut servers = backend.servers.iter_mut();
+        let scope = scope.at(match proxy.settings.mode {
+            Mode::Http => Phase::Request,
+            Mode::Tcp => Phase::RequestContent,
+        });
+        for draft in &proxy.servers {
+            let mut fields = Vec::new();
+            for (number, word) in &draft.proxy_fields {
+                let read = match word {
+                    Some(word) => log_format::read(word, Encoding::Raw, &scope),
+                    None => Ok(log_format::Format::default()),
+                };
+                match read {
+                    Ok(format) => fields.push((*number, Arc::new(format))),
+                    Err(error) => self.findings.push(error),
+                }
+            }
+            for server in servers.by_ref().take(server_names(draft).len()) {
+                server.proxy_fields.clone_from(&fields);
+            }
+        }
     }
 
     /// The expression of `balance hash`.
@@ -158,6 +222,20 @@ impl Resolver<'_> {
         }
         sections
     }
+}
+
+fn read_variable(draft: &VariableDraft, scope: &Scope<'_>) -> Result<(Name, Initial), Diagnostic> {
+    let wrong = |message: String| Diagnostic::error(Kind::Invalid, draft.name.span, message);
+    let name = Name::parse(&draft.name.text).map_err(wrong)?;
+    if name.scope != variable::Scope::Process {
+        let message = format!("'{}' is not a variable of the process", draft.name.text);
+        return Err(wrong(message).help("write 'proc.NAME'"));
+    }
+    let value = match draft.is_format {
+        true => Initial::Format(log_format::read(&draft.value, Encoding::Raw, scope)?),
+        false => Initial::Expression(expression::parse(&draft.value, scope)?),
+    };
+    Ok((name, value))
 }
 
 fn read_acl(args: &mut Args<'_>, section: &mut Acls, scope: &Scope<'_>) -> Result<(), Diagnostic> {

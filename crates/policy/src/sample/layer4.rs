@@ -40,14 +40,14 @@ pub(crate) const ROWS: &[Row] = &[
         "fc_dst",
         "",
         Needs::Client,
-        "The address of ours that the connection is to, whatever later rules say.",
+        "The address of ours that the connection is to, whatever a PROXY header or later rules say.",
         |_, _| address(socket_destination),
     ),
     row(
         "fc_dst_port",
         "",
         Needs::Client,
-        "The port of ours that the connection is to, whatever later rules say.",
+        "The port of ours that the connection is to, whatever a PROXY header or later rules say.",
         |_, _| port(socket_destination),
     ),
     row(
@@ -142,14 +142,14 @@ pub(crate) const ROWS: &[Row] = &[
         "fc_src",
         "",
         Needs::Client,
-        "The address that the connection comes from, whatever later rules say.",
+        "The address that the connection comes from, whatever a PROXY header or later rules say.",
         |_, _| address(socket_source),
     ),
     row(
         "fc_src_port",
         "",
         Needs::Client,
-        "The port that the connection comes from, whatever later rules say.",
+        "The port that the connection comes from, whatever a PROXY header or later rules say.",
         |_, _| port(socket_source),
     ),
     row("src", "", Needs::Client, "The client's address.", |_, _| {
@@ -203,7 +203,7 @@ fn port(endpoint: Endpoint) -> Made {
     })
 }
 
-/// The connection's own address, which a PROXY header or `tcp-request connection` may have told, whatever later rules say.
+/// The connection's own address, as `tcp-request connection` has left it.
 pub(super) fn socket_source(session: &SessionFacts) -> Option<SocketAddr> {
     own_addresses(session).0
 }

@@ -232,7 +232,9 @@ pub(crate) const ROWS: &[Row] = &[
 type Made = Result<(Box<dyn Fetch>, Type), Diagnostic>;
 
 fn number(read: impl Fn(&Context<'_>) -> i64 + Send + Sync + 'static) -> Made {
-    fetch(Type::Integer, move |context| Some(Value::Integer(read(context))))
+    fetch(Type::Integer, move |context| {
+        Some(Value::Integer(read(context)))
+    })
 }
 
 fn mode(context: &Context<'_>) -> Mode {
@@ -260,7 +262,9 @@ fn queued(context: &Context<'_>) -> Queued {
 
 fn received(context: &Context<'_>) -> i64 {
     let progress = context.progress.received_bytes;
-    let bytes = context.record.map_or(progress, |record| record.bytes_received);
+    let bytes = context
+        .record
+        .map_or(progress, |record| record.bytes_received);
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
@@ -272,12 +276,19 @@ fn sent(context: &Context<'_>) -> i64 {
 
 fn retries(context: &Context<'_>) -> i64 {
     let progress = context.progress.retries;
-    context.record.map_or(progress, |record| record.retries).into()
+    context
+        .record
+        .map_or(progress, |record| record.retries)
+        .into()
 }
 
 fn redispatched(context: &Context<'_>) -> Value<'static> {
     let progress = context.progress.redispatched;
-    Value::Boolean(context.record.map_or(progress, |record| record.redispatched))
+    Value::Boolean(
+        context
+            .record
+            .map_or(progress, |record| record.redispatched),
+    )
 }
 
 #[cfg(test)]
