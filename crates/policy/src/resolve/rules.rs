@@ -491,9 +491,7 @@ impl Reader<'_> {
         let Some(row) = action::find(&name.text, phase) else {
             let bare = name.text.split('(').next().unwrap_or_default();
             let bare = bare.trim_end_matches(|character: char| character.is_ascii_digit());
-            if !bare.starts_with("lua.") {
-                names::check(bare, name.span, "an action of this kind of rule", &[known])?;
-            }
+            names::check(bare, name.span, "an action of this kind of rule", &[known])?;
             let what = format!("'{} {bare}'", self.draft.keyword);
             return Err(not_yet(what, self.draft.keyword_span.to(name.span)));
         };

@@ -19,27 +19,30 @@ use plimsoll_config::suggest::nearest;
 pub(crate) fn check_expression(text: &str, span: Span) -> Result<(), Diagnostic> {
     let mut parts = split(text);
     let first = parts.next().unwrap_or_default();
-    if !first.starts_with("lua.") {
-        let known = [samples::SAMPLES, acls::ACLS];
-        check(name_of(first), span, "a sample or a criterion", &known)?;
-    }
+    let known = [samples::SAMPLES, acls::ACLS];
+    check(name_of(first), span, "a sample or a criterion", &known)?;
     for part in parts {
         let name = name_of(part);
-        if !name.starts_with("lua.") && !name.is_empty() {
+        if !name.is_empty() {
             check(name, span, "a converter", &[converters::CONVERTERS])?;
         }
     }
     Ok(())
 }
 
-/// Whether `name` is among sorted names.
+/// Whether `name` is one that a Lua program gives to what it registers; those are in no list.
+pub(crate) fn is_of_lua(name: &str) -> bool {
+    name.starts_with("lua.")
+}
+
+/// Whether `name` is among sorted names, or a Lua program's own.
 pub(crate) fn check(
     name: &str,
     span: Span,
     what: &str,
     known: &[&[&'static str]],
 ) -> Result<(), Diagnostic> {
-    if known.iter().any(|names| names.binary_search(&name).is_ok()) {
+    if is_of_lua(name) || known.iter().any(|names| names.binary_search(&name).is_ok()) {
         return Ok(());
     }
     let message = format_args!("'{name}' is not {what}");
