@@ -233,7 +233,10 @@ mod tests {
 
     #[test]
     fn settings_are_kept_with_the_exchange() {
-        let bench = Bench::request("GET / HTTP/1.1\r\nHost: h\r\nN: 7\r\n\r\n");
+        let bench = Bench {
+            plane: Bench::with_backend().plane,
+            ..Bench::request("GET / HTTP/1.1\r\nHost: h\r\nN: 7\r\n\r\n")
+        };
         let after = |rule: &str| bench.overrides(rule);
         assert_eq!(after("set-timeout server 2s").server_ms, Some(2_000));
         assert_eq!(after("set-timeout tunnel req.hdr(n)").tunnel_ms, Some(7));

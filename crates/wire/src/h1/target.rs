@@ -94,7 +94,7 @@ fn connect(head: &mut Head, host: Option<usize>, limits: &Limits) -> Result<(), 
     Ok(())
 }
 
-/// An absolute target must agree with `Host` up to a default port; it loses one, and gains a missing path.
+/// An absolute target must agree with `Host` up to a default port; it loses one, and gains a path where there is nothing.
 fn absolute(head: &mut Head, host: Option<usize>, limits: &Limits) -> Result<(), RequestError> {
     let target = uri::split(head.target());
     let authority = target.authority.unwrap_or_default();
