@@ -233,7 +233,6 @@ impl Fetch for Protocols {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::acl::Truth;
     use crate::context::Phase;
     use crate::testing::Bench;
