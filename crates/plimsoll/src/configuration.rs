@@ -158,6 +158,9 @@ fn load_from(request: &Request, loader: &dyn Loader, files: &Files) -> Configura
     };
     let loaded = haproxy::load(&parsed.document, &context);
     let model = loaded.model.filter(|_| !parsed.has_errors());
+    if let Some(model) = &model {
+        model.lists.locate(&parsed.sources);
+    }
     let mut diagnostics = parsed.diagnostics;
     diagnostics.extend(loaded.diagnostics);
     diagnostics.sort_by_key(|problem| (problem.span.file, problem.span.start));

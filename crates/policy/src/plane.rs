@@ -189,6 +189,7 @@ impl Plane {
         if self.model.global.variables != previous.model.global.variables {
             self.set_variables();
         }
+        self.model.lists.settle(&previous.model.lists);
         if self.model.global.maxconn != previous.model.global.maxconn {
             self.process_maxconn.store(0, Relaxed);
         }

@@ -259,23 +259,13 @@ pub fn leading_integer(bytes: &[u8]) -> i64 {
     })
 }
 
-/// The IPv4 address inside an IPv4-mapped, 6to4 or RFC 6052 one.
-fn embedded_ipv4(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let octets = address.octets();
-    let at = |start: usize| {
-        Ipv4Addr::new(
-            octets[start],
-            octets[start + 1],
-            octets[start + 2],
-            octets[start + 3],
-        )
-    };
-    if let Some(mapped) = address.to_ipv4_mapped() {
-        return Some(mapped);
-    }
-    match address.segments() {
-        [0x2002, ..] => Some(at(2)),
-        [0x64, 0xff9b, 0, 0, 0, 0, _, _] => Some(at(12)),
+/// The IPv4 address that an IPv6 one stands for: mapped, compatible, or 6to4.
+pub(crate) fn embedded_ipv4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let [first, a, b, c, d, e, high, low] = address.segments();
+    let join = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
+    match (first, [a, b, c, d], e) {
+        (0, [0, 0, 0, 0], 0 | 0xffff) => Some(join(high, low)),
+        (0x2002, [a, b, ..], _) => Some(join(a, b)),
         _ => None,
     }
 }

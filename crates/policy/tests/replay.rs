@@ -3,6 +3,7 @@
 
 mod config_support;
 mod expression_support;
+mod pattern_support;
 
 use expression_support::{corpus, evaluate};
 use proptest::prelude::*;
@@ -27,6 +28,22 @@ fn policy_expression() {
     );
 }
 
+#[test]
+fn policy_patterns() {
+    let (mut files, mut understood) = (0, 0);
+    for entry in std::fs::read_dir(pattern_support::corpus()).expect("the corpus is there") {
+        let path = entry.expect("the corpus can be listed").path();
+        understood +=
+            pattern_support::search(&std::fs::read(&path).expect("the corpus can be read"));
+        files += 1;
+    }
+    assert!(files >= 8, "there are only {files} files");
+    assert!(
+        understood >= 100,
+        "only {understood} ways of comparing understood a file"
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -34,5 +51,12 @@ proptest! {
     #[test]
     fn nothing_panics(text in "(str|int|bin|hdr|req.body|path|src|urlp)\\([a-z0-9,.:'-]{0,8}\\)(,(field|word|bytes|regsub|map|json_query|utime|hex|b64dec|ipmask|concat|param|be2hex)\\([a-z0-9,.:$%'-]{0,10}\\)){0,3}") {
         evaluate(text.as_bytes());
+    }
+
+    /// Any bytes as a file of patterns.
+    #[test]
+    fn any_patterns_are_searched(text in "[a./:0-9 \n()+*\\#-]{0,60}", bytes in proptest::collection::vec(any::<u8>(), 0..20)) {
+        pattern_support::search(text.as_bytes());
+        pattern_support::search(&[text.as_bytes(), &bytes].concat());
     }
 }

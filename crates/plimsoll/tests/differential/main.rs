@@ -12,6 +12,7 @@ mod origin;
 mod rig;
 mod stage;
 
+mod commands;
 mod expressions;
 mod faults;
 mod framing;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::rig::Rig;
+use crate::rig::client::Client;
 use crate::rig::origin::{Origin, Reply};
+use crate::rig::{Rig, ask, free_address, until};
 
 fn text(backend: &str) -> String {
     format!(
@@ -250,4 +251,36 @@ fn a_client_that_leaves_does_not_disturb_others() {
     }
     assert_eq!(rig.get("/").text(), "a");
     assert!(rig.binary().is_running());
+}
+
+#[test]
+fn silent_clients_are_left_to_the_kernel_unless_connections_are_judged() {
+    let mut rig = Rig::new();
+    let a = rig.origin("a");
+    let (judged, socket) = (free_address(), rig.path("admin.sock"));
+    let backend = format!(
+        "{}frontend judged\n    bind {judged}\n    tcp-request connection accept\n    default_backend app\n",
+        servers(&[&a])
+    );
+    let global = format!(
+        "global\n    nbthread 1\n    stats socket {}\n",
+        socket.display()
+    );
+    rig.config_with(&(global + &text(&backend)), &["-db"]);
+    let current = |name: &str| {
+        let table = ask(&socket, &format!("show stat {name} 1 -1"));
+        let row = table.lines().nth(1).expect("a row");
+        row.split(',').nth(4).map(str::to_owned)
+    };
+    let _seen = Client::connect(judged);
+    assert!(until(|| current("judged").as_deref() == Some("1")));
+    // Tried again, should a second have passed meanwhile: then the kernel hands over a silent one too.
+    let mut silent = None;
+    assert!(until(|| {
+        silent = Some(rig.client());
+        // Whoever came first is accepted first.
+        assert_eq!(rig.get("/").text(), "a");
+        current("web").as_deref() == Some("0")
+    }));
+    assert!(until(|| current("web").as_deref() == Some("1")));
 }

@@ -163,7 +163,8 @@ fn listeners_come_and_go() {
     let stage = Stage::new(&listen(&[&a]), &["-db"]);
     let (second, path) = (free_address(), stage.rig.path("front.sock"));
     let more = format!(
-        "listen second\n    bind {second} name two\n    bind {}\n    {}\n",
+        // Rules on connections see each of them at once, the silent ones too.
+        "listen second\n    bind {second} name two\n    bind {}\n    tcp-request connection accept\n    {}\n",
         path.display(),
         b.server_line()
     );
@@ -713,4 +714,73 @@ fn the_socket_of_haproxys_master_is_there() {
         "{said}"
     );
     assert!(master.ask("@1 show info").contains("Process_num: 1\n"));
+}
+
+/// What rules and commands have changed in a map goes on where its file is the same; an edit of the file wins.
+#[test]
+fn changes_of_maps_go_on() {
+    let folder = Rig::new();
+    let map = folder.file("ages.map", "joe 7\nann 8\n");
+    let text = format!(
+        "frontend fe\n    bind {{listen}}\n    http-request set-map({map}) %[url_param(key)] %[url_param(value)] if {{ path /set }}\n    \
+         http-request return status 200 content-type text/plain lf-string \"%[url_param(key),map({map},nobody)]\"\n",
+        map = map.display()
+    );
+    let stage = Stage::new(&text, &[]);
+    let age = |name: &str| stage.rig.get(&format!("/?key={name}")).text();
+    assert_eq!(age("joe"), "7");
+    assert_eq!(stage.rig.get("/set?key=joe&value=9").text(), "9");
+    assert_eq!(stage.ask(&format!("del map {} ann", map.display())), "\n");
+    stage.reload(&(text.clone() + "    # the same file\n"));
+    assert_eq!(
+        (age("joe"), age("ann")),
+        ("9".to_owned(), "nobody".to_owned())
+    );
+    fs::write(&map, "joe 10\n").unwrap();
+    stage.reload(&text);
+    assert_eq!(age("joe"), "10");
+}
+
+/// Lookups go on while a map is filled, committed and emptied; each sees a whole version.
+#[test]
+fn maps_are_replaced_under_traffic() {
+    let folder = Rig::new();
+    let map = folder.file("colour.map", "a red\nb red\n");
+    let map = map.display();
+    let stage = Stage::new(
+        &format!(
+            "frontend fe\n    bind {{listen}}\n    \
+             http-request return status 200 content-type text/plain lf-string \"%[str(a),map({map})] %[str(b),map({map})]\"\n"
+        ),
+        &[],
+    );
+    let (ended, asked) = (AtomicBool::new(false), AtomicU64::new(0));
+    let mut round = 0;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut client = Client::connect(stage.address);
+            while !ended.load(Ordering::Relaxed) {
+                client.send(REQUEST);
+                let text = client.response().text();
+                let words: Vec<_> = text.split(' ').collect();
+                // A commit may come between the two lookups of one request, but no version is seen in part.
+                let whole = words.iter().all(|word| ["red", "blue"].contains(word));
+                asked.fetch_add(1, Ordering::Relaxed);
+                assert!(whole, "{text:?}");
+            }
+        });
+        while round < 50 || asked.load(Ordering::Relaxed) < 50 {
+            round += 1;
+            let colour = ["red", "blue"][round % 2];
+            let made = stage.ask(&format!("prepare map {map}"));
+            assert_eq!(made, format!("New version created: {round}\n\n"));
+            let line = format!(
+                "add map @{round} {map} a {colour}; add map @{round} {map} b {colour}; commit map @{round} {map}"
+            );
+            assert_eq!(stage.ask(&line), "\n\n\n");
+        }
+        ended.store(true, Ordering::Relaxed);
+    });
+    let colour = ["red", "blue"][round % 2];
+    assert_eq!(stage.rig.get("/").text(), format!("{colour} {colour}"));
 }

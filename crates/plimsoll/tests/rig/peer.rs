@@ -12,29 +12,37 @@ const REQUIRE: &str = "PLIMSOLL_REQUIRE_PEERS";
 /// # Panics
 /// When it is absent and `PLIMSOLL_REQUIRE_PEERS` is set.
 pub fn require_peer(name: &str) -> Option<PathBuf> {
-    let found = env::var_os("PATH")
-        .iter()
-        .flat_map(env::split_paths)
-        .chain([PathBuf::from("/usr/sbin")])
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file());
+    let found = candidates(name).next();
     if found.is_none() {
         miss(name);
     }
     found
 }
 
-/// As [`require_peer`], for a module of Python; the path of the interpreter that has it.
+/// As [`require_peer`], for a module of Python: the first interpreter of the search path that has it, as a machine may have
+/// several and the distribution's packages belong to one.
 pub fn require_python_module(module: &str) -> Option<PathBuf> {
-    let python = require_peer("python3")?;
-    let found = Command::new(&python)
-        .args(["-c", &format!("import {module}")])
-        .output()
-        .is_ok_and(|output| output.status.success());
-    if !found {
+    let script = format!("import {module}");
+    let has_it = |python: &PathBuf| {
+        let output = Command::new(python).args(["-c", &script]).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    let found = candidates("python3").find(has_it);
+    if found.is_none() {
         miss(module);
     }
-    found.then_some(python)
+    found
+}
+
+/// The installed programs of that name, in the order of the search path.
+fn candidates(name: &str) -> impl Iterator<Item = PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = env::split_paths(&path).collect();
+    folders
+        .into_iter()
+        .chain([PathBuf::from("/usr/sbin")])
+        .map(move |folder| folder.join(name))
+        .filter(|path| path.is_file())
 }
 
 fn miss(name: &str) {

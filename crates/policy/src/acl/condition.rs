@@ -193,7 +193,7 @@ mod tests {
             ("if { path /a", "never closed"),
             ("if { path -m wrong /a }", "not a way of comparing"),
             ("if { var(txn.a) x }", "may be of any type"),
-            ("if { src nowhere }", "neither an address"),
+            ("if { src nowhere }", "not a valid IPv4"),
             ("if { path_reg ( }", "regex parse error"),
         ] {
             let error = bench.condition(text).unwrap_err();

@@ -8,7 +8,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 use super::{Clause, Test};
 use crate::expression::{self, Expression, Scope};
 use crate::keyword::haproxy::names;
-use crate::pattern::{List, Method, Origin, Search};
+use crate::pattern::{self, List, Method, Search, Use};
 use crate::sample;
 use crate::value::Type;
 
@@ -29,7 +29,10 @@ struct Written<'a> {
     ignore_case: bool,
     is_map: bool,
     method: Option<Method>,
-    files: Vec<&'a Word>,
+    /// The number of the list, for the runtime API.
+    number: Option<u32>,
+    /// Each with whether it has values.
+    files: Vec<(&'a Word, bool)>,
     patterns: Vec<(String, Span)>,
 }
 
@@ -96,12 +99,14 @@ fn read_flags<'a>(args: &mut Args<'a>, written: &mut Written<'a>) -> Result<(), 
             "-M" => written.is_map = true,
             "-u" => {
                 args.next();
-                args.number("an identifier", 0..=u64::from(u32::MAX))?;
+                let number = args.number("an identifier", 0..=u64::from(u32::MAX))?;
+                written.number = Some(number as u32);
                 continue;
             }
             "-f" => {
                 args.next();
-                written.files.push(args.word("the name of a file")?);
+                let file = args.word("the name of a file")?;
+                written.files.push((file, written.is_map));
                 continue;
             }
             "-m" => {
@@ -199,29 +204,35 @@ fn test(
     if method == Method::Found {
         return Ok(Test::Found);
     }
+    let wrong = |span, error: String| Diagnostic::error(Kind::Invalid, span, error);
+    let way = Use::patterns(method, written.ignore_case);
+    let mut searches = Vec::new();
+    for &(file, is_map) in &written.files {
+        let list = file_list(file, true, is_map, scope)?;
+        searches.push(Search::new(list, way).map_err(|error| wrong(file.span, error))?);
+    }
+    // Each line has a list for the runtime API, be it an empty one.
+    let name = criterion.text.split(['(', ',']).next().unwrap_or_default();
+    let list = scope.lists.line(name, written.number, criterion.span);
+    let list = list.map_err(|error| wrong(criterion.span, error))?;
+    let search = Search::new(Arc::clone(&list), way);
+    searches.push(search.map_err(|error| wrong(criterion.span, error))?);
+    list.load(|editor| {
+        let version = editor.current();
+        written.patterns.iter().try_for_each(|(pattern, span)| {
+            let added = editor.add(version, pattern.as_bytes(), None);
+            added.map_err(|error| wrong(*span, error))
+        })
+    })?;
+    if method == Method::Found {
+        return Ok(Test::Found);
+    }
     if written.patterns.is_empty() && written.files.is_empty() {
         return match expression.output() {
             Type::Boolean | Type::Integer | Type::Any => Ok(Test::True),
             _ if matches!(method, Method::Boolean | Method::Integer) => Ok(Test::True),
-            _ => Ok(Test::Patterns(Vec::new())),
+            _ => Ok(Test::Patterns(searches)),
         };
-    }
-    let mut searches = Vec::new();
-    if !written.patterns.is_empty() {
-        let list = scope.lists.fresh();
-        let search = Search::new(Arc::clone(&list), method, written.ignore_case)
-            .map_err(|error| Diagnostic::error(Kind::Invalid, criterion.span, error))?;
-        for (pattern, span) in &written.patterns {
-            list.add(pattern, None)
-                .map_err(|error| Diagnostic::error(Kind::Invalid, *span, error))?;
-        }
-        searches.push(search);
-    }
-    for file in &written.files {
-        let list = file_list(file, written.is_map, scope)?;
-        let search = Search::new(list, method, written.ignore_case)
-            .map_err(|error| Diagnostic::error(Kind::Invalid, file.span, error))?;
-        searches.push(search);
     }
     Ok(Test::Patterns(searches))
 }
@@ -229,10 +240,11 @@ fn test(
 /// The list of the patterns in a file, read when it is named for the first time.
 ///
 /// # Errors
-/// The file cannot be read, or has too many patterns.
+/// The file cannot be read, has too many patterns, or is used with and without values.
 pub(crate) fn file_list(
     file: &Word,
-    is_map: bool,
+    is_acl: bool,
+    has_values: bool,
     scope: &Scope<'_>,
 ) -> Result<Arc<List>, Diagnostic> {
     let wrong = |error: String| Diagnostic::error(Kind::Invalid, file.span, error);
@@ -240,7 +252,8 @@ pub(crate) fn file_list(
         Some((prefix @ ("virt" | "opt" | "file"), path)) => (prefix, path),
         _ => ("file", file.text.as_str()),
     };
-    let (list, is_new) = scope.lists.list(Origin::File(file.text.clone()));
+    let list = scope.lists.file(&file.text, is_acl, has_values, file.span);
+    let (list, is_new) = list.map_err(wrong)?;
     if !is_new || prefix == "virt" {
         return Ok(list);
     }
@@ -254,19 +267,6 @@ pub(crate) fn file_list(
             return Err(Diagnostic::error(Kind::Environment, file.span, message));
         }
     };
-    for line in String::from_utf8_lossy(&text).lines() {
-        let line = line.trim_start();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        if is_map {
-            let (key, value) = line
-                .split_once(|character: char| character.is_ascii_whitespace())
-                .unwrap_or((line, ""));
-            list.add(key, Some(value.trim())).map_err(wrong)?;
-        } else {
-            list.add(line.trim_end(), None).map_err(wrong)?;
-        }
-    }
+    pattern::read(&text, &list).map_err(wrong)?;
     Ok(list)
 }

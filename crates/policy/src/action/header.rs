@@ -6,7 +6,7 @@ use super::{Action, Flow, Places, Row, Words, action};
 use crate::context::Context;
 use crate::expression::Scope;
 use crate::log_format::{self, Encoding, Format};
-use crate::pattern::Method;
+use crate::pattern::{Method, Search, Use};
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -69,7 +69,7 @@ fn edit(
     })
 }
 
-fn delete(words: &mut Words<'_, '_>, scope: &Scope<'_>) -> Result<Box<dyn Action>, Diagnostic> {
+fn delete(words: &mut Words<'_, '_>, _: &Scope<'_>) -> Result<Box<dyn Action>, Diagnostic> {
     let name = words.args.word("the name of a field")?;
     let mut method = Method::Text;
     if words.take("-m") {
@@ -92,12 +92,11 @@ fn delete(words: &mut Words<'_, '_>, scope: &Scope<'_>) -> Result<Box<dyn Action
             Flow::Continue
         });
     }
-    let list = scope.lists.fresh();
     let wrong = |error: String| {
         Diagnostic::error(plimsoll_config::diagnostic::Kind::Invalid, name.span, error)
     };
-    list.add(&name.text, None).map_err(wrong)?;
-    let search = crate::pattern::Search::new(list, method, true).map_err(wrong)?;
+    let search = Search::of_one(name.text.as_bytes(), Use::patterns(method, true));
+    let search = search.map_err(wrong)?;
     action(move |context: &mut Context<'_>| {
         if let Some(head) = context.message_mut() {
             head.remove_where(|name| search.matches(crate::value::Value::text(name)));

@@ -11,6 +11,7 @@ mod capture;
 mod expect_proxy;
 mod flow;
 mod header;
+mod list;
 mod normalize;
 mod reason;
 mod redirect;
@@ -160,6 +161,7 @@ const TOPICS: &[&[Row]] = &[
     capture::ROWS,
     expect_proxy::ROWS,
     header::ROWS,
+    list::ROWS,
     normalize::ROWS,
     redirect::ROWS,
     replace::ROWS,

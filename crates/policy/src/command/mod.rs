@@ -18,6 +18,7 @@ mod find;
 mod frontend;
 mod help;
 pub mod line;
+mod list;
 mod maxconn;
 mod outliers;
 mod plan;
@@ -107,12 +108,20 @@ impl Session {
 
 /// All commands, in the order of their paths.
 pub const COMMANDS: &[Command] = &[
+    list::ADD_ACL,
     backend::ADD,
+    list::ADD_MAP,
     server_line::ADD,
     server_line::HELP,
+    list::CLEAR_ACL,
     clear::COUNTERS,
+    list::CLEAR_MAP,
     table::CLEAR,
+    list::COMMIT_ACL,
+    list::COMMIT_MAP,
+    list::DELETE_ACL,
     backend::DELETE,
+    list::DELETE_MAP,
     server_line::DELETE,
     server::DISABLE_AGENT,
     frontend::DISABLE,
@@ -125,14 +134,19 @@ pub const COMMANDS: &[Command] = &[
     server::ENABLE,
     cli::EXPERIMENTAL,
     cli::EXPERT,
+    list::GET_ACL,
+    list::GET_MAP,
     weight::GET,
     help::HELP,
     cli::OPERATOR,
     plan::PLAN,
+    list::PREPARE_ACL,
+    list::PREPARE_MAP,
     cli::PROMPT,
     backend::PUBLISH,
     cli::QUIT,
     reload::RELOAD,
+    list::SET_MAP,
     maxconn::FRONTEND,
     maxconn::GLOBAL,
     maxconn::SERVER,
@@ -140,6 +154,7 @@ pub const COMMANDS: &[Command] = &[
     table::SET,
     cli::TIMEOUT,
     weight::SET,
+    list::SHOW_ACL,
     show::ACTIVITY,
     show::BACKEND,
     cli::LEVEL,
@@ -148,6 +163,7 @@ pub const COMMANDS: &[Command] = &[
     show::ENVIRONMENT,
     show::ERRORS,
     show::INFO,
+    list::SHOW_MAP,
     outliers::SHOW,
     show::PROCESSES,
     servers::CONNECTIONS,

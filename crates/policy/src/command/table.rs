@@ -62,7 +62,8 @@ fn run(words: &mut Words<'_>, view: View<'_>, session: &mut Session, verb: Verb)
         if verb != Verb::Show {
             return Err(usage(verb));
         }
-        let tables = view.plane.tables.iter();
+        // The last one of the configuration comes first, as in HAProxy.
+        let tables = view.plane.tables.iter().rev();
         return Ok(tables.map(|table| head(table, now_ms)).collect());
     };
     let table = view.plane.tables.named(name).ok_or("No such table\n")?;
@@ -244,9 +245,8 @@ fn filters(words: &mut Words<'_>, table: &Table, verb: Verb) -> Result<Vec<Filte
         Some(_) => {
             let place = 3 + 3 * FILTERS_MAX + 1;
             let last = filters.last().map_or(0, |filter| filter.value);
-            let what = format!(
-                "Detected extra data in filter, {place}ith word of input, after '{last}'\n"
-            );
+            let what =
+                format!("Detected extra data in filter, {place}th word of input, after '{last}'\n");
             Err(Refusal(what))
         }
     }

@@ -191,7 +191,7 @@ fn without_pointers(text: &str) -> String {
 const TABLE_DIALOGUE: &[(&str, &str)] = &[
     (
         "show table",
-        "# table: clients, type: ip, size:1024, used:0\n# table: names, type: string, size:10, used:0\n\n",
+        "# table: names, type: string, size:10, used:0\n# table: clients, type: ip, size:1024, used:0\n\n",
     ),
     (
         "set table clients key 10.0.0.1 data.gpc0 7 data.conn_rate 5",
@@ -268,7 +268,7 @@ const TABLE_DIALOGUE: &[(&str, &str)] = &[
     ),
     (
         "show table",
-        "# table: clients, type: ip, size:1024, used:0\n# table: names, type: string, size:10, used:1\n\n",
+        "# table: names, type: string, size:10, used:1\n# table: clients, type: ip, size:1024, used:0\n\n",
     ),
 ];
 

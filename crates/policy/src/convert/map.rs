@@ -1,7 +1,7 @@
 //! `map` and its like: the value that a file has for a key (manual, section 7.3.1).
 
 use plimsoll_config::args::Word;
-use plimsoll_config::diagnostic::{Diagnostic, Kind};
+use plimsoll_config::diagnostic::Diagnostic;
 
 use super::regsub::Template;
 use super::{Convert, Row, text};
@@ -9,7 +9,7 @@ use crate::acl::file_list;
 use crate::arguments::Arguments;
 use crate::context::Context;
 use crate::expression::Scope;
-use crate::pattern::{Method, Search};
+use crate::pattern::{Method, Search, Use, read_value};
 use crate::value::{Type, Value};
 
 /// What is made of the value that belongs to a key.
@@ -33,12 +33,8 @@ impl Output {
         }
     }
 
-    fn make(self, text: &str) -> Option<Value<'static>> {
-        match self {
-            Self::Text | Self::Key | Self::Groups => Some(Value::owned(text)),
-            Self::Integer => text.parse().ok().map(Value::Integer),
-            Self::Address => text.parse().ok().map(Value::Address),
-        }
+    fn make(self, text: &[u8]) -> Option<Value<'static>> {
+        read_value(self.kind(), text)
     }
 }
 
@@ -114,7 +110,7 @@ const fn doc(method: Method, output: Output) -> &'static str {
         (Method::Prefix, _) => "What a map has for the longest beginning.",
         (Method::Directory, _) => "What a map has for a part between slashes.",
         (Method::Domain, _) => "What a map has for a part between dots.",
-        (Method::Suffix, _) => "What a map has for the longest end.",
+        (Method::Suffix, _) => "What a map has for an end of the value.",
         (Method::Integer, _) => "What a map has for the number, or for a range that it lies in.",
         (Method::Ip, _) => "What a map has for the smallest network around the address.",
         (Method::Regex, _) => "What a map has for the first expression that matches.",
@@ -141,20 +137,17 @@ fn read(
     };
     let default = default.map(|text| {
         let wrong = || arguments.invalid(format_args!("the default '{text}' is of another type"));
-        output.make(&text).ok_or_else(wrong)
+        output.make(text.as_bytes()).ok_or_else(wrong)
     });
     let default = default.transpose()?;
-    let list = file_list(&Word::new(&name, arguments.span), true, scope)?;
-    if let Some(entry) = list.find(|entry| {
-        let value = entry.value.as_deref().unwrap_or_default();
-        output.make(value).is_none()
-    }) {
-        let (key, value) = (entry.pattern, entry.value.unwrap_or_default());
-        let kind = output.kind().name();
-        let message = format_args!("'{value}', which '{name}' has for '{key}', is no {kind}");
-        return Err(Diagnostic::error(Kind::Invalid, arguments.span, message));
-    }
-    let search = Search::new(list, method, false);
+    let list = file_list(&Word::new(&name, arguments.span), false, true, scope)?;
+    let used = Use {
+        method,
+        ignore_case: false,
+        values: Some(output.kind()),
+        groups: output == Output::Groups,
+    };
+    let search = Search::new(list, used);
     let search = search.map_err(|error| arguments.invalid(format_args!("'{name}': {error}")))?;
     Ok(Box::new(Map {
         search,
@@ -168,7 +161,8 @@ impl Map {
         if self.output == Output::Groups {
             let subject = value.into_text();
             let found = self.search.find_groups(&subject, |entry, groups| {
-                let template = Template::read(entry.value.as_deref().unwrap_or_default()).ok()?;
+                let value = String::from_utf8_lossy(entry.value().unwrap_or_default());
+                let template = Template::read(&value).ok()?;
                 let mut out = Vec::new();
                 template.write(groups, &mut out);
                 text(out)
@@ -176,8 +170,8 @@ impl Map {
             return found.flatten();
         }
         let found = self.search.find(value, |entry| match self.output {
-            Output::Key => Some(Value::owned(&*entry.pattern)),
-            output => output.make(entry.value.as_deref().unwrap_or_default()),
+            Output::Key => Some(Value::owned(entry.pattern())),
+            output => output.make(entry.value().unwrap_or_default()),
         });
         found.flatten()
     }
@@ -253,7 +247,7 @@ mod tests {
             ("str(a),map(nowhere)", "cannot be read"),
             ("str(a),map_str_int(names)", "is no sint"),
             ("str(a),map_str_int(numbers,x)", "another type"),
-            ("src,map_ip(names)", "neither an address"),
+            ("src,map_ip(names)", "not a valid IPv4"),
             ("str(a),map_beg_key(names,x)", "too many"),
         ] {
             let error = bench.refused(text);

@@ -83,6 +83,13 @@ impl Resolver<'_> {
                 backend += 1;
             }
         }
+        lists.number();
+        self.findings
+            .extend(lists.broken_promises().into_iter().map(|(name, span)| {
+                let message =
+                    format_args!("nothing reads '{name}', so that changing it does nothing");
+                Diagnostic::warning(Kind::Reference, span, message)
+            }));
         model.lists = Arc::new(lists);
         remember_servers(model);
     }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::spec::KeyType;
-use crate::value::{Type, Value};
+use crate::value::{Type, Value, embedded_ipv4, leading_integer};
 
 /// A key as a table keeps it, without the zeros that fill it up.
 ///
@@ -68,19 +68,13 @@ impl<'a> Key<'a> {
         Some(match kind {
             KeyType::Ipv4 => match text.parse().ok()? {
                 IpAddr::V4(address) => Self::ipv4(address),
-                IpAddr::V6(address) => Self::ipv4(address.to_ipv4_mapped()?),
+                IpAddr::V6(address) => Self::ipv4(embedded_ipv4(address)?),
             },
             KeyType::Ipv6 => match text.parse().ok()? {
                 IpAddr::V4(address) => Self::ipv6(address.to_ipv6_mapped()),
                 IpAddr::V6(address) => Self::ipv6(address),
             },
-            KeyType::Integer => {
-                let digits = text.bytes().take_while(u8::is_ascii_digit);
-                let value = digits.fold(0_u32, |value, digit| {
-                    value.wrapping_mul(10).wrapping_add(u32::from(digit - b'0'))
-                });
-                Self::integer(value)
-            }
+            KeyType::Integer => Self::integer(leading_integer(text.as_bytes()) as u32),
             KeyType::Text { .. } | KeyType::Binary { .. } => Self::bytes(kind, text.as_bytes()),
         })
     }

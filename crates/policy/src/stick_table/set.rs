@@ -50,7 +50,7 @@ impl Tables {
         self.names.get(name).map(|&index| &self.list[index])
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Table>> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Table>> {
         self.list.iter()
     }
 
