@@ -137,6 +137,11 @@ impl<'a> Args<'a> {
         self.words.get(self.next)
     }
 
+    /// The words read so far.
+    pub fn taken(&self) -> &'a [Word] {
+        &self.words[..self.next.min(self.words.len())]
+    }
+
     /// The next word, if there is one.
     #[expect(
         clippy::should_implement_trait,

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 use plimsoll_policy::balance::Pick;
 use plimsoll_policy::live::{BackendLive, Visit};
@@ -131,7 +132,8 @@ impl Dispatch {
         Ok(slot)
     }
 
-    /// Decides whether another attempt follows `fault`, and where; pauses where that gives a server time to return.
+    /// Decides whether another attempt follows `fault`, and where; pauses where that gives a server time to return,
+    /// unless the client is `gone` meanwhile.
     ///
     /// `replayable`: the request can be sent again although part of it may have been sent; `retries_max`: what a rule says
     /// in place of `retries`.
@@ -142,6 +144,7 @@ impl Dispatch {
         failed: ServerId,
         fault: Fault,
         (replayable, retries_max): (bool, Option<u32>),
+        mut gone: impl FnMut() -> bool,
     ) -> Result<(), Fault> {
         let model = tables.backend(self.backend);
         let unsent = matches!(fault, Fault::ConnectRefused | Fault::ConnectTimeout);
@@ -168,10 +171,15 @@ impl Dispatch {
                 .timeouts
                 .connect_ms
                 .map_or(RETRY_PAUSE_MS, |ms| ms.min(RETRY_PAUSE_MS));
-            worker
+            let paused = worker
                 .reactor
-                .sleep_until(worker.deadline(Some(pause_ms)))
-                .await;
+                .until(worker.deadline(Some(pause_ms)), || match gone() {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                });
+            if paused.await.is_ok() {
+                return Err(Fault::ClientClosed);
+            }
         }
         Ok(())
     }

@@ -373,6 +373,7 @@ impl Exchange<'_> {
             drop(slot);
             self.record.times.answered_ns = 0;
             let (replayable, retries) = (self.replayable(), self.record.facts.overrides.retries);
+            let watch = self.heeds_leaving(client, backend);
             let Some(dispatch) = &mut self.record.dispatch else {
                 return Err(fault);
             };
@@ -383,6 +384,7 @@ impl Exchange<'_> {
                     failed,
                     fault,
                     (replayable, retries),
+                    || watch && client.poll_gone().is_ready(),
                 )
                 .await?;
         }
@@ -404,7 +406,7 @@ impl Exchange<'_> {
             queue_ms: self.record.facts.overrides.queue_ms,
             priority: self.record.facts.overrides.priority(),
         };
-        let watch = model.abort_on_close || client.is_multiplexed();
+        let watch = self.heeds_leaving(client, backend);
         let gone = || watch && client.poll_gone().is_ready();
         let Some(dispatch) = &mut self.record.dispatch else {
             return Err(Fault::NoServer);
@@ -423,6 +425,11 @@ impl Exchange<'_> {
         self.record.server = Some(slot.server);
         self.record.times.admitted_ns = self.worker.reactor.now_ns();
         Ok(slot)
+    }
+
+    /// Whether a request ends with a client that leaves.
+    fn heeds_leaving<C: ClientStream>(&self, client: &C, backend: BackendId) -> bool {
+        self.tables.backend(backend).abort_on_close || client.is_multiplexed()
     }
 
     /// One attempt with one server, up to the head of its response.

@@ -10,7 +10,7 @@ use std::task::{Poll, Waker};
 
 use plimsoll_policy::balance::{BalanceSpec, Pick};
 use plimsoll_policy::kin::Kin;
-use plimsoll_policy::live::{self, ServerLive, ServerState};
+use plimsoll_policy::live::{self, ServerLive};
 use plimsoll_policy::model::{BackendId, ServerId};
 use plimsoll_policy::plane::{BackendPlane, Plane};
 use plimsoll_policy::queue::{self, Admit, Place, Priority, Ticket, Waiting};
@@ -111,8 +111,7 @@ impl Recall<'_> {
         if self.live.recalls() == self.recalls {
             return None;
         }
-        let state = self.live.state();
-        let out = state.contains(ServerState::DOWN) || state.contains(ServerState::MAINTENANCE);
+        let out = !self.live.state().is_in();
         Some(match out {
             true => Fault::ServerDown,
             false => Fault::ServerUp,
@@ -338,8 +337,7 @@ async fn wait(
 
 /// Nobody should wait for this server alone.
 fn is_gone(live: &ServerLive) -> bool {
-    let state = live.state();
-    state.contains(ServerState::DOWN) || state.contains(ServerState::MAINTENANCE)
+    !live.state().is_in()
 }
 
 /// Lets those choose again who wait for a server that is out of service.

@@ -74,8 +74,13 @@ impl World for Teller<'_> {
     }
 
     fn next_number(&self) -> u32 {
-        NUMBER.fetch_add(1, Ordering::Relaxed)
+        next_number()
     }
+}
+
+/// See [`World::next_number`].
+pub(crate) fn next_number() -> u32 {
+    NUMBER.fetch_add(1, Ordering::Relaxed)
 }
 
 /// The moment, as rules see it.

@@ -212,6 +212,7 @@ async fn reach_server(
                         failed,
                         fault,
                         (true, report.facts.overrides.retries),
+                        || client.transport.socket().is_broken(),
                     )
                     .await?;
             }

@@ -511,8 +511,13 @@ impl Context<'_> {
 
     /// The name that `unique-id-format` gives this exchange; it is made when it is first asked for.
     pub fn unique_id(&self) -> Option<&[u8]> {
-        let frontend = self.plane.model.frontends.get(self.frontend.0 as usize)?;
-        let format = frontend.rules.unique_id.as_ref()?;
+        let model = &self.plane.model;
+        // A check has no client, and so no frontend.
+        let rules = match self.phase {
+            Phase::Check => &model.backends.get(self.backend?.0 as usize)?.rules,
+            _ => &model.frontends.get(self.frontend.0 as usize)?.rules,
+        };
+        let format = rules.unique_id.as_ref()?;
         let known = &self.exchange.unique_id;
         if known.get().is_none() {
             let mut name = Vec::new();

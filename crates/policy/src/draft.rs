@@ -127,6 +127,8 @@ pub(crate) struct Draft {
     pub(crate) peers: Vec<PeersDraft>,
     /// `http-errors` sections: proxies that have nothing but answers to errors.
     pub(crate) http_errors: Vec<ProxyDraft>,
+    /// `healthcheck` sections: proxies that have nothing but a check.
+    pub(crate) healthchecks: Vec<ProxyDraft>,
     /// The section being read, or nothing.
     pub(crate) section: Option<Sections>,
     pub(crate) polarity: Polarity,
@@ -154,6 +156,7 @@ impl Draft {
         let list = match self.section {
             Some(section) if section.meets(Sections::DEFAULTS) => &mut self.defaults,
             Some(section) if section.meets(Sections::HTTP_ERRORS) => &mut self.http_errors,
+            Some(section) if section.meets(Sections::HEALTHCHECK) => &mut self.healthchecks,
             _ => &mut self.proxies,
         };
         if list.is_empty() {
@@ -193,6 +196,9 @@ pub(crate) struct GlobalDraft {
     pub(crate) tls: GlobalTlsDraft,
     /// `set-var`, `set-var-fmt`.
     pub(crate) variables: Vec<VariableDraft>,
+    /// `external-check`: checks may run programs; `preserve-env`: with our environment.
+    pub(crate) external_checks: bool,
+    pub(crate) external_environment: bool,
     /// `zero-warning`: a warning keeps the configuration from being loaded.
     pub(crate) zero_warning: bool,
 }
@@ -285,6 +291,8 @@ pub(crate) struct Settings {
     pub(crate) back: Backend,
     pub(crate) default_backend: Option<Spanned<String>>,
     pub(crate) default_server: ServerDraft,
+    /// `default-server name NAME`.
+    pub(crate) named_servers: BTreeMap<String, ServerDraft>,
     pub(crate) logs: Vec<LogDraft>,
     /// Whether there is a `log` line, even one that could not be read.
     pub(crate) logged: bool,
@@ -322,6 +330,7 @@ impl Default for Settings {
             },
             default_backend: None,
             default_server: ServerDraft::default(),
+            named_servers: BTreeMap::new(),
             logs: Vec::new(),
             logged: false,
             log_format: None,
@@ -478,6 +487,8 @@ pub(crate) struct ServerDraft {
     pub(crate) id: Option<Spanned<u32>>,
     pub(crate) address: ServerAddressDraft,
     pub(crate) source: Option<AddressDraft>,
+    /// `socks4`.
+    pub(crate) socks: Option<AddressDraft>,
     pub(crate) checks: ServerChecksDraft,
     pub(crate) tls: TlsDraft,
     /// `init-addr`: how a named host gets its first address; empty: as by default, the last one, then the resolver.
@@ -490,6 +501,8 @@ pub(crate) struct ServerDraft {
     pub(crate) name_span: Span,
     /// `server-template`: first and last number of the servers it stands for.
     pub(crate) template: Option<(u32, u32)>,
+    /// Of a `default-server`: the options as written, for servers that are added at run time.
+    pub(crate) written: Vec<String>,
 }
 
 impl Default for ServerDraft {
@@ -500,6 +513,7 @@ impl Default for ServerDraft {
             id: None,
             address: ServerAddressDraft::None,
             source: None,
+            socks: None,
             checks: ServerChecksDraft::default(),
             tls: TlsDraft::default(),
             init_addr: Vec::new(),
@@ -507,6 +521,7 @@ impl Default for ServerDraft {
             proxy_fields: Vec::new(),
             name_span: Span::default(),
             template: None,
+            written: Vec::new(),
         }
     }
 }

@@ -98,7 +98,8 @@ impl Expression {
 
 impl fmt::Debug for Expression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text())
+        // Quoted, so that whoever looks for names in a model finds those that it has.
+        write!(f, "{:?}", self.text())
     }
 }
 

@@ -11,11 +11,12 @@ pub mod tls;
 
 pub use edit::Referenced;
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use self::check::{BackendCheck, ServerCheck};
+use self::check::{BackendCheck, CheckSpec, ServerCheck};
 use self::status_codes::Statuses;
 use self::tls::{BindTls, ServerTls};
 use crate::balance::{BalanceSpec, HashSpec};
@@ -53,6 +54,16 @@ pub struct Model {
     pub tables: Vec<TableSpec>,
     /// Named `defaults` sections, for backends that are added at run time.
     pub templates: Vec<Template>,
+    /// `healthcheck` sections by name, for servers that are added at run time.
+    pub healthchecks: Vec<(String, CheckSpec)>,
+}
+
+/// Options of servers (`default-server`), as they were written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preset {
+    /// Empty for the one that servers take over without being told to.
+    pub name: String,
+    pub words: Vec<String>,
 }
 
 /// What a named `defaults` section makes of a backend that takes everything from it.
@@ -342,6 +353,8 @@ pub struct Backend {
     /// `hash-balance-factor`: 0 is off, otherwise at least 101 (per cent of the average load).
     pub hash_balance_factor: u32,
     pub hash_preserve_affinity: HashPreserveAffinity,
+    /// `default-server` lines, for servers that are added at run time.
+    pub presets: Vec<Preset>,
     pub servers: Vec<Server>,
     /// `option allbackups`: share the load among all backup servers instead of using the first.
     pub all_backups: bool,
@@ -529,6 +542,8 @@ pub struct Server {
     pub removed: bool,
     /// Added at run time (`add server`): starts in maintenance until it is enabled.
     pub dynamic: bool,
+    /// Its name before it was last given another one at run time (`set server … name`).
+    pub former_name: Option<String>,
     /// Most concurrent connections; `None`: no limit. Further requests queue.
     pub maxconn: Option<u32>,
     pub minconn: Option<u32>,
@@ -541,6 +556,8 @@ pub struct Server {
     /// `max-reuse`: requests per connection beyond the first; `None`: no limit.
     pub max_reuse: Option<u32>,
     pub source: Option<SocketAddr>,
+    /// `socks4`: the SOCKS proxy that leads to it.
+    pub socks: Option<SocketAddr>,
     /// `hash-key`.
     pub hash_key: HashKey,
     pub cookie: Option<String>,
@@ -558,6 +575,13 @@ pub struct Server {
 }
 
 impl Server {
+    /// What is known under its name, or else under the one it had before it was renamed.
+    pub fn find_in<'a, T>(&self, known: &'a HashMap<&str, T>) -> Option<&'a T> {
+        let former = self.former_name.as_deref();
+        let former = || former.and_then(|name| known.get(name));
+        known.get(self.name.as_str()).or_else(former)
+    }
+
     /// A server with HAProxy's defaults.
     pub fn new(name: impl Into<String>, address: ServerAddress) -> Self {
         Self {
@@ -570,6 +594,7 @@ impl Server {
             disabled: false,
             removed: false,
             dynamic: false,
+            former_name: None,
             maxconn: None,
             minconn: None,
             maxqueue: None,
@@ -577,6 +602,7 @@ impl Server {
             pool_purge_delay_ms: 5_000,
             max_reuse: None,
             source: None,
+            socks: None,
             hash_key: HashKey::Id,
             cookie: None,
             send_proxy: None,

@@ -309,7 +309,7 @@ impl BackendPlane {
         let servers: Vec<_> = backend
             .servers
             .iter()
-            .map(|server| match known.get(server.name.as_str()) {
+            .map(|server| match server.find_in(&known) {
                 Some(&before) => Arc::clone(before),
                 None => Arc::new(ServerLive::new(server, Arc::clone(&live))),
             })
@@ -338,7 +338,7 @@ impl BackendPlane {
             .map(|server| (server.name.as_str(), server))
             .collect();
         for (server, live) in after.servers.iter().zip(&self.servers) {
-            if let Some(before) = known.get(server.name.as_str()) {
+            if let Some(before) = server.find_in(&known) {
                 live.reconfigure(before, server);
             }
         }

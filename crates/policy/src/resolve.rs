@@ -25,12 +25,15 @@ use plimsoll_config::diagnostic::{Diagnostic, FileId, Kind, Span};
 use plimsoll_config::suggest::nearest;
 
 use crate::balance::BalanceSpec;
-use crate::draft::{Draft, Findings, ProxyDraft, Settings, Spanned, VariableDraft};
+use crate::draft::{
+    Draft, Findings, ProxyDraft, ServerDraft, Settings, Spanned, VariableDraft,
+};
 use crate::keyword::Sections;
-use crate::keyword::haproxy::{Context, GlobalTlsDraft, NOWHERE};
+use crate::keyword::haproxy::{Context, GlobalTlsDraft, NOWHERE, StepDraft};
 use crate::model::tls::Bundle;
 use crate::model::{
-    Backend, BackendId, ForwardFor, Frontend, Global, LogEnvelope, LogTarget, Mode, Model, Template,
+    Backend, BackendId, ForwardFor, Frontend, Global, LogEnvelope, LogTarget, Mode, Model, Preset,
+    Template,
 };
 use crate::tls::Certificate;
 
@@ -92,8 +95,8 @@ pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Di
     resolver.tracks(&draft.proxies, &places, &mut model);
     model.tables = resolver.tables(&draft);
     let http_errors = resolver.http_errors(&draft.http_errors);
-    resolver.rules(&draft.proxies, &http_errors, &mut model);
     model.templates = resolver.templates(&draft);
+    resolver.rules(&draft, &http_errors, &mut model);
     if draft.global.zero_warning {
         resolver.deny_warnings();
     }
@@ -420,9 +423,9 @@ impl Resolver<'_> {
             .and_then(|source| self.socket(source));
         backend.log.targets = self.logs(&settings.logs);
         backend.log.tag.clone_from(&settings.log_tag);
-        backend.check = settings.checks.resolve();
+        backend.check = settings.checks.resolve(&mut StepDraft::plain);
         backend.servers = self.servers(proxy);
-        tls::secure_steps(&mut backend);
+        backend.presets = presets(settings);
         self.cookies(proxy, &mut backend);
         self.check_ports(proxy, &backend);
         self.check_observed(proxy);
@@ -540,6 +543,19 @@ impl Resolver<'_> {
         };
         self.error(Kind::Reference, wanted.span, message, &help);
     }
+}
+
+/// The options that servers which are added at run time may take over.
+fn presets(settings: &Settings) -> Vec<Preset> {
+    let usual = std::iter::once(("", &settings.default_server));
+    let usual = usual.filter(|(_, server)| !server.written.is_empty());
+    let named = settings.named_servers.iter();
+    let named = named.map(|(name, server)| (name.as_str(), server));
+    let preset = |(name, server): (&str, &ServerDraft)| Preset {
+        name: name.to_owned(),
+        words: server.written.clone(),
+    };
+    usual.chain(named).map(preset).collect()
 }
 
 /// The next number that is not taken.

@@ -66,6 +66,13 @@ impl Rule {
             action: action.into(),
         }
     }
+
+    /// Does what the rule says, whatever its condition.
+    pub(crate) fn perform(&self, context: &mut Context<'_>) {
+        // Whoever performs a rule outside of a rule set has nothing to decide.
+        let _ = self.action.run(context);
+        context.settle();
+    }
 }
 
 impl Rule {

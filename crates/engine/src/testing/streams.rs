@@ -263,6 +263,7 @@ async fn client(cast: Cast, plan: Plan, shared: Rc<RefCell<Shared>>, seed: u64, 
     let body = Body {
         bytes: std::mem::take(&mut shared.download),
         complete: shared.download_ended,
+        trailer: None,
     };
     let answer = shared.answer.take();
     let heard = answer.map(|(status, lines)| Response::new(shared.informs, status, lines, body));
@@ -364,6 +365,7 @@ fn any_plan(chance: &mut Chance, id: u32, wicked: bool) -> Plan {
                 0
             },
             chunked: chance.happens(500_000),
+            ..Errand::get(kind, id, 0)
         },
         piece: 1 + most as usize / 10,
         cancel: chance.happens(150_000).then(|| chance.below(12) as u32),

@@ -21,6 +21,8 @@ mod stick;
 mod text;
 mod variable;
 
+pub(crate) use json::Query as JsonQuery;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;

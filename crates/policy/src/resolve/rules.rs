@@ -9,13 +9,14 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 use plimsoll_config::suggest::nearest;
 use plimsoll_config::values::TimeUnit;
 
+use super::checks::Reach;
 use super::endpoints::server_names;
 use super::{Resolver, captures};
 use crate::acl::{self, Acl, Acls, Condition};
 use crate::action::{self, Action, Words};
 use crate::balance::BalanceSpec;
 use crate::context::Phase;
-use crate::draft::{ProxyDraft, RuleDraft, VariableDraft};
+use crate::draft::{Draft, ProxyDraft, RuleDraft, VariableDraft};
 use crate::expression;
 use crate::expression::{Expression, Names, Scope, not_yet};
 use crate::keyword::haproxy::names::{self, actions};
@@ -31,7 +32,7 @@ impl Resolver<'_> {
     /// Reads the rules of every proxy into the model.
     pub(super) fn rules(
         &mut self,
-        proxies: &[ProxyDraft],
+        draft: &Draft,
         http_errors: &HashMap<String, Vec<ErrorFile>>,
         model: &mut Model,
     ) {
@@ -40,7 +41,7 @@ impl Resolver<'_> {
         let variables = self.variables(&names, &lists, http_errors);
         model.global.variables = variables;
         let (mut frontend, mut backend) = (0, 0);
-        for proxy in proxies {
+        for proxy in &draft.proxies {
             let (captures, asks) = (RefCell::default(), Cell::default());
             let scope = Scope {
                 captures: &captures,
@@ -83,6 +84,12 @@ impl Resolver<'_> {
                 backend += 1;
             }
         }
+        let reach = Reach {
+            names: &names,
+            lists: &lists,
+            http_errors,
+        };
+        self.check_steps(draft, &reach, model);
         lists.number();
         self.findings
             .extend(lists.broken_promises().into_iter().map(|(name, span)| {

@@ -186,7 +186,7 @@ pub(crate) const ROWS: &[Row] = &[
         name: "unique-id",
         usage: "",
         doc: "The name that unique-id-format gives the request.",
-        needs: Needs::Client,
+        needs: Needs::Nothing,
         read: |_, _| fetch(Type::Text, |context| context.unique_id().map(Value::text)),
     },
     Row {

@@ -235,19 +235,18 @@ fn named(asked: &str, name: &str, number: u32) -> bool {
 
 /// Why an operator or the configuration keeps a server out, as the bits of `srv_admin_state`.
 pub fn admin_bits(server: &Server, state: ServerState) -> u32 {
-    let forced = u32::from(state.contains(ServerState::MAINTENANCE));
+    let bits = [
+        (ServerState::MAINTENANCE, 1),
+        (ServerState::INHERITED_MAINTENANCE, 2),
+        (ServerState::DRAIN, 8),
+        (ServerState::INHERITED_DRAIN, 16),
+        (ServerState::UNRESOLVED, 32),
+    ];
+    let held = bits
+        .into_iter()
+        .filter(|(reason, _)| state.contains(*reason));
     let configured = if server.disabled { 4 } else { 0 };
-    let drained = if state.contains(ServerState::DRAIN) {
-        8
-    } else {
-        0
-    };
-    let unresolved = if state.contains(ServerState::UNRESOLVED) {
-        32
-    } else {
-        0
-    };
-    forced | configured | drained | unresolved
+    held.fold(configured, |all, (_, bit)| all | bit)
 }
 
 #[cfg(test)]

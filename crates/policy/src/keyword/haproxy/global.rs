@@ -127,11 +127,16 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Allows unstable words.",
         "nothing here is hidden behind it",
     ),
-    noop(
+    Keyword::new(
         "external-check",
+        Sections::GLOBAL,
         "[preserve-env]",
         "Allows checks that run programs.",
-        "no check runs a program: those that would are refused",
+        |args, draft| {
+            draft.global.external_checks = true;
+            draft.global.external_environment |= args.take("preserve-env");
+            Ok(())
+        },
     ),
     noop(
         "fd-hard-limit",
@@ -287,7 +292,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "insecure-fork-wanted",
         "",
         "Allows new processes.",
-        "nothing here starts programs",
+        "programs are started for external checks alone, which 'external-check' allows",
     )
     .negatable(),
     noop(

@@ -7,6 +7,7 @@
 mod address;
 mod balance;
 mod bind;
+mod check_lines;
 mod checks;
 mod cookie;
 mod dynamic;
@@ -47,7 +48,8 @@ use crate::draft::{Draft, Polarity};
 use crate::keyword::{Keyword, Reading, Sections, Status, bare, usage};
 use crate::model::Model;
 
-pub(crate) use checks::{ChecksDraft, ServerChecksDraft};
+pub(crate) use check_lines::{ChecksDraft, Pending, StepDraft};
+pub(crate) use checks::ServerChecksDraft;
 pub use dynamic::{dynamic_server, server_words};
 pub use reference::{reference, rule_reference};
 pub(crate) use server::check_name;
@@ -152,7 +154,7 @@ fn topics() -> [&'static [Keyword<Draft>]; 18] {
     [
         balance::KEYWORDS,
         bind::KEYWORDS,
-        checks::KEYWORDS,
+        check_lines::KEYWORDS,
         global::KEYWORDS,
         global_tls::KEYWORDS,
         global_tune::KEYWORDS,

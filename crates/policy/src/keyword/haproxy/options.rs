@@ -125,11 +125,11 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             draft.settings().front.ignore_empty_connections = on;
         },
     ),
-    later(
+    Keyword::switch(
         "option external-check",
         BACK,
         "Checks servers by a program.",
-        "checks by external programs",
+        super::check_lines::external,
     ),
     Keyword::legacy(
         "option forceclose",
@@ -159,6 +159,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Tells servers the client's address.",
         forward_for,
     ),
+    check("option grpc-check", "[SERVICE]"),
     later(
         "option h1-case-adjust-bogus-client",
         FRONT,
@@ -319,7 +320,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "option log-health-checks",
         BACK,
         "Logs the verdicts of checks.",
-        super::checks::log,
+        super::check_lines::log,
     ),
     Keyword::switch(
         "option log-separate-errors",
@@ -503,7 +504,14 @@ const fn later(
 }
 
 const fn check(name: &'static str, usage: &'static str) -> Keyword<Draft> {
-    Keyword::new(name, BACK, usage, "Health check.", super::checks::option).negatable()
+    Keyword::new(
+        name,
+        BACK,
+        usage,
+        "Health check.",
+        super::check_lines::option,
+    )
+    .negatable()
 }
 
 /// Says how an old option is written today.
