@@ -25,9 +25,7 @@ use plimsoll_config::diagnostic::{Diagnostic, FileId, Kind, Span};
 use plimsoll_config::suggest::nearest;
 
 use crate::balance::BalanceSpec;
-use crate::draft::{
-    Draft, Findings, ProxyDraft, ServerDraft, Settings, Spanned, VariableDraft,
-};
+use crate::draft::{Draft, Findings, ProxyDraft, ServerDraft, Settings, Spanned, VariableDraft};
 use crate::keyword::Sections;
 use crate::keyword::haproxy::{Context, GlobalTlsDraft, NOWHERE, StepDraft};
 use crate::model::tls::Bundle;
