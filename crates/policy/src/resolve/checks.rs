@@ -22,7 +22,7 @@ use crate::model::{
     Backend, BackendId, ErrorFile, Mode, Model, ServerAddress, ServerId, ServerPort,
 };
 use crate::pattern::Lists;
-use crate::rule::{Place, Rule};
+use crate::rule::{self, Rule};
 
 /// Most servers that follow each other in a row.
 const TRACKS_MAX: usize = 1_000;
@@ -419,6 +419,6 @@ fn rule(words: &[Word], line: Span, scope: &Scope<'_>) -> Result<CheckStep, Diag
     )?;
     args.finish()?;
     let texts: Vec<_> = words.iter().map(|word| word.text.as_str()).collect();
-    let rule = Rule::new(&texts.join(" "), None, action, Place::default());
+    let rule = Rule::new(&texts.join(" "), None, action, rule::Place::default());
     Ok(CheckAction::Rule(rule).into())
 }
