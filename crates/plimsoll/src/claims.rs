@@ -37,7 +37,13 @@ pub(crate) const FEATURES: &[(&str, bool)] = &[
 ];
 
 /// Options of HAProxy's that can be switched off on its command line.
-const ENABLED: &[&str] = &["EPOLL", "GETADDRINFO", "REUSEPORT", "SPLICE"];
+const ENABLED: &[&str] = &[
+    "EPOLL",
+    "FAST-FORWARD",
+    "GETADDRINFO",
+    "REUSEPORT",
+    "SPLICE",
+];
 
 /// The number of the interface of the AWS-LC that is built in (AWSLC_API_VERSION).
 const AWSLC_API: u32 = 37;

@@ -10,7 +10,6 @@ use std::net::{IpAddr, ToSocketAddrs as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use plimsoll_config::diagnostic::{Diagnostic, Severity};
 use plimsoll_config::haproxy::{Grammar, parse};
@@ -154,16 +153,12 @@ fn load_from(request: &Request, loader: &dyn Loader, files: &Files) -> Configura
     let context = Context {
         files,
         machine: &ThisMachine,
+        sources: &parsed.sources,
+        environment: &environment,
     };
     let loaded = haproxy::load(&parsed.document, &context);
-    let mut model = loaded.model.filter(|_| !parsed.has_errors());
-    if let Some(model) = &mut model {
-        let named = loaded.places.iter().map(|(numbers, span)| {
-            let line = parsed.sources.location(span.file, span.start).line;
-            let path = parsed.sources.path(span.file).display();
-            (*numbers, format!("{path}:{line}"))
-        });
-        Arc::make_mut(&mut model.store).places = Arc::new(named.collect());
+    let model = loaded.model.filter(|_| !parsed.has_errors());
+    if let Some(model) = &model {
         model.lists.locate(&parsed.sources);
     }
     let mut diagnostics = parsed.diagnostics;

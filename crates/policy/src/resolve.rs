@@ -9,6 +9,7 @@ mod checks;
 mod cookies;
 mod endpoints;
 mod errors;
+mod forwarded;
 mod logs;
 mod rules;
 mod tables;
@@ -21,17 +22,19 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
+use plimsoll_config::diagnostic::{Diagnostic, FileId, Kind, Span};
 use plimsoll_config::suggest::nearest;
 
 use crate::balance::BalanceSpec;
-use crate::draft::{BindDraft, Draft, Findings, ProxyDraft, ServerDraft, Settings, Spanned};
+use crate::draft::{
+    BindDraft, Draft, Findings, ProxyDraft, ServerDraft, Settings, Spanned, VariableDraft,
+};
 use crate::keyword::Sections;
 use crate::keyword::haproxy::{Context, GlobalTlsDraft, NOWHERE, StepDraft};
 use crate::model::tls::{BindTls, Profile};
 use crate::model::{
-    Backend, BackendId, Bind, Frontend, Global, LogEnvelope, LogTarget, Mode, Model, Preset,
-    Template,
+    Backend, BackendId, Bind, ForwardFor, Frontend, Global, LogEnvelope, LogTarget, Mode, Model,
+    Preset, Template,
 };
 use crate::tls::{Store, crt_list};
 
@@ -66,8 +69,6 @@ pub(crate) fn resolve(draft: Draft, context: &Context<'_>) -> Resolved {
 pub(crate) struct Resolved {
     pub(crate) model: Model,
     pub(crate) diagnostics: Vec<Diagnostic>,
-    /// Where the binds stand, by the numbers of frontend and bind.
-    pub(crate) places: Vec<((u32, u32), Span)>,
 }
 
 /// The same where the files of TLS in `store` are known already.
@@ -75,6 +76,7 @@ pub(crate) fn resolve_among(mut draft: Draft, context: &Context<'_>, store: Stor
     let mut resolver = Resolver {
         findings: std::mem::take(&mut draft.findings),
         tls: std::mem::take(&mut draft.global.tls),
+        variables: std::mem::take(&mut draft.global.variables),
         // Only a host that is to be sent needs the form that has one.
         log_envelope: match draft.global.model.log_hostname {
             Some(_) => LogEnvelope::Rfc3164,
@@ -111,7 +113,6 @@ pub(crate) fn resolve_among(mut draft: Draft, context: &Context<'_>, store: Stor
     Resolved {
         model,
         diagnostics: resolver.findings.into_vec(),
-        places: resolver.places,
     }
 }
 
@@ -152,10 +153,12 @@ struct Resolver<'a> {
     name_expressions: Vec<(String, Span)>,
     /// Names of such files that have been complained about.
     broken: HashSet<String>,
+    /// The names of the configuration's files, so that each is kept once.
+    file_names: HashMap<FileId, Arc<str>>,
+    /// `set-var` lines of the global section.
+    variables: Vec<VariableDraft>,
     /// Places that have been complained about.
     told: HashSet<Span>,
-    /// Where binds stand, by the numbers of frontend and bind.
-    places: Vec<((u32, u32), Span)>,
     /// Servers and listeners so far, against their caps.
     servers: usize,
     listeners: usize,
@@ -175,9 +178,10 @@ impl<'a> Resolver<'a> {
             store,
             tls: GlobalTlsDraft::default(),
             name_expressions: Vec::new(),
+            file_names: HashMap::new(),
+            variables: Vec::new(),
             broken: HashSet::new(),
             told: HashSet::new(),
-            places: Vec::new(),
             servers: 0,
             listeners: 0,
             global_logs: Vec::new(),
@@ -432,7 +436,8 @@ impl Resolver<'_> {
                 .client_ms
                 .unwrap_or(TIMEOUT_CLIENT_MS),
         );
-        frontend.forward_for = self.forward_for(proxy);
+        frontend.forward_for = self.told(proxy, &settings.forward_for, "option forwardfor");
+        frontend.original_to = self.told(proxy, &settings.original_to, "option originalto");
         frontend.log.targets = self.logs(&settings.logs);
         frontend.log.tag.clone_from(&settings.log_tag);
         frontend.log.format = self.log_format(proxy, &frontend.log.targets);
@@ -457,7 +462,9 @@ impl Resolver<'_> {
                 return;
             };
             last = Some(place);
-            self.places.push(((frontend, bind.number), place.1));
+            let here = self.place(place.1);
+            let text = format!("{}:{}", here.file, here.line);
+            Arc::make_mut(&mut self.store.places).insert((frontend, bind.number), text);
         }
     }
 
@@ -473,12 +480,14 @@ impl Resolver<'_> {
             .abort_on_close
             .unwrap_or(settings.mode == Mode::Http);
         backend.forward_for.clone_from(&settings.forward_for);
+        backend.original_to.clone_from(&settings.original_to);
         if settings.mode == Mode::Tcp {
-            backend.forward_for = None;
+            (backend.forward_for, backend.original_to) = (None, None);
             self.no_http_hash(proxy, &mut backend);
         }
         if !proxy.has_front() {
-            self.forward_for(proxy);
+            self.told(proxy, &settings.forward_for, "option forwardfor");
+            self.told(proxy, &settings.original_to, "option originalto");
         }
         backend.source = settings
             .source
@@ -495,14 +504,20 @@ impl Resolver<'_> {
         backend
     }
 
-    fn forward_for(&mut self, proxy: &ProxyDraft) -> Option<crate::model::ForwardFor> {
-        let option = proxy.settings.forward_for.clone()?;
+    /// What servers are told of addresses, in messages alone.
+    fn told(
+        &mut self,
+        proxy: &ProxyDraft,
+        option: &Option<ForwardFor>,
+        name: &str,
+    ) -> Option<ForwardFor> {
+        let option = option.clone()?;
         if proxy.settings.mode == Mode::Http {
             return Some(option);
         }
         if !proxy.settings.disabled {
             let message = format!(
-                "'option forwardfor' has no effect in {} '{}'",
+                "'{name}' has no effect in {} '{}'",
                 proxy.noun(),
                 proxy.name
             );

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Severity, Span};
-use plimsoll_config::source::Loader;
+use plimsoll_config::source::{Environment, Loader, Sources};
 
 use super::{Context, Machine, NOWHERE, server};
 use crate::draft::{Draft, InitAddr, ProxyDraft};
@@ -83,6 +83,8 @@ pub fn dynamic_server(
     let context = Context {
         files: &Nothing,
         machine: &Nothing,
+        sources: &Sources::new(),
+        environment: &Environment::new(),
     };
     let resolved = crate::resolve::resolve_among(draft, &context, store.clone());
     let errors = resolved.diagnostics.into_iter();
@@ -115,6 +117,8 @@ pub fn dynamic_line(
     let context = Context {
         files: &Nothing,
         machine: &Nothing,
+        sources: &Sources::new(),
+        environment: &Environment::new(),
     };
     let profile = crate::resolve::line_profile(line, base, mode, &context, store);
     profile.map_err(|found| told(&found))

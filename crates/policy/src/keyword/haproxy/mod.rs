@@ -41,7 +41,7 @@ use std::sync::OnceLock;
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity, Span};
 use plimsoll_config::haproxy::{Document, Grammar, Line};
-use plimsoll_config::source::Loader;
+use plimsoll_config::source::{Environment, Loader, Sources};
 use plimsoll_config::suggest::nearest;
 
 use crate::draft::{Draft, Polarity};
@@ -86,6 +86,10 @@ pub struct Context<'a> {
     /// Reads the files that the text names.
     pub files: &'a dyn Loader,
     pub machine: &'a dyn Machine,
+    /// The text itself, to tell where a rule stands.
+    pub sources: &'a Sources,
+    /// The variables, as they are behind the text's own `setenv` lines.
+    pub environment: &'a Environment,
 }
 
 /// The outcome of loading; everything that is wrong is found in one pass.
@@ -95,8 +99,6 @@ pub struct Loaded {
     pub model: Option<Model>,
     /// In the order of the lines; what only resolution finds comes last.
     pub diagnostics: Vec<Diagnostic>,
-    /// Where binds with TLS stand, by the numbers of frontend and bind, for the model's store.
-    pub places: Vec<((u32, u32), Span)>,
 }
 
 /// Finds out what a document means.
@@ -117,7 +119,6 @@ pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
     Loaded {
         model: (!failed).then_some(model),
         diagnostics,
-        places: resolved.places,
     }
 }
 
