@@ -241,6 +241,8 @@ fn traffic<'a>(view: View<'a>, facts: &mut Facts<'a>) {
         .map(|(id, _)| u64::from(view.sums.connections(id)))
         .sum();
     let speed = view.sums.rate(Meter::ProcessConnections);
+    let shaken = sum(FrontendCounter::TlsHandshakes);
+    let resumed_percent = (100 * sum(FrontendCounter::TlsResumed)).checked_div(shaken);
     for (place, tags, value) in [
         (
             (17, "CurrConns", "Client connections now."),
@@ -256,6 +258,11 @@ fn traffic<'a>(view: View<'a>, facts: &mut Facts<'a>) {
             (19, "CumReq", "Requests in all."),
             Tags::COUNTER,
             whole(sum(FrontendCounter::Requests)),
+        ),
+        (
+            (22, "CumSslConns", "Connections with TLS in all."),
+            Tags::COUNTER,
+            whole(shaken),
         ),
         (
             (26, "ConnRate", "Connections in the last second."),
@@ -276,6 +283,15 @@ fn traffic<'a>(view: View<'a>, facts: &mut Facts<'a>) {
             (31, "MaxSessRate", "Most sessions in one second."),
             Tags::RATE,
             whole(u64::from(speed.max)),
+        ),
+        (
+            (
+                37,
+                "SslFrontendSessionReuse_pct",
+                "Per cent of all handshakes with clients that resumed a session.",
+            ),
+            Tags::RATE,
+            whole(resumed_percent.unwrap_or(0)),
         ),
         (
             (61, "TotalBytesOut", "Bytes sent to clients in all."),
