@@ -27,6 +27,7 @@ pub mod log;
 pub mod log_format;
 pub mod model;
 pub mod outlier;
+pub mod pace;
 pub mod passive;
 pub mod pattern;
 pub mod plan;

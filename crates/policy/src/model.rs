@@ -105,6 +105,8 @@ pub struct Global {
     pub spread_checks_percent: u32,
     /// `max-spread-checks`: first checks are begun within this time; `None`: within an interval.
     pub spread_checks_max_ms: Option<u64>,
+    /// `maxconnrate`, `maxsessrate`: most new client connections per second.
+    pub connection_rate: Option<u32>,
     /// Which answers stick tables count as errors and failures.
     pub statuses: Statuses,
     /// `set-var`: variables that the process begins with, in order.
@@ -255,6 +257,7 @@ impl Default for Global {
             spread_checks_percent: 0,
             spread_checks_max_ms: None,
             statuses: Statuses::default(),
+            connection_rate: None,
             variables: Vec::new(),
             tune: Tune::default(),
         }
@@ -282,6 +285,8 @@ pub struct Frontend {
     pub binds: Vec<Bind>,
     /// Most concurrent connections; `None`: the process's limit. Beyond it connections wait in the kernel's backlog.
     pub maxconn: Option<u32>,
+    /// `rate-limit sessions`: most new connections per second.
+    pub connection_rate: Option<u32>,
     /// `backlog`; `None`: derived from `maxconn`.
     pub backlog: Option<u32>,
     pub timeouts: FrontendTimeouts,
@@ -365,6 +370,8 @@ pub struct Backend {
     pub retry_on: RetryOn,
     pub reuse: Reuse,
     pub persistence: ConnectionMode,
+    /// `option http-pretend-keepalive`: servers are not told that their connections will be closed.
+    pub pretend_keepalive: bool,
     pub forward_for: Option<ForwardFor>,
     /// See [`Frontend::original_to`].
     pub original_to: Option<ForwardFor>,
