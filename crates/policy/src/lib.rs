@@ -17,6 +17,7 @@ mod convert;
 pub mod cookie;
 pub mod counters;
 mod draft;
+pub mod explain;
 pub mod expression;
 pub mod forwarded;
 pub mod health;

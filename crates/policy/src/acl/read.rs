@@ -152,6 +152,8 @@ fn read_patterns(
             true => &version_numbers(word)?,
             false => &word.text,
         };
+        // As in HAProxy a range, or what looks like one for its sign, is taken as it is.
+        let operator = operator.filter(|_| !word.text.contains([':', '-']));
         let text = match operator {
             Some(operator) => compared(operator, text, word.span)?,
             None => text.clone(),
