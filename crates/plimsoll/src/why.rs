@@ -153,7 +153,14 @@ fn address(text: &str) -> anyhow::Result<SocketAddr> {
     let ip: IpAddr = text
         .parse()
         .map_err(|_| anyhow::anyhow!("'{text}' is not an address"))?;
-    Ok(SocketAddr::new(ip, if ip == Ipv4Addr::UNSPECIFIED { 0 } else { 40_000 }))
+    Ok(SocketAddr::new(
+        ip,
+        if ip == Ipv4Addr::UNSPECIFIED {
+            0
+        } else {
+            40_000
+        },
+    ))
 }
 
 fn as_text(told: &Explanation) -> String {
@@ -170,7 +177,10 @@ fn as_text(told: &Explanation) -> String {
         let _ = writeln!(text, "servers of {backend}");
         for candidate in &told.candidates {
             let weight = candidate.weight;
-            let note = candidate.out.map(|out| format!(": {out}")).unwrap_or_default();
+            let note = candidate
+                .out
+                .map(|out| format!(": {out}"))
+                .unwrap_or_default();
             let _ = writeln!(text, "  {} (weight {weight}){note}", candidate.name);
         }
     }
@@ -201,7 +211,11 @@ fn write_step(step: &Step, text: &mut String) {
 
 fn write_term(word: &str, term: &TermTold, text: &mut String) {
     let not = if term.negated { "!" } else { "" };
-    let name = if term.name.is_empty() { "{…}" } else { &term.name };
+    let name = if term.name.is_empty() {
+        "{…}"
+    } else {
+        &term.name
+    };
     let _ = writeln!(text, "      {word} {not}{name}: {}", truth(term.truth));
     for clause in &term.clauses {
         let value = match &clause.value {

@@ -23,6 +23,7 @@ pub mod forwarded;
 pub mod health;
 pub mod keyword;
 pub mod kin;
+pub mod lint;
 pub mod live;
 pub mod log;
 pub mod log_format;

@@ -69,6 +69,10 @@ mod tests {
         let pace = Pace::default();
         assert_eq!(pace.pass(1, NS_PER_S), Ok(()));
         assert_eq!(pace.pass(1, 1_000 * NS_PER_S), Ok(()));
-        assert_eq!(pace.pass(0, 2_000 * NS_PER_S), Ok(()), "no rate is one per second");
+        assert_eq!(
+            pace.pass(0, 2_000 * NS_PER_S),
+            Ok(()),
+            "no rate is one per second"
+        );
     }
 }

@@ -16,9 +16,7 @@ use plimsoll_wire::head::Head;
 
 use crate::acl::Truth;
 use crate::action::Flow;
-use crate::context::{
-    Context, ExchangeFacts, Nowhere, Now, Payload, Phase, SessionFacts,
-};
+use crate::context::{Context, ExchangeFacts, Now, Nowhere, Payload, Phase, SessionFacts};
 use crate::model::{BackendId, FrontendId, Mode, ServerId};
 use crate::plane::Plane;
 use crate::rule::{BackendTarget, Place, Rule};
@@ -138,7 +136,9 @@ impl<'a> Walk<'a> {
             exchange: ExchangeFacts::default(),
             backend: None,
             told: Explanation {
-                frontend: name.map(|frontend| frontend.name.clone()).unwrap_or_default(),
+                frontend: name
+                    .map(|frontend| frontend.name.clone())
+                    .unwrap_or_default(),
                 ..Explanation::default()
             },
         }
@@ -156,6 +156,7 @@ impl<'a> Walk<'a> {
         if frontend.mode == Mode::Http {
             rules.captures.take_request(&self.head, &mut self.exchange);
             self.rules(&name, &rules.request, Phase::Request)?;
+            self.rules(&name, &rules.redirect, Phase::Request)?;
         }
         let backend = self.choose_backend(frontend)?;
         let model = &plane.model.backends[backend.0 as usize];
@@ -166,6 +167,7 @@ impl<'a> Walk<'a> {
             self.rules(&model.name, &model.rules.content, Phase::RequestContent)?;
             if model.mode == Mode::Http {
                 self.rules(&model.name, &model.rules.request, Phase::Request)?;
+                self.rules(&model.name, &model.rules.redirect, Phase::Request)?;
             }
         }
         self.choose_server(backend)
@@ -231,10 +233,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn choose_backend(
-        &mut self,
-        frontend: &crate::model::Frontend,
-    ) -> Result<BackendId, Ended> {
+    fn choose_backend(&mut self, frontend: &crate::model::Frontend) -> Result<BackendId, Ended> {
         for choice in &frontend.rules.use_backend {
             let (condition, truth, name) = self.with(Phase::Request, |context| {
                 let truth = choice.condition.as_ref().map(|test| test.holds(context));
@@ -292,7 +291,10 @@ impl<'a> Walk<'a> {
 }
 
 /// What a flow is called, and whether it ends the walk: `Some(None)` ends this set of rules alone.
-#[expect(clippy::option_option, reason = "a set of rules ends, or all of it, or nothing")]
+#[expect(
+    clippy::option_option,
+    reason = "a set of rules ends, or all of it, or nothing"
+)]
 fn result(flow: Flow) -> (StepResult, Option<Option<String>>) {
     let ended = |outcome: String| {
         let decided = StepResult::Decided(outcome.clone());

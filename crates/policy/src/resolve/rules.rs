@@ -355,7 +355,7 @@ impl Reader<'_> {
                 };
                 let action = action::read_redirect(&mut words, &self.scope)?;
                 let rule = self.conditional(action)?;
-                self.http(&mut rules.request, rule);
+                self.http(&mut rules.redirect, rule);
             }
             "tcp-request connection" => {
                 let rule = self.rule(Phase::Connection, actions::TCP_REQUEST_CONNECTION)?;
