@@ -23,6 +23,7 @@ use crate::model::{BackendId, ErrorFile, FrontendId, Mode, ServerId};
 use crate::pattern::Lists;
 use crate::sample::{self, Fetch, Needs, Tested};
 use crate::stick_table::{KeyType, TableId};
+use crate::users::Userlists;
 use crate::value::{Type, Value};
 
 /// Most converters behind one sample.
@@ -116,6 +117,7 @@ pub(crate) struct Names {
     pub(crate) servers: HashMap<BackendId, HashMap<String, ServerId>>,
     /// Stick tables, with the type of their keys.
     pub(crate) tables: HashMap<String, (TableId, KeyType)>,
+    pub(crate) userlists: Userlists,
     /// `tune.stick-counters`: how many keys a connection or request may track.
     pub(crate) stick_counters: u32,
 }

@@ -12,6 +12,7 @@ mod logs;
 mod rules;
 mod tables;
 mod tls;
+mod users;
 
 #[cfg(test)]
 pub(crate) use rules::known_names;
@@ -88,6 +89,7 @@ pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Di
     }
     resolver.tracks(&draft.proxies, &places, &mut model);
     model.tables = resolver.tables(&draft);
+    model.userlists = resolver.userlists(&draft.userlists);
     let http_errors = resolver.http_errors(&draft.http_errors);
     resolver.rules(&draft.proxies, &http_errors, &mut model);
     model.templates = resolver.templates(&draft);

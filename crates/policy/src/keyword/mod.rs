@@ -12,7 +12,7 @@ use plimsoll_config::suggest::nearest;
 
 /// Sections in which a word may stand, as a set of bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sections(u8);
+pub(crate) struct Sections(u16);
 
 impl Sections {
     /// For words that stand within a line.
@@ -25,6 +25,7 @@ impl Sections {
     pub(crate) const PEERS: Self = Self(1 << 5);
     pub(crate) const CRT_STORE: Self = Self(1 << 6);
     pub(crate) const HTTP_ERRORS: Self = Self(1 << 7);
+    pub(crate) const USERLIST: Self = Self(1 << 8);
 
     /// Any proxy section, `defaults` included.
     pub(crate) const PROXY: Self = Self(0b11110);
@@ -39,7 +40,7 @@ impl Sections {
     /// As [`Sections::BACK`], but not inherited.
     pub(crate) const OWN_BACK: Self = Self(0b11000);
 
-    const NAMES: [(Self, &'static str); 8] = [
+    const NAMES: [(Self, &'static str); 9] = [
         (Self::GLOBAL, "global"),
         (Self::DEFAULTS, "defaults"),
         (Self::FRONTEND, "frontend"),
@@ -48,6 +49,7 @@ impl Sections {
         (Self::PEERS, "peers"),
         (Self::CRT_STORE, "crt-store"),
         (Self::HTTP_ERRORS, "http-errors"),
+        (Self::USERLIST, "userlist"),
     ];
 
     /// Both.

@@ -217,6 +217,11 @@ pub(crate) fn known_names(model: &Model) -> Names {
             .map(|(id, table)| (table.name.clone(), (id, table.key)))
             .collect(),
         stick_counters: model.global.tune.stick_counters,
+        userlists: model
+            .userlists
+            .iter()
+            .map(|list| (list.name.clone(), Arc::clone(list)))
+            .collect(),
     }
 }
 

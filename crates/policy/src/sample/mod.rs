@@ -4,6 +4,7 @@
 //! yields something that fetches. What is absent: parsing of expressions ([`crate::expression`]).
 
 mod acl;
+mod auth;
 mod body;
 mod capture;
 mod constant;
@@ -241,9 +242,10 @@ fn leading_address(text: &[u8]) -> Option<IpAddr> {
     address.parse().ok().map(IpAddr::V4)
 }
 
-fn topics() -> [&'static [Row]; 23] {
+fn topics() -> [&'static [Row]; 24] {
     [
         acl::ROWS,
+        auth::ROWS,
         body::ROWS,
         capture::ROWS,
         constant::ROWS,

@@ -30,6 +30,7 @@ mod stats;
 mod stick;
 mod timeouts;
 mod tls;
+mod userlist;
 pub(crate) mod value;
 
 use std::collections::HashMap;
@@ -144,7 +145,7 @@ pub fn listen_to(
 }
 
 /// The rows of all lines, topic by topic.
-fn topics() -> [&'static [Keyword<Draft>]; 18] {
+fn topics() -> [&'static [Keyword<Draft>]; 19] {
     [
         balance::KEYWORDS,
         bind::KEYWORDS,
@@ -164,6 +165,7 @@ fn topics() -> [&'static [Keyword<Draft>]; 18] {
         stick::KEYWORDS,
         timeouts::KEYWORDS,
         tls::KEYWORDS,
+        userlist::KEYWORDS,
     ]
 }
 
