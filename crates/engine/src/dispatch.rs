@@ -5,14 +5,16 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 use plimsoll_policy::balance::Pick;
 use plimsoll_policy::live::{BackendLive, Visit};
 use plimsoll_policy::model::{BackendId, ServerId};
+use plimsoll_policy::queue::Priority;
 
 use crate::account;
 use crate::fault::Fault;
-use crate::queue::{self, Slot, Waited};
+use crate::queue::{self, Manners, Slot, Waited};
 use crate::tables::Tables;
 use crate::worker::Worker;
 
@@ -52,6 +54,8 @@ pub(crate) struct Affinity<'a> {
     pub(crate) source: Option<IpAddr>,
     /// How long it may wait for a slot, where a rule says so.
     pub(crate) queue_ms: Option<u64>,
+    /// Its class and its offset among those who wait.
+    pub(crate) priority: (i32, i64),
 }
 
 impl Dispatch {
@@ -104,11 +108,21 @@ impl Dispatch {
         };
         self.waited = Waited::default();
         let (backend, pinned) = (self.backend, self.pinned);
+        let (class, offset_ms) = affinity.priority;
+        let manners = Manners {
+            pinned,
+            queue_ms: affinity.queue_ms,
+            priority: Priority {
+                class,
+                offset_ms,
+                now_ms: pick.now_ns / 1_000_000,
+            },
+        };
         let acquired = queue::acquire(
             worker,
             tables,
             backend,
-            (pinned, affinity.queue_ms),
+            manners,
             &pick,
             &mut self.waited,
             gone,
@@ -118,7 +132,8 @@ impl Dispatch {
         Ok(slot)
     }
 
-    /// Decides whether another attempt follows `fault`, and where; pauses where that gives a server time to return.
+    /// Decides whether another attempt follows `fault`, and where; pauses where that gives a server time to return,
+    /// unless the client is `gone` meanwhile.
     ///
     /// `replayable`: the request can be sent again although part of it may have been sent; `retries_max`: what a rule says
     /// in place of `retries`.
@@ -129,6 +144,7 @@ impl Dispatch {
         failed: ServerId,
         fault: Fault,
         (replayable, retries_max): (bool, Option<u32>),
+        mut gone: impl FnMut() -> bool,
     ) -> Result<(), Fault> {
         let model = tables.backend(self.backend);
         let unsent = matches!(fault, Fault::ConnectRefused | Fault::ConnectTimeout);
@@ -155,10 +171,15 @@ impl Dispatch {
                 .timeouts
                 .connect_ms
                 .map_or(RETRY_PAUSE_MS, |ms| ms.min(RETRY_PAUSE_MS));
-            worker
+            let paused = worker
                 .reactor
-                .sleep_until(worker.deadline(Some(pause_ms)))
-                .await;
+                .until(worker.deadline(Some(pause_ms)), || match gone() {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                });
+            if paused.await.is_ok() {
+                return Err(Fault::ClientClosed);
+            }
         }
         Ok(())
     }

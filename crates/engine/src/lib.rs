@@ -30,6 +30,7 @@ mod reply;
 mod rules;
 mod session;
 mod sockets;
+mod socks;
 mod stream;
 mod tables;
 mod tcp;

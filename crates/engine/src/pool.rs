@@ -19,7 +19,7 @@ use crate::tls::handshake::{self, Failure};
 use crate::transport::Transport;
 use crate::upstream::Upstream;
 use crate::worker::Worker;
-use crate::{h1, h2};
+use crate::{h1, h2, socks};
 
 /// Idle connections kept per server and worker when `pool-max-conn` says nothing.
 pub(crate) const IDLE_PER_SERVER_MAX: usize = 4_096;
@@ -41,6 +41,8 @@ pub(crate) struct Connection {
     pub(crate) uses: u32,
     /// The name that the server was asked for in TLS; a connection for one name is of no use for another.
     pub(crate) name: Option<Box<str>>,
+    /// The PROXY header that it began with; it is of no use to whoever would be introduced in another way.
+    pub(crate) header: Option<Box<[u8]>>,
     pub(crate) backend: BackendId,
     pub(crate) server: ServerId,
 }
@@ -85,6 +87,7 @@ impl Connection {
             private: false,
             uses: 0,
             name: name.map(Into::into),
+            header: None,
             backend,
             server,
         })
@@ -136,8 +139,12 @@ pub(crate) async fn open(
     } = opening;
     let model = tables.server(backend, server);
     let moved = tables.plane.backend(backend).server(server).moved_to();
-    let address = address_of(moved.as_ref().unwrap_or(&model.address), client_port)
+    let server_address = address_of(moved.as_ref().unwrap_or(&model.address), client_port)
         .ok_or(Fault::ConnectRefused)?;
+    let address = match model.socks {
+        Some(proxy) => Address::Inet(proxy),
+        None => server_address.clone(),
+    };
     let options = ConnectOptions {
         source: model
             .source
@@ -161,6 +168,9 @@ pub(crate) async fn open(
         Ok(Ok(())) => {}
         Ok(Err(error)) => return Err(refused(&error)),
         Err(TimedOut) => return Err(Fault::ConnectTimeout),
+    }
+    if let (Some(_), Address::Inet(destination)) = (model.socks, server_address) {
+        socks::ask(&worker.reactor, &socket, destination, deadline_ns).await?;
     }
     if let Some(header) = header {
         introduce(&socket, header)?;

@@ -51,7 +51,14 @@ impl Shared {
         Self {
             routes: routes(&plane, sink, program),
             queues: Arc::new(Queues::new(&plane, None)),
-            desk: Arc::new(Desk::new(&plane, &counters, sink, workers, gates, &tls)),
+            desk: Arc::new(Desk::new(
+                &plane,
+                &counters,
+                (sink, program),
+                workers,
+                gates,
+                &tls,
+            )),
             tls,
             counters,
             plane,
@@ -74,7 +81,10 @@ impl Shared {
         Self {
             routes: routes(&plane, sink, program),
             queues: Arc::new(queues),
-            desk: Arc::new(self.desk.next(&plane, &counters, &kin, gates, &tls)),
+            desk: Arc::new(
+                self.desk
+                    .next(&plane, &counters, (sink, program), &kin, gates, &tls),
+            ),
             tls,
             counters,
             plane,

@@ -129,6 +129,8 @@ pub(crate) struct Draft {
     pub(crate) userlists: Vec<UserlistDraft>,
     /// `http-errors` sections: proxies that have nothing but answers to errors.
     pub(crate) http_errors: Vec<ProxyDraft>,
+    /// `healthcheck` sections: proxies that have nothing but a check.
+    pub(crate) healthchecks: Vec<ProxyDraft>,
     /// The section being read, or nothing.
     pub(crate) section: Option<Sections>,
     pub(crate) polarity: Polarity,
@@ -156,6 +158,7 @@ impl Draft {
         let list = match self.section {
             Some(section) if section.meets(Sections::DEFAULTS) => &mut self.defaults,
             Some(section) if section.meets(Sections::HTTP_ERRORS) => &mut self.http_errors,
+            Some(section) if section.meets(Sections::HEALTHCHECK) => &mut self.healthchecks,
             _ => &mut self.proxies,
         };
         if list.is_empty() {
@@ -193,8 +196,22 @@ pub(crate) struct GlobalDraft {
     pub(crate) stats_sockets: Vec<BindDraft>,
     pub(crate) unix_bind: UnixDraft,
     pub(crate) tls: GlobalTlsDraft,
+    /// `set-var`, `set-var-fmt`.
+    pub(crate) variables: Vec<VariableDraft>,
+    /// `external-check`: checks may run programs; `preserve-env`: with our environment.
+    pub(crate) external_checks: bool,
+    pub(crate) external_environment: bool,
     /// `zero-warning`: a warning keeps the configuration from being loaded.
     pub(crate) zero_warning: bool,
+}
+
+/// A variable that the process begins with.
+#[derive(Clone, Debug)]
+pub(crate) struct VariableDraft {
+    pub(crate) name: Word,
+    pub(crate) value: Word,
+    /// The value is a format rather than an expression.
+    pub(crate) is_format: bool,
 }
 
 /// Owner and permissions of a unix socket, as written.
@@ -298,6 +315,8 @@ pub(crate) struct Settings {
     pub(crate) back: Backend,
     pub(crate) default_backend: Option<Spanned<String>>,
     pub(crate) default_server: ServerDraft,
+    /// `default-server name NAME`.
+    pub(crate) named_servers: BTreeMap<String, ServerDraft>,
     pub(crate) logs: Vec<LogDraft>,
     /// Whether there is a `log` line, even one that could not be read.
     pub(crate) logged: bool,
@@ -311,6 +330,9 @@ pub(crate) struct Settings {
     /// Lines of the rule language, those of `defaults` first.
     pub(crate) rules: Vec<RuleDraft>,
     pub(crate) forward_for: Option<ForwardFor>,
+    pub(crate) original_to: Option<ForwardFor>,
+    /// `option forwarded`, read when all names are known.
+    pub(crate) forwarded: Option<RuleDraft>,
     pub(crate) checks: ChecksDraft,
     /// `option abortonclose`; where nothing is said, the mode decides.
     pub(crate) abort_on_close: Option<bool>,
@@ -332,6 +354,7 @@ impl Default for Settings {
             },
             default_backend: None,
             default_server: ServerDraft::default(),
+            named_servers: BTreeMap::new(),
             logs: Vec::new(),
             logged: false,
             log_format: None,
@@ -342,6 +365,8 @@ impl Default for Settings {
             error_files: Vec::new(),
             rules: Vec::new(),
             forward_for: None,
+            original_to: None,
+            forwarded: None,
             checks: ChecksDraft::default(),
             abort_on_close: None,
             source: None,
@@ -486,16 +511,22 @@ pub(crate) struct ServerDraft {
     pub(crate) id: Option<Spanned<u32>>,
     pub(crate) address: ServerAddressDraft,
     pub(crate) source: Option<AddressDraft>,
+    /// `socks4`.
+    pub(crate) socks: Option<AddressDraft>,
     pub(crate) checks: ServerChecksDraft,
     pub(crate) tls: TlsDraft,
     /// `init-addr`: how a named host gets its first address; empty: as by default, the last one, then the resolver.
     pub(crate) init_addr: Vec<InitAddr>,
     /// `resolve-prefer`.
     pub(crate) prefer: Family,
+    /// `set-proxy-v2-tlv-fmt`: types of fields, and the formats of their values.
+    pub(crate) proxy_fields: Vec<(u8, Option<Word>)>,
     /// Where its name stands.
     pub(crate) name_span: Span,
     /// `server-template`: first and last number of the servers it stands for.
     pub(crate) template: Option<(u32, u32)>,
+    /// Of a `default-server`: the options as written, for servers that are added at run time.
+    pub(crate) written: Vec<String>,
 }
 
 impl Default for ServerDraft {
@@ -506,12 +537,15 @@ impl Default for ServerDraft {
             id: None,
             address: ServerAddressDraft::None,
             source: None,
+            socks: None,
             checks: ServerChecksDraft::default(),
             tls: TlsDraft::default(),
             init_addr: Vec::new(),
             prefer: Family::Any,
+            proxy_fields: Vec::new(),
             name_span: Span::default(),
             template: None,
+            written: Vec::new(),
         }
     }
 }

@@ -28,11 +28,11 @@ impl Kin {
             .collect();
         let servers = after.backends.iter().zip(&backends).map(|(backend, kin)| {
             let known = kin.map_or(&[][..], |id| &before.backends[id.0 as usize].servers);
-            let names = known.iter().map(|server| &server.name);
+            let names = known.iter().map(|server| server.name.as_str());
             let known: HashMap<_, _> = names.zip((0..).map(ServerId)).collect();
             let servers = backend.servers.iter();
             servers
-                .map(|server| known.get(&server.name).copied())
+                .map(|server| server.find_in(&known).copied())
                 .collect()
         });
         Self {

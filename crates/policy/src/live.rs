@@ -163,9 +163,27 @@ impl ServerState {
     pub const SUSPENDED: Self = Self(1 << 5);
     /// It is far slower than its peers (`option outlier-ejection`).
     pub const EJECTED: Self = Self(1 << 6);
+    /// The server that it tracks is out of service, or finishes what it has.
+    pub const INHERITED_MAINTENANCE: Self = Self(1 << 7);
+    pub const INHERITED_DRAIN: Self = Self(1 << 8);
 
     pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// Whether it is out of service, for itself or with the server that it tracks.
+    pub fn is_maintained(self) -> bool {
+        self.0 & (Self::MAINTENANCE.0 | Self::INHERITED_MAINTENANCE.0) != 0
+    }
+
+    /// Whether it finishes what it has, for itself or with the server that it tracks.
+    pub fn is_draining(self) -> bool {
+        self.0 & (Self::DRAIN.0 | Self::INHERITED_DRAIN.0) != 0
+    }
+
+    /// Neither down nor out of service.
+    pub fn is_in(self) -> bool {
+        !self.contains(Self::DOWN) && !self.is_maintained()
     }
 
     /// Whether new requests that no persistence binds may go there.

@@ -11,11 +11,12 @@ pub mod tls;
 
 pub use edit::Referenced;
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use self::check::{BackendCheck, ServerCheck};
+use self::check::{BackendCheck, CheckSpec, ServerCheck};
 use self::status_codes::Statuses;
 use self::tls::{BindTls, ServerTls};
 use crate::balance::{BalanceSpec, HashSpec};
@@ -27,6 +28,7 @@ use crate::rule::{Rule, Rules};
 use crate::stats::page::Page;
 use crate::stick_table::TableSpec;
 use crate::users::Userlist;
+use crate::variable::Name;
 
 /// Index of a frontend in [`Model::frontends`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,6 +56,16 @@ pub struct Model {
     pub tables: Vec<TableSpec>,
     /// Named `defaults` sections, for backends that are added at run time.
     pub templates: Vec<Template>,
+    /// `healthcheck` sections by name, for servers that are added at run time.
+    pub healthchecks: Vec<(String, CheckSpec)>,
+}
+
+/// Options of servers (`default-server`), as they were written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preset {
+    /// Empty for the one that servers take over without being told to.
+    pub name: String,
+    pub words: Vec<String>,
 }
 
 /// What a named `defaults` section makes of a backend that takes everything from it.
@@ -97,7 +109,16 @@ pub struct Global {
     pub spread_checks_max_ms: Option<u64>,
     /// Which answers stick tables count as errors and failures.
     pub statuses: Statuses,
+    /// `set-var`: variables that the process begins with, in order.
+    pub variables: Vec<(Name, Initial)>,
     pub tune: Tune,
+}
+
+/// What a variable is set to when the configuration is put to use.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Initial {
+    Expression(Expression),
+    Format(Format),
 }
 
 /// Sizes and caps (`tune.*`).
@@ -236,6 +257,7 @@ impl Default for Global {
             spread_checks_percent: 0,
             spread_checks_max_ms: None,
             statuses: Statuses::default(),
+            variables: Vec::new(),
             tune: Tune::default(),
         }
     }
@@ -269,6 +291,8 @@ pub struct Frontend {
     pub default_backend: Option<BackendId>,
     pub persistence: ConnectionMode,
     pub forward_for: Option<ForwardFor>,
+    /// `option originalto`: as `forward_for`, with the address that the client came to.
+    pub original_to: Option<ForwardFor>,
     pub log: LogSettings,
     /// `option dontlognull`: a connection that sent nothing is not logged, and its end is not an error.
     pub ignore_empty_connections: bool,
@@ -331,6 +355,8 @@ pub struct Backend {
     /// `hash-balance-factor`: 0 is off, otherwise at least 101 (per cent of the average load).
     pub hash_balance_factor: u32,
     pub hash_preserve_affinity: HashPreserveAffinity,
+    /// `default-server` lines, for servers that are added at run time.
+    pub presets: Vec<Preset>,
     pub servers: Vec<Server>,
     /// `option allbackups`: share the load among all backup servers instead of using the first.
     pub all_backups: bool,
@@ -342,6 +368,8 @@ pub struct Backend {
     pub reuse: Reuse,
     pub persistence: ConnectionMode,
     pub forward_for: Option<ForwardFor>,
+    /// See [`Frontend::original_to`].
+    pub original_to: Option<ForwardFor>,
     /// Connections at which servers reach their full `maxconn` (`fullconn`); `None`: not written, see
     /// [`crate::queue::fill_fullconn`].
     pub fullconn: Option<u32>,
@@ -419,10 +447,10 @@ pub enum Reuse {
     Always,
 }
 
-/// `option forwardfor`.
+/// `option forwardfor` and `option originalto`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForwardFor {
-    /// Clients in these networks are left alone.
+    /// Addresses in these networks are not told.
     pub except: Option<Network>,
     pub header: String,
     /// `if-none`: only when the request carries no such field.
@@ -516,6 +544,8 @@ pub struct Server {
     pub removed: bool,
     /// Added at run time (`add server`): starts in maintenance until it is enabled.
     pub dynamic: bool,
+    /// Its name before it was last given another one at run time (`set server … name`).
+    pub former_name: Option<String>,
     /// Most concurrent connections; `None`: no limit. Further requests queue.
     pub maxconn: Option<u32>,
     pub minconn: Option<u32>,
@@ -528,12 +558,16 @@ pub struct Server {
     /// `max-reuse`: requests per connection beyond the first; `None`: no limit.
     pub max_reuse: Option<u32>,
     pub source: Option<SocketAddr>,
+    /// `socks4`: the SOCKS proxy that leads to it.
+    pub socks: Option<SocketAddr>,
     /// `hash-key`.
     pub hash_key: HashKey,
     pub cookie: Option<String>,
     pub send_proxy: Option<ProxyHeader>,
     /// `proxy-v2-options`.
     pub proxy_options: ProxyOptions,
+    /// `set-proxy-v2-tlv-fmt`: types of fields of that header, and what makes their values.
+    pub proxy_fields: Vec<(u8, Arc<Format>)>,
     /// `ssl`.
     pub tls: Option<Arc<ServerTls>>,
     /// `proto h2`.
@@ -543,6 +577,13 @@ pub struct Server {
 }
 
 impl Server {
+    /// What is known under its name, or else under the one it had before it was renamed.
+    pub fn find_in<'a, T>(&self, known: &'a HashMap<&str, T>) -> Option<&'a T> {
+        let former = self.former_name.as_deref();
+        let former = || former.and_then(|name| known.get(name));
+        known.get(self.name.as_str()).or_else(former)
+    }
+
     /// A server with HAProxy's defaults.
     pub fn new(name: impl Into<String>, address: ServerAddress) -> Self {
         Self {
@@ -555,6 +596,7 @@ impl Server {
             disabled: false,
             removed: false,
             dynamic: false,
+            former_name: None,
             maxconn: None,
             minconn: None,
             maxqueue: None,
@@ -562,10 +604,12 @@ impl Server {
             pool_purge_delay_ms: 5_000,
             max_reuse: None,
             source: None,
+            socks: None,
             hash_key: HashKey::Id,
             cookie: None,
             send_proxy: None,
             proxy_options: ProxyOptions::default(),
+            proxy_fields: Vec::new(),
             tls: None,
             http2: false,
             check: ServerCheck::default(),

@@ -8,6 +8,7 @@ mod checks;
 mod cookies;
 mod endpoints;
 mod errors;
+mod forwarded;
 mod logs;
 mod rules;
 mod tables;
@@ -21,16 +22,17 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
+use plimsoll_config::diagnostic::{Diagnostic, FileId, Kind, Span};
 use plimsoll_config::suggest::nearest;
 
 use crate::balance::BalanceSpec;
-use crate::draft::{Draft, Findings, ProxyDraft, Settings, Spanned};
+use crate::draft::{Draft, Findings, ProxyDraft, ServerDraft, Settings, Spanned, VariableDraft};
 use crate::keyword::Sections;
-use crate::keyword::haproxy::{Context, GlobalTlsDraft, NOWHERE};
+use crate::keyword::haproxy::{Context, GlobalTlsDraft, NOWHERE, StepDraft};
 use crate::model::tls::Bundle;
 use crate::model::{
-    Backend, BackendId, Frontend, Global, LogEnvelope, LogTarget, Mode, Model, Template,
+    Backend, BackendId, ForwardFor, Frontend, Global, LogEnvelope, LogTarget, Mode, Model, Preset,
+    Template,
 };
 use crate::tls::Certificate;
 
@@ -61,6 +63,8 @@ pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Di
         certificates: HashMap::new(),
         bundles: HashMap::new(),
         issuers: None,
+        file_names: HashMap::new(),
+        variables: std::mem::take(&mut draft.global.variables),
         told: HashSet::new(),
         servers: 0,
         listeners: 0,
@@ -91,8 +95,8 @@ pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Di
     model.tables = resolver.tables(&draft);
     model.userlists = resolver.userlists(&draft.userlists);
     let http_errors = resolver.http_errors(&draft.http_errors);
-    resolver.rules(&draft.proxies, &http_errors, &mut model);
     model.templates = resolver.templates(&draft);
+    resolver.rules(&draft, &http_errors, &mut model);
     if draft.global.zero_warning {
         resolver.deny_warnings();
     }
@@ -119,6 +123,10 @@ struct Resolver<'a> {
     bundles: HashMap<String, Option<Arc<Bundle>>>,
     /// The chains of `issuers-chain-path`, once they have been asked for.
     issuers: Option<Vec<Vec<Vec<u8>>>>,
+    /// The names of the configuration's files, so that each is kept once.
+    file_names: HashMap<FileId, Arc<str>>,
+    /// `set-var` lines of the global section.
+    variables: Vec<VariableDraft>,
     /// Places that have been complained about.
     told: HashSet<Span>,
     /// Servers and listeners so far, against their caps.
@@ -374,7 +382,8 @@ impl Resolver<'_> {
                 .client_ms
                 .unwrap_or(TIMEOUT_CLIENT_MS),
         );
-        frontend.forward_for = self.forward_for(proxy);
+        frontend.forward_for = self.told(proxy, &settings.forward_for, "option forwardfor");
+        frontend.original_to = self.told(proxy, &settings.original_to, "option originalto");
         frontend.log.targets = self.logs(&settings.logs);
         frontend.log.tag.clone_from(&settings.log_tag);
         frontend.log.format = self.log_format(proxy, &frontend.log.targets);
@@ -399,12 +408,14 @@ impl Resolver<'_> {
             .abort_on_close
             .unwrap_or(settings.mode == Mode::Http);
         backend.forward_for.clone_from(&settings.forward_for);
+        backend.original_to.clone_from(&settings.original_to);
         if settings.mode == Mode::Tcp {
-            backend.forward_for = None;
+            (backend.forward_for, backend.original_to) = (None, None);
             self.no_http_hash(proxy, &mut backend);
         }
         if !proxy.has_front() {
-            self.forward_for(proxy);
+            self.told(proxy, &settings.forward_for, "option forwardfor");
+            self.told(proxy, &settings.original_to, "option originalto");
         }
         backend.source = settings
             .source
@@ -412,23 +423,29 @@ impl Resolver<'_> {
             .and_then(|source| self.socket(source));
         backend.log.targets = self.logs(&settings.logs);
         backend.log.tag.clone_from(&settings.log_tag);
-        backend.check = settings.checks.resolve();
+        backend.check = settings.checks.resolve(&mut StepDraft::plain);
         backend.servers = self.servers(proxy);
-        tls::secure_steps(&mut backend);
+        backend.presets = presets(settings);
         self.cookies(proxy, &mut backend);
         self.check_ports(proxy, &backend);
         self.check_observed(proxy);
         backend
     }
 
-    fn forward_for(&mut self, proxy: &ProxyDraft) -> Option<crate::model::ForwardFor> {
-        let option = proxy.settings.forward_for.clone()?;
+    /// What servers are told of addresses, in messages alone.
+    fn told(
+        &mut self,
+        proxy: &ProxyDraft,
+        option: &Option<ForwardFor>,
+        name: &str,
+    ) -> Option<ForwardFor> {
+        let option = option.clone()?;
         if proxy.settings.mode == Mode::Http {
             return Some(option);
         }
         if !proxy.settings.disabled {
             let message = format!(
-                "'option forwardfor' has no effect in {} '{}'",
+                "'{name}' has no effect in {} '{}'",
                 proxy.noun(),
                 proxy.name
             );
@@ -526,6 +543,19 @@ impl Resolver<'_> {
         };
         self.error(Kind::Reference, wanted.span, message, &help);
     }
+}
+
+/// The options that servers which are added at run time may take over.
+fn presets(settings: &Settings) -> Vec<Preset> {
+    let usual = std::iter::once(("", &settings.default_server));
+    let usual = usual.filter(|(_, server)| !server.written.is_empty());
+    let named = settings.named_servers.iter();
+    let named = named.map(|(name, server)| (name.as_str(), server));
+    let preset = |(name, server): (&str, &ServerDraft)| Preset {
+        name: name.to_owned(),
+        words: server.written.clone(),
+    };
+    usual.chain(named).map(preset).collect()
 }
 
 /// The next number that is not taken.

@@ -182,12 +182,7 @@ fn may_use(context: &Context<'_>, backend: BackendId, id: ServerId) -> bool {
         return false;
     }
     let state = context.plane.backend(backend).server(id).state();
-    let gone = [
-        ServerState::DOWN,
-        ServerState::MAINTENANCE,
-        ServerState::UNRESOLVED,
-    ];
-    let down = gone.into_iter().any(|reason| state.contains(reason));
+    let down = !state.is_in() || state.contains(ServerState::UNRESOLVED);
     let persist = context.plane.model.backends[backend.0 as usize].persist;
     !down || persist || overrides.force_persist
 }

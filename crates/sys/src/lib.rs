@@ -15,6 +15,7 @@
 //! | [`handover`] | listening sockets on their way to another process |
 //! | [`clock`], [`cpu`], [`limit`] | time, cores and processor time, descriptor limit |
 //! | [`signal`], [`process`], [`user`] | living as a service |
+//! | [`program`] | running other programs |
 
 pub mod address;
 pub mod clock;
@@ -28,6 +29,7 @@ pub mod limit;
 pub mod listen;
 pub mod pipe;
 pub mod process;
+pub mod program;
 pub mod signal;
 pub mod socket;
 pub mod timer_fd;

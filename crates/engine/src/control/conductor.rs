@@ -111,10 +111,11 @@ impl Conductor {
         state.workers = workers.into();
         let desk = Arc::clone(&state.shared.desk);
         desk.attach(Arc::clone(&state.workers));
+        desk.settle_followers();
         if !doors.is_empty() || has_page(&desk.plane().model) {
             state.admin = Some(Admin::start(doors, Arc::clone(self))?);
         }
-        state.checks = Checks::start(&desk, &self.sink, &self.program)?;
+        state.checks = Checks::start(&desk)?;
         Ok(())
     }
 
@@ -188,6 +189,7 @@ impl Conductor {
         gates.settle(&plane);
         let sink = &self.sink;
         let shared = state.shared.next(plane, tls, gates, sink, &self.program);
+        shared.desk.settle_followers();
         let (standing, next_number, fixtures, fresh) = wanted.into_parts();
         self.follow_checks(state, &shared);
         *self.present.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&shared.desk);
@@ -207,8 +209,8 @@ impl Conductor {
     /// Lets the checks go on under the plane that follows, or begins them.
     fn follow_checks(&self, state: &mut State, shared: &Shared) {
         match &state.checks {
-            Some(checks) => checks.adopt(&shared.desk, &self.sink, &self.program),
-            None => match Checks::start(&shared.desk, &self.sink, &self.program) {
+            Some(checks) => checks.adopt(&shared.desk),
+            None => match Checks::start(&shared.desk) {
                 Ok(checks) => state.checks = checks,
                 // No thread can be had at this moment: servers count as up, as without checks.
                 Err(_) => self.count_failure(),

@@ -1,12 +1,17 @@
 //! Virtual clients: those that behave and judge what they get, and those that do not behave.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 
 use super::peer::{Body, Extent, Lines, Peer, write_all};
-use super::script::{Kind, Script, bytes_of, chunk, upload_id};
+use super::script::{Kind, Script, bytes_of, chunk, last_chunk, upload_id};
 use super::stage::{Cast, MS_NS, front_door};
+
+/// How often, and after which pause, whoever holds a body back looks for being asked.
+const EXPECTANT_LOOKS_MAX: u32 = 200;
+const EXPECTANT_PAUSE_NS: u64 = 10 * MS_NS;
 
 /// One request.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +22,10 @@ pub(super) struct Errand {
     pub(super) upload: usize,
     /// The body goes in chunks, not with a length.
     pub(super) chunked: bool,
+    /// Behind the chunks comes a trailer.
+    pub(super) trailed: bool,
+    /// The body is held back until the server asks for it, or stays silent for long.
+    pub(super) expects: bool,
 }
 
 impl Errand {
@@ -31,6 +40,8 @@ impl Errand {
             method: "GET",
             upload: 0,
             chunked: false,
+            trailed: false,
+            expects: false,
         }
     }
 
@@ -48,24 +59,40 @@ impl Errand {
 
     /// The whole request.
     pub(super) fn request(&self) -> Vec<u8> {
+        [self.head(), self.body()].concat()
+    }
+
+    fn head(&self) -> Vec<u8> {
         let framing = match (self.has_upload(), self.chunked) {
             (false, _) => String::new(),
+            (true, true) if self.trailed => {
+                "Transfer-Encoding: chunked\r\nX-Trailed: yes\r\n".to_owned()
+            }
             (true, true) => "Transfer-Encoding: chunked\r\n".to_owned(),
             (true, false) => format!("Content-Length: {}\r\n", self.upload),
         };
+        let expectation = match self.has_upload() && self.expects {
+            true => "Expect: 100-continue\r\n",
+            false => "",
+        };
         let (method, script, upload) = (self.method, self.script, self.upload);
-        let head =
-            format!("{method} {script} HTTP/1.1\r\nHost: a\r\nX-Upload: {upload}\r\n{framing}\r\n");
-        let mut all = head.into_bytes();
-        let body = bytes_of(upload_id(script.id), self.upload);
-        if self.has_upload() && self.chunked {
-            body.chunks(1 + self.upload / 3)
-                .for_each(|piece| all.extend(chunk(piece)));
-            all.extend(b"0\r\n\r\n");
-        } else if self.has_upload() {
-            all.extend(body);
+        format!(
+            "{method} {script} HTTP/1.1\r\nHost: a\r\nX-Upload: {upload}\r\n{framing}{expectation}\r\n"
+        )
+        .into_bytes()
+    }
+
+    fn body(&self) -> Vec<u8> {
+        let body = bytes_of(upload_id(self.script.id), self.upload);
+        match (self.has_upload(), self.chunked) {
+            (false, _) => Vec::new(),
+            (true, false) => body,
+            (true, true) => {
+                let pieces = body.chunks(1 + self.upload / 3).map(chunk);
+                let trailer = self.trailed.then_some(upload_id(self.script.id));
+                pieces.chain([last_chunk(trailer)]).flatten().collect()
+            }
         }
-        all
     }
 
     /// The body of the response when all goes well.
@@ -78,6 +105,11 @@ impl Errand {
         }
     }
 
+    /// All of the request is at hand for another attempt, without a body that may still be on its way.
+    fn is_replayable(&self) -> bool {
+        !self.has_upload()
+    }
+
     /// The request may be sent again when a connection that lay idle turns out to be dead.
     fn is_repeatable(&self) -> bool {
         self.method != "POST" && self.upload == 0
@@ -87,6 +119,7 @@ impl Errand {
 /// What has come back.
 #[derive(Debug)]
 pub(super) struct Response {
+    /// Interim responses before it, but for 100.
     pub(super) informs: u32,
     pub(super) status: u16,
     pub(super) lines: Lines,
@@ -114,6 +147,15 @@ impl Response {
 
 /// Reads one response; `None` when the connection ends before it.
 pub(super) async fn response(peer: &mut Peer, method: &str) -> io::Result<Option<Response>> {
+    invited_response(peer, method, &Cell::default()).await
+}
+
+/// As [`response`]; `invited` is set when the server asks for the request's body.
+async fn invited_response(
+    peer: &mut Peer,
+    method: &str,
+    invited: &Cell<bool>,
+) -> io::Result<Option<Response>> {
     let mut informs = 0;
     loop {
         let Some(lines) = peer.head().await? else {
@@ -128,6 +170,10 @@ pub(super) async fn response(peer: &mut Peer, method: &str) -> io::Result<Option
             .strip_prefix("HTTP/1.1 ")
             .and_then(|rest| rest.get(..3)?.parse::<u16>().ok())
             .unwrap_or_else(|| panic!("{lines:?}"));
+        if status == 100 {
+            invited.set(true);
+            continue;
+        }
         if status < 200 && status != 101 {
             informs += 1;
             continue;
@@ -197,8 +243,15 @@ pub(super) async fn behave(cast: Cast, errands: Vec<Errand>, manner: Manner, moo
 
 async fn one_by_one(peer: &mut Peer, errands: &mut VecDeque<Errand>, manner: Manner, mood: Mood) {
     while let Some(errand) = errands.pop_front() {
-        send(peer, errand.request(), manner == Manner::HalfClosed);
-        let heard = response(peer, errand.method).await;
+        let shut = manner == Manner::HalfClosed;
+        let heard = if errand.expects && errand.has_upload() {
+            let invited = Rc::new(Cell::new(false));
+            send_when_asked(peer, &errand, shut, Rc::clone(&invited));
+            invited_response(peer, errand.method, &invited).await
+        } else {
+            send(peer, errand.request(), shut);
+            response(peer, errand.method).await
+        };
         if !judge(&errand, heard, mood) || manner == Manner::HalfClosed {
             return;
         }
@@ -223,6 +276,27 @@ fn send(peer: &Peer, bytes: Vec<u8>, shut: bool) {
     peer.cast.enter(async move {
         // The reader sees what becomes of a connection that does not take all of it.
         if write_all(&socket, &bytes).await.is_ok() && shut {
+            let _ = socket.shutdown_write();
+        }
+    });
+}
+
+/// Writes the head, and the body once it is asked for. A server that says nothing for long gets it all the same, as RFC
+/// 9110 section 10.1.1 has it.
+fn send_when_asked(peer: &Peer, errand: &Errand, shut: bool, invited: Rc<Cell<bool>>) {
+    let (socket, cast) = (Rc::clone(&peer.socket), peer.cast.clone());
+    let (head, body) = (errand.head(), errand.body());
+    peer.cast.enter(async move {
+        if write_all(&socket, &head).await.is_err() {
+            return;
+        }
+        for _ in 0..EXPECTANT_LOOKS_MAX {
+            if invited.get() {
+                break;
+            }
+            cast.sleep(EXPECTANT_PAUSE_NS).await;
+        }
+        if write_all(&socket, &body).await.is_ok() && shut {
             let _ = socket.shutdown_write();
         }
     });
@@ -260,6 +334,10 @@ pub(super) fn judge(errand: &Errand, heard: io::Result<Option<Response>>, mood: 
         "another's response for {}",
         seen()
     );
+    if errand.script.kind == Kind::Again && response.status == 503 {
+        assert!(!errand.is_replayable() || mood.foul, "{}", seen());
+        return response.keeps();
+    }
     let expected = errand.expected();
     assert!(
         expected.starts_with(&response.body.bytes),
@@ -276,6 +354,9 @@ pub(super) fn judge(errand: &Errand, heard: io::Result<Option<Response>>, mood: 
         assert!(whole, "{}", seen());
         let informs = u32::from(errand.script.kind == Kind::Interim);
         assert_eq!(response.informs, informs, "{}", seen());
+        let named = errand.script.kind == Kind::Trailers && errand.method != "HEAD";
+        let trailer = named.then_some(errand.script.id);
+        assert_eq!(response.body.trailer, trailer, "{}", seen());
     }
     // Whoever is answered before all is said must expect that nobody listens any more.
     response.keeps() && errand.script.kind != Kind::Early
@@ -284,6 +365,7 @@ pub(super) fn judge(errand: &Errand, heard: io::Result<Option<Response>>, mood: 
 /// Whether the proxy may answer so itself in a world where connections hold.
 fn may_be_refused(errand: &Errand, status: u16, mood: Mood) -> bool {
     match errand.script.kind {
+        Kind::Again => status == 502 && !errand.is_replayable(),
         Kind::Silent => status == 504,
         Kind::StallAt => matches!(status, 502 | 504),
         kind if kind.is_honest() => status == 502 && mood.restless && !errand.is_repeatable(),

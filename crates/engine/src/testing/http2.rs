@@ -215,6 +215,7 @@ fn any_plan(chance: &mut Chance, id: u32, wicked: bool) -> Plan {
                 false => 0,
             },
             chunked: chance.happens(500_000),
+            ..Errand::get(kind, id, 0)
         },
         patience_bytes: match wicked && chance.happens(200_000) {
             true => chance.below(2_000) as usize,

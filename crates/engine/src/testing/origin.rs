@@ -18,8 +18,12 @@ const SILENCE_NS: u64 = 500 * SECOND_NS;
 pub(super) struct Register(Rc<RefCell<BTreeMap<u32, u32>>>);
 
 impl Register {
-    fn note(&self, id: u32) {
-        *self.0.borrow_mut().entry(id).or_default() += 1;
+    /// How often it has arrived, this time included.
+    fn note(&self, id: u32) -> u32 {
+        let mut arrivals = self.0.borrow_mut();
+        let count = arrivals.entry(id).or_default();
+        *count += 1;
+        *count
     }
 
     pub(super) fn arrivals(&self, id: u32) -> u32 {
@@ -50,10 +54,21 @@ async fn answer(peer: &mut Peer, request: &Lines, register: &Register) -> io::Re
     let (method, target) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
     assert_eq!(words.next(), Some("HTTP/1.1"), "{request:?}");
     let script = Script::parse(target);
-    register.note(script.id);
+    let arrivals = register.note(script.id);
     let response = script.response(method == "HEAD");
     let last = request.closes();
+    if script.kind != Kind::Early && request.expects() {
+        peer.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+    }
     match script.kind {
+        Kind::Again if arrivals == 1 => {
+            read_upload(peer, request, &script).await?;
+            return Ok(Next::Close);
+        }
+        Kind::Again if arrivals == 2 => {
+            read_upload(peer, request, &script).await?;
+            peer.write(&script.unavailable()).await?;
+        }
         Kind::Early => {
             peer.write(&response).await?;
             read_upload(peer, request, &script).await?;
@@ -115,6 +130,8 @@ async fn read_upload(peer: &mut Peer, request: &Lines, script: &Script) -> io::R
         body.bytes == bytes_of(upload_id(script.id), length),
         "the upload of {script} changed on its way"
     );
+    let promised = request.value("x-trailed").map(|_| upload_id(script.id));
+    assert_eq!(body.trailer, promised, "the trailer of {script}'s upload");
     Ok(())
 }
 

@@ -49,6 +49,10 @@ impl Lines {
         Some(value.parse().unwrap_or_else(|_| panic!("{self:?}")))
     }
 
+    pub(super) fn expects(&self) -> bool {
+        self.value("expect") == Some("100-continue")
+    }
+
     pub(super) fn closes(&self) -> bool {
         self.value("connection")
             .is_some_and(|value| value.eq_ignore_ascii_case("close"))
@@ -68,6 +72,8 @@ pub(super) enum Extent {
 pub(super) struct Body {
     pub(super) bytes: Vec<u8>,
     pub(super) complete: bool,
+    /// The number that a trailer named.
+    pub(super) trailer: Option<u32>,
 }
 
 /// One end of a connection.
@@ -75,6 +81,8 @@ pub(super) struct Peer {
     pub(super) cast: Cast,
     pub(super) socket: Rc<Socket>,
     unread: Vec<u8>,
+    /// What the trailer of the last body in chunks said.
+    trailer: Option<u32>,
     /// Rests so long before it reads, and then takes little.
     pub(super) pause_ns: u64,
 }
@@ -85,6 +93,7 @@ impl Peer {
             cast,
             socket,
             unread: Vec::new(),
+            trailer: None,
             pause_ns: 0,
         }
     }
@@ -142,15 +151,42 @@ impl Peer {
         Ok(self.unread.drain(..count).collect())
     }
 
-    /// The next piece of a body cut into chunks; empty when it ends.
+    /// The next piece of a body cut into chunks; empty when it and its trailers have ended.
     pub(super) async fn chunk(&mut self) -> io::Result<Vec<u8>> {
+        let digits = self.line().await?;
+        let size = usize::from_str_radix(&digits, 16).unwrap_or_else(|_| panic!("{digits:?}"));
+        if size == 0 {
+            self.trailer = self.trailers().await?;
+            return Ok(Vec::new());
+        }
+        let piece = self.take(size).await?;
+        assert_eq!(self.take(2).await?, b"\r\n", "the end of a chunk");
+        Ok(piece)
+    }
+
+    async fn trailers(&mut self) -> io::Result<Option<u32>> {
+        let mut trailer = None;
+        loop {
+            let line = self.line().await?.to_ascii_lowercase();
+            if line.is_empty() {
+                return Ok(trailer);
+            }
+            let number = line.strip_prefix("x-trailer: ");
+            let number = number.unwrap_or_else(|| panic!("nobody sent {line:?}"));
+            assert_eq!(trailer, None, "a trailer twice");
+            trailer = Some(number.parse().expect("a number"));
+        }
+    }
+
+    /// A short line, without its end.
+    async fn line(&mut self) -> io::Result<String> {
         let end = loop {
             if let Some(end) = find(&self.unread, b"\r\n") {
                 break end;
             }
             assert!(
                 self.unread.len() < 32,
-                "no chunk begins so: {:?}",
+                "no chunk begins or ends so: {:?}",
                 self.unread
             );
             if !self.more().await? {
@@ -158,17 +194,15 @@ impl Peer {
             }
         };
         let line = self.take(end + 2).await?;
-        let digits = std::str::from_utf8(&line[..end]).expect("a chunk's size");
-        let size = usize::from_str_radix(digits, 16).unwrap_or_else(|_| panic!("{digits:?}"));
-        let piece = self.take(size).await?;
-        assert_eq!(self.take(2).await?, b"\r\n", "the end of a chunk");
-        Ok(piece)
+        Ok(String::from_utf8(line[..end].to_vec()).expect("text"))
     }
 
     /// A body, as far as it comes.
     pub(super) async fn body(&mut self, extent: Extent) -> Body {
         let mut body = Body::default();
+        self.trailer = None;
         body.complete = self.read_body(extent, &mut body.bytes).await.is_ok();
+        body.trailer = self.trailer.take();
         body
     }
 

@@ -11,6 +11,10 @@ pub(super) enum Kind {
     /// With a length.
     Fixed,
     Chunked,
+    /// In chunks, with a trailer behind them.
+    Trailers,
+    /// As [`Fixed`](Self::Fixed), but not at once: the first request finds the connection closed, the second one gets a 503.
+    Again,
     /// The end of the connection is the end of the body.
     UntilClose,
     /// With a length, in pieces with pauses.
@@ -42,9 +46,11 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const ALL: [(Self, &str); 16] = [
+    const ALL: [(Self, &str); 18] = [
         (Self::Fixed, "fixed"),
         (Self::Chunked, "chunked"),
+        (Self::Trailers, "trailers"),
+        (Self::Again, "again"),
         (Self::UntilClose, "until-close"),
         (Self::Slow, "slow"),
         (Self::NoContent, "no-content"),
@@ -124,6 +130,13 @@ impl Script {
         bytes_of(self.id, self.length)
     }
 
+    /// The answer of a server that asks for patience.
+    pub(super) fn unavailable(&self) -> Vec<u8> {
+        let id = self.id;
+        let head = format!("HTTP/1.1 503 Later\r\nX-Script: {id}\r\nContent-Length: 0\r\n\r\n");
+        head.into_bytes()
+    }
+
     /// The whole response, as an origin writes it that waits for nothing; `head_only` when a HEAD asked.
     pub(super) fn response(&self, head_only: bool) -> Vec<u8> {
         let (id, length) = (self.id, self.length);
@@ -136,7 +149,7 @@ impl Script {
             // With nothing behind the head, nothing else would say that the connection ends.
             Kind::UntilClose if head_only => head("200 OK", "Connection: close\r\n"),
             Kind::UntilClose => [head("200 OK", ""), body].concat(),
-            Kind::Chunked | Kind::Echo => {
+            Kind::Chunked | Kind::Trailers | Kind::Echo => {
                 let mut all = head("200 OK", "Transfer-Encoding: chunked\r\n");
                 if !head_only {
                     // Of many sizes, so that borders fall everywhere.
@@ -146,7 +159,7 @@ impl Script {
                         all.extend(chunk(piece));
                         rest = behind;
                     }
-                    all.extend(b"0\r\n\r\n");
+                    all.extend(last_chunk((self.kind == Kind::Trailers).then_some(id)));
                 }
                 all
             }
@@ -187,6 +200,12 @@ pub(super) fn chunk(piece: &[u8]) -> Vec<u8> {
     all.extend_from_slice(piece);
     all.extend_from_slice(b"\r\n");
     all
+}
+
+/// What ends a body in chunks; with a trailer that names `id`.
+pub(super) fn last_chunk(id: Option<u32>) -> Vec<u8> {
+    let trailer = id.map_or(String::new(), |id| format!("X-Trailer: {id}\r\n"));
+    format!("0\r\n{trailer}\r\n").into_bytes()
 }
 
 /// The number whose bytes are uploaded with request `id`.

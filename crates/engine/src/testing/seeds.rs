@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use plimsoll_policy::balance::BalanceSpec;
-use plimsoll_policy::model::{ConnectionMode, Mode, Model, Reuse};
+use plimsoll_policy::model::{ConnectionMode, Mode, Model, RetryOn, Reuse};
 
 use super::client::{self, Errand, Leave, Manner, Mood};
 use super::origin::{self, Register};
@@ -19,6 +19,8 @@ enum Origins {
     Honest,
     /// And close connections that lie idle.
     Restless,
+    /// They fail the first two attempts at some requests.
+    Hesitant,
     /// They fail in every way they can.
     Wicked,
 }
@@ -26,6 +28,7 @@ enum Origins {
 const HONEST: &[Kind] = &[
     Kind::Fixed,
     Kind::Chunked,
+    Kind::Trailers,
     Kind::Slow,
     Kind::NoContent,
     Kind::Interim,
@@ -117,6 +120,7 @@ fn any_errand(chance: &mut Chance, id: u32, origins: Origins, manner: Manner) ->
     let kind = match origins {
         _ if manner == Manner::Pipelined => one_of(chance, HONEST),
         Origins::Wicked if chance.happens(400_000) => one_of(chance, WICKED),
+        Origins::Hesitant if chance.happens(500_000) => Kind::Again,
         Origins::Restless if chance.happens(500_000) => one_of(chance, RESTLESS),
         _ if chance.happens(200_000) => one_of(chance, FINAL),
         _ => one_of(chance, HONEST),
@@ -144,13 +148,19 @@ fn any_errand(chance: &mut Chance, id: u32, origins: Origins, manner: Manner) ->
             0
         },
         chunked: chance.happens(500_000),
+        trailed: chance.happens(300_000),
+        expects: manner != Manner::Pipelined && chance.happens(200_000),
     }
 }
 
 /// One whole world: origins, clients that behave, and clients that do not.
 fn play(seed: u64, weather: Weather, origins: Origins, foul: bool) {
     let mut chance = Chance::new(seed ^ 0x5eed);
-    let model = any_model(&mut chance);
+    let mut model = any_model(&mut chance);
+    if origins == Origins::Hesitant {
+        let causes = RetryOn::CONN_FAILURE.with(RetryOn::EMPTY_RESPONSE);
+        model.backends[0].retry_on = causes.with(RetryOn::status(503));
+    }
     // Whoever half-closes is taken for gone where `abortonclose` says so.
     let may_half_close = !model.backends[0].abort_on_close;
     let servers = model.backends[0].servers.len();
@@ -213,6 +223,13 @@ fn misbehave(stage: &Stage, chance: &mut Chance, id: u32, origins: Origins, mood
 fn judge_arrivals(all: &[Errand], register: &Register, origins: Origins, foul: bool) {
     for errand in all {
         let arrivals = register.arrivals(errand.script.id);
+        if errand.script.kind == Kind::Again {
+            assert!(
+                (1..=3).contains(&arrivals) || foul,
+                "{errand:?} arrived {arrivals} times"
+            );
+            continue;
+        }
         assert!(
             errand.method != "POST" || arrivals <= 1,
             "{errand:?} arrived {arrivals} times"
@@ -255,6 +272,13 @@ fn origins_may_close_idle_connections_at_any_moment() {
 }
 
 #[test]
+fn what_fails_at_first_is_tried_again() {
+    for_seeds(80, Duration::from_millis(800), |seed| {
+        play(seed, fair_weather(seed), Origins::Hesitant, false);
+    });
+}
+
+#[test]
 fn wicked_origins_harm_only_those_who_ask_them() {
     for_seeds(80, Duration::from_millis(800), |seed| {
         play(seed, fair_weather(seed), Origins::Wicked, false);
@@ -264,9 +288,10 @@ fn wicked_origins_harm_only_those_who_ask_them() {
 #[test]
 fn in_a_storm_nothing_is_mixed_up_and_nothing_is_left() {
     for_seeds(160, Duration::from_millis(1_200), |seed| {
-        let origins = match seed % 3 {
+        let origins = match seed % 4 {
             0 => Origins::Honest,
             1 => Origins::Restless,
+            2 => Origins::Hesitant,
             _ => Origins::Wicked,
         };
         play(seed, Weather::stormy(), origins, true);

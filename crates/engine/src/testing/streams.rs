@@ -168,6 +168,10 @@ impl ClientStream for Stream {
         (0, 0)
     }
 
+    fn traffic(&self) -> (u64, u64) {
+        (0, 0)
+    }
+
     /// One stream cannot close the connection of the others.
     fn close_after(&mut self) {}
 
@@ -259,6 +263,7 @@ async fn client(cast: Cast, plan: Plan, shared: Rc<RefCell<Shared>>, seed: u64, 
     let body = Body {
         bytes: std::mem::take(&mut shared.download),
         complete: shared.download_ended,
+        trailer: None,
     };
     let answer = shared.answer.take();
     let heard = answer.map(|(status, lines)| Response::new(shared.informs, status, lines, body));
@@ -360,6 +365,7 @@ fn any_plan(chance: &mut Chance, id: u32, wicked: bool) -> Plan {
                 0
             },
             chunked: chance.happens(500_000),
+            ..Errand::get(kind, id, 0)
         },
         piece: 1 + most as usize / 10,
         cancel: chance.happens(150_000).then(|| chance.below(12) as u32),

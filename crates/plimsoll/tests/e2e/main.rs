@@ -7,6 +7,7 @@ mod rig;
 mod admin;
 mod affinity;
 mod browser;
+mod check_kinds;
 mod checks;
 mod command_line;
 mod h2;

@@ -56,6 +56,31 @@ pub(super) const DEFAULTS: Command = Command {
     },
 };
 
+pub(super) const DEFAULT_SERVERS: Command = Command {
+    path: &["show", "default-server"],
+    access: AccessLevel::Operator,
+    usage: "show default-server [<bk>]",
+    doc: "default servers, for 'add server'",
+    run: |words, view, _| {
+        let mut text = String::new();
+        for (_, backend) in find::backends(words, view)? {
+            let mut mark = "*";
+            for preset in &backend.presets {
+                text.push_str(mark);
+                text.push(' ');
+                text.push_str(&backend.name);
+                if !preset.name.is_empty() {
+                    text.push('/');
+                    text.push_str(&preset.name);
+                }
+                text.push('\n');
+                mark = " ";
+            }
+        }
+        Ok(text)
+    },
+};
+
 /// Longest name of a backend.
 const NAME_BYTES_MAX: usize = 255;
 

@@ -57,6 +57,11 @@ pub enum ServerChange {
     Maxconn(u32),
     Move(ServerAddress),
     Probe(ProbeChange),
+    /// What the server that it tracks passes on.
+    Inherit {
+        maintenance: bool,
+        drain: bool,
+    },
 }
 
 /// A change of how a server is checked.
@@ -152,6 +157,14 @@ impl ServerChange {
                     ProbeChange::AgentUp(false) => live.mark(ServerState::DOWN),
                     _ => return true,
                 }
+            }
+            Self::Inherit { maintenance, drain } => {
+                let turn = |reason, on: &bool| match on {
+                    true => live.mark(reason),
+                    false => live.clear(reason),
+                };
+                let maintained = turn(ServerState::INHERITED_MAINTENANCE, maintenance);
+                turn(ServerState::INHERITED_DRAIN, drain) || maintained
             }
             Self::Move(address) => {
                 live.move_to(address.clone());

@@ -1,7 +1,7 @@
 //! Names in commands.
 
 use super::{Refusal, Words};
-use crate::model::{BackendId, FrontendId, ServerId};
+use crate::model::{Backend, BackendId, FrontendId, ServerId};
 use crate::stats::View;
 
 /// The next word as `BACKEND/SERVER`, by name or number.
@@ -31,4 +31,18 @@ pub(super) fn backend(words: &mut Words<'_>, view: View<'_>) -> Result<BackendId
 pub(super) fn frontend(words: &mut Words<'_>, view: View<'_>) -> Result<FrontendId, Refusal> {
     let name = words.next().ok_or("A frontend name is expected.")?;
     Ok(view.frontend_named(name).ok_or("No such frontend.")?)
+}
+
+/// The backend that the words name, or all.
+pub(super) fn backends<'a>(
+    words: &mut Words<'_>,
+    view: View<'a>,
+) -> Result<Vec<(BackendId, &'a Backend)>, Refusal> {
+    match words.next() {
+        None => Ok(view.backends().collect()),
+        Some(name) => {
+            let id = view.backend_named(name).ok_or("Can't find backend.")?;
+            Ok(vec![(id, view.backend(id))])
+        }
+    }
 }

@@ -159,6 +159,7 @@ pub const COMMANDS: &[Command] = &[
     show::BACKEND,
     cli::LEVEL,
     cli::SOCKETS,
+    backend::DEFAULT_SERVERS,
     backend::DEFAULTS,
     show::ENVIRONMENT,
     show::ERRORS,

@@ -67,10 +67,13 @@ pub(super) const DISABLE_AGENT: Command = Command {
 };
 
 const USAGE: &str = "usage: set server <backend>/<server> addr | agent | agent-addr | agent-port | agent-send | \
-    check-addr | check-port | health | state | weight";
+    check-addr | check-port | fqdn | health | name | ssl | state | weight";
 
 /// What the configuration alone can set.
-const FIXED: [&str; 2] = ["name", "ssl"];
+const FIXED: [&str; 1] = ["ssl"];
+
+/// Longest name of a server that is renamed, in bytes.
+const NAME_BYTES_MAX: usize = 255;
 
 fn set(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
     let (backend, server) = find::server(words, view)?;
@@ -105,6 +108,7 @@ fn set(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
             return set_probe(word, words, view, session, (backend, server));
         }
         Some("addr") => return set_address(words, view, session, (backend, server)),
+        Some("name") => return rename(words, view, session, (backend, server)),
         Some("fqdn") => {
             return Err(
                 "set server <b>/<s> fqdn failed because no resolution is configured.".into(),
@@ -134,6 +138,44 @@ fn shorthand(
         .changes
         .push(Change::Server(backend, server, change));
     Ok(String::new())
+}
+
+/// `name NAME`.
+fn rename(
+    words: &mut Words<'_>,
+    view: View<'_>,
+    session: &mut Session,
+    (backend, server): (BackendId, ServerId),
+) -> Answer {
+    const DONE: &str = "Server name updated.\n";
+    let name = words
+        .next()
+        .ok_or("set server <b>/<s> name requires a new name.")?;
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"_:.-".contains(&byte);
+    if name.is_empty() || !name.bytes().all(safe) {
+        return Err("Server name contains invalid characters.".into());
+    }
+    if name.len() > NAME_BYTES_MAX {
+        return Err("Server name too long.".into());
+    }
+    let live = view.plane.backend(backend).server(server);
+    if !live.state().is_maintained() {
+        let help = "set server <b>/<s> state maint";
+        let text = format!("Server must be in maintenance mode to be renamed ({help}).");
+        return Err(Refusal(text));
+    }
+    let mut model = view.model().clone();
+    if model.rename_server(backend, server, name).is_err() {
+        return Err("Cannot rename: server's name is statically referenced (use-server, track, or sample argument).".into());
+    }
+    if view.server(backend, server).name == name {
+        return Ok(DONE.to_owned());
+    }
+    if view.server_named(backend, name).is_some() {
+        return Err("A server with the same name already exists in this backend.".into());
+    }
+    session.changes.push(Change::Model(Box::new(model)));
+    Ok(DONE.to_owned())
 }
 
 /// `addr IP [port PORT]`.

@@ -3,8 +3,7 @@
 use super::backend::static_method;
 use super::{Answer, Change, Command, Refusal, Session, Words, find};
 use crate::keyword::haproxy;
-use crate::live::ServerState;
-use crate::model::{AccessLevel, BackendId, Server, ServerId};
+use crate::model::{AccessLevel, BackendId, Mode, Server, ServerId};
 use crate::stats::View;
 
 pub(super) const ADD: Command = Command {
@@ -58,8 +57,21 @@ fn add(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
     if words.is_empty() {
         return Err("'server' expects <name> and <addr>[:<port>] as arguments.".into());
     }
-    let (rest, leader) = take_track(words.all(), view, backend)?;
+    let mut words = with_preset(words.all(), view, backend)?;
+    words[0] = with_variables(&words[0], &view.process.environment);
+    let (rest, leader) = take_track(&words, view, backend)?;
+    let (rest, checked_by) = take_value(&rest, "healthcheck");
     let mut server = haproxy::dynamic_server(name, &rest, known.mode).map_err(Refusal)?;
+    if let Some(name) = checked_by {
+        let mut sections = view.model().healthchecks.iter();
+        let section = sections.find(|(known, _)| *known == name);
+        let section = section
+            .ok_or_else(|| Refusal(format!("No healthcheck section is called '{name}'.")))?;
+        server.check.spec = Some(section.1.clone());
+    }
+    if server.http2 && known.mode == Mode::Tcp {
+        return Err("MUX protocol is not usable for server.".into());
+    }
     if leader.is_some() && (server.check.enabled || server.check.agent.is_some()) {
         return Err("'track' cannot be used together with checks or agents.".into());
     }
@@ -80,18 +92,95 @@ fn add(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
 /// A server that another one tracks.
 type Leader = (BackendId, ServerId);
 
+/// An address with the values of the variables in it (`${NAME}`), as in a file; unknown ones are empty.
+fn with_variables(address: &str, environment: &[String]) -> String {
+    let mut parts = address.split("${");
+    let mut expanded = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let Some((name, rest)) = part.split_once('}') else {
+            expanded.push_str("${");
+            expanded.push_str(part);
+            continue;
+        };
+        let mut known = environment.iter().filter_map(|known| known.split_once('='));
+        let value = known.find(|(known, _)| *known == name);
+        expanded.push_str(value.map_or("", |(_, value)| value));
+        expanded.push_str(rest);
+    }
+    expanded
+}
+
+/// `ADDRESS from …`: the words with the options that are taken over in place of `from`.
+fn with_preset(words: &[String], view: View<'_>, own: BackendId) -> Result<Vec<String>, Refusal> {
+    let mut all = words.to_vec();
+    if all.get(1).is_none_or(|word| word != "from") {
+        return Ok(all);
+    }
+    let origin = all.get(2).cloned().ok_or("from: missing value.")?;
+    let backend = |name: &str| match name {
+        "" => Ok(own),
+        name => view
+            .backend_named(name)
+            .ok_or_else(|| Refusal(format!("from: unknown backend instance '{name}'."))),
+    };
+    let (backend, name) = match origin.split_once(':') {
+        None if origin == "none" => {
+            all.drain(1..3);
+            return Ok(all);
+        }
+        Some(("be", name)) => (backend(name)?, ""),
+        Some(("srv", path)) => match path.split_once('/') {
+            Some((name, server)) => (backend(name)?, server),
+            None => (own, path),
+        },
+        _ => {
+            return Err(Refusal(format!(
+                "invalid '{origin}' value for 'from' keyword."
+            )));
+        }
+    };
+    let section = view.backend(backend);
+    let preset = section.presets.iter().find(|preset| preset.name == name);
+    let options = match preset {
+        Some(preset) => preset.words.clone(),
+        // Without a line of its own a backend's default server has no options.
+        None if name.is_empty() => Vec::new(),
+        None if view.server_named(backend, name).is_some() => {
+            return Err(
+                "from: the options of servers are not kept, only those of default servers.".into(),
+            );
+        }
+        None => {
+            let of = &section.name;
+            let text = format!("from: unknown server '{name}' in backend '{of}'.");
+            return Err(Refusal(text));
+        }
+    };
+    all.splice(1..3, options);
+    Ok(all)
+}
+
+/// The words without one of them and its value, and that value.
+fn take_value(words: &[String], name: &str) -> (Vec<String>, Option<String>) {
+    let mut rest = words.to_vec();
+    let Some(at) = rest.iter().position(|word| word == name) else {
+        return (rest, None);
+    };
+    let value = rest.get(at + 1).cloned().unwrap_or_default();
+    rest.drain(at..rest.len().min(at + 2));
+    (rest, Some(value))
+}
+
 /// The words without `track SERVER`, and the server that it names.
 fn take_track(
     words: &[String],
     view: View<'_>,
     own: BackendId,
 ) -> Result<(Vec<String>, Option<Leader>), Refusal> {
-    let mut rest = words.to_vec();
-    let Some(at) = rest.iter().position(|word| word == "track") else {
+    let (rest, named) = take_value(words, "track");
+    let Some(named) = named else {
         return Ok((rest, None));
     };
-    let named = rest.get(at + 1).cloned().unwrap_or_default();
-    rest.drain(at..rest.len().min(at + 2));
     let (backend, name) = match named.split_once('/') {
         Some((backend, name)) => (view.backend_named(backend), name),
         None => (Some(own), named.as_str()),
@@ -142,7 +231,7 @@ pub(super) fn removable(
         return Err(REFERENCED.into());
     }
     let live = view.plane.backend(backend).server(server);
-    if !live.state().contains(ServerState::MAINTENANCE) {
+    if !live.state().is_maintained() {
         return Err("Only servers in maintenance mode can be deleted.".into());
     }
     Ok(match live.load() {

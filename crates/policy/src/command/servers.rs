@@ -4,11 +4,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Answer, Command, Refusal, Session, Words};
+use super::{Answer, Command, Session, Words, find};
 use crate::counters::ServerCounter;
 use crate::health::{Health, Which};
 use crate::live::{RAMP_FULL, ServerLive, ServerState};
-use crate::model::{AccessLevel, Backend, BackendId, ServerAddress, ServerPort};
+use crate::model::{AccessLevel, ServerAddress, ServerPort};
 use crate::probe::{Class, Status};
 use crate::stats::format::write;
 use crate::stats::{View, admin_bits};
@@ -38,6 +38,8 @@ const STATE_HEADER: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_s
 /// The columns from `srv_check_status` to `srv_f_forced_id`.
 struct Checks {
     health: Option<Health>,
+    /// The server is out of service, so that nobody asks it.
+    maintained: bool,
     /// Where a server without checks stands: just up.
     rise: u32,
 }
@@ -51,7 +53,7 @@ impl fmt::Display for Checks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let health = self.health.as_ref();
         let paused = match health {
-            Some(health) if health.is_paused() => CHECK_PAUSED,
+            Some(health) if self.maintained || health.is_paused() => CHECK_PAUSED,
             _ => 0,
         };
         let tally = |which| health.and_then(|health| health.tally(which));
@@ -87,6 +89,9 @@ fn number_of(status: Status) -> u32 {
         Status::ReplyOk => 15,
         Status::ReplyConditional => 16,
         Status::ReplyWrong => 17,
+        Status::ProgramError => 18,
+        Status::ProgramTimeout => 19,
+        Status::ProgramOk => 20,
     }
 }
 
@@ -103,7 +108,7 @@ fn result_of(status: Status) -> u32 {
 
 fn state(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
     let mut text = STATE_HEADER.to_owned();
-    for (id, backend) in asked(words, view)? {
+    for (id, backend) in find::backends(words, view)? {
         for (server, model) in view.servers(backend) {
             let live = view.plane.backend(id).server(server);
             let address = live.moved_to().unwrap_or_else(|| model.address.clone());
@@ -123,6 +128,7 @@ fn state(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
                     view.seconds_since(live.changed_s()),
                     Checks {
                         health: view.sums.health(id, server),
+                        maintained: live.state().is_maintained(),
                         rise: model.check.rhythm.rise,
                     },
                     place.host,
@@ -137,12 +143,7 @@ fn state(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
 /// 0 stopped, 1 starting, 2 running, 3 stopping.
 fn operational(live: &ServerLive) -> u32 {
     let state = live.state();
-    let out = [
-        ServerState::DOWN,
-        ServerState::MAINTENANCE,
-        ServerState::UNRESOLVED,
-    ];
-    if out.into_iter().any(|reason| state.contains(reason)) {
+    if !state.is_in() || state.contains(ServerState::UNRESOLVED) {
         0
     } else if state.contains(ServerState::STOPPING) {
         3
@@ -156,7 +157,7 @@ fn operational(live: &ServerLive) -> u32 {
 fn connections(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
     let mut text =
         "# bkname/svname bkid/svid addr port - purge_delay served used_max idle_lim\n".to_owned();
-    for (id, backend) in asked(words, view)? {
+    for (id, backend) in find::backends(words, view)? {
         for (server, model) in view.servers(backend) {
             let live = view.plane.backend(id).server(server);
             let address = live.moved_to().unwrap_or_else(|| model.address.clone());
@@ -180,20 +181,6 @@ fn connections(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer
         }
     }
     Ok(text)
-}
-
-/// The backend that the words name, or all.
-fn asked<'a>(
-    words: &mut Words<'_>,
-    view: View<'a>,
-) -> Result<Vec<(BackendId, &'a Backend)>, Refusal> {
-    match words.next() {
-        None => Ok(view.backends().collect()),
-        Some(name) => {
-            let id = view.backend_named(name).ok_or("Can't find backend.")?;
-            Ok(vec![(id, view.backend(id))])
-        }
-    }
 }
 
 /// An address in columns; `-` stands for what there is not.

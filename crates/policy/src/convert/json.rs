@@ -161,7 +161,7 @@ pub(super) fn as_integer(arguments: &mut Arguments) -> Result<bool, Diagnostic> 
 
 /// A path, and what becomes of a number.
 #[derive(Debug)]
-pub(super) struct Query {
+pub(crate) struct Query {
     /// `None`: the path is none, and nothing is ever found, as in HAProxy.
     steps: Option<Vec<Step>>,
     as_integer: bool,
@@ -174,7 +174,7 @@ const INTEGER_MAX: i64 = (1 << 53) - 1;
 const DEPTH_MAX: usize = 32;
 
 impl Query {
-    pub(super) fn parse(path: &str, as_integer: bool) -> Self {
+    pub(crate) fn parse(path: &str, as_integer: bool) -> Self {
         Self {
             steps: steps(path.as_bytes()),
             as_integer,
@@ -182,7 +182,7 @@ impl Query {
     }
 
     /// The value: text for strings, arrays and most numbers; nothing for objects and null.
-    pub(super) fn find(&self, json: &[u8]) -> Option<Value<'static>> {
+    pub(crate) fn find(&self, json: &[u8]) -> Option<Value<'static>> {
         let mut cursor = Cursor { json, at: 0 };
         let found = cursor.find(self.steps.as_deref()?, 0)?;
         match *found.first()? {

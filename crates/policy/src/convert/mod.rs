@@ -15,11 +15,13 @@ mod map;
 mod network;
 mod number;
 mod regsub;
-mod rfc7239;
+pub(crate) mod rfc7239;
 mod server;
 mod stick;
 mod text;
 mod variable;
+
+pub(crate) use json::Query as JsonQuery;
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use super::{Change, Seen, Tally, Which};
+use crate::live::ServerState;
 use crate::log::Level;
+use crate::model::{BackendId, Model, ServerId};
 use crate::outlier::Act;
 use crate::probe::{Class, Status};
 
@@ -22,6 +24,50 @@ pub struct Naming<'a> {
     pub backup: bool,
     /// Backend and name of the server it tracks.
     pub track: Option<(&'a str, &'a str)>,
+}
+
+impl<'a> Naming<'a> {
+    /// What a server of a model is called.
+    pub fn of(model: &'a Model, backend: BackendId, server: ServerId) -> Self {
+        let find = |backend: BackendId, server: ServerId| {
+            let backend = &model.backends[backend.0 as usize];
+            (backend, &backend.servers[server.0 as usize])
+        };
+        let (section, row) = find(backend, server);
+        let track = row.check.track.map(|(backend, server)| {
+            let (section, row) = find(backend, server);
+            (section.name.as_str(), row.name.as_str())
+        });
+        Self {
+            backend: &section.name,
+            server: &row.name,
+            backup: row.backup,
+            track,
+        }
+    }
+
+    fn subject(&self) -> String {
+        let noun = match self.backup {
+            true => "Backup Server",
+            false => "Server",
+        };
+        format!("{noun} {}/{}", self.backend, self.server)
+    }
+
+    /// The server that it tracks, unless it is what it is by itself.
+    fn via_unless(&self, by_itself: bool) -> String {
+        match by_itself {
+            true => String::new(),
+            false => self.via(),
+        }
+    }
+
+    fn via(&self) -> String {
+        match self.track {
+            Some((backend, server)) => format!(" via {backend}/{server}"),
+            None => String::new(),
+        }
+    }
 }
 
 /// How its backend stands after a change.
@@ -89,41 +135,150 @@ pub fn change_line(
         Change::Down { was_leaving: false } => (Level::Alert, "is DOWN"),
     };
     let mut text = format!(
-        "{} {}/{} {verb}{}",
-        if naming.backup {
-            "Backup Server"
-        } else {
-            "Server"
-        },
-        naming.backend,
-        naming.server,
+        "{} {verb}{}",
+        naming.subject(),
         seen.map(reason).unwrap_or_default(),
     );
     if let Change::Suspended { errors } = change {
         let _ = write!(text, ", reason: {errors} failures in its traffic");
     }
-    if let Some((backend, server)) = naming.track {
-        let _ = write!(text, " via {backend}/{server}");
-    }
-    let on_backup = match census.backup > 0 && census.active == 0 {
-        true => " Running on backup.",
-        false => "",
-    };
-    let (active, backup) = (census.active, census.backup);
-    let _ = match change {
-        Change::Down { .. } | Change::Suspended { .. } => write!(
-            text,
-            ". {active} active and {backup} backup servers left.{on_backup} {} sessions active, {} requeued, {} \
-             remaining in queue.",
-            census.sessions, census.requeued, census.queued,
-        ),
-        Change::Up | Change::Stopping | Change::Resumed => write!(
-            text,
-            ". {active} active and {backup} backup servers online.{on_backup} {} sessions requeued, {} total in queue.",
-            census.requeued, census.queued,
-        ),
-    };
+    text.push_str(&naming.via());
+    text.push_str(&match change {
+        Change::Down { .. } | Change::Suspended { .. } => census.of_loss(),
+        Change::Up | Change::Stopping | Change::Resumed => census.of_gain(),
+    });
     Line { level, text }
+}
+
+impl Census {
+    fn on_backup(&self) -> &'static str {
+        match self.backup > 0 && self.active == 0 {
+            true => " Running on backup.",
+            false => "",
+        }
+    }
+
+    /// What is said of a backend that has one server less.
+    fn of_loss(&self) -> String {
+        let Self {
+            active,
+            backup,
+            sessions,
+            queued,
+            requeued,
+        } = self;
+        format!(
+            ". {active} active and {backup} backup servers left.{} {sessions} sessions active, {requeued} requeued, \
+             {queued} remaining in queue.",
+            self.on_backup(),
+        )
+    }
+
+    /// What is said of a backend that has not.
+    fn of_gain(&self) -> String {
+        let (active, backup) = (self.active, self.backup);
+        format!(
+            ". {active} active and {backup} backup servers online.{} {} sessions requeued, {} total in queue.",
+            self.on_backup(),
+            self.requeued,
+            self.queued,
+        )
+    }
+}
+
+/// The lines about what an operator, an agent or a tracked server has done to a server's administration.
+pub fn admin_lines(
+    naming: &Naming<'_>,
+    before: ServerState,
+    after: ServerState,
+    census: Census,
+) -> Vec<Line> {
+    let maintained = maintenance_said(naming, before, after, census);
+    // In maintenance nobody cares whether it drains as well.
+    let drained = match after.is_maintained() {
+        true => None,
+        false => drain_said(naming, before, after, census),
+    };
+    let drained = drained.map(|said| (Level::Notice, said));
+    let line = |(level, said): (Level, String)| Line {
+        level,
+        text: format!("{} {said}", naming.subject()),
+    };
+    maintained.into_iter().chain(drained).map(line).collect()
+}
+
+/// What is said of a server that enters maintenance, or leaves it.
+fn maintenance_said(
+    naming: &Naming<'_>,
+    before: ServerState,
+    after: ServerState,
+    census: Census,
+) -> Option<(Level, String)> {
+    let own = ServerState::MAINTENANCE;
+    let inherited = ServerState::INHERITED_MAINTENANCE;
+    let left = |reason| before.contains(reason) && !after.contains(reason);
+    let said = match (before.is_maintained(), after.is_maintained()) {
+        (false, true) => {
+            let via = naming.via_unless(after.contains(own));
+            if before.contains(ServerState::DOWN) {
+                format!("was DOWN and now enters maintenance{via}.")
+            } else {
+                let leaving = before.is_draining() || before.contains(ServerState::STOPPING);
+                let level = if leaving { Level::Notice } else { Level::Alert };
+                let count = census.of_loss();
+                return Some((level, format!("is going DOWN for maintenance{via}{count}")));
+            }
+        }
+        (true, false) => {
+            let follows_down = naming.track.is_some() && after.contains(ServerState::DOWN);
+            let word = if follows_down { "DOWN" } else { "UP" };
+            let mood = match after.is_draining() {
+                true => "DRAIN",
+                false => "READY",
+            };
+            let forced = if left(own) { "forced " } else { "" };
+            format!("is {word}/{mood} (leaving {forced}maintenance).")
+        }
+        (true, true) if left(own) => {
+            let via = naming.via();
+            format!("is leaving forced maintenance but remains in maintenance{via}.")
+        }
+        (true, true) if left(inherited) => "remains in forced maintenance.".to_owned(),
+        _ => return None,
+    };
+    Some((Level::Notice, said))
+}
+
+/// What is said of a server that begins to drain, or ends.
+fn drain_said(
+    naming: &Naming<'_>,
+    before: ServerState,
+    after: ServerState,
+    census: Census,
+) -> Option<String> {
+    let own = ServerState::DRAIN;
+    let (was_own, is_own) = (before.contains(own), after.contains(own));
+    match (before.is_draining(), after.is_draining()) {
+        (false, true) => {
+            let via = naming.via_unless(is_own);
+            Some(format!("enters drain state{via}{}", census.of_gain()))
+        }
+        (true, false) => {
+            let word = match after.contains(ServerState::DOWN) {
+                true => "DOWN",
+                false => "UP",
+            };
+            Some(match was_own {
+                true => format!("is {word} (leaving forced drain)."),
+                false => format!("is {word} (leaving drain){}.", naming.via()),
+            })
+        }
+        (true, true) if was_own && !is_own => {
+            Some(format!("remains in drain mode{}.", naming.via()))
+        }
+        (true, true) if !was_own && is_own => Some("remains in forced drain mode.".to_owned()),
+        _ => None,
+    }
 }
 
 /// The line about a server that is slower than its peers, or was.
@@ -233,6 +388,100 @@ fn quote(byte: u8, text: &mut String) {
         b' '..=b'~' if !matches!(byte, b'"' | b'<' | b'>') => text.push(char::from(byte)),
         _ => {
             let _ = write!(text, "<{byte:02X}>");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::ServerLive;
+
+    #[test]
+    fn operators_deeds_are_told_as_haproxy_tells_them() {
+        let naming = Naming {
+            backend: "b",
+            server: "s",
+            backup: false,
+            track: Some(("b", "l")),
+        };
+        let [up, down, own, inherited, drain] = [
+            ServerState::UP,
+            ServerState::DOWN,
+            ServerState::MAINTENANCE,
+            ServerState::INHERITED_MAINTENANCE,
+            ServerState::DRAIN,
+        ];
+        let left = ". 0 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.";
+        let online =
+            ". 0 active and 0 backup servers online. 0 sessions requeued, 0 total in queue.";
+        for (before, after, expected) in [
+            (
+                &[up][..],
+                &[own][..],
+                &[format!("is going DOWN for maintenance{left}")][..],
+            ),
+            (
+                &[up],
+                &[inherited],
+                &[format!("is going DOWN for maintenance via b/l{left}")],
+            ),
+            (
+                &[down],
+                &[down, own],
+                &["was DOWN and now enters maintenance.".into()],
+            ),
+            (
+                &[own],
+                &[up],
+                &["is UP/READY (leaving forced maintenance).".into()],
+            ),
+            (
+                &[inherited],
+                &[up],
+                &["is UP/READY (leaving maintenance).".into()],
+            ),
+            (
+                &[down, own],
+                &[down],
+                &["is DOWN/READY (leaving forced maintenance).".into()],
+            ),
+            (
+                &[own, inherited],
+                &[inherited],
+                &["is leaving forced maintenance but remains in maintenance via b/l.".into()],
+            ),
+            (
+                &[own, inherited],
+                &[own],
+                &["remains in forced maintenance.".into()],
+            ),
+            (&[up], &[drain], &[format!("enters drain state{online}")]),
+            (&[drain], &[up], &["is UP (leaving forced drain).".into()]),
+            (
+                &[own],
+                &[drain],
+                &[
+                    "is UP/DRAIN (leaving forced maintenance).".into(),
+                    format!("enters drain state{online}"),
+                ],
+            ),
+            (&[up], &[up], &[]),
+        ] {
+            let state = |reasons: &[ServerState]| {
+                let live = ServerLive::default();
+                reasons.iter().for_each(|&reason| {
+                    live.mark(reason);
+                });
+                live.state()
+            };
+            let lines = admin_lines(&naming, state(before), state(after), Census::default());
+            let texts: Vec<_> = lines.iter().map(|line| line.text.clone()).collect();
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|said: &String| format!("Server b/s {said}"))
+                .collect();
+            assert_eq!(texts, expected, "{before:?} {after:?}");
         }
     }
 }

@@ -11,7 +11,10 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use super::tls::ServerTls;
 use super::{BackendId, ServerId};
+use crate::expression::Expression;
+use crate::log_format::Format;
 use crate::probe::{DialTls, Status};
+use crate::rule::Rule;
 
 /// `inter`, unless written: time between two checks.
 pub const INTERVAL_DEFAULT_MS: u64 = 2_000;
@@ -52,6 +55,19 @@ pub struct CheckSpec {
     pub disable_on_404: bool,
     /// `http-check send-state`: requests tell servers what is thought of them.
     pub send_state: bool,
+    /// [`Flavour::External`]: what is run.
+    pub program: Option<Program>,
+}
+
+/// `external-check`: a program that judges servers by its exit status.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Program {
+    /// `external-check command`.
+    pub command: String,
+    /// `external-check path`: its `PATH`.
+    pub path: String,
+    /// `external-check preserve-env`: it sees our environment too.
+    pub keeps_environment: bool,
 }
 
 /// Who wrote the steps, which decides how results are worded.
@@ -68,6 +84,10 @@ pub enum Flavour {
     Protocol,
     /// `agent-check`: the answer is an order and not only a verdict.
     Agent,
+    /// `option external-check`: a program judges, and nothing is said over the network.
+    External,
+    /// `option grpc-check`: a call over HTTP/2.
+    Grpc,
 }
 
 /// One step of a check.
@@ -76,6 +96,8 @@ pub struct CheckStep {
     pub action: CheckAction,
     /// Added to what is said of a failure here.
     pub comment: Option<String>,
+    /// What is filled in when the step is performed; most steps are as they are written.
+    pub holes: Vec<Hole>,
 }
 
 impl From<CheckAction> for CheckStep {
@@ -83,8 +105,47 @@ impl From<CheckAction> for CheckStep {
         Self {
             action,
             comment: None,
+            holes: Vec::new(),
         }
     }
+}
+
+/// A part of a step that is known only when the step is performed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hole {
+    pub slot: Slot,
+    pub filling: Filling,
+}
+
+/// What a hole is filled with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Filling {
+    Format(Format),
+    Expression(Expression),
+}
+
+/// Which part of a step a hole is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// `connect port EXPRESSION`.
+    Port,
+    /// `send-lf`, and `send-binary-lf`, whose text is hexadecimal digits.
+    Send,
+    SendDigits,
+    /// `send uri-lf`, `hdr` (by its place), `body-lf`.
+    Target,
+    Field(usize),
+    Body,
+    /// `expect string-lf`, and `binary-lf`, whose text is hexadecimal digits.
+    Wanted,
+    WantedDigits,
+    /// `expect hdr name-lf`, `value-lf`.
+    FieldName,
+    FieldValue,
+    /// `on-success`, `on-error`, `status-code`.
+    OnSuccess,
+    OnError,
+    StatusCode,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +154,8 @@ pub enum CheckAction {
     Send(Vec<u8>),
     Ask(HttpAsk),
     Expect(Expectation),
+    /// `set-var` and its like: nothing is said or heard.
+    Rule(Rule),
 }
 
 /// A connection to open; what is absent comes from the server.
@@ -102,6 +165,8 @@ pub struct CheckConnect {
     pub port: Option<u16>,
     /// `send-proxy`: the PROXY protocol first.
     pub send_proxy: bool,
+    /// `via-socks4`: through the server's `socks4`.
+    pub via_socks: bool,
     /// `ssl`; a line without it, and without `default`, connects plainly.
     pub tls: DialTls,
     /// No line asked for it, so that it does not count as a step.
@@ -146,6 +211,8 @@ pub struct Expectation {
     pub timed_out: Option<Status>,
     pub on_success: Option<Tell>,
     pub on_error: Option<Tell>,
+    /// The code that goes with the verdict, where it is not the answer's own (`status-code`).
+    pub code: Option<u32>,
     /// The answer is lines that begin with a code of three digits, the last of them without a hyphen behind it, and
     /// nothing is concluded before that line has ended.
     pub coded: bool,
@@ -162,6 +229,7 @@ impl Expectation {
             timed_out: None,
             on_success: None,
             on_error: None,
+            code: None,
             coded: false,
         }
     }
@@ -210,6 +278,8 @@ pub enum TextMatch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     Agent,
+    /// An agent's words in the body of an HTTP response.
+    HttpAgent,
     Ldap,
     /// `logged_in`: the answer to a login is expected behind the greeting.
     MySql {
@@ -282,6 +352,8 @@ pub struct ServerCheck {
     pub port: Option<u16>,
     /// `check-send-proxy`.
     pub send_proxy: bool,
+    /// `check-via-socks4`.
+    pub via_socks: bool,
     /// How checks use TLS: as the traffic does, unless `check-ssl`, `check-sni` and their like say otherwise.
     pub tls: Option<Arc<ServerTls>>,
     /// Whether connections use TLS unless a step says otherwise.
@@ -312,6 +384,7 @@ impl Default for ServerCheck {
             address: None,
             port: None,
             send_proxy: false,
+            via_socks: false,
             tls: None,
             tls_usual: false,
             spec: None,
@@ -366,6 +439,10 @@ pub struct AgentCheck {
     pub interval_ms: Option<u64>,
     /// `agent-send`: told to the agent before it answers.
     pub send: Vec<u8>,
+    /// `agent-http`: asked over HTTP/1.1 for this target; the answer's body is the line, or JSON.
+    pub http_target: Option<String>,
+    /// `agent-ssl`: asked over TLS, as the server's checks would be.
+    pub tls: bool,
 }
 
 /// What is thought of a server before its first check (`init-state`).

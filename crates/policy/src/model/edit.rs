@@ -36,6 +36,29 @@ impl Model {
     /// # Errors
     /// When another server tracks it, or a rule or an expression names it.
     pub fn remove_server(&mut self, backend: BackendId, id: ServerId) -> Result<(), Referenced> {
+        self.unreferenced(backend, id)?;
+        self.backends[backend.0 as usize].servers[id.0 as usize] = Server::gap();
+        Ok(())
+    }
+
+    /// Gives a server another name, which nobody else has.
+    ///
+    /// # Errors
+    /// As for [`Model::remove_server`]: what is named elsewhere keeps its name.
+    pub fn rename_server(
+        &mut self,
+        backend: BackendId,
+        id: ServerId,
+        name: &str,
+    ) -> Result<(), Referenced> {
+        self.unreferenced(backend, id)?;
+        let server = &mut self.backends[backend.0 as usize].servers[id.0 as usize];
+        let former = std::mem::replace(&mut server.name, name.to_owned());
+        server.former_name = Some(former);
+        Ok(())
+    }
+
+    fn unreferenced(&self, backend: BackendId, id: ServerId) -> Result<(), Referenced> {
         let name = &self.backends[backend.0 as usize].servers[id.0 as usize].name;
         let own = &self.backends[backend.0 as usize];
         let place = format!("{}/{name}", own.name);
@@ -50,7 +73,6 @@ impl Model {
         {
             return Err(Referenced);
         }
-        self.backends[backend.0 as usize].servers[id.0 as usize] = Server::gap();
         Ok(())
     }
 
@@ -118,9 +140,21 @@ impl Model {
     }
 }
 
-/// The contents of the string literals in a debug text.
+/// The contents of the string literals in a debug text, as they are escaped there.
 fn literals(debug: &str) -> impl Iterator<Item = &str> {
-    debug.split('"').skip(1).step_by(2)
+    let mut rest = debug;
+    std::iter::from_fn(move || {
+        let start = rest.find('"')? + 1;
+        let inner = &rest[start..];
+        let mut escaped = false;
+        let end = inner.bytes().position(|byte| {
+            let ends = byte == b'"' && !escaped;
+            escaped = byte == b'\\' && !escaped;
+            ends
+        })?;
+        rest = &inner[end + 1..];
+        Some(&inner[..end])
+    })
 }
 
 /// Whether a text contains a name, and not only as a part of another.
@@ -196,5 +230,8 @@ mod tests {
         }
         let debug = format!("{:?}", ("a", Some("b"), 3));
         assert_eq!(literals(&debug).collect::<Vec<_>>(), ["a", "b"]);
+        let debug = format!("{:?}", ("a\"b\\", "c"));
+        let found: Vec<_> = literals(&debug).collect();
+        assert_eq!(found, [r#"a\"b\\"#, "c"]);
     }
 }

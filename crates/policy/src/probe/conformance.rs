@@ -21,6 +21,19 @@ const CASES: &[Case] = &[
     ("tcp-check", "", &[], (Status::ConnectOk, 0, "")),
     ("agent-check", "", &[b"up 50%\n"], (Status::Checked, 0, "")),
     (
+        "grpc-check",
+        "",
+        &[b"\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\x04\0\0\0\x01\x88\0\0\x07\0\0\0\0\0\x01\0\0\0\0\x02\x08\x01\
+            \0\0\x0f\x01\x05\0\0\0\x01\0\x0bgrpc-status\x010"],
+        (Status::ReplyOk, 0, "SERVING"),
+    ),
+    (
+        "grpc-check",
+        "a.Service",
+        &[b"\0\0\0\x04\0\0\0\0\0\0\0\x10\x01\x05\0\0\0\x01\x88\0\x0bgrpc-status\x015"],
+        (Status::ReplyWrong, 5, "NOT_FOUND"),
+    ),
+    (
         "httpchk",
         "",
         &[b"HTTP/1.1 204 No Content\r\nServer: a\r\n\r\n"],

@@ -9,10 +9,12 @@
 //!
 //! Every kind of check is a list of steps ([`CheckSpec`]); its file here writes the list, and reads answers that take
 //! more than a pattern. One [`script`] performs them all. What is absent: sockets, clocks, counting of verdicts
-//! ([`crate::health`]), gRPC and external programs.
+//! ([`crate::health`]), and external programs, which are run and not spoken to.
 
 mod agent;
 mod connect;
+mod fill;
+mod grpc_check;
 mod httpchk;
 mod ldap_check;
 mod mysql_check;
@@ -28,6 +30,7 @@ mod tcp_check;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use plimsoll_config::args::Args;
 use plimsoll_config::diagnostic::Diagnostic;
@@ -35,6 +38,7 @@ use plimsoll_config::diagnostic::Diagnostic;
 use crate::model::check::CheckSpec;
 
 pub use agent::spec as agent_spec;
+pub use fill::Surroundings;
 pub use httpchk::complete as complete_http;
 pub(crate) use httpchk::{bad_version, is_name, known_version, token};
 pub use script::{HEARD_BYTES_MAX, Script};
@@ -50,9 +54,11 @@ pub trait Probe: fmt::Debug + Send + Sync {
 }
 
 /// What is thought of the server when a check begins.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Standing {
     pub down: bool,
+    /// What expressions see; `None`: they have no values.
+    pub around: Option<Arc<dyn Surroundings>>,
     /// The value of `X-Haproxy-Server-State`, where it is wanted.
     pub report: String,
 }
@@ -98,6 +104,8 @@ pub struct Dial {
     pub address: Option<IpAddr>,
     pub port: Option<u16>,
     pub send_proxy: bool,
+    /// Through the server's SOCKS proxy, where it has one.
+    pub via_socks: bool,
     pub tls: DialTls,
 }
 
@@ -128,6 +136,20 @@ pub enum Fault {
     TlsInvalid(String),
     /// The server did not answer in time.
     Timeout,
+}
+
+impl Fault {
+    /// What a failure of a connection means; `late`: what a silent server means.
+    fn verdict(&self, late: Status) -> (Status, &str) {
+        match self {
+            Self::Unable(words) | Self::Broken(words) => (Status::SocketError, words),
+            Self::Refused(words) => (Status::ConnectError, words),
+            Self::ConnectTimeout => (Status::ConnectTimeout, ""),
+            Self::TlsTimeout => (Status::TlsTimeout, ""),
+            Self::TlsInvalid(words) => (Status::TlsInvalid, words),
+            Self::Timeout => (late, ""),
+        }
+    }
 }
 
 /// What one check found.
@@ -175,6 +197,7 @@ pub struct Kind {
 pub const PROBES: &[Kind] = &[
     agent::PROBE,
     connect::PROBE,
+    grpc_check::PROBE,
     httpchk::PROBE,
     ldap_check::PROBE,
     mysql_check::PROBE,
@@ -189,6 +212,19 @@ pub const PROBES: &[Kind] = &[
 /// The kind of a name.
 pub fn kind(name: &str) -> Option<&'static Kind> {
     PROBES.iter().find(|kind| kind.name == name)
+}
+
+/// The bytes that an even number of hexadecimal digits stands for.
+pub(crate) fn hexadecimal_bytes(text: &str) -> Option<Vec<u8>> {
+    let digits = text.chars().map(|digit| digit.to_digit(16));
+    let digits: Vec<u8> = digits
+        .map(|digit| digit.map(|digit| digit as u8))
+        .collect::<Option<_>>()?;
+    let pairs = digits.chunks(2);
+    digits
+        .len()
+        .is_multiple_of(2)
+        .then(|| pairs.map(|pair| pair[0] << 4 | pair[1]).collect())
 }
 
 #[cfg(test)]

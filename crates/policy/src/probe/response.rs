@@ -10,8 +10,7 @@ use super::HEARD_BYTES_MAX;
 #[derive(Debug, Default)]
 pub(super) struct Response {
     pub(super) status: u16,
-    pub(super) reason: Vec<u8>,
-    pub(super) fields: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) head: Head,
     pub(super) body: Vec<u8>,
     /// Nothing more belongs to it.
     pub(super) complete: bool,
@@ -51,14 +50,12 @@ impl Response {
             Ok(Parse::Partial) => return Reading::Partial,
             Err(_) => return Reading::Invalid,
         };
-        let owned = |(name, value): (&[u8], &[u8])| (name.to_vec(), value.to_vec());
+        let mut decoder = Decoder::new(head.framing);
         let mut read = Self {
             status: head.status,
-            reason: head.reason().to_vec(),
-            fields: head.fields().map(owned).collect(),
+            head,
             ..Self::default()
         };
-        let mut decoder = Decoder::new(head.framing);
         let mut rest = bytes[length..].to_vec();
         let Ok(decoded) = decoder.decode(&mut rest) else {
             return Reading::Invalid;

@@ -2,15 +2,19 @@
 //!
 //! An expectation is judged whenever the server has said more, on all it has said since the last thing it was told.
 //! Expectations that stand in a row and begin with a negated one are judged again from there when the server goes on.
+//! Steps with holes are filled in whenever they are performed.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::fill::{self, Memory};
+use super::grpc_check::Call;
 use super::response::{Reading, Response};
 use super::{Dial, Dialogue, Fault, Heard, Probe, Standing, Status, Step, Verdict};
 use super::{agent, ldap_check, mysql_check, spop_check};
 use crate::model::check::{
-    CheckAction, CheckSpec, CheckStep, Expectation, FieldWanted, Flavour, HttpAsk, Protocol, Tell,
-    TextMatch, Wanted,
+    CheckAction, CheckSpec, CheckStep, Expectation, FieldWanted, Flavour, HttpAsk, Program,
+    Protocol, Tell, TextMatch, Wanted,
 };
 
 /// Most bytes of an answer that are kept; what fills them is taken for the whole answer.
@@ -24,7 +28,8 @@ impl Script {
     /// A check without steps is a connection.
     pub fn new(mut spec: CheckSpec) -> Self {
         let opens = |step: &CheckStep| matches!(step.action, CheckAction::Connect(_));
-        if !spec.steps.first().is_some_and(opens) {
+        let speaks = |step: &&CheckStep| !matches!(step.action, CheckAction::Rule(_));
+        if !spec.steps.iter().find(speaks).is_some_and(opens) {
             let implicit = crate::model::check::CheckConnect {
                 implicit: true,
                 ..Default::default()
@@ -39,6 +44,19 @@ impl Script {
         self.0.flavour
     }
 
+    /// The program that judges in place of a dialogue.
+    pub fn program(&self) -> Option<&Program> {
+        self.0.program.as_ref()
+    }
+
+    /// Whether its steps have expressions, which want to see [`Standing::around`].
+    pub fn looks_around(&self) -> bool {
+        let looks = |step: &CheckStep| {
+            !step.holes.is_empty() || matches!(step.action, CheckAction::Rule(_))
+        };
+        self.0.steps.iter().any(looks)
+    }
+
     /// Whether requests carry [`Standing::report`].
     pub fn wants_report(&self) -> bool {
         self.0.send_state
@@ -47,8 +65,12 @@ impl Script {
 
 impl Probe for Script {
     fn begin(&self, standing: &Standing) -> Box<dyn Dialogue> {
+        if let Some(call) = Call::new(&self.0) {
+            return Box::new(call);
+        }
         Box::new(Talk {
             spec: Arc::clone(&self.0),
+            memory: Memory::new(standing.around.clone()),
             standing: standing.clone(),
             at: 0,
             connected: false,
@@ -65,6 +87,7 @@ impl Probe for Script {
 struct Talk {
     spec: Arc<CheckSpec>,
     standing: Standing,
+    memory: Memory,
     /// The step that is being performed.
     at: usize,
     /// The connection of this step stands.
@@ -76,6 +99,23 @@ struct Talk {
     /// The last request was HEAD; offered another protocol.
     head_asked: bool,
     upgrade_asked: bool,
+}
+
+/// What a server has said, to be lent to expressions.
+struct Said {
+    head: Option<plimsoll_wire::head::Head>,
+    bytes: Vec<u8>,
+    complete: bool,
+}
+
+impl Said {
+    fn lend(&mut self) -> fill::Heard<'_> {
+        fill::Heard {
+            head: self.head.take(),
+            bytes: &self.bytes,
+            complete: self.complete,
+        }
+    }
 }
 
 /// What an expectation makes of what was heard.
@@ -109,14 +149,7 @@ impl Dialogue for Talk {
     }
 
     fn fault(&self, fault: &Fault) -> Verdict {
-        let (status, words) = match fault {
-            Fault::Unable(words) | Fault::Broken(words) => (Status::SocketError, words.as_str()),
-            Fault::Refused(words) => (Status::ConnectError, words.as_str()),
-            Fault::ConnectTimeout => (Status::ConnectTimeout, ""),
-            Fault::TlsTimeout => (Status::TlsTimeout, ""),
-            Fault::TlsInvalid(words) => (Status::TlsInvalid, words.as_str()),
-            Fault::Timeout => (self.late(), ""),
-        };
+        let (status, words) = fault.verdict(self.late());
         Verdict::new(status, self.code, format!("{words}{}", self.place()))
     }
 }
@@ -125,7 +158,23 @@ impl Talk {
     fn go_on(&mut self, say: &mut Vec<u8>) -> Step {
         let spec = Arc::clone(&self.spec);
         while let Some(step) = spec.steps.get(self.at) {
-            match &step.action {
+            let is_expectation = matches!(step.action, CheckAction::Expect(_));
+            if is_expectation && self.heard.is_empty() && !self.closed {
+                return Step::Listen;
+            }
+            let action = match self.filled(step) {
+                Ok(action) => action,
+                Err(_) if is_expectation && !self.said().complete => {
+                    self.at = self.chain_head();
+                    return Step::Listen;
+                }
+                Err(what) => {
+                    let text = format!("{what} at step {}", self.number());
+                    let what = commented(text.into_bytes(), step);
+                    return Step::Done(Verdict::new(Status::ReplyInvalid, self.code, what));
+                }
+            };
+            match &*action {
                 CheckAction::Connect(_) if self.connected => {
                     // A further connect step needs a connection of its own.
                     self.connected = false;
@@ -135,6 +184,7 @@ impl Talk {
                         address: connect.address,
                         port: connect.port,
                         send_proxy: connect.send_proxy,
+                        via_socks: connect.via_socks,
                         tls: connect.tls,
                     });
                 }
@@ -142,33 +192,61 @@ impl Talk {
                     say.extend_from_slice(bytes);
                     self.heard.clear();
                 }
-                CheckAction::Ask(ask) => {
-                    self.head_asked = ask.method == "HEAD";
-                    self.upgrade_asked = has_field(ask, "upgrade");
-                    let report = self
-                        .spec
-                        .send_state
-                        .then_some(self.standing.report.as_str());
-                    write_request(ask, report, say);
-                    self.heard.clear();
-                }
-                CheckAction::Expect(expectation) => {
-                    if self.heard.is_empty() && !self.closed {
+                CheckAction::Ask(ask) => self.ask(ask, say),
+                CheckAction::Expect(expectation) => match self.judge(expectation, step) {
+                    Outcome::Wait => {
+                        self.at = self.chain_head();
                         return Step::Listen;
                     }
-                    match self.judge(expectation, step) {
-                        Outcome::Wait => {
-                            self.at = self.chain_head();
-                            return Step::Listen;
-                        }
-                        Outcome::Pass => {}
-                        Outcome::End(verdict) => return Step::Done(verdict),
-                    }
+                    Outcome::Pass => {}
+                    Outcome::End(verdict) => return Step::Done(verdict),
+                },
+                CheckAction::Rule(rule) => {
+                    let mut said = self.said();
+                    let memory = &mut self.memory;
+                    memory.with(&mut said.lend(), |context| rule.perform(context));
                 }
             }
             self.at += 1;
         }
         Step::Done(self.passed())
+    }
+
+    fn ask(&mut self, ask: &HttpAsk, say: &mut Vec<u8>) {
+        self.head_asked = ask.method == "HEAD";
+        self.upgrade_asked = has_field(ask, "upgrade");
+        let standing = &self.standing;
+        let report = self.spec.send_state.then_some(standing.report.as_str());
+        write_request(ask, report, say);
+        self.heard.clear();
+    }
+
+    /// What a step does, with its holes filled in.
+    fn filled<'a>(&mut self, step: &'a CheckStep) -> Result<Cow<'a, CheckAction>, &'static str> {
+        if step.holes.is_empty() {
+            return Ok(Cow::Borrowed(&step.action));
+        }
+        let mut said = self.said();
+        let mut heard = said.lend();
+        self.memory.fill(step, &mut heard).map(Cow::Owned)
+    }
+
+    /// What the server has said, as expressions see it.
+    fn said(&self) -> Said {
+        let mut said = Said {
+            head: None,
+            bytes: self.heard.clone(),
+            complete: self.is_last(),
+        };
+        if self.spec.flavour == Flavour::Http {
+            let (head_asked, upgrade_asked) = (self.head_asked, self.upgrade_asked);
+            let read = Response::read(&self.heard, self.closed, head_asked, upgrade_asked);
+            if let Reading::Head(response) = read {
+                said.complete |= response.complete;
+                (said.head, said.bytes) = (Some(response.head), response.body);
+            }
+        }
+        said
     }
 
     /// Where judging begins again when the server goes on: at the first negated expectation of this row.
@@ -212,6 +290,7 @@ impl Talk {
         let last = self.is_last();
         match protocol {
             Protocol::Agent => agent::judge(&self.heard, last),
+            Protocol::HttpAgent => agent::judge_http(&self.heard, self.closed, last),
             Protocol::Ldap => ldap_check::judge(&self.heard, last),
             Protocol::MySql { logged_in } => mysql_check::judge(&self.heard, last, logged_in),
             Protocol::Spop => spop_check::judge(&self.heard, last),
@@ -241,6 +320,7 @@ impl Talk {
         if expectation.coded {
             self.code = code(&self.heard);
         }
+        self.code = expectation.code.unwrap_or(self.code);
         if matches != expectation.negated {
             return Outcome::Pass;
         }
@@ -270,7 +350,7 @@ impl Talk {
             }
             Reading::Head(response) => response,
         };
-        self.code = u32::from(response.status);
+        self.code = expectation.code.unwrap_or_else(|| response.status.into());
         if self.spec.disable_on_404 && response.status == 404 && !self.standing.down {
             return Outcome::Pass;
         }
@@ -279,15 +359,15 @@ impl Talk {
             Wanted::Status(ranges) => {
                 let within = |&(low, high): &(u16, u16)| (low..=high).contains(&response.status);
                 let matches = ranges.iter().any(within);
-                (matches, Status::ReplyWrong, response.reason.clone())
+                (matches, Status::ReplyWrong, response.head.reason().to_vec())
             }
             Wanted::StatusRegex(pattern) => {
                 let matches = pattern.matches(response.status.to_string().as_bytes());
-                (matches, Status::ReplyWrong, response.reason.clone())
+                (matches, Status::ReplyWrong, response.head.reason().to_vec())
             }
             Wanted::Field(wanted) => {
                 let matches = has_wanted_field(&response, wanted);
-                (matches, Status::ReplyWrong, response.reason.clone())
+                (matches, Status::ReplyWrong, response.head.reason().to_vec())
             }
             _ => match self.judge_body(expectation, &response, last) {
                 Some((matches, words)) => (matches, Status::ReplyInvalid, words.into()),
@@ -344,9 +424,14 @@ impl Talk {
     }
 
     /// The verdict of a check whose steps have all been performed.
-    fn passed(&self) -> Verdict {
+    fn passed(&mut self) -> Verdict {
         let script = self.spec.flavour == Flavour::Script;
-        let (status, info) = match self.spec.steps.last().map(|step| &step.action) {
+        let spec = Arc::clone(&self.spec);
+        // Rules say nothing: the step before them has the last word.
+        let spoken = |step: &&CheckStep| !matches!(step.action, CheckAction::Rule(_));
+        let last = spec.steps.iter().rev().find(spoken);
+        let last = last.map(|step| self.filled(step).unwrap_or(Cow::Borrowed(&step.action)));
+        let (status, info) = match last.as_deref() {
             Some(CheckAction::Expect(expectation)) => {
                 if self.spec.disable_on_404 && self.code == 404 && !self.standing.down {
                     return Verdict::new(Status::ReplyConditional, self.code, "");
@@ -435,6 +520,7 @@ impl Talk {
                 None => "connect".to_owned(),
             },
             CheckAction::Send(_) | CheckAction::Ask(_) => "send".to_owned(),
+            CheckAction::Rule(_) => "action".to_owned(),
             CheckAction::Expect(expectation) => awaited(&expectation.wanted),
         };
         let comment = match &step.comment {
@@ -560,7 +646,7 @@ fn write_request(ask: &HttpAsk, report: Option<&str>, say: &mut Vec<u8>) {
 }
 
 fn has_wanted_field(response: &Response, wanted: &FieldWanted) -> bool {
-    response.fields.iter().any(|(name, value)| {
+    response.head.fields().any(|(name, value)| {
         if !text_matches(&wanted.name, name, true) {
             return false;
         }

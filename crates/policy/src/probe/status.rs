@@ -26,6 +26,10 @@ pub enum Status {
     /// Healthy, but wants no new clients.
     ReplyConditional,
     ReplyWrong,
+    /// A program judged (`external-check`): it failed, did not end in time, or found nothing wrong.
+    ProgramError,
+    ProgramTimeout,
+    ProgramOk,
 }
 
 /// What a status means for the server.
@@ -40,7 +44,7 @@ pub enum Class {
 
 impl Status {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Unknown,
         Self::Initializing,
         Self::Checked,
@@ -57,6 +61,9 @@ impl Status {
         Self::ReplyOk,
         Self::ReplyConditional,
         Self::ReplyWrong,
+        Self::ProgramError,
+        Self::ProgramTimeout,
+        Self::ProgramOk,
     ];
 
     fn row(self) -> (&'static str, &'static str, Class) {
@@ -78,6 +85,9 @@ impl Status {
             Self::ReplyOk => ("L7OK", "Layer7 check passed", Passed),
             Self::ReplyConditional => ("L7OKC", "Layer7 check conditionally passed", Conditional),
             Self::ReplyWrong => ("L7STS", "Layer7 wrong status", Failed),
+            Self::ProgramError => ("PROCERR", "External check error", Failed),
+            Self::ProgramTimeout => ("PROCTOUT", "External check timeout", Failed),
+            Self::ProgramOk => ("PROCOK", "External check passed", Passed),
         }
     }
 
@@ -99,7 +109,12 @@ impl Status {
     pub fn has_code(self) -> bool {
         matches!(
             self,
-            Self::ReplyOk | Self::ReplyConditional | Self::ReplyWrong
+            Self::ReplyOk
+                | Self::ReplyConditional
+                | Self::ReplyWrong
+                | Self::ProgramError
+                | Self::ProgramTimeout
+                | Self::ProgramOk
         )
     }
 

@@ -159,6 +159,7 @@ impl Resolver<'_> {
         let mut servers = Vec::new();
         for draft in &proxy.servers {
             let (address, source) = self.server_address(draft, proxy.settings.disabled);
+            let socks = draft.socks.as_ref().and_then(|socks| self.socket(socks));
             let (minconn, maxconn) = self.limits(draft);
             let mut check = self.server_check(draft);
             let tls = match proxy.settings.disabled {
@@ -167,6 +168,7 @@ impl Resolver<'_> {
                     let (traffic, of_checks) = self.server_tls(draft, proxy.settings.mode);
                     check.tls_usual = of_checks.is_some();
                     check.tls = of_checks;
+                    self.check_agent_tls(draft, &check);
                     traffic
                 }
             };
@@ -189,6 +191,7 @@ impl Resolver<'_> {
                     number,
                     address,
                     source,
+                    socks,
                     check: check.clone(),
                     tls: tls.clone(),
                     ..draft.model.clone()

@@ -17,7 +17,7 @@ use crate::model::check::{CheckAction, CheckStep};
 use crate::model::tls::{
     BindTls, Bundle, Entry, Offer, Profile, ServerName, ServerTls, TicketKey, Verify,
 };
-use crate::model::{Backend, Mode};
+use crate::model::{Backend, Mode, Server};
 use crate::probe::DialTls;
 use crate::tls::certificate::{self, Parts};
 use crate::tls::names::Filter;
@@ -803,8 +803,13 @@ const SUITES_HELP: &str = "write such as ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA
 
 /// `connect ssl` in a check: servers that are not spoken to in TLS otherwise are then, unverified as in HAProxy.
 pub(super) fn secure_steps(backend: &mut Backend) {
-    let secured = |step: &CheckStep| matches!(&step.action, CheckAction::Connect(dial) if dial.tls == DialTls::Yes);
-    if !backend.check.spec.steps.iter().any(secured) {
+    let is_secured = |step: &CheckStep| matches!(&step.action, CheckAction::Connect(dial) if dial.tls == DialTls::Yes);
+    let by_backend = backend.check.spec.steps.iter().any(is_secured);
+    let by_itself = |server: &Server| {
+        let own = server.check.spec.iter();
+        own.flat_map(|spec| &spec.steps).any(is_secured)
+    };
+    if !by_backend && !backend.servers.iter().any(by_itself) {
         return;
     }
     let unverified = Arc::new(ServerTls {
@@ -825,10 +830,10 @@ pub(super) fn secure_steps(backend: &mut Backend) {
         reuse: false,
     });
     for server in &mut backend.servers {
-        server
-            .check
-            .tls
-            .get_or_insert_with(|| Arc::clone(&unverified));
+        if by_backend || by_itself(server) {
+            let tls = &mut server.check.tls;
+            tls.get_or_insert_with(|| Arc::clone(&unverified));
+        }
     }
 }
 

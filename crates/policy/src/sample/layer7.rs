@@ -186,7 +186,7 @@ pub(crate) const ROWS: &[Row] = &[
         name: "unique-id",
         usage: "",
         doc: "The name that unique-id-format gives the request.",
-        needs: Needs::Client,
+        needs: Needs::Nothing,
         read: |_, _| fetch(Type::Text, |context| context.unique_id().map(Value::text)),
     },
     Row {
@@ -260,6 +260,11 @@ pub(crate) fn path_and_query(target: &[u8]) -> Option<&[u8]> {
     let rest = &target[scheme + 3..];
     let start = rest.iter().position(|byte| matches!(byte, b'/' | b'?'))?;
     Some(&rest[start..])
+}
+
+/// The path of a target, without its query; empty where there is none.
+pub fn path(target: &[u8]) -> &[u8] {
+    path_and_query(target).map_or(b"", |path| split_query(path).0)
 }
 
 /// What stands before and behind the first question mark.

@@ -16,6 +16,7 @@ mod cell;
 mod columns;
 pub mod format;
 pub mod info;
+mod nothing;
 pub mod page;
 pub mod prometheus;
 pub mod rows;
@@ -31,6 +32,7 @@ use crate::plane::Plane;
 
 pub use cell::{Cell, Row, RowKind, Tags, Value};
 pub use columns::Column;
+pub use nothing::Nothing;
 
 /// Everything that commands and pages may look at.
 #[derive(Clone, Copy)]
@@ -233,19 +235,18 @@ fn named(asked: &str, name: &str, number: u32) -> bool {
 
 /// Why an operator or the configuration keeps a server out, as the bits of `srv_admin_state`.
 pub fn admin_bits(server: &Server, state: ServerState) -> u32 {
-    let forced = u32::from(state.contains(ServerState::MAINTENANCE));
+    let bits = [
+        (ServerState::MAINTENANCE, 1),
+        (ServerState::INHERITED_MAINTENANCE, 2),
+        (ServerState::DRAIN, 8),
+        (ServerState::INHERITED_DRAIN, 16),
+        (ServerState::UNRESOLVED, 32),
+    ];
+    let held = bits
+        .into_iter()
+        .filter(|(reason, _)| state.contains(*reason));
     let configured = if server.disabled { 4 } else { 0 };
-    let drained = if state.contains(ServerState::DRAIN) {
-        8
-    } else {
-        0
-    };
-    let unresolved = if state.contains(ServerState::UNRESOLVED) {
-        32
-    } else {
-        0
-    };
-    forced | configured | drained | unresolved
+    held.fold(configured, |all, (_, bit)| all | bit)
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ impl Selection {
     }
 
     fn wants_server(&self, server: &Server, state: ServerState) -> bool {
-        let (down, maintenance) = (is_down(state), state.contains(ServerState::MAINTENANCE));
+        let (down, maintenance) = (is_down(state), state.is_maintained());
         self.service.is_none_or(|wanted| wanted == server.number)
             && !(self.without_maintenance && maintenance)
             && !(self.without_down && (down || maintenance))
@@ -438,13 +438,13 @@ pub fn status(live: &ServerLive, health: Option<&Health>) -> String {
     if state.contains(ServerState::UNRESOLVED) {
         return "MAINT (resolution)".to_owned();
     }
-    if state.contains(ServerState::MAINTENANCE) {
+    if state.is_maintained() {
         return "MAINT".to_owned();
     }
     let tally = health.and_then(|health| health.tally(Which::Check));
     let word = if state.contains(ServerState::DOWN) {
         "DOWN"
-    } else if state.contains(ServerState::DRAIN) {
+    } else if state.is_draining() {
         "DRAIN"
     } else if OUT_FOR_NOW.into_iter().any(|out| state.contains(out)) {
         "NOLB"
@@ -631,7 +631,7 @@ fn in_service(view: View<'_>, id: BackendId) -> usize {
     view.servers(view.backend(id))
         .filter(|(server, _)| {
             let state = plane.server(*server).state();
-            !state.contains(ServerState::MAINTENANCE)
+            !state.is_maintained()
         })
         .count()
 }

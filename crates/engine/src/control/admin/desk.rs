@@ -5,16 +5,17 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use plimsoll_policy::command::{BackendChange, Change, Clear, FrontendChange, ServerChange};
 use plimsoll_policy::counters::{BackendCounter, FrontendCounter, ServerCounter, Summary};
-use plimsoll_policy::health::Health;
+use plimsoll_policy::health::{Census, Health, Line, Naming, admin_lines, no_server_line};
 use plimsoll_policy::kin::Kin;
 use plimsoll_policy::live::ServerState;
-use plimsoll_policy::model::{BackendId, Frontend, FrontendId, Model, ServerId};
+use plimsoll_policy::log::{Event, WallTime};
+use plimsoll_policy::model::{Backend, BackendId, Frontend, FrontendId, Model, ServerId};
 use plimsoll_policy::plane::{FrontendState, Plane};
 use plimsoll_policy::stats::{Meter, Now, Process, Speed, Sums, View};
 use plimsoll_sys::clock;
 
 use super::meters::Meters;
-use crate::control::log::LogSink;
+use crate::control::log::{self, LogRoute, LogSink, LogWriter};
 use crate::counters::AllCounters;
 use crate::engine::connection_limit;
 use crate::gate::Gate;
@@ -38,6 +39,9 @@ pub(crate) struct Desk {
     workers: OnceLock<Arc<[Orders]>>,
     healths: OnceLock<HealthSource>,
     reports: Arc<Reports>,
+    /// Where the lines about each backend go.
+    routes: Vec<LogRoute>,
+    writer: Mutex<LogWriter>,
 }
 
 /// Tells what checks think of a server.
@@ -110,7 +114,7 @@ impl Desk {
     pub(crate) fn new(
         plane: &Arc<Plane>,
         counters: &AllCounters,
-        sink: &LogSink,
+        (sink, program): (&LogSink, &str),
         workers: usize,
         gates: Gates,
         tls: &Arc<Tls>,
@@ -127,6 +131,8 @@ impl Desk {
             workers: OnceLock::new(),
             healths: OnceLock::new(),
             reports: Arc::default(),
+            routes: routes(&plane.model, sink, program),
+            writer: Mutex::default(),
         }
     }
 
@@ -135,6 +141,7 @@ impl Desk {
         &self,
         plane: &Arc<Plane>,
         counters: &AllCounters,
+        (sink, program): (&LogSink, &str),
         kin: &Kin,
         gates: Gates,
         tls: &Arc<Tls>,
@@ -158,6 +165,8 @@ impl Desk {
             workers: self.workers.clone(),
             healths: OnceLock::new(),
             reports: Arc::clone(&self.reports),
+            routes: routes(&plane.model, sink, program),
+            writer: Mutex::default(),
         }
     }
 
@@ -171,6 +180,12 @@ impl Desk {
 
     pub(crate) fn plane(&self) -> &Arc<Plane> {
         &self.plane
+    }
+
+    /// Seconds since the process started.
+    pub(crate) fn uptime_s(&self) -> u64 {
+        let now_ms = clock::wall_ns() / NS_PER_MS;
+        now_ms.saturating_sub(self.process.started_ms) / 1_000
     }
 
     fn process(model: &Model, workers: usize) -> Process {
@@ -264,10 +279,12 @@ impl Desk {
 
     fn change_server(&self, backend: BackendId, server: ServerId, change: &ServerChange) {
         let live = self.plane.backend(backend).server(server);
-        let was_in = is_in(live.state());
+        let (before, waiting) = (live.state(), live.queued.load(Relaxed));
+        let was_in = before.is_in();
         let now_s = clock::wall_ns() / NS_PER_MS / 1_000;
         change.apply(live, now_s);
-        let is_in = is_in(live.state());
+        let after = live.state();
+        let is_in = after.is_in();
         if was_in && !is_in {
             self.leaves(backend, server);
         } else if !was_in && is_in {
@@ -282,6 +299,118 @@ impl Desk {
             _ if live.somebody_waits() => self.order_one(Order::ServeWaiting(Arc::clone(live))),
             _ => {}
         }
+        let administers = matches!(
+            change,
+            ServerChange::Ready
+                | ServerChange::Drain
+                | ServerChange::Maintain
+                | ServerChange::Inherit { .. }
+        );
+        if administers && before != after {
+            self.tell_administered((backend, server), before, waiting);
+            self.pass_on(backend, server);
+        }
+    }
+
+    /// Logs what was done to a server's administration.
+    fn tell_administered(&self, place: (BackendId, ServerId), before: ServerState, waiting: u32) {
+        let live = self.plane.backend(place.0).server(place.1);
+        let mut census = self.census(place);
+        if !live.is_usable() {
+            // Workers are letting them choose again.
+            census.requeued = waiting;
+            census.queued = census.queued.saturating_sub(waiting);
+        }
+        let naming = Naming::of(&self.plane.model, place.0, place.1);
+        for line in admin_lines(&naming, before, live.state(), census) {
+            self.tell(place.0, &line);
+        }
+        if before.is_usable() && census.active + census.backup == 0 {
+            self.tell_empty(place.0);
+        }
+    }
+
+    /// Logs that nobody serves a backend any more.
+    pub(crate) fn tell_empty(&self, backend: BackendId) {
+        let model = &self.plane.model;
+        let section = &model.backends[backend.0 as usize];
+        let mut fronts = model.frontends.iter();
+        let listen = fronts.any(|front| front.number == section.number);
+        self.tell(backend, &no_server_line(&section.name, listen));
+    }
+
+    /// Lets the servers that track this one share its administration.
+    fn pass_on(&self, backend: BackendId, server: ServerId) {
+        let state = self.plane.backend(backend).server(server).state();
+        let change = ServerChange::Inherit {
+            maintenance: state.is_maintained(),
+            drain: state.is_draining(),
+        };
+        // Who came last is told first, as in HAProxy.
+        for (backend, server) in self.followers(backend, server).into_iter().rev() {
+            self.change_server(backend, server, &change);
+        }
+    }
+
+    /// The servers that track this one directly. They cannot do so in a circle.
+    fn followers(&self, backend: BackendId, server: ServerId) -> Vec<(BackendId, ServerId)> {
+        let leader = Some((backend, server));
+        let backends = (0..).map(BackendId).zip(&self.plane.model.backends);
+        let servers = backends.flat_map(|(id, backend)| {
+            let servers = (0..).map(ServerId).zip(&backend.servers);
+            servers.map(move |(server, row)| ((id, server), row))
+        });
+        let tracking = servers.filter(|(_, row)| row.check.track == leader);
+        tracking.map(|(place, _)| place).collect()
+    }
+
+    /// Lets servers that are new share the administration of those that they track, without a word about it.
+    pub(crate) fn settle_followers(&self) {
+        let model = &self.plane.model;
+        for (id, backend) in (0..).map(BackendId).zip(&model.backends) {
+            for (server, row) in (0..).map(ServerId).zip(&backend.servers) {
+                let Some((of, leader)) = row.check.track else {
+                    continue;
+                };
+                let state = self.plane.backend(of).server(leader).state();
+                let change = ServerChange::Inherit {
+                    maintenance: state.is_maintained(),
+                    drain: state.is_draining(),
+                };
+                let live = self.plane.backend(id).server(server);
+                change.apply(live, clock::wall_ns() / NS_PER_MS / 1_000);
+            }
+        }
+    }
+
+    /// How a server and its backend stand.
+    pub(crate) fn census(&self, (backend, server): (BackendId, ServerId)) -> Census {
+        let mut census = Census::default();
+        let plane = self.plane.backend(backend);
+        let servers = &self.plane.model.backends[backend.0 as usize].servers;
+        for (id, row) in (0..).map(ServerId).zip(servers) {
+            if plane.server(id).is_usable() {
+                match row.backup {
+                    true => census.backup += 1,
+                    false => census.active += 1,
+                }
+            }
+        }
+        let live = plane.server(server);
+        census.sessions = live.served();
+        census.queued = live.load().saturating_sub(live.served());
+        census
+    }
+
+    /// Logs a line about a backend.
+    pub(crate) fn tell(&self, backend: BackendId, line: &Line) {
+        let event = Event {
+            level: line.level,
+            text: &line.text,
+        };
+        let route = &self.routes[backend.0 as usize];
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.event(route, &event, WallTime::from_unix_ns(clock::wall_ns()));
     }
 
     /// A server goes down or into maintenance: its sessions end with it, where that is configured.
@@ -351,9 +480,13 @@ impl Desk {
     }
 }
 
-/// Neither down nor in maintenance.
-fn is_in(state: ServerState) -> bool {
-    !state.contains(ServerState::DOWN) && !state.contains(ServerState::MAINTENANCE)
+/// Where the lines about each backend go.
+fn routes(model: &Model, sink: &LogSink, program: &str) -> Vec<LogRoute> {
+    let route = |backend: &Backend| {
+        let who = log::identity(&model.global, &backend.log, program);
+        sink.route(&backend.log, false, &who)
+    };
+    model.backends.iter().map(route).collect()
 }
 
 impl Sums for Desk {

@@ -10,8 +10,9 @@ use plimsoll_policy::model::ProxyHeader;
 use plimsoll_policy::model::tls::ServerName;
 use plimsoll_policy::probe::{Dial, DialTls, Dialogue, Fault, Heard, Status, Step, Verdict};
 use plimsoll_wire::proxy_protocol::{v1, v2};
+use plimsoll_wire::socks4;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpSocket, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
@@ -28,6 +29,9 @@ const DRAIN_BYTES_MAX: usize = 64 << 10;
 #[derive(Clone, Debug)]
 pub(super) struct Manner {
     pub(super) target: Target,
+    /// The SOCKS proxy that leads to the server, and whether connections go through it unless a step says otherwise.
+    pub(super) socks: Option<SocketAddr>,
+    pub(super) socks_usual: bool,
     pub(super) source: Option<SocketAddr>,
     /// The PROXY protocol first, on every connection.
     pub(super) header: Option<ProxyHeader>,
@@ -198,19 +202,24 @@ async fn connect(dial: Dial, manner: &Manner) -> Result<Box<dyn Duplex>, Fault> 
         return Err(Fault::Unable("no port is configured for checks".to_owned()));
     };
     let unable = |error: io::Error| Fault::Unable(in_words(&error));
-    let socket = match ip {
+    let destination = SocketAddr::new(ip, port);
+    let proxy = manner
+        .socks
+        .filter(|_| manner.socks_usual || dial.via_socks);
+    let next = proxy.unwrap_or(destination);
+    let socket = match next.ip() {
         IpAddr::V4(_) => TcpSocket::new_v4(),
         IpAddr::V6(_) => TcpSocket::new_v6(),
     };
     let socket = socket.map_err(unable)?;
     if let Some(source) = manner
         .source
-        .filter(|source| source.is_ipv4() == ip.is_ipv4())
+        .filter(|source| source.is_ipv4() == next.is_ipv4())
     {
         socket.bind(source).map_err(unable)?;
     }
-    let stream = socket
-        .connect(SocketAddr::new(ip, port))
+    let mut stream = socket
+        .connect(next)
         .await
         .map_err(|error| Fault::Refused(refusal(&error)))?;
     // Neither may fail the check: they only make it cheaper.
@@ -218,7 +227,28 @@ async fn connect(dial: Dial, manner: &Manner) -> Result<Box<dyn Duplex>, Fault> 
     if manner.ending == Ending::Reset {
         let _ = stream.set_zero_linger();
     }
+    if proxy.is_some() {
+        pass(&mut stream, destination).await?;
+    }
     Ok(Box::new(stream))
+}
+
+/// Asks a SOCKS proxy for a connection.
+async fn pass(stream: &mut TcpStream, destination: SocketAddr) -> Result<(), Fault> {
+    let denied = |words: &str| Fault::Refused(words.to_owned());
+    let SocketAddr::V4(destination) = destination else {
+        return Err(denied("SOCKS4 proxies lead to addresses of IPv4 alone"));
+    };
+    let mut answer = [0; socks4::ANSWER_BYTES];
+    let asked = async {
+        stream.write_all(&socks4::request(destination)).await?;
+        stream.read_exact(&mut answer).await
+    };
+    match asked.await {
+        Ok(_) if socks4::is_granted(&answer) => Ok(()),
+        Ok(_) => Err(denied("SOCKS4 Proxy deny the request")),
+        Err(_) => Err(denied("SOCKS4 Proxy handshake aborted")),
+    }
 }
 
 /// The handshake with a server.

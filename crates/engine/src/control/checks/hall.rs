@@ -2,8 +2,8 @@
 
 mod traffic;
 
-use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,27 +12,26 @@ use std::time::Duration;
 use plimsoll_policy::agent::{AdminWord, Reply};
 use plimsoll_policy::command::{Change as Ordered, ServerChange};
 use plimsoll_policy::health::{
-    Census, Change, Condition, Health, Line, Naming, Reaction, SPREAD_INTERVAL_MIN_MS, Seen, Which,
-    change_line, check_line, jittered_ms, no_server_line, report_header, start_delay_ms,
+    Change, Condition, Health, Naming, Reaction, SPREAD_INTERVAL_MIN_MS, Seen, Which, change_line,
+    check_line, jittered_ms, report_header, start_delay_ms,
 };
 use plimsoll_policy::live::{Probing, ServerLive, ServerState};
-use plimsoll_policy::log::{Event, Level, WallTime};
 use plimsoll_policy::model::check::{AgentCheck, Flavour, OnError, Rhythm, ServerCheck};
 use plimsoll_policy::model::{
     Backend, BackendId, Model, ProxyHeader, Server, ServerAddress, ServerId, ServerPort,
 };
 use plimsoll_policy::plane::Plane;
-use plimsoll_policy::probe::{Fault, Probe as _, Script, Standing, Verdict, agent_spec};
-use plimsoll_sys::clock;
+use plimsoll_policy::probe::{
+    Fault, Probe as _, Script, Standing, Surroundings, Verdict, agent_spec,
+};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
+use super::around::Around;
 use super::conversation::{self, Ending, Manner, Target};
+use super::external::{self, Told};
 use super::{PostKey, Watch};
 use crate::control::admin::desk::Desk;
-use crate::control::log::{self, LogRoute, LogSink, LogWriter};
-
-const NS_PER_S: u64 = 1_000_000_000;
 
 /// A server of a backend.
 type Place = (BackendId, ServerId);
@@ -56,7 +55,12 @@ impl Board {
         let (mut healths, mut known) = (HashMap::new(), HashMap::new());
         for (place, backend, server) in places(model).filter(|(_, _, server)| wanted(server)) {
             let names = (backend.name.clone(), server.name.clone());
-            let old = before.and_then(|board| board.find(&names));
+            let former = server.former_name.clone();
+            let former = former.map(|name| (backend.name.clone(), name));
+            let old = before.and_then(|board| {
+                let by_former = || board.find(former.as_ref()?);
+                board.find(&names).or_else(by_former)
+            });
             let health = match old {
                 Some((settings, health)) if *settings == server.check => health,
                 Some((_, health)) => {
@@ -99,22 +103,11 @@ fn places(model: &Model) -> impl Iterator<Item = (Place, &Backend, &Server)> {
     })
 }
 
-/// Where the lines about each backend go.
-pub(super) fn routes(model: &Model, sink: &LogSink, program: &str) -> Vec<LogRoute> {
-    let route = |backend: &Backend| {
-        let who = log::identity(&model.global, &backend.log, program);
-        sink.route(&backend.log, false, &who)
-    };
-    model.backends.iter().map(route).collect()
-}
-
 /// What the tasks of all checks share.
 pub(super) struct Hall {
     plane: Arc<Plane>,
     desk: Arc<Desk>,
     board: Arc<Board>,
-    routes: Vec<LogRoute>,
-    writer: RefCell<LogWriter>,
     /// What is asked: one script per backend, and one per server that has its own or an agent.
     scripts: Vec<Script>,
     own_scripts: HashMap<Place, Script>,
@@ -130,15 +123,15 @@ pub(super) struct Hall {
 pub(super) struct Finding {
     pub(super) verdict: Verdict,
     pub(super) duration_ms: u64,
-    /// A connection whose peer is to see its end in peace.
+    /// The connection, which ends once the verdict has had its effect: whoever sees its end may rely on that.
     pub(super) line: Option<conversation::Line>,
+    pub(super) ending: Ending,
 }
 
 impl Hall {
     pub(super) fn new(
         desk: Arc<Desk>,
         board: Arc<Board>,
-        routes: Vec<LogRoute>,
         running: &Rc<Semaphore>,
         begun: Instant,
     ) -> Self {
@@ -164,8 +157,6 @@ impl Hall {
             agents,
             followers,
             board,
-            routes,
-            writer: RefCell::default(),
             running: Rc::clone(running),
             begun,
             desk,
@@ -258,8 +249,8 @@ impl Hall {
     pub(super) fn rests(self: &Rc<Self>, watch: Watch) -> bool {
         let place = (watch.backend, watch.server);
         let state = self.live(place).state();
-        let maintenance = state.contains(ServerState::MAINTENANCE);
-        let draining = state.contains(ServerState::DRAIN);
+        let maintenance = state.is_maintained();
+        let draining = state.is_draining();
         let now_ms = self.now_ms();
         let probing = self.heed(place, state);
         let before = self.board.with(place, |health| health.condition());
@@ -287,7 +278,7 @@ impl Hall {
             live.set_probing(|probing| probing.agent_up = None);
             self.board
                 .with(place, |health| health.heed_agent(up, now_ms));
-        } else if !state.contains(ServerState::MAINTENANCE) {
+        } else if !state.is_maintained() {
             let (down, stopping) = (ServerState::DOWN, ServerState::STOPPING);
             let said = (state.contains(down), state.contains(stopping));
             self.board
@@ -311,6 +302,15 @@ impl Hall {
         let begun = Instant::now();
         let told = self.agent_told(watch);
         let script = told.as_ref().or_else(|| self.script(watch))?;
+        if let Some(program) = script.program() {
+            let (told, patience) = self.told(place);
+            return Some(Finding {
+                verdict: external::judge(program, &told, patience).await,
+                duration_ms: begun.elapsed().as_millis() as u64,
+                line: None,
+                ending: Ending::Close,
+            });
+        }
         let dialogue = script.begin(&self.standing(place, script));
         let (ending, (verdict, line)) = match self.manner(watch) {
             Ok(manner) => (manner.ending, conversation::hold(dialogue, &manner).await),
@@ -319,8 +319,25 @@ impl Hall {
         Some(Finding {
             verdict,
             duration_ms: begun.elapsed().as_millis() as u64,
-            line: line.filter(|_| ending == Ending::Drain),
+            line,
+            ending,
         })
+    }
+
+    /// What a program that checks a server is told, and how long it may take.
+    fn told(&self, place: Place) -> (Told, Duration) {
+        let (backend, server) = (self.backend(place.0), self.server(place));
+        let live = self.live(place);
+        let moved_to = live.moved_to();
+        let address = moved_to.as_ref().unwrap_or(&server.address);
+        let model = &self.plane.model;
+        let told = Told::new(model, backend, server, address, live.served());
+        let interval_ms = server.check.rhythm.interval_ms;
+        let patience_ms = match (backend.timeouts.check_ms, backend.timeouts.connect_ms) {
+            (Some(_), Some(connect_ms)) => connect_ms.min(interval_ms),
+            _ => interval_ms,
+        };
+        (told, Duration::from_millis(patience_ms))
     }
 
     /// What an agent is asked, where an operator has changed that.
@@ -377,7 +394,44 @@ impl Hall {
                 )
             }
         };
-        Standing { down, report }
+        let around = script.looks_around().then(|| {
+            let desk = Arc::clone(&self.desk);
+            Arc::new(Around { desk, place }) as Arc<dyn Surroundings>
+        });
+        Standing {
+            down,
+            around,
+            report,
+        }
+    }
+
+    /// Where a server is asked; without an address and a port of its own a check goes where the traffic goes.
+    fn target(
+        &self,
+        place: Place,
+        address: Option<IpAddr>,
+        port: Option<u16>,
+    ) -> Result<Target, Fault> {
+        let moved_to = self.live(place).moved_to();
+        let own = &self.server(place).address;
+        let home = moved_to.as_ref().unwrap_or(own);
+        Ok(match (address, home) {
+            (Some(ip), home) => Target::Inet {
+                ip,
+                port: port.or_else(|| fixed_port(home)),
+            },
+            (None, ServerAddress::Inet { ip, .. }) => Target::Inet {
+                ip: *ip,
+                port: port.or_else(|| fixed_port(home)),
+            },
+            (None, ServerAddress::Unix(path)) => Target::Unix(path.clone()),
+            // The runtime takes a leading zero for the abstract name space.
+            (None, ServerAddress::Abstract(name)) => Target::Unix(format!("\0{name}").into()),
+            (None, ServerAddress::Unresolved { host, .. }) => {
+                let words = format!("{host} has no address");
+                return Err(Fault::Unable(words));
+            }
+        })
     }
 
     /// Where and how patiently a server is asked now.
@@ -400,44 +454,35 @@ impl Hall {
             ),
         };
         let interval_ms = interval_ms.unwrap_or(check.rhythm.interval_ms);
-        let now_at = self.live(place).moved_to();
-        let target = match (address, now_at.as_ref().unwrap_or(&server.address)) {
-            (Some(ip), home) => Target::Inet {
-                ip,
-                port: port.or_else(|| fixed_port(home)),
-            },
-            (None, home @ ServerAddress::Inet { ip, .. }) => Target::Inet {
-                ip: *ip,
-                port: port.or_else(|| fixed_port(home)),
-            },
-            (None, ServerAddress::Unix(path)) => Target::Unix(path.clone()),
-            // The runtime takes a leading zero for the abstract name space.
-            (None, ServerAddress::Abstract(name)) => Target::Unix(format!("\0{name}").into()),
-            (None, ServerAddress::Unresolved { host, .. }) => {
-                let words = format!("{host} has no address");
-                return Err(Fault::Unable(words));
-            }
-        };
+        let target = self.target(place, address, port)?;
         let answer_ms = backend.timeouts.check_ms;
         let connect_ms = match (answer_ms, backend.timeouts.connect_ms) {
             (Some(_), Some(connect_ms)) => connect_ms.min(interval_ms),
             _ => interval_ms,
         };
         let header_version = server.send_proxy.unwrap_or(ProxyHeader::V1);
-        // A check of the very place that traffic goes to speaks as traffic does.
-        let own_place = address.is_none() && port.is_none();
+        // A check of the very place that traffic goes to speaks as traffic does, unless the server was added at run time.
+        let own_place = address.is_none() && port.is_none() && !server.dynamic;
         let wanted = check.send_proxy || (own_place && server.send_proxy.is_some());
         let ending = match self.script(watch).map(Script::flavour) {
             None | Some(Flavour::Connect) => Ending::Reset,
             Some(Flavour::Http) => Ending::Drain,
-            Some(Flavour::Script | Flavour::Protocol | Flavour::Agent) => Ending::Close,
+            Some(
+                Flavour::Script
+                | Flavour::Protocol
+                | Flavour::Agent
+                | Flavour::External
+                | Flavour::Grpc,
+            ) => Ending::Close,
         };
         let tls = self.desk.tls().check(place.0, place.1).cloned();
         Ok(Manner {
             ending,
-            tls_usual: check.tls_usual,
-            tls: tls.filter(|_| agent.is_none()),
+            tls_usual: check.tls_usual && agent.is_none(),
+            tls: tls.filter(|_| agent.is_none_or(|agent| agent.tls)),
             target,
+            socks: server.socks,
+            socks_usual: check.via_socks && agent.is_none(),
             source: server.source.or(backend.source),
             header: (wanted && agent.is_none()).then_some(header_version),
             header_version,
@@ -452,7 +497,7 @@ impl Hall {
         let place = (watch.backend, watch.server);
         // An operator may have taken the server while it was being asked.
         let state = self.live(place).state();
-        if state.contains(ServerState::MAINTENANCE) && watch.which == Which::Check {
+        if state.is_maintained() && watch.which == Which::Check {
             return;
         }
         let now_ms = self.now_ms();
@@ -476,10 +521,8 @@ impl Hall {
             && let Some(tally) = health.tally(which)
         {
             let weight = self.live(place).weight();
-            self.tell(
-                place.0,
-                &check_line(&self.naming(place), which, tally, weight),
-            );
+            let line = check_line(&self.naming(place), which, tally, weight);
+            self.desk.tell(place.0, &line);
         }
         if let Some(change) = reaction.change {
             let seen = health.tally(which).map(|tally| tally.last());
@@ -502,19 +545,16 @@ impl Hall {
             Change::Stopping => ServerChange::Stopping,
         };
         self.order(place, order);
-        let mut census = self.census(place);
+        let mut census = self.desk.census(place);
         if !self.live(place).is_usable() {
             // Workers are letting them choose again.
             census.requeued = waiting;
             census.queued = census.queued.saturating_sub(waiting);
         }
         let line = change_line(&self.naming(place), change, seen, census);
-        self.tell(place.0, &line);
+        self.desk.tell(place.0, &line);
         if was_usable && census.active + census.backup == 0 {
-            let backend = self.backend(place.0);
-            let fronts = &self.plane.model.frontends;
-            let listen = fronts.iter().any(|front| front.number == backend.number);
-            self.tell(place.0, &no_server_line(&backend.name, listen));
+            self.desk.tell_empty(place.0);
         }
         if matches!(change, Change::Suspended { .. } | Change::Resumed) {
             return;
@@ -531,22 +571,6 @@ impl Hall {
                 self.change(follower, change, None);
             }
         }
-    }
-
-    fn census(&self, place: Place) -> Census {
-        let mut census = Census::default();
-        for (index, server) in self.backend(place.0).servers.iter().enumerate() {
-            if self.live((place.0, ServerId(index as u32))).is_usable() {
-                match server.backup {
-                    true => census.backup += 1,
-                    false => census.active += 1,
-                }
-            }
-        }
-        let live = self.live(place);
-        census.sessions = live.served();
-        census.queued = live.load().saturating_sub(live.served());
-        census
     }
 
     /// Lets the share of a server that comes back rise (`slowstart`).
@@ -575,30 +599,12 @@ impl Hall {
     fn obey_agent(&self, place: Place, orders: &Reply) {
         let live = self.live(place);
         if let Some(admin) = orders.admin {
-            let before = live.state();
-            let (order, words) = match admin {
-                AdminWord::Ready => (ServerChange::Ready, None),
-                AdminWord::Drain => (ServerChange::Drain, Some("enters drain state")),
-                AdminWord::Maintenance => (
-                    ServerChange::Maintain,
-                    Some("is going DOWN for maintenance"),
-                ),
+            let order = match admin {
+                AdminWord::Ready => ServerChange::Ready,
+                AdminWord::Drain => ServerChange::Drain,
+                AdminWord::Maintenance => ServerChange::Maintain,
             };
             self.order(place, order);
-            if live.state() != before {
-                let left = before.contains(ServerState::MAINTENANCE);
-                let words = words.unwrap_or(match left {
-                    true => "is UP/READY (leaving forced maintenance)",
-                    false => "is UP (leaving forced drain)",
-                });
-                let naming = self.naming(place);
-                let level = match admin {
-                    AdminWord::Maintenance => Level::Alert,
-                    AdminWord::Ready | AdminWord::Drain => Level::Notice,
-                };
-                let text = format!("Server {}/{} {words}.", naming.backend, naming.server);
-                self.tell(place.0, &Line { level, text });
-            }
         }
         if let Some(share) = orders.weight {
             let weight = share.of(u32::from(self.server(place).weight));
@@ -619,31 +625,7 @@ impl Hall {
     }
 
     fn naming(&self, place: Place) -> Naming<'_> {
-        let server = self.server(place);
-        let track = server.check.track.map(|leader| {
-            let name = self.server(leader).name.as_str();
-            (self.backend(leader.0).name.as_str(), name)
-        });
-        Naming {
-            backend: &self.backend(place.0).name,
-            server: &server.name,
-            backup: server.backup,
-            track,
-        }
-    }
-
-    fn tell(&self, backend: BackendId, line: &Line) {
-        let wall_ns = clock::wall_ns();
-        let now = WallTime {
-            unix_s: wall_ns / NS_PER_S,
-            micros: (wall_ns % NS_PER_S / 1_000) as u32,
-        };
-        let event = Event {
-            level: line.level,
-            text: &line.text,
-        };
-        let route = &self.routes[backend.0 as usize];
-        self.writer.borrow_mut().event(route, &event, now);
+        Naming::of(&self.plane.model, place.0, place.1)
     }
 }
 

@@ -10,7 +10,9 @@
 //! absent: what is said to servers (`policy::probe`), what verdicts mean (`policy::health`), and who is slow
 //! (`policy::outlier`).
 
+mod around;
 mod conversation;
+mod external;
 mod hall;
 
 use std::cell::RefCell;
@@ -29,7 +31,7 @@ use tokio::task::{JoinHandle as JoinLocal, LocalSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::control::admin::desk::Desk;
-use crate::control::log::{LogRoute, LogSink};
+use conversation::Ending;
 use hall::{Board, Hall};
 
 /// Checks that run at the same time; others wait for their turn.
@@ -53,23 +55,17 @@ pub(crate) struct Checks {
 struct News {
     desk: Arc<Desk>,
     board: Arc<Board>,
-    routes: Vec<LogRoute>,
 }
 
 impl Checks {
-    /// Starts the checks of a plane; `None` when it has none. `program` is the name in log lines where no `log-tag` is
-    /// set.
-    pub(crate) fn start(
-        desk: &Arc<Desk>,
-        sink: &LogSink,
-        program: &str,
-    ) -> io::Result<Option<Self>> {
+    /// Starts the checks of a plane; `None` when it has none.
+    pub(crate) fn start(desk: &Arc<Desk>) -> io::Result<Option<Self>> {
         let plane = desk.plane();
         if !wants_checks(&plane.model) {
             return Ok(None);
         }
         let board = Arc::new(Board::new(&plane.model, None));
-        let first = News::new(desk, &board, sink, program);
+        let first = News::new(desk, &board);
         let ending = Arc::new(Notify::new());
         let ended = Arc::clone(&ending);
         let (news, arriving) = unbounded_channel();
@@ -97,12 +93,12 @@ impl Checks {
     }
 
     /// Goes on under the plane of another desk. Verdicts and the moments of the next checks stay.
-    pub(crate) fn adopt(&self, desk: &Arc<Desk>, sink: &LogSink, program: &str) {
+    pub(crate) fn adopt(&self, desk: &Arc<Desk>) {
         let mut present = self.board.lock().unwrap_or_else(PoisonError::into_inner);
         let board = Arc::new(Board::new(&desk.plane().model, Some(&present)));
         *present = Arc::clone(&board);
         // A thread that has ended checks nothing.
-        let _ = self.news.send(News::new(desk, &board, sink, program));
+        let _ = self.news.send(News::new(desk, &board));
     }
 
     /// Ends the thread; checks under way are forgotten.
@@ -116,13 +112,12 @@ impl Checks {
 }
 
 impl News {
-    fn new(desk: &Arc<Desk>, board: &Arc<Board>, sink: &LogSink, program: &str) -> Self {
+    fn new(desk: &Arc<Desk>, board: &Arc<Board>) -> Self {
         let shown = Arc::clone(board);
         desk.attach_health(Box::new(move |backend, server| {
             shown.health(backend, server)
         }));
         Self {
-            routes: hall::routes(&desk.plane().model, sink, program),
             desk: Arc::clone(desk),
             board: Arc::clone(board),
         }
@@ -135,13 +130,8 @@ async fn attend(first: News, mut arriving: UnboundedReceiver<News>) {
     let mut posts: HashMap<PostKey, Rc<Post>> = HashMap::new();
     let running = Rc::new(Semaphore::new(RUNNING_MAX));
     let begun = Instant::now();
-    while let Some(News {
-        desk,
-        board,
-        routes,
-    }) = next
-    {
-        let hall = Rc::new(Hall::new(desk, board, routes, &running, begun));
+    while let Some(News { desk, board }) = next {
+        let hall = Rc::new(Hall::new(desk, board, &running, begun));
         hall.begin();
         let mut before = std::mem::take(&mut posts);
         for (number, watch) in hall.watches().into_iter().enumerate() {
@@ -289,8 +279,9 @@ async fn check(post: &Post) {
     let (hall, watch) = post.duty();
     hall.heard(watch, &finding.verdict, finding.duration_ms);
     drop(hall);
-    if let Some(line) = finding.line {
-        conversation::farewell(line).await;
+    match finding.line {
+        Some(line) if finding.ending == Ending::Drain => conversation::farewell(line).await,
+        line => drop(line),
     }
 }
 

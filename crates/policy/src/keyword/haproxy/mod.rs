@@ -7,6 +7,7 @@
 mod address;
 mod balance;
 mod bind;
+mod check_lines;
 mod checks;
 mod cookie;
 mod dynamic;
@@ -41,14 +42,15 @@ use std::sync::OnceLock;
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity, Span};
 use plimsoll_config::haproxy::{Document, Grammar, Line};
-use plimsoll_config::source::Loader;
+use plimsoll_config::source::{Environment, Loader, Sources};
 use plimsoll_config::suggest::nearest;
 
 use crate::draft::{Draft, Polarity};
 use crate::keyword::{Keyword, Reading, Sections, Status, bare, usage};
 use crate::model::Model;
 
-pub(crate) use checks::{ChecksDraft, ServerChecksDraft};
+pub(crate) use check_lines::{ChecksDraft, Pending, StepDraft};
+pub(crate) use checks::ServerChecksDraft;
 pub use dynamic::{dynamic_server, server_words};
 pub use reference::{reference, rule_reference};
 pub(crate) use server::check_name;
@@ -85,6 +87,10 @@ pub struct Context<'a> {
     /// Reads the files that the text names.
     pub files: &'a dyn Loader,
     pub machine: &'a dyn Machine,
+    /// The text itself, to tell where a rule stands.
+    pub sources: &'a Sources,
+    /// The variables, as they are behind the text's own `setenv` lines.
+    pub environment: &'a Environment,
 }
 
 /// The outcome of loading; everything that is wrong is found in one pass.
@@ -149,7 +155,7 @@ fn topics() -> [&'static [Keyword<Draft>]; 19] {
     [
         balance::KEYWORDS,
         bind::KEYWORDS,
-        checks::KEYWORDS,
+        check_lines::KEYWORDS,
         global::KEYWORDS,
         global_tls::KEYWORDS,
         global_tune::KEYWORDS,

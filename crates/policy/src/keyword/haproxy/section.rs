@@ -45,7 +45,10 @@ pub(super) const SECTIONS: &[Section] = &[
     later("fcgi-app", "A FastCGI application.", "FastCGI"),
     works("frontend", "Where clients come in."),
     works("global", "The process."),
-    later("healthcheck", "A health check.", "health checks"),
+    works(
+        "healthcheck",
+        "A health check, for servers of several backends.",
+    ),
     works("http-errors", "Answers to errors, for several proxies."),
     works("listen", "A frontend and a backend in one."),
     later("log-forward", "Relays logs.", "log forwarding"),
@@ -54,7 +57,14 @@ pub(super) const SECTIONS: &[Section] = &[
         "Log lines for several steps.",
         "custom log lines",
     ),
-    later("mailers", "Mail servers for alerts.", "mail"),
+    Section {
+        name: "mailers",
+        doc: "Mail servers for alerts.",
+        status: Status::Refused {
+            reason: "mail needs queues, retries and TLS that a mail server has and a balancer should not",
+            instead: "send the log, or alerts on haproxy_server_status of the metrics, to what writes mail",
+        },
+    },
     later(
         "namespace_list",
         "Network namespaces.",
@@ -112,6 +122,7 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
         "frontend" => Sections::FRONTEND,
         "listen" => Sections::LISTEN,
         "backend" => Sections::BACKEND,
+        "healthcheck" => Sections::HEALTHCHECK,
         "http-errors" => Sections::HTTP_ERRORS,
         "peers" => Sections::PEERS,
         "crt-store" => Sections::CRT_STORE,
@@ -137,6 +148,7 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
     let opened = match kind {
         Sections::GLOBAL => args.finish(),
         Sections::DEFAULTS => defaults(draft, &mut args),
+        Sections::HEALTHCHECK => healthcheck(draft, &mut args),
         Sections::HTTP_ERRORS => http_errors(draft, &mut args),
         Sections::PEERS => peers::open(draft, &mut args),
         Sections::CRT_STORE => tls::open_store(draft, &mut args),
@@ -185,6 +197,26 @@ fn defaults(draft: &mut Draft, args: &mut Args<'_>) -> Result<(), Diagnostic> {
         .insert(section.name.clone(), draft.defaults.len());
     draft.defaults.push(section);
     read.and_then(|()| args.finish())
+}
+
+/// `healthcheck NAME`.
+fn healthcheck(draft: &mut Draft, args: &mut Args<'_>) -> Result<(), Diagnostic> {
+    let word = args.word("a name")?;
+    let known = draft.healthchecks.iter();
+    let again = known.clone().any(|known| known.name == word.text);
+    draft.healthchecks.push(ProxyDraft {
+        kind: Some(Sections::HEALTHCHECK),
+        name: word.text.clone(),
+        span: word.span,
+        ..ProxyDraft::default()
+    });
+    if again {
+        let message = format_args!("another 'healthcheck' section is called '{}'", word.text);
+        return Err(
+            Diagnostic::error(Kind::Invalid, word.span, message).help("give this one another name")
+        );
+    }
+    args.finish()
 }
 
 /// `http-errors NAME`.
@@ -238,7 +270,9 @@ fn inherited(draft: &mut Draft, args: &mut Args<'_>) -> Result<Option<usize>, Di
 fn may_inherit(base: &mut ProxyDraft, kind: Sections, span: Span) -> Result<(), Diagnostic> {
     let rules = &base.settings.rules;
     let has = |names: &[&str]| rules.iter().any(|rule| names.contains(&rule.keyword));
-    if !rules.iter().any(|rule| rule.keyword != "acl") {
+    // Both halves may have the same name for requests.
+    let of_halves = |name: &str| !matches!(name, "acl" | "unique-id-format");
+    if !rules.iter().any(|rule| of_halves(rule.keyword)) {
         return Ok(());
     }
     let other_half = base.rules_for.is_some_and(|before| before != kind);

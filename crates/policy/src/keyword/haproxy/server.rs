@@ -5,7 +5,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity};
 
 use super::bind::{NOWHERE, http1_only, later, noop};
 use super::{address, checks, tls, value};
-use crate::draft::{Draft, Family, InitAddr, ServerAddressDraft, ServerDraft, Spanned};
+use crate::draft::{Draft, Family, InitAddr, ProxyDraft, ServerAddressDraft, ServerDraft, Spanned};
 use crate::keyword::{Keyword, Sections, read_words};
 use crate::model::{HashKey, ProxyHeader};
 
@@ -50,9 +50,11 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
     checks::ADDR,
     checks::AGENT_ADDR,
     checks::AGENT_CHECK,
+    checks::AGENT_HTTP,
     checks::AGENT_INTER,
     checks::AGENT_PORT,
     checks::AGENT_SEND,
+    checks::AGENT_SSL,
     tls::allow_0rtt(),
     tls::alpn(),
     Keyword::switch(
@@ -113,11 +115,17 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
     tls::force_tlsv11(),
     tls::force_tlsv12(),
     tls::force_tlsv13(),
-    later(
+    Keyword::new(
         "from",
-        "NAME",
-        "Takes options from a named default server.",
-        "named default servers",
+        NOWHERE,
+        "none|be:BACKEND|srv:SERVER",
+        "Takes the options of a default server or another server; stands before all others.",
+        |args, _| {
+            let message = "'from' stands before all other options, and once";
+            let span = value::place(args);
+            args.next();
+            Err(Diagnostic::error(Kind::Invalid, span, message))
+        },
     ),
     noop(
         "guid",
@@ -408,11 +416,12 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "Opens connections with the PROXY protocol.",
         |server, on| send_proxy(server, on, ProxyHeader::V2, true),
     ),
-    later(
+    Keyword::new(
         "set-proxy-v2-tlv-fmt",
-        "[FORMAT]",
-        "Adds a field to the PROXY protocol header.",
-        "the PROXY protocol",
+        NOWHERE,
+        "(TYPE) [FORMAT]",
+        "Adds a field to the PROXY protocol header of version 2.",
+        proxy_field,
     ),
     later(
         "shard",
@@ -424,11 +433,21 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
     checks::SLOWSTART,
     tls::sni(),
     tls::sni_auto("sni-auto", false),
-    later(
+    Keyword::new(
         "socks4",
+        NOWHERE,
         "ADDRESS",
         "Connects through a SOCKS4 proxy.",
-        "SOCKS",
+        |args, server| {
+            let span = value::place(args);
+            let proxy = address::source(args)?;
+            if proxy.port == 0 {
+                let message = "the proxy's port is missing";
+                return Err(Diagnostic::error(Kind::Invalid, span, message));
+            }
+            server.socks = Some(proxy);
+            Ok(())
+        },
     ),
     Keyword::new(
         "source",
@@ -532,17 +551,94 @@ fn read_template(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnosti
 }
 
 fn read_default(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
-    if let Some(word) = args.peek()
-        && word.text == "name"
-    {
-        let message = "named default servers are not implemented yet";
-        return Err(Diagnostic::error(Kind::NotImplemented, word.span, message));
+    let name = match args.take("name") {
+        true => Some(args.word("the name of the default server")?),
+        false => None,
+    };
+    if let Some(name) = name {
+        check_name(name)?;
+        let mut servers = draft.proxy().servers.iter();
+        if servers.any(|server| server.model.name == name.text) {
+            let message = format_args!("a server is called '{}' already", name.text);
+            return Err(Diagnostic::error(Kind::Invalid, name.span, message)
+                .help("give the default server a name of its own"));
+        }
     }
-    let mut server = draft.settings().default_server.clone();
+    let from = origin(args, draft)?;
+    let settings = draft.settings();
+    let mut server = from.unwrap_or_else(|| match name {
+        Some(name) => {
+            let known = settings.named_servers.get(&name.text);
+            known.cloned().unwrap_or_default()
+        }
+        None => settings.default_server.clone(),
+    });
+    let words = args.rest().iter().map(|word| word.text.clone());
+    server.written.extend(words);
     let found = read_words(args, OPTIONS, &mut server, "an option of a server");
-    draft.settings().default_server = server;
+    let settings = draft.settings();
+    match name {
+        Some(name) => {
+            settings.named_servers.insert(name.text.clone(), server);
+        }
+        None => settings.default_server = server,
+    }
     report(draft, found);
     Ok(())
+}
+
+/// `from none`, `from be:[BACKEND]` or `from srv:[BACKEND/]SERVER`: the options to begin with.
+fn origin(args: &mut Args<'_>, draft: &mut Draft) -> Result<Option<ServerDraft>, Diagnostic> {
+    if !args.take("from") {
+        return Ok(None);
+    }
+    let word = args.word("whose options are taken")?;
+    let unknown = |what: &str, name: &str| {
+        let message = format_args!("no {what} above is called '{name}'");
+        Diagnostic::error(Kind::Reference, word.span, message)
+    };
+    let found = match word.text.split_once(':') {
+        None if word.text == "none" => ServerDraft::default(),
+        Some(("be", "")) => draft.settings().default_server.clone(),
+        Some(("be", name)) => {
+            let backend = backend_above(draft, name).ok_or_else(|| unknown("backend", name))?;
+            backend.settings.default_server.clone()
+        }
+        Some(("srv", path)) => {
+            let (backend, name) = match path.split_once('/') {
+                None => (&*draft.proxy(), path),
+                Some((backend, name)) => {
+                    let found = backend_above(draft, backend);
+                    (found.ok_or_else(|| unknown("backend", backend))?, name)
+                }
+            };
+            let server = server_above(backend, name).ok_or_else(|| unknown("server", name))?;
+            // What is one server's own is not another's.
+            ServerDraft {
+                id: None,
+                address: ServerAddressDraft::None,
+                template: None,
+                ..server.clone()
+            }
+        }
+        _ => {
+            let message = format_args!("'{}' names no options", word.text);
+            return Err(Diagnostic::error(Kind::Invalid, word.span, message)
+                .help("write none, be:BACKEND, srv:SERVER or srv:BACKEND/SERVER"));
+        }
+    };
+    Ok(Some(found))
+}
+
+fn backend_above<'a>(draft: &'a Draft, name: &str) -> Option<&'a ProxyDraft> {
+    let mut proxies = draft.proxies.iter().filter(|proxy| proxy.has_back());
+    proxies.find(|proxy| proxy.name == name)
+}
+
+fn server_above<'a>(proxy: &'a ProxyDraft, name: &str) -> Option<&'a ServerDraft> {
+    let named = proxy.settings.named_servers.get(name);
+    let mut servers = proxy.servers.iter();
+    named.or_else(|| servers.find(|server| server.model.name == name))
 }
 
 fn send_proxy(server: &mut ServerDraft, on: bool, version: ProxyHeader, tls: bool) {
@@ -569,6 +665,23 @@ fn proxy_options(args: &mut Args<'_>, server: &mut ServerDraft) -> Result<(), Di
     Ok(())
 }
 
+/// `set-proxy-v2-tlv-fmt(TYPE) [FORMAT]`; the format is read when all names are known.
+fn proxy_field(args: &mut Args<'_>, server: &mut ServerDraft) -> Result<(), Diagnostic> {
+    let name = args.last().cloned().unwrap_or_default();
+    let inner = name.text.split_once('(');
+    let digits = inner.and_then(|(_, inner)| inner.strip_suffix(')'));
+    let number = digits.and_then(|digits| match digits.strip_prefix("0x") {
+        Some(digits) => u8::from_str_radix(digits, 16).ok(),
+        None => digits.parse().ok(),
+    });
+    let Some(number) = number else {
+        let error = Diagnostic::error(Kind::Invalid, name.span, "the type of the field is missing");
+        return Err(error.help("write a number up to 255, as in 'set-proxy-v2-tlv-fmt(0xE1)'"));
+    };
+    server.proxy_fields.push((number, args.next().cloned()));
+    Ok(())
+}
+
 /// Reads the options of a server and adds it to the proxy.
 fn push(
     args: &mut Args<'_>,
@@ -577,7 +690,15 @@ fn push(
     address: ServerAddressDraft,
     template: Option<(u32, u32)>,
 ) {
-    let mut server = draft.settings().default_server.clone();
+    let from = match origin(args, draft) {
+        Ok(from) => from,
+        Err(error) => {
+            while args.next().is_some() {}
+            return draft.report(error);
+        }
+    };
+    let mut server = from.unwrap_or_else(|| draft.settings().default_server.clone());
+    server.written = Vec::new();
     server.model.name.clone_from(&name.text);
     (server.address, server.template) = (address, template);
     server.name_span = name.span;

@@ -91,7 +91,7 @@ impl Hall {
     fn accused(self: &Rc<Self>, place: Place, report: &Report, hurry: &impl Fn(&Self, Place)) {
         let now_ms = self.now_ms();
         let live = self.live(place);
-        let out = live.state().contains(ServerState::MAINTENANCE);
+        let out = live.state().is_maintained();
         if out || self.is_last_to_suspend(place) {
             return;
         }
@@ -111,7 +111,7 @@ impl Hall {
             .board
             .with(place, |health| health.suspends())
             .unwrap_or(false);
-        let census = self.census(place);
+        let census = self.desk.census(place);
         suspends && census.active + census.backup <= 1
     }
 
@@ -200,8 +200,8 @@ impl Hall {
         if let Some(change) = change {
             self.order(place, change);
         }
-        let line = outlier_line(&self.naming(place), act, self.census(place));
-        self.tell(backend, &line);
+        let line = outlier_line(&self.naming(place), act, self.desk.census(place));
+        self.desk.tell(backend, &line);
     }
 }
 
@@ -210,14 +210,13 @@ fn look(live: &ServerLive, answers: &Summary) -> Look {
     let state = live.state();
     let ejected = state.contains(ServerState::EJECTED);
     let reasons = [
-        ServerState::DOWN,
-        ServerState::DRAIN,
-        ServerState::MAINTENANCE,
         ServerState::UNRESOLVED,
         ServerState::STOPPING,
         ServerState::SUSPENDED,
     ];
-    let in_service = live.weight() > 0 && !reasons.iter().any(|&reason| state.contains(reason));
+    let out = !state.is_in() || state.is_draining();
+    let out = out || reasons.iter().any(|&reason| state.contains(reason));
+    let in_service = live.weight() > 0 && !out;
     Look {
         in_service,
         warming: live.ramp_sixteenths() < RAMP_FULL,
