@@ -118,7 +118,10 @@ pub fn wait(process: u32) -> io::Result<Ended> {
 /// Ends a process that we started, at once.
 pub fn kill(process: u32) -> io::Result<()> {
     let id = known(process)?;
-    Ok(rustix::process::kill_process(id, rustix::process::Signal::KILL)?)
+    Ok(rustix::process::kill_process(
+        id,
+        rustix::process::Signal::KILL,
+    )?)
 }
 
 fn known(process: u32) -> io::Result<rustix::process::Pid> {

@@ -37,14 +37,14 @@ Usage : haproxy [-f <cfgfile|cfgdir>]* [ -vdVD ] [ -n <maxconn> ] [ -N <maxpconn
         -v shows the version ; -vv what is built in ; -vq, -vqs, -vqb the number alone.
         -c checks the files and exits ; -cc evaluates a condition and exits.
         -D goes to the background ; -d or -db stay in the foreground.
-        -W and -Ws give a master's exit statuses ; -Ws notifies the service manager.
+        -W starts a master and a worker ; -Ws notifies the service manager too.
         -q says nothing that is no error ; -V says more.
         -n sets the most connections of the process ; -N of a proxy that sets none.
         -C changes the directory first ; -p writes a pid file ; -L names us among peers.
         -sf/-st [pid ]* let old processes finish / end them, once we listen.
         -dW makes warnings fatal ; -dD shows .diag messages ; -dS never splices.
         -x takes over the listeners of the process behind this command socket.
-        -S opens one more command socket, for HAProxy's master: 'reload', 'show proc', '@1 COMMAND'.
+        -S opens the master's command socket: 'reload', 'show proc', '@1 COMMAND'.
         Other -d words, -m and -4 are accepted without effect.
 ";
 

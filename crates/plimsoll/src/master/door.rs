@@ -194,7 +194,8 @@ fn obey(
         None => (session.target.clone(), command),
         Some(rest) => {
             let (target, command) = rest.split_once(' ').unwrap_or((rest, ""));
-            let target = Some(target.to_owned()).filter(|target| target != "master" && target != "0");
+            let target =
+                Some(target.to_owned()).filter(|target| target != "master" && target != "0");
             if command.trim().is_empty() {
                 // From now on.
                 session.target = target;
@@ -223,7 +224,9 @@ fn to_worker(
         session.modes.push(command.to_owned());
     }
     let Some(socket) = told(events, |answer| Told::Socket(target.to_owned(), answer))? else {
-        return Ok(format!("Can't find the target PID matching the prefix '@{target}'.\n\n").into());
+        return Ok(
+            format!("Can't find the target PID matching the prefix '@{target}'.\n\n").into(),
+        );
     };
     let mut line = String::new();
     for mode in session.modes.iter().filter(|mode| *mode != command) {
@@ -265,11 +268,14 @@ fn to_master(
             session.ended = true;
             String::new()
         }
-        ["expert-mode" | "experimental-mode" | "mcli-debug-mode" | "user" | "operator", ..] => {
-            "\n".to_owned()
-        }
+        [
+            "expert-mode" | "experimental-mode" | "mcli-debug-mode" | "user" | "operator",
+            ..,
+        ] => "\n".to_owned(),
         [first, ..] => {
-            format!("Unknown command: '{first}'. Please enter one of the following commands only:\n{HELP}\n")
+            format!(
+                "Unknown command: '{first}'. Please enter one of the following commands only:\n{HELP}\n"
+            )
         }
     };
     Ok(said.into_bytes())
@@ -279,7 +285,9 @@ fn to_master(
 fn told<T>(events: &Sender<Event>, ask: impl FnOnce(Sender<T>) -> Told) -> io::Result<T> {
     let (answer, answered) = mpsc::channel();
     let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
-    events.send(Event::Asked(ask(answer))).map_err(|_| io::ErrorKind::BrokenPipe)?;
+    events
+        .send(Event::Asked(ask(answer)))
+        .map_err(|_| io::ErrorKind::BrokenPipe)?;
     answered.recv().map_err(|_| gone(()))
 }
 
@@ -292,8 +300,14 @@ mod tests {
         for (line, expected) in [
             ("", &[""][..]),
             ("@1 show info", &["@1 show info"]),
-            ("@1; expert-mode on; show proc", &["@1", "expert-mode on", "show proc"]),
-            (r"@1 add acl a b\ c\;;@1 show acl a", &[r"@1 add acl a b\ c\;", "@1 show acl a"]),
+            (
+                "@1; expert-mode on; show proc",
+                &["@1", "expert-mode on", "show proc"],
+            ),
+            (
+                r"@1 add acl a b\ c\;;@1 show acl a",
+                &[r"@1 add acl a b\ c\;", "@1 show acl a"],
+            ),
             (r"echo \\;quit", &[r"echo \\", "quit"]),
         ] {
             assert_eq!(commands(line), expected, "{line}");

@@ -118,7 +118,8 @@ pub(crate) fn serve(
         events,
         ending: None,
     };
-    let carried = carried.map(|text| State::read(text).context("the state that was handed on cannot be read"));
+    let carried = carried
+        .map(|text| State::read(text).context("the state that was handed on cannot be read"));
     match carried.transpose()? {
         None => master.begin(door)?,
         Some(state) => master.go_on(state)?,
@@ -267,7 +268,9 @@ impl Master<'_> {
                 }
             }
         };
-        thread::Builder::new().name("heart".to_owned()).spawn(heart)?;
+        thread::Builder::new()
+            .name("heart".to_owned())
+            .spawn(heart)?;
         let events = self.events.clone();
         let wait = move || {
             // A master that is gone has nobody to tell.
@@ -286,7 +289,9 @@ impl Master<'_> {
                 }
             }
         };
-        thread::Builder::new().name("signals".to_owned()).spawn(hear)?;
+        thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(hear)?;
         Ok(())
     }
 
@@ -363,7 +368,11 @@ impl Master<'_> {
 
     /// A worker has ended; the status to end with when it was the last one, or was not meant to.
     fn bury(&mut self, id: u32, ended: io::Result<Ended>) -> Option<u8> {
-        let index = self.state.workers.iter().position(|worker| worker.process == id)?;
+        let index = self
+            .state
+            .workers
+            .iter()
+            .position(|worker| worker.process == id)?;
         let gone = self.state.workers.remove(index);
         self.lines.remove(&id);
         // It may have been killed before it could tidy up.
@@ -384,7 +393,9 @@ impl Master<'_> {
             Ok(Ended::Signal(signal)) => (format!("by signal {signal}"), EXIT_SIGNAL + signal),
             Err(error) => (format!("unseen ({error})"), 1),
         };
-        console::complain(&format!("worker {id} has ended {how}; the others end with it"));
+        console::complain(&format!(
+            "worker {id} has ended {how}; the others end with it"
+        ));
         self.signal_all(None);
         Some(status.clamp(1, 255) as u8)
     }
@@ -457,7 +468,9 @@ impl Master<'_> {
             Ok(tried) if tried.status.success() => {}
             Ok(tried) => {
                 let said = String::from_utf8_lossy(&tried.stderr);
-                return failed(&format!("the new program refuses the configuration:\n{said}"));
+                return failed(&format!(
+                    "the new program refuses the configuration:\n{said}"
+                ));
             }
             Err(error) => return failed(&format!("the new program does not start: {error}")),
         }
@@ -527,13 +540,27 @@ impl Master<'_> {
             "#<PID>          <type>          <reloads>       <uptime>        <version>\n",
         );
         let state = &self.state;
-        text.push_str(&row(std::process::id(), "master", state.reloads, state.started_ms));
+        text.push_str(&row(
+            std::process::id(),
+            "master",
+            state.reloads,
+            state.started_ms,
+        ));
         text.push_str("# workers\n");
         for (leaving, title) in [(false, ""), (true, "# old workers\n")] {
             let mut title = Some(title);
-            for worker in state.workers.iter().filter(|worker| worker.leaving == leaving) {
+            for worker in state
+                .workers
+                .iter()
+                .filter(|worker| worker.leaving == leaving)
+            {
                 text.push_str(title.take().unwrap_or_default());
-                text.push_str(&row(worker.process, "worker", worker.reloads, worker.started_ms));
+                text.push_str(&row(
+                    worker.process,
+                    "worker",
+                    worker.reloads,
+                    worker.started_ms,
+                ));
             }
         }
         text
@@ -552,7 +579,9 @@ impl Master<'_> {
 /// A folder that only this user may look into, for sockets through which anything can be commanded.
 fn private_folder() -> anyhow::Result<PathBuf> {
     let base = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
-    let base = base.filter(|base| base.is_dir()).unwrap_or_else(std::env::temp_dir);
+    let base = base
+        .filter(|base| base.is_dir())
+        .unwrap_or_else(std::env::temp_dir);
     let id = std::process::id();
     for attempt in 0..100 {
         let folder = base.join(format!("plimsoll-{id}-{attempt}"));
@@ -585,6 +614,7 @@ fn listener(bind: &Bind) -> anyhow::Result<(OwnedFd, Address)> {
         unix_gid: bind.unix.group,
         ..ListenOptions::default()
     };
-    let socket = listen::listen(&address, &options).context("cannot listen at the place of '-S'")?;
+    let socket =
+        listen::listen(&address, &options).context("cannot listen at the place of '-S'")?;
     Ok((socket, address))
 }

@@ -75,7 +75,11 @@ impl State {
         let (workers, folder) = rest.rsplit_once(';').unwrap_or(("", rest));
         let mut own = own.split(',');
         let mut next = || own.next()?.parse::<i64>().ok();
-        let descriptor = |number: i64| i32::try_from(number).ok().map(|n| Some(n).filter(|n| *n >= 0));
+        let descriptor = |number: i64| {
+            i32::try_from(number)
+                .ok()
+                .map(|n| Some(n).filter(|n| *n >= 0))
+        };
         let mut state = Self {
             door: descriptor(next()?)?,
             asker: descriptor(next()?)?,
@@ -106,7 +110,9 @@ impl State {
     /// The workers' processes, with the descriptors over which they tell that they live.
     pub(super) fn lines(&self) -> Vec<(u32, i32)> {
         let workers = self.workers.iter();
-        workers.map(|worker| (worker.process, worker.line)).collect()
+        workers
+            .map(|worker| (worker.process, worker.line))
+            .collect()
     }
 
     /// The command socket of a worker.
