@@ -36,7 +36,13 @@ pub(crate) const FEATURES: &[(&str, bool)] = &[
 ];
 
 /// Options of HAProxy's that can be switched off on its command line.
-const ENABLED: &[&str] = &["EPOLL", "GETADDRINFO", "REUSEPORT", "SPLICE"];
+const ENABLED: &[&str] = &[
+    "EPOLL",
+    "FAST-FORWARD",
+    "GETADDRINFO",
+    "REUSEPORT",
+    "SPLICE",
+];
 
 /// The answers to `.if` and `-cc`.
 #[derive(Clone, Copy, Debug)]

@@ -153,6 +153,8 @@ fn load_from(request: &Request, loader: &dyn Loader, files: &Files) -> Configura
     let context = Context {
         files,
         machine: &ThisMachine,
+        sources: &parsed.sources,
+        environment: &environment,
     };
     let loaded = haproxy::load(&parsed.document, &context);
     let model = loaded.model.filter(|_| !parsed.has_errors());

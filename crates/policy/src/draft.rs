@@ -194,11 +194,22 @@ pub(crate) struct GlobalDraft {
     pub(crate) stats_sockets: Vec<BindDraft>,
     pub(crate) unix_bind: UnixDraft,
     pub(crate) tls: GlobalTlsDraft,
+    /// `set-var`, `set-var-fmt`.
+    pub(crate) variables: Vec<VariableDraft>,
     /// `external-check`: checks may run programs; `preserve-env`: with our environment.
     pub(crate) external_checks: bool,
     pub(crate) external_environment: bool,
     /// `zero-warning`: a warning keeps the configuration from being loaded.
     pub(crate) zero_warning: bool,
+}
+
+/// A variable that the process begins with.
+#[derive(Clone, Debug)]
+pub(crate) struct VariableDraft {
+    pub(crate) name: Word,
+    pub(crate) value: Word,
+    /// The value is a format rather than an expression.
+    pub(crate) is_format: bool,
 }
 
 /// Owner and permissions of a unix socket, as written.
@@ -295,6 +306,9 @@ pub(crate) struct Settings {
     /// Lines of the rule language, those of `defaults` first.
     pub(crate) rules: Vec<RuleDraft>,
     pub(crate) forward_for: Option<ForwardFor>,
+    pub(crate) original_to: Option<ForwardFor>,
+    /// `option forwarded`, read when all names are known.
+    pub(crate) forwarded: Option<RuleDraft>,
     pub(crate) checks: ChecksDraft,
     /// `option abortonclose`; where nothing is said, the mode decides.
     pub(crate) abort_on_close: Option<bool>,
@@ -327,6 +341,8 @@ impl Default for Settings {
             error_files: Vec::new(),
             rules: Vec::new(),
             forward_for: None,
+            original_to: None,
+            forwarded: None,
             checks: ChecksDraft::default(),
             abort_on_close: None,
             source: None,
@@ -479,6 +495,8 @@ pub(crate) struct ServerDraft {
     pub(crate) init_addr: Vec<InitAddr>,
     /// `resolve-prefer`.
     pub(crate) prefer: Family,
+    /// `set-proxy-v2-tlv-fmt`: types of fields, and the formats of their values.
+    pub(crate) proxy_fields: Vec<(u8, Option<Word>)>,
     /// Where its name stands.
     pub(crate) name_span: Span,
     /// `server-template`: first and last number of the servers it stands for.
@@ -500,6 +518,7 @@ impl Default for ServerDraft {
             tls: TlsDraft::default(),
             init_addr: Vec::new(),
             prefer: Family::Any,
+            proxy_fields: Vec::new(),
             name_span: Span::default(),
             template: None,
             written: Vec::new(),

@@ -18,6 +18,7 @@ pub mod cookie;
 pub mod counters;
 mod draft;
 pub mod expression;
+pub mod forwarded;
 pub mod health;
 pub mod keyword;
 pub mod kin;

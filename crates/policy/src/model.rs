@@ -27,6 +27,7 @@ use crate::pattern::Lists;
 use crate::rule::{Rule, Rules};
 use crate::stats::page::Page;
 use crate::stick_table::TableSpec;
+use crate::variable::Name;
 
 /// Index of a frontend in [`Model::frontends`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -106,7 +107,16 @@ pub struct Global {
     pub spread_checks_max_ms: Option<u64>,
     /// Which answers stick tables count as errors and failures.
     pub statuses: Statuses,
+    /// `set-var`: variables that the process begins with, in order.
+    pub variables: Vec<(Name, Initial)>,
     pub tune: Tune,
+}
+
+/// What a variable is set to when the configuration is put to use.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Initial {
+    Expression(Expression),
+    Format(Format),
 }
 
 /// Sizes and caps (`tune.*`).
@@ -245,6 +255,7 @@ impl Default for Global {
             spread_checks_percent: 0,
             spread_checks_max_ms: None,
             statuses: Statuses::default(),
+            variables: Vec::new(),
             tune: Tune::default(),
         }
     }
@@ -278,6 +289,8 @@ pub struct Frontend {
     pub default_backend: Option<BackendId>,
     pub persistence: ConnectionMode,
     pub forward_for: Option<ForwardFor>,
+    /// `option originalto`: as `forward_for`, with the address that the client came to.
+    pub original_to: Option<ForwardFor>,
     pub log: LogSettings,
     /// `option dontlognull`: a connection that sent nothing is not logged, and its end is not an error.
     pub ignore_empty_connections: bool,
@@ -353,6 +366,8 @@ pub struct Backend {
     pub reuse: Reuse,
     pub persistence: ConnectionMode,
     pub forward_for: Option<ForwardFor>,
+    /// See [`Frontend::original_to`].
+    pub original_to: Option<ForwardFor>,
     /// Connections at which servers reach their full `maxconn` (`fullconn`); `None`: not written, see
     /// [`crate::queue::fill_fullconn`].
     pub fullconn: Option<u32>,
@@ -430,10 +445,10 @@ pub enum Reuse {
     Always,
 }
 
-/// `option forwardfor`.
+/// `option forwardfor` and `option originalto`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForwardFor {
-    /// Clients in these networks are left alone.
+    /// Addresses in these networks are not told.
     pub except: Option<Network>,
     pub header: String,
     /// `if-none`: only when the request carries no such field.
@@ -549,6 +564,8 @@ pub struct Server {
     pub send_proxy: Option<ProxyHeader>,
     /// `proxy-v2-options`.
     pub proxy_options: ProxyOptions,
+    /// `set-proxy-v2-tlv-fmt`: types of fields of that header, and what makes their values.
+    pub proxy_fields: Vec<(u8, Arc<Format>)>,
     /// `ssl`.
     pub tls: Option<Arc<ServerTls>>,
     /// `proto h2`.
@@ -590,6 +607,7 @@ impl Server {
             cookie: None,
             send_proxy: None,
             proxy_options: ProxyOptions::default(),
+            proxy_fields: Vec::new(),
             tls: None,
             http2: false,
             check: ServerCheck::default(),

@@ -8,6 +8,7 @@ mod checks;
 mod cookies;
 mod endpoints;
 mod errors;
+mod forwarded;
 mod logs;
 mod rules;
 mod tables;
@@ -20,16 +21,17 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
+use plimsoll_config::diagnostic::{Diagnostic, FileId, Kind, Span};
 use plimsoll_config::suggest::nearest;
 
 use crate::balance::BalanceSpec;
-use crate::draft::{Draft, Findings, ProxyDraft, ServerDraft, Settings, Spanned};
+use crate::draft::{Draft, Findings, ProxyDraft, ServerDraft, Settings, Spanned, VariableDraft};
 use crate::keyword::Sections;
 use crate::keyword::haproxy::{Context, GlobalTlsDraft, NOWHERE, StepDraft};
 use crate::model::tls::Bundle;
 use crate::model::{
-    Backend, BackendId, Frontend, Global, LogEnvelope, LogTarget, Mode, Model, Preset, Template,
+    Backend, BackendId, ForwardFor, Frontend, Global, LogEnvelope, LogTarget, Mode, Model, Preset,
+    Template,
 };
 use crate::tls::Certificate;
 
@@ -60,6 +62,8 @@ pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Di
         certificates: HashMap::new(),
         bundles: HashMap::new(),
         issuers: None,
+        file_names: HashMap::new(),
+        variables: std::mem::take(&mut draft.global.variables),
         told: HashSet::new(),
         servers: 0,
         listeners: 0,
@@ -117,6 +121,10 @@ struct Resolver<'a> {
     bundles: HashMap<String, Option<Arc<Bundle>>>,
     /// The chains of `issuers-chain-path`, once they have been asked for.
     issuers: Option<Vec<Vec<Vec<u8>>>>,
+    /// The names of the configuration's files, so that each is kept once.
+    file_names: HashMap<FileId, Arc<str>>,
+    /// `set-var` lines of the global section.
+    variables: Vec<VariableDraft>,
     /// Places that have been complained about.
     told: HashSet<Span>,
     /// Servers and listeners so far, against their caps.
@@ -372,7 +380,8 @@ impl Resolver<'_> {
                 .client_ms
                 .unwrap_or(TIMEOUT_CLIENT_MS),
         );
-        frontend.forward_for = self.forward_for(proxy);
+        frontend.forward_for = self.told(proxy, &settings.forward_for, "option forwardfor");
+        frontend.original_to = self.told(proxy, &settings.original_to, "option originalto");
         frontend.log.targets = self.logs(&settings.logs);
         frontend.log.tag.clone_from(&settings.log_tag);
         frontend.log.format = self.log_format(proxy, &frontend.log.targets);
@@ -397,12 +406,14 @@ impl Resolver<'_> {
             .abort_on_close
             .unwrap_or(settings.mode == Mode::Http);
         backend.forward_for.clone_from(&settings.forward_for);
+        backend.original_to.clone_from(&settings.original_to);
         if settings.mode == Mode::Tcp {
-            backend.forward_for = None;
+            (backend.forward_for, backend.original_to) = (None, None);
             self.no_http_hash(proxy, &mut backend);
         }
         if !proxy.has_front() {
-            self.forward_for(proxy);
+            self.told(proxy, &settings.forward_for, "option forwardfor");
+            self.told(proxy, &settings.original_to, "option originalto");
         }
         backend.source = settings
             .source
@@ -419,14 +430,20 @@ impl Resolver<'_> {
         backend
     }
 
-    fn forward_for(&mut self, proxy: &ProxyDraft) -> Option<crate::model::ForwardFor> {
-        let option = proxy.settings.forward_for.clone()?;
+    /// What servers are told of addresses, in messages alone.
+    fn told(
+        &mut self,
+        proxy: &ProxyDraft,
+        option: &Option<ForwardFor>,
+        name: &str,
+    ) -> Option<ForwardFor> {
+        let option = option.clone()?;
         if proxy.settings.mode == Mode::Http {
             return Some(option);
         }
         if !proxy.settings.disabled {
             let message = format!(
-                "'option forwardfor' has no effect in {} '{}'",
+                "'{name}' has no effect in {} '{}'",
                 proxy.noun(),
                 proxy.name
             );

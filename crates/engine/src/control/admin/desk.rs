@@ -182,6 +182,12 @@ impl Desk {
         &self.plane
     }
 
+    /// Seconds since the process started.
+    pub(crate) fn uptime_s(&self) -> u64 {
+        let now_ms = clock::wall_ns() / NS_PER_MS;
+        now_ms.saturating_sub(self.process.started_ms) / 1_000
+    }
+
     fn process(model: &Model, workers: usize) -> Process {
         let wall_ms = clock::wall_ns() / NS_PER_MS;
         let variables = std::env::vars_os()

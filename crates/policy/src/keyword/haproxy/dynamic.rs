@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Severity, Span};
-use plimsoll_config::source::Loader;
+use plimsoll_config::source::{Environment, Loader, Sources};
 
 use super::{Context, Machine, NOWHERE, server};
 use crate::draft::{Draft, InitAddr, ProxyDraft};
@@ -75,6 +75,8 @@ pub fn dynamic_server(name: &str, words: &[String], mode: Mode) -> Result<Server
     let context = Context {
         files: &Nothing,
         machine: &Nothing,
+        sources: &Sources::new(),
+        environment: &Environment::new(),
     };
     let (model, found) = crate::resolve::resolve(draft, &context);
     let errors = found.into_iter();

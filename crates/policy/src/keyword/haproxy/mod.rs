@@ -41,7 +41,7 @@ use std::sync::OnceLock;
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity, Span};
 use plimsoll_config::haproxy::{Document, Grammar, Line};
-use plimsoll_config::source::Loader;
+use plimsoll_config::source::{Environment, Loader, Sources};
 use plimsoll_config::suggest::nearest;
 
 use crate::draft::{Draft, Polarity};
@@ -86,6 +86,10 @@ pub struct Context<'a> {
     /// Reads the files that the text names.
     pub files: &'a dyn Loader,
     pub machine: &'a dyn Machine,
+    /// The text itself, to tell where a rule stands.
+    pub sources: &'a Sources,
+    /// The variables, as they are behind the text's own `setenv` lines.
+    pub environment: &'a Environment,
 }
 
 /// The outcome of loading; everything that is wrong is found in one pass.

@@ -266,7 +266,9 @@ fn inherited(draft: &mut Draft, args: &mut Args<'_>) -> Result<Option<usize>, Di
 fn may_inherit(base: &mut ProxyDraft, kind: Sections, span: Span) -> Result<(), Diagnostic> {
     let rules = &base.settings.rules;
     let has = |names: &[&str]| rules.iter().any(|rule| names.contains(&rule.keyword));
-    if !rules.iter().any(|rule| rule.keyword != "acl") {
+    // Both halves may have the same name for requests.
+    let of_halves = |name: &str| !matches!(name, "acl" | "unique-id-format");
+    if !rules.iter().any(|rule| of_halves(rule.keyword)) {
         return Ok(());
     }
     let other_half = base.rules_for.is_some_and(|before| before != kind);
