@@ -247,7 +247,7 @@ fn leading_address(text: &[u8]) -> Option<IpAddr> {
     address.parse().ok().map(IpAddr::V4)
 }
 
-fn topics() -> [&'static [Row]; 26] {
+fn topics() -> [&'static [Row]; 31] {
     [
         acl::ROWS,
         body::ROWS,
@@ -265,8 +265,13 @@ fn topics() -> [&'static [Row]; 26] {
         socket::ROWS,
         ssl::CLIENT,
         ssl::CLIENT_CERTIFICATE,
+        ssl::CLIENT_CONNECTION,
         ssl::CONNECTION,
+        ssl::HELLO,
         ssl::OWN_CERTIFICATE,
+        ssl::SERVER,
+        ssl::SERVER_CERTIFICATE,
+        ssl::SERVER_CONNECTION,
         stick::COUNTER,
         stick::COUNTER_0,
         stick::COUNTER_1,
