@@ -81,8 +81,7 @@ impl Resolver<'_> {
             if proxy.has_back() {
                 let own = &mut model.backends[backend as usize];
                 own.balance_key = self.balance_key(proxy, &scope);
-                self.server_names(own, &scope);
-                self.proxy_fields(proxy, &scope, own);
+                self.server_fields(proxy, &scope, own);
                 own.rules = rules;
                 backend += 1;
             }
@@ -174,6 +173,12 @@ impl Resolver<'_> {
             Ok(expression)
         });
         read.map_err(|error| self.findings.push(error)).ok()
+    }
+
+    /// What server lines leave to the rule language.
+    fn server_fields(&mut self, proxy: &ProxyDraft, scope: &Scope<'_>, backend: &mut Backend) {
+        self.server_names(backend, scope);
+        self.proxy_fields(proxy, scope, backend);
     }
 
     /// The expressions behind `sni` of a backend's servers.
