@@ -14,6 +14,7 @@ use crate::context::{Context, ExchangeFacts, Nowhere, Phase, SessionFacts};
 use crate::live::{BackendLive, ServerLive};
 use crate::model::{Backend, BackendId, Frontend, FrontendId, Initial, Model, Server, ServerId};
 use crate::stick_table::Tables;
+use crate::tls::store::Transactions;
 use crate::value::Value;
 use crate::variable::Shared;
 
@@ -90,6 +91,8 @@ pub struct Plane {
     pub variables: Arc<Shared>,
     /// The process's `maxconn` as an operator set it, plus one; 0: that of the start holds.
     process_maxconn: Arc<AtomicU32>,
+    /// What commands have sent of certificates and not committed yet.
+    transactions: Arc<Mutex<Arc<Transactions>>>,
 }
 
 impl Plane {
@@ -146,6 +149,9 @@ impl Plane {
                 .unwrap_or_default(),
             process_maxconn: previous
                 .map(|plane| Arc::clone(&plane.process_maxconn))
+                .unwrap_or_default(),
+            transactions: previous
+                .map(|plane| Arc::clone(&plane.transactions))
                 .unwrap_or_default(),
         };
         if previous.is_none() {
@@ -230,6 +236,17 @@ impl Plane {
     pub fn set_process_maxconn(&self, maxconn: u32) {
         self.process_maxconn
             .store(maxconn.saturating_add(1), Relaxed);
+    }
+
+    /// What commands have sent of certificates and not committed yet. Workers never ask.
+    pub fn transactions(&self) -> Arc<Transactions> {
+        let open = self.transactions.lock();
+        Arc::clone(&open.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn set_transactions(&self, transactions: Transactions) {
+        let open = self.transactions.lock();
+        *open.unwrap_or_else(PoisonError::into_inner) = Arc::new(transactions);
     }
 
     pub fn frontend(&self, id: FrontendId) -> &Arc<FrontendLive> {

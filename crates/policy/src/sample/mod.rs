@@ -248,7 +248,7 @@ fn leading_address(text: &[u8]) -> Option<IpAddr> {
     address.parse().ok().map(IpAddr::V4)
 }
 
-fn topics() -> [&'static [Row]; 27] {
+fn topics() -> [&'static [Row]; 32] {
     [
         acl::ROWS,
         auth::ROWS,
@@ -267,8 +267,13 @@ fn topics() -> [&'static [Row]; 27] {
         socket::ROWS,
         ssl::CLIENT,
         ssl::CLIENT_CERTIFICATE,
+        ssl::CLIENT_CONNECTION,
         ssl::CONNECTION,
+        ssl::HELLO,
         ssl::OWN_CERTIFICATE,
+        ssl::SERVER,
+        ssl::SERVER_CERTIFICATE,
+        ssl::SERVER_CONNECTION,
         stick::COUNTER,
         stick::COUNTER_0,
         stick::COUNTER_1,

@@ -51,7 +51,7 @@ use crate::model::Model;
 
 pub(crate) use check_lines::{ChecksDraft, Pending, StepDraft};
 pub(crate) use checks::ServerChecksDraft;
-pub use dynamic::{dynamic_server, server_words};
+pub use dynamic::{dynamic_line, dynamic_server, server_words};
 pub use reference::{reference, rule_reference};
 pub(crate) use server::check_name;
 pub(crate) use tls::{
@@ -108,7 +108,8 @@ pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
     for section in &document.sections {
         section::read(&mut draft, section);
     }
-    let (model, mut diagnostics) = crate::resolve::resolve(draft, context);
+    let resolved = crate::resolve::resolve(draft, context);
+    let (model, mut diagnostics) = (resolved.model, resolved.diagnostics);
     let failed = diagnostics
         .iter()
         .any(|problem| problem.severity == Severity::Error);

@@ -421,7 +421,8 @@ pub(super) fn listen_to(
         }
     }
     draft.proxies.push(proxy);
-    let (model, found) = crate::resolve::resolve(draft, context);
+    let resolved = crate::resolve::resolve(draft, context);
+    let (model, found) = (resolved.model, resolved.diagnostics);
     problems.extend(
         found
             .into_iter()
