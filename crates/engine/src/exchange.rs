@@ -9,6 +9,7 @@ mod rules;
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use plimsoll_policy::balance::key;
@@ -440,6 +441,7 @@ impl Exchange<'_> {
         slot: &Slot,
     ) -> Result<(Box<Connection>, Scratch, Piece), Fault> {
         self.record.phase = Phase::Connect;
+        self.find_server_name((backend, slot.server));
         let mut connection = match self.reuse_connection(backend, slot.server) {
             Some(connection) => connection,
             None => Box::pin(self.open_connection(backend, slot.server)).await?,
@@ -489,8 +491,9 @@ impl Exchange<'_> {
 
     /// What the server is to be asked for in TLS.
     fn server_name(&self, server: (BackendId, ServerId)) -> Option<&str> {
+        let found = self.record.facts.server_name.as_deref();
         self.session
-            .server_name(server, Some(&self.record.request.head))
+            .server_name(server, Some(&self.record.request.head), found)
     }
 
     async fn open_connection(
@@ -591,6 +594,7 @@ impl Exchange<'_> {
         self.record.phase = Phase::Headers;
         self.add_server_name(backend, connection.server);
         self.note_server(connection);
+        self.record.facts.server_tls = connection.stream.tls().map(Arc::clone);
         let request = &self.record.request;
         let (end, trailers) = match request.complete {
             true => (End::Done, client.request_trailers()),

@@ -12,6 +12,7 @@ use plimsoll_policy::context::{
     Context, ExchangeFacts, Now, Payload, Phase, Progress, TcpInfo, World,
 };
 use plimsoll_policy::counters::FrontendCounter;
+use plimsoll_policy::expression::Expression;
 use plimsoll_policy::log::{Times, WallTime};
 use plimsoll_policy::model::{BackendId, ServerId};
 use plimsoll_policy::rule::{self, Rule, Verdict};
@@ -180,6 +181,31 @@ pub(crate) fn with_session<T>(
     context.server = sight.reached.and_then(|reached| reached.server);
     context.bind = tables.frontend(session.frontend).binds.get(session.bind);
     use_it(&mut context)
+}
+
+/// What an expression says a server of a TCP session is to be asked for in TLS.
+pub(crate) fn name_of(
+    session: &mut Session,
+    facts: &mut ExchangeFacts,
+    (backend, server): (BackendId, ServerId),
+    expression: &Expression,
+) -> Option<Box<str>> {
+    let sight = Sight {
+        reached: Some(Reached {
+            backend,
+            server: Some(server),
+        }),
+        ..Sight::default()
+    };
+    with_session(session, facts, Phase::Connect, sight, |context| {
+        host(&expression.evaluate(context)?.into_text())
+    })
+}
+
+/// A name that can be asked for; none when there is nothing in it, or no text.
+pub(crate) fn host(name: &[u8]) -> Option<Box<str>> {
+    let name = std::str::from_utf8(name).ok()?;
+    (!name.is_empty()).then(|| name.into())
 }
 
 /// `tcp-request connection`: whether the connection may stay.

@@ -141,11 +141,13 @@ impl Session {
         self.facts.destination.map_or(0, |address| address.port())
     }
 
-    /// The name that a server is to be asked for in TLS; `request` is the one that goes there.
+    /// The name that a server is to be asked for in TLS; `request` is the one that goes there, `found` what an expression
+    /// has yielded for it.
     pub(crate) fn server_name<'a>(
         &'a self,
         (backend, server): (BackendId, ServerId),
         request: Option<&'a Head>,
+        found: Option<&'a str>,
     ) -> Option<&'a str> {
         let back = self.tables.tls.server(backend, server)?;
         match &back.name {
@@ -153,6 +155,7 @@ impl Session {
             ServerName::Fixed(name) => Some(name),
             ServerName::Client => self.facts.tls()?.server_name.as_deref(),
             ServerName::Host => host_name(request?),
+            ServerName::Expression(_) => found,
         }
     }
 

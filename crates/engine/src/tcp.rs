@@ -1,6 +1,7 @@
 //! A session in TCP mode: choose a server, connect, relay.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use plimsoll_policy::balance::key;
 use plimsoll_policy::context::{ExchangeFacts, Overrides, Phase as Moment};
@@ -185,7 +186,11 @@ async fn reach_server(
         account::server_connection(&tables, dispatch.backend, slot.server, false);
         let ids = (dispatch.backend, slot.server);
         let fields = proxy_fields(session, ids, &mut report.facts);
-        let name = session.server_name(ids, None);
+        if let Some(expression) = tables.name_expression(ids) {
+            let name = rules::name_of(session, &mut report.facts, ids, expression);
+            report.facts.server_name = name;
+        }
+        let name = session.server_name(ids, None, report.facts.server_name.as_deref());
         let model = tables.server(dispatch.backend, slot.server);
         let header = proxy_protocol::header(model, session, None, &fields);
         let opening = Opening {
@@ -197,6 +202,7 @@ async fn reach_server(
         match pool::open(&worker, &tables, ids, opening).await {
             Ok(transport) => {
                 report.connected_ns = worker.reactor.now_ns();
+                report.facts.server_tls = transport.facts().map(Arc::clone);
                 note_server(session, ids.0, &transport, report);
                 return Ok((transport, slot));
             }

@@ -14,6 +14,7 @@ mod demo;
 mod dialect;
 mod haproxy;
 mod load;
+mod master;
 mod plan;
 mod reload;
 mod run;

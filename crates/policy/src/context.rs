@@ -223,6 +223,10 @@ pub struct ExchangeFacts {
     /// The connection's addresses, where a rule set others for this exchange only.
     pub addresses: Option<(Option<SocketAddr>, Option<SocketAddr>)>,
     pub cookie: CookieFacts,
+    /// What the handshake with the server has told; `None`: it speaks plainly, or none was reached.
+    pub server_tls: Option<Arc<Facts>>,
+    /// What the server is to be asked for in TLS, where an expression says it (`sni`).
+    pub server_name: Option<Box<str>>,
     /// What was found out about the two connections, where somebody asks.
     pub ends: Option<Box<Ends>>,
     /// The rule that decided last (`last_rule_file`), and the one that is waited for (`waiting_entity`).

@@ -45,5 +45,6 @@ pub mod stickiness;
 #[cfg(test)]
 mod testing;
 pub mod tls;
+pub mod users;
 pub mod value;
 pub mod variable;

@@ -6,6 +6,7 @@
 
 pub mod check;
 mod edit;
+mod edit_tls;
 pub mod status_codes;
 pub mod tls;
 
@@ -27,6 +28,8 @@ use crate::pattern::Lists;
 use crate::rule::{Rule, Rules};
 use crate::stats::page::Page;
 use crate::stick_table::TableSpec;
+use crate::tls::Store;
+use crate::users::Userlist;
 use crate::variable::Name;
 
 /// Index of a frontend in [`Model::frontends`].
@@ -50,10 +53,13 @@ pub struct Model {
     pub backends: Vec<Backend>,
     /// Lists of patterns, for the runtime API; rules hold their own references.
     pub lists: Arc<Lists>,
+    pub userlists: Vec<Arc<Userlist>>,
     /// Stick tables; their names differ.
     pub tables: Vec<TableSpec>,
     /// Named `defaults` sections, for backends that are added at run time.
     pub templates: Vec<Template>,
+    /// Certificates and the like by name, for the runtime API; binds and servers hold their own references.
+    pub store: Arc<Store>,
     /// `healthcheck` sections by name, for servers that are added at run time.
     pub healthchecks: Vec<(String, CheckSpec)>,
 }

@@ -15,6 +15,7 @@ use crate::live::{BackendLive, ServerLive};
 use crate::model::{Backend, BackendId, Frontend, FrontendId, Initial, Model, Server, ServerId};
 use crate::pace::Pace;
 use crate::stick_table::Tables;
+use crate::tls::store::Transactions;
 use crate::value::Value;
 use crate::variable::Shared;
 
@@ -95,6 +96,8 @@ pub struct Plane {
     process_maxconn: Arc<AtomicU32>,
     /// How fast clients come to the process.
     pub pace: Arc<Pace>,
+    /// What commands have sent of certificates and not committed yet.
+    transactions: Arc<Mutex<Arc<Transactions>>>,
 }
 
 impl Plane {
@@ -154,6 +157,8 @@ impl Plane {
                 .unwrap_or_default(),
             pace: previous
                 .map(|plane| Arc::clone(&plane.pace))
+            transactions: previous
+                .map(|plane| Arc::clone(&plane.transactions))
                 .unwrap_or_default(),
         };
         if previous.is_none() {
@@ -238,6 +243,17 @@ impl Plane {
     pub fn set_process_maxconn(&self, maxconn: u32) {
         self.process_maxconn
             .store(maxconn.saturating_add(1), Relaxed);
+    }
+
+    /// What commands have sent of certificates and not committed yet. Workers never ask.
+    pub fn transactions(&self) -> Arc<Transactions> {
+        let open = self.transactions.lock();
+        Arc::clone(&open.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn set_transactions(&self, transactions: Transactions) {
+        let open = self.transactions.lock();
+        *open.unwrap_or_else(PoisonError::into_inner) = Arc::new(transactions);
     }
 
     pub fn frontend(&self, id: FrontendId) -> &Arc<FrontendLive> {

@@ -569,6 +569,18 @@ impl Exchange<'_> {
         })
     }
 
+    /// Finds what a server is to be asked for in TLS, where an expression says it.
+    pub(super) fn find_server_name(&mut self, server: (BackendId, ServerId)) {
+        let tables = Rc::clone(&self.tables);
+        let Some(expression) = tables.name_expression(server) else {
+            return;
+        };
+        let name = self.with_context(Phase::Connect, |context| {
+            rules::host(&expression.evaluate(context)?.into_text())
+        });
+        self.record.facts.server_name = name;
+    }
+
     /// `use-server`: the server that rules choose, if it can take the request.
     fn use_server(&mut self, backend: BackendId) {
         let tables = Rc::clone(&self.tables);

@@ -19,8 +19,10 @@ use crate::context::Phase;
 use crate::draft::{Draft, ProxyDraft, RuleDraft, VariableDraft};
 use crate::expression;
 use crate::expression::{Expression, Names, Scope, not_yet};
+use crate::keyword::haproxy::NOWHERE;
 use crate::keyword::haproxy::names::{self, actions};
 use crate::log_format::{self, Encoding};
+use crate::model::tls::{NameExpression, ServerName};
 use crate::model::{Backend, BackendId, ErrorFile, FrontendId, Initial, Mode, Model, ServerId};
 use crate::pattern::Lists;
 use crate::rule::{BackendTarget, Choice, Persist, Place, Rule, Rules, ServerTarget};
@@ -77,10 +79,10 @@ impl Resolver<'_> {
                 frontend += 1;
             }
             if proxy.has_back() {
-                let key = self.balance_key(proxy, &scope);
-                model.backends[backend as usize].balance_key = key;
-                self.proxy_fields(proxy, &scope, &mut model.backends[backend as usize]);
-                model.backends[backend as usize].rules = rules;
+                let own = &mut model.backends[backend as usize];
+                own.balance_key = self.balance_key(proxy, &scope);
+                self.server_fields(proxy, &scope, own);
+                own.rules = rules;
                 backend += 1;
             }
         }
@@ -171,6 +173,45 @@ impl Resolver<'_> {
             Ok(expression)
         });
         read.map_err(|error| self.findings.push(error)).ok()
+    }
+
+    /// What server lines leave to the rule language.
+    fn server_fields(&mut self, proxy: &ProxyDraft, scope: &Scope<'_>, backend: &mut Backend) {
+        self.server_names(backend, scope);
+        self.proxy_fields(proxy, scope, backend);
+    }
+
+    /// The expressions behind `sni` of a backend's servers.
+    fn server_names(&mut self, backend: &mut Backend, scope: &Scope<'_>) {
+        let scope = Scope {
+            phase: Phase::Connect,
+            ..*scope
+        };
+        for server in &mut backend.servers {
+            let Some(tls) = &mut server.tls else { continue };
+            let ServerName::Expression(written) = &tls.name else {
+                continue;
+            };
+            let mut known = self.name_expressions.iter();
+            let place = known.find(|(text, _)| *text == written.text);
+            let span = place.map_or(NOWHERE, |(_, span)| *span);
+            let read = expression::parse_text(&written.text, span, &scope).and_then(|read| {
+                expression::check_phase(&read, span, &scope)?;
+                Ok(read)
+            });
+            match read {
+                Ok(read) => {
+                    let name = NameExpression {
+                        text: written.text.clone(),
+                        expression: Some(read),
+                    };
+                    Arc::make_mut(tls).name = ServerName::Expression(Arc::new(name));
+                }
+                // The same line may have made several servers.
+                Err(error) if self.told.insert(span) => self.findings.push(error),
+                Err(_) => {}
+            }
+        }
     }
 
     /// Where a line stands, for those who ask for rules by their places.
@@ -320,6 +361,11 @@ pub(crate) fn known_names(model: &Model) -> Names {
             .map(|(id, table)| (table.name.clone(), (id, table.key)))
             .collect(),
         stick_counters: model.global.tune.stick_counters,
+        userlists: model
+            .userlists
+            .iter()
+            .map(|list| (list.name.clone(), Arc::clone(list)))
+            .collect(),
     }
 }
 

@@ -12,6 +12,7 @@ use plimsoll_policy::log::{Event, WallTime};
 use plimsoll_policy::model::{Backend, BackendId, Frontend, FrontendId, Model, ServerId};
 use plimsoll_policy::plane::{FrontendState, Plane};
 use plimsoll_policy::stats::{Meter, Now, Process, Speed, Sums, View};
+use plimsoll_policy::tls::store::Transactions;
 use plimsoll_sys::clock;
 
 use super::meters::Meters;
@@ -268,6 +269,10 @@ impl Desk {
                 self.gates.process.set_limit(limit);
             }
             Change::Clear(clear) => self.clear(*clear),
+            Change::Transactions(transactions) => {
+                self.plane
+                    .set_transactions(Transactions::clone(transactions));
+            }
             // These are the conductor's.
             Change::Reload | Change::Plan { .. } | Change::Model(_) => {}
             Change::Backend(backend, change) => {

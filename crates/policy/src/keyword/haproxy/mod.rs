@@ -31,6 +31,7 @@ mod stats;
 mod stick;
 mod timeouts;
 mod tls;
+mod userlist;
 pub(crate) mod value;
 
 use std::collections::HashMap;
@@ -50,7 +51,7 @@ use crate::model::Model;
 
 pub(crate) use check_lines::{ChecksDraft, Pending, StepDraft};
 pub(crate) use checks::ServerChecksDraft;
-pub use dynamic::{dynamic_server, server_words};
+pub use dynamic::{dynamic_line, dynamic_server, server_words};
 pub use reference::{reference, rule_reference};
 pub(crate) use server::check_name;
 pub(crate) use tls::{
@@ -107,7 +108,8 @@ pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
     for section in &document.sections {
         section::read(&mut draft, section);
     }
-    let (model, mut diagnostics) = crate::resolve::resolve(draft, context);
+    let resolved = crate::resolve::resolve(draft, context);
+    let (model, mut diagnostics) = (resolved.model, resolved.diagnostics);
     let failed = diagnostics
         .iter()
         .any(|problem| problem.severity == Severity::Error);
@@ -150,7 +152,7 @@ pub fn listen_to(
 }
 
 /// The rows of all lines, topic by topic.
-fn topics() -> [&'static [Keyword<Draft>]; 18] {
+fn topics() -> [&'static [Keyword<Draft>]; 19] {
     [
         balance::KEYWORDS,
         bind::KEYWORDS,
@@ -170,6 +172,7 @@ fn topics() -> [&'static [Keyword<Draft>]; 18] {
         stick::KEYWORDS,
         timeouts::KEYWORDS,
         tls::KEYWORDS,
+        userlist::KEYWORDS,
     ]
 }
 

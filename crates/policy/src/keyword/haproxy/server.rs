@@ -1,5 +1,7 @@
 //! `server`, `server-template` and `default-server` lines, and the words behind their addresses.
 
+use std::sync::Arc;
+
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity};
 
@@ -704,6 +706,7 @@ fn push(
     server.name_span = name.span;
     let found = read_words(args, OPTIONS, &mut server, "an option of a server");
     report(draft, found);
+    server.tls.defaults = Some(Arc::clone(&draft.global.tls.server));
     draft.proxy().servers.push(server);
 }
 
