@@ -157,6 +157,7 @@ impl Plane {
                 .unwrap_or_default(),
             pace: previous
                 .map(|plane| Arc::clone(&plane.pace))
+                .unwrap_or_default(),
             transactions: previous
                 .map(|plane| Arc::clone(&plane.transactions))
                 .unwrap_or_default(),
