@@ -11,6 +11,7 @@ use plimsoll_config::diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Kind, Severity, S
 
 use crate::cookie::CookieSpec;
 use crate::keyword::Sections;
+use crate::keyword::haproxy::acme::AcmeDraft;
 use crate::keyword::haproxy::{ChecksDraft, GlobalTlsDraft, ServerChecksDraft, TlsDraft};
 use crate::model::{
     Backend, Bind, ForwardFor, Frontend, Global, LogAddress, LogTarget, Mode, Server,
@@ -127,6 +128,7 @@ pub(crate) struct Draft {
     pub(crate) defaults_by_name: BTreeMap<String, usize>,
     pub(crate) peers: Vec<PeersDraft>,
     pub(crate) userlists: Vec<UserlistDraft>,
+    pub(crate) acme: Vec<AcmeDraft>,
     /// `http-errors` sections: proxies that have nothing but answers to errors.
     pub(crate) http_errors: Vec<ProxyDraft>,
     /// `healthcheck` sections: proxies that have nothing but a check.

@@ -4,6 +4,7 @@
 //! behave the same, so a reload is a comparison of two of these. Names are already resolved to ids,
 //! defaults are already applied, and every number is within its range.
 
+pub mod acme;
 pub mod check;
 mod edit;
 mod edit_tls;
@@ -17,6 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use self::acme::Acme;
 use self::check::{BackendCheck, CheckSpec, ServerCheck};
 use self::status_codes::Statuses;
 use self::tls::{BindTls, ServerTls};
@@ -54,6 +56,8 @@ pub struct Model {
     /// Lists of patterns, for the runtime API; rules hold their own references.
     pub lists: Arc<Lists>,
     pub userlists: Vec<Arc<Userlist>>,
+    /// `acme` sections; their names differ.
+    pub acme: Vec<Arc<Acme>>,
     /// Stick tables; their names differ.
     pub tables: Vec<TableSpec>,
     /// Named `defaults` sections, for backends that are added at run time.
@@ -117,6 +121,10 @@ pub struct Global {
     pub statuses: Statuses,
     /// `set-var`: variables that the process begins with, in order.
     pub variables: Vec<(Name, Initial)>,
+    /// `acme.scheduler`: certificates are renewed by themselves.
+    pub acme_scheduler: bool,
+    /// How servers are called that are none of a backend: those of authorities. `None`: there are none.
+    pub http_client: Option<Arc<ServerTls>>,
     pub tune: Tune,
 }
 
@@ -265,6 +273,8 @@ impl Default for Global {
             statuses: Statuses::default(),
             connection_rate: None,
             variables: Vec::new(),
+            acme_scheduler: true,
+            http_client: None,
             tune: Tune::default(),
         }
     }

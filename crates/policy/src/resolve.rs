@@ -5,6 +5,7 @@
 
 mod captures;
 mod certificates;
+mod acme;
 mod checks;
 mod cookies;
 mod endpoints;
@@ -108,6 +109,10 @@ pub(crate) fn resolve_among(mut draft: Draft, context: &Context<'_>, store: Stor
     let http_errors = resolver.http_errors(&draft.http_errors);
     model.templates = resolver.templates(&draft);
     resolver.rules(&draft, &http_errors, &mut model);
+    let is_subscribed = !resolver.subscribed.is_empty();
+    resolver.subscriptions(&draft.acme, &model);
+    model.acme = resolver.authorities_that_issue(&draft.acme);
+    model.global.http_client = resolver.http_client(is_subscribed);
     model.store = Arc::new(std::mem::take(&mut resolver.store));
     if draft.global.zero_warning {
         resolver.deny_warnings();
@@ -159,6 +164,8 @@ struct Resolver<'a> {
     file_names: HashMap<FileId, Arc<str>>,
     /// `set-var` lines of the global section.
     variables: Vec<VariableDraft>,
+    /// `acme` sections that certificates refer to.
+    subscribed: Vec<(String, Span)>,
     /// Places that have been complained about.
     told: HashSet<Span>,
     /// Servers and listeners so far, against their caps.
@@ -182,6 +189,7 @@ impl<'a> Resolver<'a> {
             name_expressions: Vec::new(),
             file_names: HashMap::new(),
             variables: Vec::new(),
+            subscribed: Vec::new(),
             broken: HashSet::new(),
             told: HashSet::new(),
             servers: 0,

@@ -14,20 +14,23 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use plimsoll_policy::command::{self, Change, FrontendChange, Session, Words};
-use plimsoll_policy::model::{Global, Model};
+use plimsoll_policy::log::{Event, Level, WallTime};
+use plimsoll_policy::model::{Global, LogSettings, Model};
 use plimsoll_policy::plan::Plan;
 use plimsoll_policy::plane::Plane;
 use plimsoll_policy::queue;
+use plimsoll_sys::clock;
 
+use super::acme::Renewals;
 use super::admin::desk::Desk;
 use super::admin::{Admin, Doors};
 use super::checks::Checks;
-use super::log::LogSink;
+use super::log::{self, LogSink, LogWriter};
 use crate::engine::{StartError, connection_limit};
 use crate::orders::{Adoption, Order, Orders};
 use crate::sockets::Sockets;
@@ -68,6 +71,7 @@ pub(crate) struct Conductor {
     pub(crate) stopping: Arc<AtomicBool>,
     program: String,
     loader: Option<Loader>,
+    itself: OnceLock<Weak<Self>>,
 }
 
 /// What belongs to the present plane.
@@ -76,6 +80,7 @@ struct State {
     sockets: Sockets,
     workers: Arc<[Orders]>,
     checks: Option<Checks>,
+    renewals: Option<Renewals>,
     admin: Option<Admin>,
     stopped: bool,
 }
@@ -95,6 +100,7 @@ impl Conductor {
                 sockets,
                 workers: Arc::default(),
                 checks: None,
+                renewals: None,
                 admin: None,
                 stopped: false,
             }),
@@ -102,6 +108,7 @@ impl Conductor {
             stopping: Arc::new(AtomicBool::new(false)),
             program,
             loader,
+            itself: OnceLock::new(),
         }
     }
 
@@ -116,6 +123,9 @@ impl Conductor {
             state.admin = Some(Admin::start(doors, Arc::clone(self))?);
         }
         state.checks = Checks::start(&desk)?;
+        // Set once: the conductor begins once.
+        let _ = self.itself.set(Arc::downgrade(self));
+        state.renewals = Renewals::start(self, &desk.plane().model)?;
         Ok(())
     }
 
@@ -165,6 +175,14 @@ impl Conductor {
         self.adopt_in(&mut self.lock(), model)
     }
 
+    /// Serves by a model that is a little different from the present one.
+    pub(crate) fn edit(&self, edit: impl FnOnce(&mut Model)) -> Result<Outcome, StartError> {
+        let mut state = self.lock();
+        let mut model = state.shared.plane.model.clone();
+        edit(&mut model);
+        self.adopt_in(&mut state, model)
+    }
+
     fn adopt_in(&self, state: &mut State, mut model: Model) -> Result<Outcome, StartError> {
         if state.stopped {
             return Err(StartError::Ending);
@@ -192,6 +210,7 @@ impl Conductor {
         shared.desk.settle_followers();
         let (standing, next_number, fixtures, fresh) = wanted.into_parts();
         self.follow_checks(state, &shared);
+        self.follow_renewals(state, &shared);
         *self.present.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&shared.desk);
         let adoption = Arc::new(Adoption::new(shared.clone(), fixtures, fresh));
         for orders in state.workers.iter() {
@@ -216,6 +235,35 @@ impl Conductor {
                 Err(_) => self.count_failure(),
             },
         }
+    }
+
+    /// Lets certificates be renewed under the plane that follows, or begins with it.
+    fn follow_renewals(&self, state: &mut State, shared: &Shared) {
+        if let Some(renewals) = &state.renewals {
+            return renewals.adopt();
+        }
+        let Some(itself) = self.itself.get().and_then(Weak::upgrade) else {
+            return;
+        };
+        match Renewals::start(&itself, &shared.plane.model) {
+            Ok(renewals) => state.renewals = renewals,
+            // No thread can be had at this moment: certificates stay as they are.
+            Err(_) => self.count_failure(),
+        }
+    }
+
+    /// Logs a line about the process.
+    pub(crate) fn tell(&self, level: Level, text: &str) {
+        let desk = self.desk();
+        let global = &desk.plane().model.global;
+        let settings = LogSettings {
+            targets: global.logs.clone(),
+            ..LogSettings::default()
+        };
+        let who = log::identity(global, &settings, &self.program);
+        let route = self.sink.route(&settings, false, &who);
+        let now = WallTime::from_unix_ns(clock::wall_ns());
+        LogWriter::default().event(&route, &Event { level, text }, now);
     }
 
     fn count_failure(&self) {
@@ -247,6 +295,11 @@ impl Conductor {
                 Change::Model(model) => {
                     if let Err(error) = self.adopt_in(&mut state, *model) {
                         answer = format!("{error}\n\n");
+                    }
+                }
+                Change::Renew(name) => {
+                    if let Some(renewals) = &state.renewals {
+                        renewals.renew(&name);
                     }
                 }
                 change => {
@@ -289,6 +342,9 @@ impl Conductor {
         if let Some(checks) = &state.checks {
             checks.stop();
         }
+        if let Some(renewals) = &state.renewals {
+            renewals.stop();
+        }
         for orders in state.workers.iter() {
             orders.send(order.clone());
         }
@@ -298,7 +354,10 @@ impl Conductor {
     pub(crate) fn is_finished(&self) -> bool {
         let state = self.lock();
         let checks = state.checks.as_ref().is_none_or(Checks::is_finished);
-        checks && state.admin.as_ref().is_none_or(Admin::is_finished)
+        let renewals = state.renewals.as_ref();
+        checks
+            && renewals.is_none_or(Renewals::is_finished)
+            && state.admin.as_ref().is_none_or(Admin::is_finished)
     }
 
     pub(crate) fn shared(&self) -> Shared {

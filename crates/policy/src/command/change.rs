@@ -26,6 +26,8 @@ pub enum Change {
     Backend(BackendId, BackendChange),
     /// What has been sent of certificates and not been committed.
     Transactions(Box<Transactions>),
+    /// Ask an authority for this certificate anew.
+    Renew(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

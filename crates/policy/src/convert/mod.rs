@@ -8,7 +8,7 @@ mod codec;
 mod crypto;
 mod date;
 mod hash;
-mod json;
+pub(crate) mod json;
 mod jwt;
 mod language;
 mod map;

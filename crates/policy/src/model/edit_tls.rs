@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::tls::{BindTls, Bundle, Entry, Profile, ServerTls, Verify};
 use super::{Bind, Frontend, Mode, Model};
 use crate::tls::Certificate;
+use crate::tls::store::Content;
 
 impl Model {
     fn listeners(&self) -> impl Iterator<Item = &Bind> {
@@ -58,6 +59,16 @@ impl Model {
             tls.verify != Verify::None && bundles.any(named)
         });
         binds + servers.count()
+    }
+
+    /// Keeps other content under a name, and presents it wherever that name is used.
+    pub fn install(&mut self, name: &str, content: Content) {
+        if let Content::Whole(certificate) = &content {
+            self.replace_certificate(certificate);
+        }
+        let store = Arc::make_mut(&mut self.store);
+        let stored = store.certificates.entry(name.to_owned()).or_default();
+        Arc::make_mut(stored).content = content;
     }
 
     /// Presents another certificate of the same name wherever that name is used.

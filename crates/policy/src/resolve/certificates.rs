@@ -2,6 +2,7 @@
 //!
 //! Each is read once however often it is named, and kept in the store by its name.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use zeroize::Zeroizing;
 
 use super::Resolver;
 use crate::draft::Spanned;
-use crate::keyword::haproxy::LoadDraft;
+use crate::keyword::haproxy::{Dummy, LoadDraft};
+use crate::model::acme::{KeyKind, RsaBits, Subscription};
 use crate::model::tls::{Bundle, TicketKey};
 use crate::tls::certificate::{self, CertificateError, Parts};
 use crate::tls::store::{BundleKind, Content, Files, List, ListLine, Stored, StoredBundle};
@@ -183,6 +185,7 @@ impl Resolver<'_> {
                     content: Content::Whole(Arc::clone(&certificate)),
                     files,
                     jwt: load.jwt,
+                    subscription: subscription(load),
                 };
                 self.store
                     .certificates
@@ -203,10 +206,29 @@ impl Resolver<'_> {
         self.error(Kind::Environment, span, message, why.help());
     }
 
+    /// The file of a certificate, or what stands in for it until an authority has issued one.
+    fn pem(&mut self, load: &LoadDraft, path: &str) -> Result<Vec<u8>, String> {
+        let read = || self.context.files.read(path.as_ref());
+        let subscribed = load.acme.is_some()
+            && read().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        if !load.dummy && !subscribed {
+            return self.read(path);
+        }
+        let dummy = Dummy {
+            key: match load.dummy {
+                true => load.dummy_key.kind(true),
+                false => KeyKind::Rsa(RsaBits::B2048),
+            },
+            names: load.domains.clone(),
+        };
+        let made = self.context.machine.dummy(&dummy);
+        made.map_err(|error| format!("no certificate can be made for '{path}': {error}"))
+    }
+
     /// What the files of a certificate have; what is missing is told.
     fn pieces(&mut self, load: &LoadDraft, files: &mut Files, span: Span) -> Option<Pieces> {
         let path = &load.crt.as_ref()?.value;
-        let pem = match self.read(path) {
+        let pem = match self.pem(load, path) {
             Ok(pem) => Zeroizing::new(pem),
             Err(complaint) => {
                 self.error(Kind::Environment, span, complaint, "");
@@ -335,6 +357,7 @@ impl Resolver<'_> {
                     sctl: written(&load.sctl),
                 };
                 let span = crt.span;
+                self.subscribed.extend(load.acme.iter().map(|section| (section.value.clone(), section.span)));
                 for part in [
                     &mut load.crt,
                     &mut load.ocsp,
@@ -481,6 +504,18 @@ impl Resolver<'_> {
         }
         keys
     }
+}
+
+/// What a `load` line says of the authority that issues a certificate.
+fn subscription(load: &LoadDraft) -> Option<Arc<Subscription>> {
+    let (section, crt) = (load.acme.as_ref()?, load.crt.as_ref()?);
+    Some(Arc::new(Subscription {
+        section: section.value.clone(),
+        domains: load.domains.clone(),
+        ips: load.ips.clone(),
+        path: crt.value.clone(),
+        key_path: load.key.as_ref().map(|key| key.value.clone()),
+    }))
 }
 
 /// Whether the files beside a certificate are shown with it.

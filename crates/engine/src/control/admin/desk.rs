@@ -274,7 +274,7 @@ impl Desk {
                     .set_transactions(Transactions::clone(transactions));
             }
             // These are the conductor's.
-            Change::Reload | Change::Plan { .. } | Change::Model(_) => {}
+            Change::Reload | Change::Plan { .. } | Change::Model(_) | Change::Renew(_) => {}
             Change::Backend(backend, change) => {
                 let live = &self.plane.backend(*backend).live;
                 live.set_published(*change == BackendChange::Publish);

@@ -309,14 +309,7 @@ fn commit(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answe
             }
         },
     };
-    adopt(view, session, |model| {
-        if let Content::Whole(certificate) = &content {
-            model.replace_certificate(certificate);
-        }
-        let store = Arc::make_mut(&mut model.store);
-        let stored = store.certificates.entry(name.to_owned()).or_default();
-        Arc::make_mut(stored).content = content;
-    });
+    adopt(view, session, |model| model.install(name, content));
     change(view, session, |transactions| {
         transactions.certificate = None
     });
