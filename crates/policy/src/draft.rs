@@ -12,8 +12,9 @@ use plimsoll_config::diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Kind, Severity, S
 use crate::cookie::CookieSpec;
 use crate::keyword::Sections;
 use crate::keyword::haproxy::{ChecksDraft, GlobalTlsDraft, ServerChecksDraft, TlsDraft};
+use crate::model::names::{NameServer, Resolvers};
 use crate::model::{
-    Backend, Bind, ForwardFor, Frontend, Global, LogAddress, LogTarget, Mode, Server,
+    Backend, Bind, ForwardFor, Frontend, Global, LogAddress, LogTarget, Mode, Network, Server,
 };
 use crate::stick_table::TableSpec;
 
@@ -125,6 +126,7 @@ pub(crate) struct Draft {
     /// The last `defaults` section of each name.
     pub(crate) defaults_by_name: BTreeMap<String, usize>,
     pub(crate) peers: Vec<PeersDraft>,
+    pub(crate) resolvers: Vec<ResolversDraft>,
     /// `http-errors` sections: proxies that have nothing but answers to errors.
     pub(crate) http_errors: Vec<ProxyDraft>,
     /// `healthcheck` sections: proxies that have nothing but a check.
@@ -254,6 +256,40 @@ impl ProxyDraft {
             .and_then(|kind| kind.names().into_iter().next())
             .unwrap_or("proxy")
     }
+}
+
+/// A `resolvers` section.
+#[derive(Clone, Debug)]
+pub(crate) struct ResolversDraft {
+    /// All but the servers.
+    pub(crate) model: Resolvers,
+    pub(crate) span: Span,
+    pub(crate) servers: Vec<NameServerDraft>,
+}
+
+impl Default for ResolversDraft {
+    fn default() -> Self {
+        Self {
+            model: Resolvers::new(""),
+            span: Span::default(),
+            servers: Vec::new(),
+        }
+    }
+}
+
+/// Who is to be asked for addresses.
+#[derive(Clone, Debug)]
+pub(crate) enum NameServerDraft {
+    Written(NameServer),
+    /// Those of the system (`parse-resolv-conf`), as a line there says.
+    System(Span),
+}
+
+/// `resolve-opts`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ResolveOptions {
+    pub(crate) allow_duplicates: bool,
+    pub(crate) ignore_weight: bool,
 }
 
 /// A `peers` section.
@@ -479,6 +515,10 @@ pub(crate) struct ServerDraft {
     pub(crate) init_addr: Vec<InitAddr>,
     /// `resolve-prefer`.
     pub(crate) prefer: Family,
+    /// `resolvers`, `resolve-net`, `resolve-opts`.
+    pub(crate) resolvers: Option<Spanned<String>>,
+    pub(crate) resolve_networks: Vec<Network>,
+    pub(crate) resolve_options: ResolveOptions,
     /// Where its name stands.
     pub(crate) name_span: Span,
     /// `server-template`: first and last number of the servers it stands for.
@@ -500,6 +540,9 @@ impl Default for ServerDraft {
             tls: TlsDraft::default(),
             init_addr: Vec::new(),
             prefer: Family::Any,
+            resolvers: None,
+            resolve_networks: Vec::new(),
+            resolve_options: ResolveOptions::default(),
             name_span: Span::default(),
             template: None,
             written: Vec::new(),

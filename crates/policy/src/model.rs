@@ -6,6 +6,7 @@
 
 pub mod check;
 mod edit;
+pub mod names;
 pub mod status_codes;
 pub mod tls;
 
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use self::check::{BackendCheck, CheckSpec, ServerCheck};
+use self::names::{Follow, Resolvers};
 use self::status_codes::Statuses;
 use self::tls::{BindTls, ServerTls};
 use crate::balance::{BalanceSpec, HashSpec};
@@ -49,6 +51,8 @@ pub struct Model {
     pub backends: Vec<Backend>,
     /// Lists of patterns, for the runtime API; rules hold their own references.
     pub lists: Arc<Lists>,
+    /// `resolvers` sections; their names differ.
+    pub resolvers: Vec<Resolvers>,
     /// Stick tables; their names differ.
     pub tables: Vec<TableSpec>,
     /// Named `defaults` sections, for backends that are added at run time.
@@ -517,6 +521,8 @@ pub struct Server {
     /// `id`, or assigned from 1 upwards.
     pub number: u32,
     pub address: ServerAddress,
+    /// Where the address follows from a name while the process runs.
+    pub follows: Option<Arc<Follow>>,
     pub weight: u16,
     pub backup: bool,
     /// No client is remembered in a stick table for being served here (`non-stick`).
@@ -571,6 +577,7 @@ impl Server {
             name: name.into(),
             number: 0,
             address,
+            follows: None,
             weight: 1,
             non_stick: false,
             backup: false,

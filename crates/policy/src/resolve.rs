@@ -9,6 +9,7 @@ mod cookies;
 mod endpoints;
 mod errors;
 mod logs;
+mod names;
 mod rules;
 mod tables;
 mod tls;
@@ -27,6 +28,7 @@ use crate::balance::BalanceSpec;
 use crate::draft::{Draft, Findings, ProxyDraft, ServerDraft, Settings, Spanned};
 use crate::keyword::Sections;
 use crate::keyword::haproxy::{Context, GlobalTlsDraft, NOWHERE, StepDraft};
+use crate::model::names::Resolvers;
 use crate::model::tls::Bundle;
 use crate::model::{
     Backend, BackendId, Frontend, Global, LogEnvelope, LogTarget, Mode, Model, Preset, Template,
@@ -60,6 +62,7 @@ pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Di
         certificates: HashMap::new(),
         bundles: HashMap::new(),
         issuers: None,
+        resolvers: Vec::new(),
         told: HashSet::new(),
         servers: 0,
         listeners: 0,
@@ -74,6 +77,7 @@ pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Di
         global: resolver.global(&draft),
         ..Model::default()
     };
+    resolver.resolvers = resolver.name_servers(&draft);
     let numbers = resolver.numbers(&draft.proxies);
     let places = resolver.names(&draft.proxies);
     for (proxy, number) in draft.proxies.iter().zip(numbers) {
@@ -87,6 +91,7 @@ pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Di
         }
     }
     resolver.tracks(&draft.proxies, &places, &mut model);
+    model.resolvers = std::mem::take(&mut resolver.resolvers);
     model.tables = resolver.tables(&draft);
     let http_errors = resolver.http_errors(&draft.http_errors);
     model.templates = resolver.templates(&draft);
@@ -117,6 +122,8 @@ struct Resolver<'a> {
     bundles: HashMap<String, Option<Arc<Bundle>>>,
     /// The chains of `issuers-chain-path`, once they have been asked for.
     issuers: Option<Vec<Vec<Vec<u8>>>>,
+    /// Sections of name servers, which servers refer to.
+    resolvers: Vec<Resolvers>,
     /// Places that have been complained about.
     told: HashSet<Span>,
     /// Servers and listeners so far, against their caps.

@@ -127,7 +127,7 @@ fn faults_of_servers_have_their_statuses() {
     let silent = rig.origin_with("silent", |_| Reply::Silence);
     let junk = rig.origin_with("junk", |_| Reply::SendAndClose(b"HELLO\r\n\r\n".to_vec()));
     let mute = rig.origin_with("mute", |_| Reply::SendAndClose(Vec::new()));
-    let nobody = format!("    server nobody {}\n", crate::rig::free_address());
+    let nobody = format!("    server nobody {}\n", free_address());
     let cases = [
         (servers(&[&silent]), 504),
         (servers(&[&junk]), 502),
@@ -145,7 +145,7 @@ fn faults_of_servers_have_their_statuses() {
 fn a_dead_server_is_passed_over_with_redispatch() {
     let mut rig = Rig::new();
     let a = rig.origin("a");
-    let dead = format!("    server dead {}\n", crate::rig::free_address());
+    let dead = format!("    server dead {}\n", free_address());
     rig.config(&text(&format!(
         "    retries 2\n    option redispatch 1\n{dead}{}",
         servers(&[&a])

@@ -166,7 +166,8 @@ fn compared(operator: &str, word: &Word) -> Result<String, Diagnostic> {
         "gt" => format!("{}:", number.saturating_add(1)),
         "le" => format!(":{number}"),
         "lt" => format!(":{}", number.saturating_sub(1)),
-        _ => number.to_string(),
+        // As a range, since a number with a sign alone would be an open one.
+        _ => format!("{number}:{number}"),
     })
 }
 

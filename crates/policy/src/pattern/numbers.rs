@@ -19,7 +19,8 @@ impl Range {
     /// HAProxy's sentences.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let wrong = || format!("'{text}' is not a valid number range");
-        let Some((low, high)) = text.split_once([':', '-']) else {
+        let parts = text.split_once(':').or_else(|| text.split_once('-'));
+        let Some((low, high)) = parts else {
             if text.is_empty() {
                 return Err(wrong());
             }
