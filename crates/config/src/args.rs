@@ -1,5 +1,6 @@
 //! The cursor through the words of one line, shared by keywords, actions, probes and commands.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
@@ -50,6 +51,36 @@ impl Word {
     pub fn bytes(&self) -> &[u8] {
         self.raw.as_deref().unwrap_or(self.text.as_bytes())
     }
+
+    /// The word as text that loses nothing: bytes that are not UTF-8 are stood in for by characters that nobody writes.
+    /// [`unspelled`] gives the bytes back, of this text or of any part of it.
+    pub fn spelled(&self) -> Cow<'_, str> {
+        let Some(raw) = &self.raw else {
+            return Cow::Borrowed(&self.text);
+        };
+        let mut text = String::new();
+        for chunk in raw.utf8_chunks() {
+            text.push_str(chunk.valid());
+            let stand_in = |byte: &u8| char::from_u32(STAND_INS + u32::from(*byte));
+            text.extend(chunk.invalid().iter().filter_map(stand_in));
+        }
+        Cow::Owned(text)
+    }
+}
+
+/// The first of 256 characters for private use that stand in for bytes, see [`Word::spelled`].
+const STAND_INS: u32 = 0x10_fe00;
+
+/// The bytes of a text that [`Word::spelled`] may have given.
+pub fn unspelled(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    for character in text.chars() {
+        match u32::from(character).checked_sub(STAND_INS) {
+            Some(byte @ 0..=255) => bytes.push(byte as u8),
+            _ => bytes.extend(character.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    bytes
 }
 
 /// Reads the words of one line from left to right; each reader consumes what it accepts.
@@ -95,6 +126,11 @@ impl<'a> Args<'a> {
     /// The words not read yet.
     pub fn rest(&self) -> &'a [Word] {
         &self.words[self.next.min(self.words.len())..]
+    }
+
+    /// The word that was taken last.
+    pub fn last(&self) -> Option<&'a Word> {
+        self.words.get(self.next.checked_sub(1)?)
     }
 
     pub fn peek(&self) -> Option<&'a Word> {

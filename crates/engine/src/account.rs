@@ -7,16 +7,18 @@ use plimsoll_policy::balance::BalanceSpec;
 use plimsoll_policy::context::{Context, ExchangeFacts, Phase};
 use plimsoll_policy::counters::{BackendCounter, FrontendCounter, ServerCounter};
 use plimsoll_policy::log::{
-    self, Endpoint, Load, Moment, Origin, Queued, RequestLine, Termination, Timers, WallTime,
+    self, Endpoint, Load, Moment, Origin, Queued, RequestLine, Termination, Timers, Times,
+    elapsed_ms,
 };
 use plimsoll_policy::model::{BackendId, Mode, ServerId};
 use plimsoll_wire::head::{Head, Version};
 
 use crate::dispatch::Dispatch;
-use crate::exchange::{Record, Times};
+use crate::exchange::Record;
 use crate::fault::Fault;
 use crate::h1::client::Client;
 use crate::observe;
+use crate::proxy_protocol::Refusal;
 use crate::rules::{self, Teller};
 use crate::session::Session;
 use crate::stream::ClientStream as _;
@@ -187,9 +189,10 @@ fn write_exchange(session: &mut Session, moment: Moment, record: &mut Record, no
             traffic: (record.received_bytes, record.sent_bytes),
             request: Some(line),
             termination,
-            timers: timers(&record.times, now_ns),
+            timers: record.times.timers(now_ns),
             server_load: record.server_load,
             server_addresses: record.server_addresses,
+            malformed: false,
         },
     );
     record.facts.original = original;
@@ -355,7 +358,7 @@ fn write_tcp(
         termination: report
             .fault
             .map_or(Termination::NORMAL, |fault| fault.termination(report.phase)),
-        timers: timers(&times, now_ns),
+        timers: times.timers(now_ns),
         server_load: report.server_load,
         ..Line::default()
     };
@@ -363,13 +366,47 @@ fn write_tcp(
 }
 
 /// A connection did not begin with the PROXY protocol header that is expected of it.
-pub(crate) fn header_refused(session: &Session, reason: &str) {
+pub(crate) fn header_refused(session: &mut Session, refusal: Refusal) {
     let frontend = session.tables.counters.frontend(session.frontend);
     frontend.increment(FrontendCounter::RequestErrors);
-    let line = Line::default();
-    let record = record(session, &session.tables, &line);
-    let route = session.tables.log_route(session.frontend);
-    session.worker.log_error(route, &record, reason);
+    session.facts.extra().failure = Some(refusal.error());
+    unusable(session, refusal.reason());
+}
+
+/// Writes the line of a session that ended before it could carry anything.
+pub(crate) fn unusable(session: &mut Session, reason: &str) {
+    let (tables, worker) = (Rc::clone(&session.tables), Rc::clone(&session.worker));
+    let line = Line {
+        mode: tables.frontend(session.frontend).mode,
+        malformed: true,
+        ..Line::default()
+    };
+    let record = log::Record {
+        origin: Origin::SessionError,
+        ..record(session, &tables, &line)
+    };
+    let route = tables.log_route(session.frontend);
+    if route.settings().error_format.is_none() {
+        return worker.log_error(route, &record, reason, &mut |_, _| {});
+    }
+    let mut facts = ExchangeFacts::default();
+    let sight = rules::Sight::default();
+    rules::with_session(session, &mut facts, Phase::Log, sight, |context| {
+        worker.log_error(route, &record, reason, &mut |format, out| {
+            // A context of a life short enough for the record.
+            let mut lent = Context::new(
+                context.plane,
+                context.world,
+                Phase::Log,
+                context.frontend,
+                context.session,
+                context.exchange,
+            );
+            (lent.now, lent.bind) = (context.now, context.bind);
+            lent.record = Some(&record);
+            format.write(&lent, out);
+        });
+    });
 }
 
 /// A connection ended before (another) request could be read.
@@ -386,8 +423,9 @@ pub(crate) fn bad_request(session: &mut Session, client: &mut Client, fault: Fau
         mode: Mode::Http,
         status: fault.status(),
         traffic,
+        malformed: true,
         termination: fault.termination(crate::fault::Phase::Request),
-        timers: timers(&times, now_ns),
+        timers: times.timers(now_ns),
         ..Line::default()
     };
     let moment = last_moment(session, false);
@@ -427,33 +465,10 @@ fn server_class(status: u16) -> ServerCounter {
     }
 }
 
-/// Milliseconds between two moments that have both come.
-fn elapsed_ms(from_ns: u64, to_ns: u64) -> Option<u32> {
-    (from_ns > 0 && to_ns > 0)
-        .then(|| u32::try_from(to_ns.saturating_sub(from_ns) / 1_000_000).unwrap_or(u32::MAX))
-}
-
 /// How long the client's handshake took, for the first line of a connection.
-fn handshake_ms(session: &Session) -> u32 {
+pub(crate) fn handshake_ms(session: &Session) -> u32 {
     let facts = session.facts.tls().filter(|_| session.requests <= 1);
     facts.map_or(0, |facts| facts.handshake_ms)
-}
-
-fn timers(times: &Times, now_ns: u64) -> Timers {
-    let started_ns = if times.started_ns > 0 {
-        times.started_ns
-    } else {
-        times.idle_ns
-    };
-    Timers {
-        handshake_ms: 0,
-        idle_ms: elapsed_ms(times.idle_ns, started_ns).unwrap_or(0),
-        request_ms: elapsed_ms(times.started_ns, times.received_ns),
-        queue_ms: elapsed_ms(times.received_ns, times.admitted_ns),
-        connect_ms: elapsed_ms(times.admitted_ns, times.connected_ns),
-        response_ms: elapsed_ms(times.connected_ns, times.answered_ns),
-        active_ms: elapsed_ms(started_ns, now_ns).unwrap_or(0),
-    }
 }
 
 fn version(head: &Head) -> &'static [u8] {
@@ -481,6 +496,8 @@ struct Line<'a> {
     server_load: Option<u32>,
     /// The server's address and the one it was reached from, where the line shows them.
     server_addresses: Option<(SocketAddr, SocketAddr)>,
+    /// No request, or not even a connection, could be understood.
+    malformed: bool,
 }
 
 /// Whether the frontend has lines written, and at this moment.
@@ -584,10 +601,7 @@ fn record<'a>(session: &Session, tables: &'a Tables, line: &'a Line<'a>) -> log:
             tables.backend(id).name.as_str()
         }),
         server: server.map(|(backend, server)| tables.server(backend, server).name.as_str()),
-        accepted: WallTime {
-            unix_s: session.accepted_wall_us / 1_000_000,
-            micros: (session.accepted_wall_us % 1_000_000) as u32,
-        },
+        accepted: rules::progress(session).accepted,
         timers: Timers {
             handshake_ms: handshake_ms(session),
             ..line.timers
@@ -596,6 +610,7 @@ fn record<'a>(session: &Session, tables: &'a Tables, line: &'a Line<'a>) -> log:
         bytes_sent: line.traffic.1,
         bytes_received: line.traffic.0,
         request: line.request,
+        malformed: line.malformed,
         termination: line.termination,
         load: Load {
             process: session.admission.process(),

@@ -10,10 +10,11 @@ use std::task::Poll;
 use plimsoll_policy::balance::Pick;
 use plimsoll_policy::live::{BackendLive, Visit};
 use plimsoll_policy::model::{BackendId, ServerId};
+use plimsoll_policy::queue::Priority;
 
 use crate::account;
 use crate::fault::Fault;
-use crate::queue::{self, Slot, Waited};
+use crate::queue::{self, Manners, Slot, Waited};
 use crate::tables::Tables;
 use crate::worker::Worker;
 
@@ -53,6 +54,8 @@ pub(crate) struct Affinity<'a> {
     pub(crate) source: Option<IpAddr>,
     /// How long it may wait for a slot, where a rule says so.
     pub(crate) queue_ms: Option<u64>,
+    /// Its class and its offset among those who wait.
+    pub(crate) priority: (i32, i64),
 }
 
 impl Dispatch {
@@ -105,11 +108,21 @@ impl Dispatch {
         };
         self.waited = Waited::default();
         let (backend, pinned) = (self.backend, self.pinned);
+        let (class, offset_ms) = affinity.priority;
+        let manners = Manners {
+            pinned,
+            queue_ms: affinity.queue_ms,
+            priority: Priority {
+                class,
+                offset_ms,
+                now_ms: pick.now_ns / 1_000_000,
+            },
+        };
         let acquired = queue::acquire(
             worker,
             tables,
             backend,
-            (pinned, affinity.queue_ms),
+            manners,
             &pick,
             &mut self.waited,
             gone,

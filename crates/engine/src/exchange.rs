@@ -7,17 +7,19 @@ mod marks;
 mod rules;
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use plimsoll_policy::balance::key;
 use plimsoll_policy::context;
 use plimsoll_policy::context::ExchangeFacts;
-use plimsoll_policy::model::{BackendId, ConnectionMode, RetryOn, Reuse, ServerId};
+pub(crate) use plimsoll_policy::log::Times;
+use plimsoll_policy::model::{BackendId, ConnectionMode, ForwardFor, RetryOn, Reuse, ServerId};
 use plimsoll_policy::passive::Observation;
+use plimsoll_policy::rule::Asks;
 use plimsoll_policy::stick_table::Event;
-use plimsoll_sys::Address;
 use plimsoll_wire::head::{FieldKind, Framing, Head, Version};
 use plimsoll_wire::websocket;
 
@@ -32,7 +34,7 @@ use crate::queue::Slot;
 use crate::reactor::Scratch;
 use crate::relay::{Patience, Relay};
 use crate::reply::{self, Reply};
-use crate::session::Session;
+use crate::session::{Session, write_ip};
 use crate::stream::{ClientStream, End, Piece, ServerStream, StreamError};
 use crate::tables::Tables;
 use crate::tcp;
@@ -71,22 +73,6 @@ pub(crate) struct Upgrade {
     pub(crate) record: Record,
 }
 
-/// When things happened, in the reactor's nanoseconds; 0: they did not.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Times {
-    /// The connection was accepted, or the response before this request ended.
-    pub(crate) idle_ns: u64,
-    /// The first byte of the request arrived.
-    pub(crate) started_ns: u64,
-    /// The head was complete.
-    pub(crate) received_ns: u64,
-    /// A server had a free slot.
-    pub(crate) admitted_ns: u64,
-    pub(crate) connected_ns: u64,
-    /// The response's head was complete.
-    pub(crate) answered_ns: u64,
-}
-
 /// What an exchange leaves for counters and logs.
 #[derive(Default)]
 pub(crate) struct Record {
@@ -121,6 +107,8 @@ struct Exchange<'a> {
     abandoned: bool,
     /// Part of the response has reached the client.
     responding: bool,
+    /// The client is not to notice that its connection ends.
+    vanished: bool,
 }
 
 /// A server's answer as far as it is there: the connection, its slot, and the first bytes of the body.
@@ -129,6 +117,16 @@ struct Answer {
     slot: Slot,
     scratch: Scratch,
     piece: Piece,
+}
+
+impl Answer {
+    /// What has come of the body.
+    fn payload(&self) -> context::Payload<'_> {
+        context::Payload {
+            bytes: &self.scratch[self.piece.range.clone()],
+            complete: self.piece.last,
+        }
+    }
 }
 
 /// Carries one request to a server and its response back, and accounts for both.
@@ -150,6 +148,7 @@ pub(crate) fn run<'a, C: ClientStream>(
         upload_begun: false,
         abandoned: false,
         responding: false,
+        vanished: false,
         worker,
         session,
     };
@@ -199,14 +198,15 @@ impl Exchange<'_> {
         self.judge_persistence(backend);
         self.follow_cookie(backend);
         self.choose_server(backend);
+        self.record.request.head.arena_max = 0;
         self.add_unique_id();
         self.prepare_request(backend);
-        let answer = self.obtain_answer(client, backend).await?;
+        let mut answer = self.obtain_answer(client, backend).await?;
         self.record.facts.server_status = self.response.status;
         tracking::answered(self.session, &self.record.facts, self.response.status);
         self.remember_server(backend, answer.slot.server);
         self.capture_response();
-        if let Some(outcome) = self.judge_response(client, backend).await? {
+        if let Some(outcome) = self.judge_response(client, backend, &mut answer).await? {
             pool::discard(answer.connection);
             return Ok(outcome);
         }
@@ -226,7 +226,7 @@ impl Exchange<'_> {
         } = answer;
         self.relay_response(client, &mut connection, &slot, scratch, piece)
             .await?;
-        if connection.stream.reusable() {
+        if connection.stream.reusable() && !self.closes_servers(backend) {
             self.keep_connection(backend, connection);
         } else {
             pool::discard(connection);
@@ -321,29 +321,28 @@ impl Exchange<'_> {
 
     /// What the configuration adds to every request.
     fn prepare_request(&mut self, backend: BackendId) {
+        let tables = Rc::clone(&self.tables);
         let (front, back) = (
-            self.tables.frontend(self.session.frontend),
-            self.tables.backend(backend),
+            tables.frontend(self.session.frontend),
+            tables.backend(backend),
         );
-        let Some(client) = self.session.client_ip() else {
-            return;
-        };
-        let rules = [&back.forward_for, &front.forward_for];
-        let mut rules = rules.into_iter().flatten();
-        // The backend's rule is the one nearer to the server: its header wins where both are set. Either one may
-        // spare a client; both must want to add only where there is none.
-        let Some(rule) = rules.clone().next() else {
-            return;
-        };
+        if let Some(forwarded) = &back.rules.forwarded {
+            // Without room the server is not told, as with the older fields below.
+            self.with_context(context::Phase::Request, |context| forwarded.write(context));
+        }
+        let facts = &self.session.facts;
+        let ends = [
+            (facts.source, &back.forward_for, &front.forward_for),
+            (facts.destination, &back.original_to, &front.original_to),
+        ];
         let head = &mut self.record.request.head;
-        let spared = rules
-            .clone()
-            .any(|rule| rule.except.is_some_and(|network| network.contains(client)))
-            || (rules.all(|rule| rule.if_none)
-                && head.values(rule.header.as_bytes()).next().is_some());
-        if !spared {
-            self.session
-                .write_client_ip(|text| head.add(rule.header.as_bytes(), text));
+        for (end, back, front) in ends {
+            let rules = [back, front].into_iter().flatten();
+            if let Some(address) = end.map(|end| end.ip())
+                && let Some(header) = header_for(head, address, rules)
+            {
+                write_ip(address, |text| head.add(header.as_bytes(), text));
+            }
         }
     }
 
@@ -406,6 +405,7 @@ impl Exchange<'_> {
             key,
             source: self.session.client_ip(),
             queue_ms: self.record.facts.overrides.queue_ms,
+            priority: self.record.facts.overrides.priority(),
         };
         let watch = self.heeds_leaving(client, backend);
         let gone = || watch && client.poll_gone().is_ready();
@@ -441,6 +441,7 @@ impl Exchange<'_> {
         slot: &Slot,
     ) -> Result<(Box<Connection>, Scratch, Piece), Fault> {
         self.record.phase = Phase::Connect;
+        self.find_server_name((backend, slot.server));
         let mut connection = match self.reuse_connection(backend, slot.server) {
             Some(connection) => connection,
             None => Box::pin(self.open_connection(backend, slot.server)).await?,
@@ -466,8 +467,10 @@ impl Exchange<'_> {
         backend: BackendId,
         server: ServerId,
     ) -> Option<Box<Connection>> {
+        let header = self.proxy_header((backend, server));
         let name = self.server_name((backend, server));
-        if let Some(index) = self.session.find_own(backend, server, name)
+        let wanted = (name, header.as_deref());
+        if let Some(index) = self.session.find_own(backend, server, wanted)
             && let Some(own) = self.session.take_own(index)
         {
             return Some(own);
@@ -488,8 +491,9 @@ impl Exchange<'_> {
 
     /// What the server is to be asked for in TLS.
     fn server_name(&self, server: (BackendId, ServerId)) -> Option<&str> {
+        let found = self.record.facts.server_name.as_deref();
         self.session
-            .server_name(server, Some(&self.record.request.head))
+            .server_name(server, Some(&self.record.request.head), found)
     }
 
     async fn open_connection(
@@ -498,10 +502,8 @@ impl Exchange<'_> {
         server: ServerId,
     ) -> Result<Box<Connection>, Fault> {
         let ids = (backend, server);
+        let header = self.proxy_header(ids);
         let name = self.server_name(ids);
-        let unique_id = self.record.facts.unique_id.get().map(|name| &**name);
-        let model = self.tables.server(backend, server);
-        let header = proxy_protocol::header(model, self.session, unique_id);
         let opening = Opening {
             client_port: self.session.local_port(),
             connect_ms: self.record.facts.overrides.connect_ms,
@@ -512,28 +514,50 @@ impl Exchange<'_> {
         let mut connection = opened.await?;
         // It speaks for this client from now on.
         connection.private |= header.is_some();
+        connection.header = header.map(Into::into);
         Ok(connection)
     }
 
-    /// Keeps the addresses of the server's connection, where the log shows them.
-    fn note_addresses(&mut self, connection: &Connection) {
-        if !self
-            .tables
-            .log_route(self.session.frontend)
-            .asks_addresses()
-        {
+    /// The PROXY header that introduces this client to a server; `None`: the server wants none.
+    fn proxy_header(&mut self, (backend, server): (BackendId, ServerId)) -> Option<Vec<u8>> {
+        let tables = Rc::clone(&self.tables);
+        let model = tables.server(backend, server);
+        model.send_proxy?;
+        let fields = match model.proxy_fields.is_empty() {
+            true => Vec::new(),
+            false => self.with_context(context::Phase::Request, |context| {
+                proxy_protocol::fields(model, context)
+            }),
+        };
+        let unique_id = self.record.facts.unique_id.get().map(|name| &**name);
+        proxy_protocol::header(model, self.session, unique_id, &fields)
+    }
+
+    /// Keeps what is asked of the server's connection, such as its addresses where the log shows them.
+    fn note_server(&mut self, connection: &Connection) {
+        let route = self.tables.log_route(self.session.frontend);
+        let (asks, logged) = (self.asks(), route.asks_addresses());
+        if !logged && asks == Asks::default() {
             return;
         }
-        let Some(server) = connection.stream.own() else {
-            return;
-        };
-        let socket = server.transport.socket();
-        let inet = |address: std::io::Result<&Address>| match address {
-            Ok(Address::Inet(address)) => Some(*address),
-            _ => None,
-        };
-        let addresses = inet(socket.peer_address()).zip(inet(socket.local_address()));
-        self.record.server_addresses = addresses;
+        let socket = connection.stream.own().map(|own| own.transport.socket());
+        let addresses = socket.and_then(crate::rules::addresses);
+        if logged {
+            self.record.server_addresses = addresses;
+        }
+        if asks.server_end {
+            let ends = self.record.facts.ends();
+            ends.server_addresses = addresses;
+            ends.reused = connection.reused;
+        }
+    }
+
+    /// Finds out how well packets travel to the server, where a rule or a line asks.
+    fn ask_server(&mut self, connection: &Connection) {
+        if self.asks().server_info {
+            let socket = connection.stream.own().map(|own| own.transport.socket());
+            self.record.facts.ends().server = socket.and_then(crate::rules::tcp_info);
+        }
     }
 
     /// Waits until a server of HTTP/2 has said whether it knows changes of protocol: asked sooner, it might not.
@@ -560,7 +584,8 @@ impl Exchange<'_> {
         }
         connection.uses += 1;
         account::server_connection(&self.tables, backend, connection.server, connection.reused);
-        let persistent = !self.closes_servers(backend)
+        let pretends = self.tables.backend(backend).pretend_keepalive;
+        let persistent = (pretends || !self.closes_servers(backend))
             && self
                 .tables
                 .may_reuse(backend, connection.server, connection.uses);
@@ -568,7 +593,8 @@ impl Exchange<'_> {
         self.record.times.connected_ns = self.worker.reactor.now_ns();
         self.record.phase = Phase::Headers;
         self.add_server_name(backend, connection.server);
-        self.note_addresses(connection);
+        self.note_server(connection);
+        self.record.facts.server_tls = connection.stream.tls().map(Arc::clone);
         let request = &self.record.request;
         let (end, trailers) = match request.complete {
             true => (End::Done, client.request_trailers()),
@@ -603,6 +629,7 @@ impl Exchange<'_> {
         self.upload_begun |= relay.upload_begun;
         if answered.is_ok() {
             self.record.times.answered_ns = self.worker.reactor.now_ns();
+            self.ask_server(connection);
         }
         answered
     }
@@ -839,6 +866,7 @@ impl Exchange<'_> {
         if !matches!(outcome, Outcome::Tunnel(_)) {
             (self.record.received_bytes, self.record.sent_bytes) = client.take_traffic();
             tracking::exchange_ends(self.session, &mut self.record);
+            self.ask_client(client);
             account::exchange(self.session, &mut self.record);
             self.record.facts.restore(&mut self.session.facts);
         }
@@ -869,6 +897,7 @@ impl Exchange<'_> {
     fn answer_fault<C: ClientStream>(&mut self, client: &mut C, fault: Fault) -> Outcome {
         if self.responding || fault.status() == 0 {
             return match fault {
+                _ if self.vanished => Outcome::Gone,
                 Fault::ClientClosed | Fault::ClientTimeout => Outcome::Gone,
                 _ => Outcome::Close,
             };
@@ -916,6 +945,22 @@ impl Exchange<'_> {
         self.record.status = self.response.status;
         client.respond(&self.response, &reply.body, End::Done, None)
     }
+}
+
+/// The field in which a server is to be told an address, unless the address, or what the request says, spares it.
+///
+/// The backend's rule comes first, being nearer to the server: its name wins where both are set. Either one may spare an
+/// address; both must want to add only where there is none.
+fn header_for<'r>(
+    head: &Head,
+    address: IpAddr,
+    mut rules: impl Iterator<Item = &'r ForwardFor> + Clone,
+) -> Option<&'r str> {
+    let rule = rules.clone().next()?;
+    let excepted = |rule: &ForwardFor| rule.except.is_some_and(|net| net.contains(address));
+    let spared = rules.clone().any(excepted)
+        || (rules.all(|rule| rule.if_none) && head.values(rule.header.as_bytes()).next().is_some());
+    (!spared).then_some(&rule.header)
 }
 
 /// Whether the server is about to learn who sits at the other end of this connection, and will take all that comes over

@@ -74,6 +74,10 @@ pub(crate) async fn judge(
             }
             Verdict::Stop { at, flow } => {
                 from = at + 1;
+                if let (Flow::Drop { ttl }, Phase::RequestContent) = (&flow, phase) {
+                    // Where it cannot be had, the connection is closed in the open.
+                    let _ = transport.socket().vanish(*ttl);
+                }
                 follow(session, flow).await?;
             }
         }
@@ -105,7 +109,7 @@ async fn follow(session: &mut Session, flow: Flow) -> Result<(), Fault> {
             worker.reactor.sleep_until(until_ns).await;
             Ok(())
         }
-        Flow::Reject | Flow::Drop | Flow::Reply(_) | Flow::Tarpit(_) => {
+        Flow::Reject | Flow::Drop { .. } | Flow::Reply(_) | Flow::Tarpit(_) => {
             let frontend = session.tables.counters.frontend(session.frontend);
             frontend.increment(FrontendCounter::DeniedRequests);
             Err(Fault::Rejected)

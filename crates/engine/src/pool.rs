@@ -41,6 +41,8 @@ pub(crate) struct Connection {
     pub(crate) uses: u32,
     /// The name that the server was asked for in TLS; a connection for one name is of no use for another.
     pub(crate) name: Option<Box<str>>,
+    /// The PROXY header that it began with; it is of no use to whoever would be introduced in another way.
+    pub(crate) header: Option<Box<[u8]>>,
     pub(crate) backend: BackendId,
     pub(crate) server: ServerId,
 }
@@ -85,6 +87,7 @@ impl Connection {
             private: false,
             uses: 0,
             name: name.map(Into::into),
+            header: None,
             backend,
             server,
         })

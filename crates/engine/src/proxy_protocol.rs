@@ -5,7 +5,7 @@
 
 use std::task::{Poll, ready};
 
-use plimsoll_policy::context::SessionExtra;
+use plimsoll_policy::context::{ConnectionError, Context, SessionExtra};
 use plimsoll_policy::model::{ProxyHeader, Server};
 use plimsoll_wire::proxy_protocol::{self, Endpoints, Header, Parse, ProxyError, v1, v2};
 
@@ -25,6 +25,21 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
+    /// What samples tell of it.
+    pub(crate) fn error(self) -> ConnectionError {
+        let (number, name) = match self {
+            Self::Closed => (12, "PRX_ABORT"),
+            Self::Timeout => (13, "PRX_TIMEOUT"),
+            Self::Malformed(ProxyError::NotAHeader) => (15, "PRX_NOT_HDR"),
+            Self::Malformed(_) => (16, "PRX_BAD_HDR"),
+        };
+        ConnectionError {
+            number,
+            name,
+            text: self.reason(),
+        }
+    }
+
     /// What the log says, in HAProxy's words.
     pub(crate) fn reason(self) -> &'static str {
         match self {
@@ -85,7 +100,7 @@ fn poll_header(
 /// Takes over what the header says about the client.
 fn learn(session: &mut Session, header: &Header<'_>) {
     let facts = &mut session.facts;
-    let (source, destination) = (facts.source, facts.destination);
+    let own = (facts.source, facts.destination);
     let fields = header.tlvs.into_iter().take(FIELDS_MAX);
     let fields: Vec<_> = fields
         .map(|field| (field.kind, field.value.to_vec()))
@@ -96,17 +111,30 @@ fn learn(session: &mut Session, header: &Header<'_>) {
     let Some(endpoints) = header.endpoints else {
         return;
     };
-    extra.socket_source = source;
-    extra.socket_destination = destination;
+    extra.own_addresses = Some(own);
     facts.source = Some(endpoints.source);
     facts.destination = Some(endpoints.destination);
 }
 
-/// The header that opens a connection to `server` on behalf of a client; `None`: it wants none.
+/// The fields that the configuration adds to the header for `server`.
+pub(crate) fn fields(server: &Server, context: &Context<'_>) -> Vec<(u8, Vec<u8>)> {
+    let formats = server.proxy_fields.iter();
+    formats
+        .map(|(kind, format)| {
+            let mut value = Vec::new();
+            format.write(context, &mut value);
+            (*kind, value)
+        })
+        .collect()
+}
+
+/// The header that opens a connection to `server` on behalf of a client, with fields of the configuration's `own`;
+/// `None`: it wants none.
 pub(crate) fn header(
     server: &Server,
     session: &Session,
     unique_id: Option<&[u8]>,
+    own: &[(u8, Vec<u8>)],
 ) -> Option<Vec<u8>> {
     let version = server.send_proxy?;
     let facts = &session.facts;
@@ -120,13 +148,12 @@ pub(crate) fn header(
         ProxyHeader::V1 => v1::encode(endpoints, &mut out),
         ProxyHeader::V2 => {
             let options = &server.proxy_options;
-            let fields: Vec<_> = unique_id
-                .filter(|_| options.unique_id)
-                .map(|value| proxy_protocol::Tlv {
-                    kind: v2::kind::UNIQUE_ID,
-                    value,
-                })
-                .into_iter()
+            let named = unique_id.filter(|_| options.unique_id);
+            let named = named.map(|value| (v2::kind::UNIQUE_ID, value)).into_iter();
+            let own = own.iter().map(|(kind, value)| (*kind, value.as_slice()));
+            let fields = named.chain(own);
+            let fields: Vec<_> = fields
+                .map(|(kind, value)| proxy_protocol::Tlv { kind, value })
                 .collect();
             // Only a header beyond all bounds fails; without it the server could not tell the client.
             v2::encode(endpoints, &fields, options.checksum, &mut out).ok()?;

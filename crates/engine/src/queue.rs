@@ -13,7 +13,7 @@ use plimsoll_policy::kin::Kin;
 use plimsoll_policy::live::{self, ServerLive};
 use plimsoll_policy::model::{BackendId, ServerId};
 use plimsoll_policy::plane::{BackendPlane, Plane};
-use plimsoll_policy::queue::{self, Admit, Place, Ticket, Waiting};
+use plimsoll_policy::queue::{self, Admit, Place, Priority, Ticket, Waiting};
 
 use crate::fault::Fault;
 use crate::tables::Tables;
@@ -182,20 +182,31 @@ impl Waited {
     }
 }
 
-/// Picks a server, `pinned` if that is set, and takes a slot of it, waiting if need be (`queue_ms` or as the backend says); `gone` gives up the wait.
+/// How a request waits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Manners {
+    /// The server that it is meant for.
+    pub(crate) pinned: Option<ServerId>,
+    /// For how long at most; `None`: as the backend says.
+    pub(crate) queue_ms: Option<u64>,
+    pub(crate) priority: Priority,
+}
+
+/// Picks a server, the pinned one if there is, and takes a slot of it, waiting if need be; `gone` gives up the wait.
 ///
 /// `note` tells afterwards, whatever the outcome, where the request waited.
 pub(crate) async fn acquire(
     worker: &Rc<Worker>,
     tables: &Rc<Tables>,
     backend: BackendId,
-    (mut pinned, queue_ms): (Option<ServerId>, Option<u64>),
+    manners: Manners,
     pick: &Pick<'_>,
     note: &mut Waited,
     mut gone: impl FnMut() -> bool,
 ) -> Result<Slot, Fault> {
-    let deadline_ns = match queue_ms {
-        Some(_) => worker.deadline(queue_ms),
+    let mut pinned = manners.pinned;
+    let deadline_ns = match manners.queue_ms {
+        Some(_) => worker.deadline(manners.queue_ms),
         None => queue_deadline(worker, tables, backend),
     };
     for evictions in 0..=EVICTIONS_MAX {
@@ -204,7 +215,8 @@ pub(crate) async fn acquire(
             Choice::Wait(chosen) => chosen.filter(|_| evictions < EVICTIONS_MAX),
         };
         note.server = chosen;
-        let waited = Box::pin(wait(worker, tables, backend, deadline_ns, note, &mut gone));
+        let terms = (deadline_ns, manners.priority);
+        let waited = Box::pin(wait(worker, tables, backend, terms, note, &mut gone));
         if let Some(slot) = waited.await? {
             return Ok(slot);
         }
@@ -270,7 +282,7 @@ async fn wait(
     worker: &Rc<Worker>,
     tables: &Rc<Tables>,
     backend: BackendId,
-    deadline_ns: u64,
+    (deadline_ns, priority): (u64, Priority),
     note: &mut Waited,
     gone: &mut impl FnMut() -> bool,
 ) -> Result<Option<Slot>, Fault> {
@@ -288,7 +300,7 @@ async fn wait(
     let admitted = tables
         .queues
         .lock(backend)
-        .join(place, Arc::clone(&seat), None);
+        .join_with(place, Arc::clone(&seat), None, priority);
     let Admit::Queued { ticket, ahead } = admitted else {
         return Err(Fault::QueueFull);
     };

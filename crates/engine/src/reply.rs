@@ -84,6 +84,10 @@ pub(crate) fn compose(rule: &Rule, context: &mut Context<'_>) -> Option<Reply> {
         Verdict::Stop {
             flow: action::Flow::Reply(reply),
             ..
+        } if reply.stock => error(reply.head.status, &[]),
+        Verdict::Stop {
+            flow: action::Flow::Reply(reply),
+            ..
         } => Some(of_rule(*reply)),
         _ => None,
     }

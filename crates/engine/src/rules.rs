@@ -3,17 +3,26 @@
 //! What is absent: what rules decide (that is `policy`'s), and what follows from it for an HTTP exchange
 //! ([`crate::exchange`]) or a TCP session ([`crate::tcp`]).
 
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use plimsoll_policy::context::{Context, ExchangeFacts, Now, Payload, Phase, World};
+use plimsoll_policy::action::Flow;
+use plimsoll_policy::context::{
+    Context, ExchangeFacts, Now, Payload, Phase, Progress, TcpInfo, World,
+};
 use plimsoll_policy::counters::FrontendCounter;
-use plimsoll_policy::log::WallTime;
+use plimsoll_policy::expression::Expression;
+use plimsoll_policy::log::{Times, WallTime};
 use plimsoll_policy::model::{BackendId, ServerId};
 use plimsoll_policy::rule::{self, Rule, Verdict};
 use plimsoll_policy::stats::Sums;
 
+use plimsoll_sys::Address;
+
+use crate::account;
 use crate::control::log::hostname;
+use crate::reactor::Socket;
 use crate::session::Session;
 use crate::tables::Tables;
 use crate::worker::Worker;
@@ -56,6 +65,15 @@ impl World for Teller<'_> {
         self.worker.utc_offset_s()
     }
 
+    fn is_local(&self, address: IpAddr) -> bool {
+        // Only an address of ours can be bound to.
+        UdpSocket::bind((address, 0)).is_ok()
+    }
+
+    fn uptime_s(&self) -> u64 {
+        self.tables.desk.uptime_s()
+    }
+
     fn next_number(&self) -> u32 {
         next_number()
     }
@@ -72,6 +90,43 @@ pub(crate) fn now(worker: &Worker) -> Now {
         monotonic_ns: worker.reactor.now_ns(),
         wall: WallTime::from_unix_ns(worker.reactor.wall_ns()),
     }
+}
+
+/// How far a session has come, as rules see it.
+pub(crate) fn progress(session: &Session) -> Progress {
+    let accepted_us = session.accepted_wall_us;
+    Progress {
+        accepted: WallTime {
+            unix_s: accepted_us / 1_000_000,
+            micros: (accepted_us % 1_000_000) as u32,
+        },
+        handshake_ms: account::handshake_ms(session),
+        ..Progress::default()
+    }
+}
+
+/// How well packets travel over a socket, where the kernel knows.
+pub(crate) fn tcp_info(socket: &Socket) -> Option<TcpInfo> {
+    let info = socket.tcp_info().ok()?;
+    Some(TcpInfo {
+        rtt_us: info.rtt_us,
+        rtt_variance_us: info.rtt_variance_us,
+        unacked: info.unacked,
+        sacked: info.sacked,
+        lost: info.lost,
+        retransmitted: info.retransmitted,
+        forward_acknowledged: info.forward_acknowledged,
+        reordering: info.reordering,
+    })
+}
+
+/// The addresses of a socket to a server: the server's, and the one it was reached from.
+pub(crate) fn addresses(socket: &Socket) -> Option<(SocketAddr, SocketAddr)> {
+    let inet = |address: std::io::Result<&Address>| match address {
+        Ok(Address::Inet(address)) => Some(*address),
+        _ => None,
+    };
+    inet(socket.peer_address()).zip(inet(socket.local_address()))
 }
 
 /// The server's side of a session, once there is one.
@@ -97,6 +152,15 @@ pub(crate) fn with_session<T>(
     sight: Sight<'_>,
     use_it: impl FnOnce(&mut Context<'_>) -> T,
 ) -> T {
+    let progress = Progress {
+        times: Times {
+            idle_ns: session.accepted_ns,
+            started_ns: session.accepted_ns,
+            received_ns: session.accepted_ns,
+            ..Times::default()
+        },
+        ..progress(session)
+    };
     let (worker, tables) = (&*session.worker, &*session.tables);
     let teller = Teller { worker, tables };
     let mut context = Context::new(
@@ -108,6 +172,7 @@ pub(crate) fn with_session<T>(
         exchange,
     );
     context.now = now(worker);
+    context.progress = progress;
     match phase {
         Phase::ResponseContent => context.response_payload = sight.payload,
         _ => context.request_payload = sight.payload,
@@ -118,34 +183,77 @@ pub(crate) fn with_session<T>(
     use_it(&mut context)
 }
 
+/// What an expression says a server of a TCP session is to be asked for in TLS.
+pub(crate) fn name_of(
+    session: &mut Session,
+    facts: &mut ExchangeFacts,
+    (backend, server): (BackendId, ServerId),
+    expression: &Expression,
+) -> Option<Box<str>> {
+    let sight = Sight {
+        reached: Some(Reached {
+            backend,
+            server: Some(server),
+        }),
+        ..Sight::default()
+    };
+    with_session(session, facts, Phase::Connect, sight, |context| {
+        host(&expression.evaluate(context)?.into_text())
+    })
+}
+
+/// A name that can be asked for; none when there is nothing in it, or no text.
+pub(crate) fn host(name: &[u8]) -> Option<Box<str>> {
+    let name = std::str::from_utf8(name).ok()?;
+    (!name.is_empty()).then(|| name.into())
+}
+
 /// `tcp-request connection`: whether the connection may stay.
-pub(crate) fn admits_connection(session: &mut Session) -> bool {
+pub(crate) fn admits_connection(session: &mut Session, socket: &Socket) -> bool {
     let tables = Rc::clone(&session.tables);
     let rules = &tables.frontend(session.frontend).rules.connection;
     let refused = FrontendCounter::DeniedConnections;
-    passes(session, rules, Phase::Connection, refused)
+    passes((session, socket), rules, Phase::Connection, refused)
 }
 
 /// `tcp-request session`: whether it may still stay, now that handshakes are over.
-pub(crate) fn admits_session(session: &mut Session) -> bool {
+pub(crate) fn admits_session(session: &mut Session, socket: &Socket) -> bool {
     let tables = Rc::clone(&session.tables);
     let rules = &tables.frontend(session.frontend).rules.session;
-    passes(
-        session,
-        rules,
-        Phase::Session,
-        FrontendCounter::DeniedSessions,
-    )
+    let refused = FrontendCounter::DeniedSessions;
+    passes((session, socket), rules, Phase::Session, refused)
 }
 
-fn passes(session: &mut Session, rules: &[Rule], phase: Phase, refused: FrontendCounter) -> bool {
+fn passes(
+    (session, socket): (&mut Session, &Socket),
+    rules: &[Rule],
+    phase: Phase,
+    refused: FrontendCounter,
+) -> bool {
     if rules.is_empty() {
         return true;
     }
     let mut facts = ExchangeFacts::default();
+    if session
+        .tables
+        .frontend(session.frontend)
+        .rules
+        .asks
+        .client_info
+    {
+        facts.ends().client = tcp_info(socket);
+    }
     let verdict = with_session(session, &mut facts, phase, Sight::default(), |context| {
         rule::run(rules, 0, context)
     });
+    if let Verdict::Stop {
+        flow: Flow::Drop { ttl },
+        ..
+    } = verdict
+    {
+        // Where it cannot be had, the connection is closed in the open.
+        let _ = socket.vanish(ttl);
+    }
     let passes = matches!(verdict, Verdict::Pass);
     if !passes {
         let counters = session.tables.counters.frontend(session.frontend);

@@ -141,11 +141,13 @@ impl Session {
         self.facts.destination.map_or(0, |address| address.port())
     }
 
-    /// The name that a server is to be asked for in TLS; `request` is the one that goes there.
+    /// The name that a server is to be asked for in TLS; `request` is the one that goes there, `found` what an expression
+    /// has yielded for it.
     pub(crate) fn server_name<'a>(
         &'a self,
         (backend, server): (BackendId, ServerId),
         request: Option<&'a Head>,
+        found: Option<&'a str>,
     ) -> Option<&'a str> {
         let back = self.tables.tls.server(backend, server)?;
         match &back.name {
@@ -153,6 +155,7 @@ impl Session {
             ServerName::Fixed(name) => Some(name),
             ServerName::Client => self.facts.tls()?.server_name.as_deref(),
             ServerName::Host => host_name(request?),
+            ServerName::Expression(_) => found,
         }
     }
 
@@ -167,10 +170,13 @@ impl Session {
         &self,
         backend: BackendId,
         server: ServerId,
-        name: Option<&str>,
+        (name, header): (Option<&str>, Option<&[u8]>),
     ) -> Option<usize> {
         self.own.iter().position(|own| {
-            own.backend == backend && own.server == server && own.name.as_deref() == name
+            own.backend == backend
+                && own.server == server
+                && own.name.as_deref() == name
+                && own.header.as_deref() == header
         })
     }
 
@@ -190,15 +196,6 @@ impl Session {
         self.own.push(connection);
     }
 
-    /// Hands the client's address, as text, to `write`.
-    pub(crate) fn write_client_ip<T>(&self, write: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        let mut text = [0; IP_TEXT_MAX];
-        let mut rest = &mut text[..];
-        write!(rest, "{}", self.client_ip()?).ok()?;
-        let length = IP_TEXT_MAX - rest.len();
-        Some(write(&text[..length]))
-    }
-
     pub(crate) fn client_ip(&self) -> Option<IpAddr> {
         self.facts.source.map(|address| address.ip())
     }
@@ -209,6 +206,15 @@ impl Session {
         extra.is_some_and(|extra| extra.expects_header)
             || self.bind().is_some_and(|bind| bind.accept_proxy)
     }
+}
+
+/// Hands an address, as text, to `write`, without allocating.
+pub(crate) fn write_ip<T>(address: IpAddr, write: impl FnOnce(&[u8]) -> T) -> Option<T> {
+    let mut text = [0; IP_TEXT_MAX];
+    let mut rest = &mut text[..];
+    write!(rest, "{address}").ok()?;
+    let length = IP_TEXT_MAX - rest.len();
+    Some(write(&text[..length]))
 }
 
 /// The host that a request is for, without its port, when it can be the name of a server.
@@ -234,13 +240,13 @@ pub(crate) fn serve(mut session: Session, socket: Socket) -> impl Future<Output 
     // A block rather than an `async fn`, which would hold each argument twice. For the same reason everything that
     // an idle HTTP connection does not need is boxed below: there may be a great many of them.
     async move {
-        if !rules::admits_connection(&mut session) {
+        if !rules::admits_connection(&mut session, &socket) {
             return ends(&mut session);
         }
         if session.wants_header() {
             let received = proxy_protocol::receive(&mut session, &socket);
             if let Err(refusal) = Box::pin(received).await {
-                account::header_refused(&session, refusal.reason());
+                account::header_refused(&mut session, refusal);
                 return ends(&mut session);
             }
         }
@@ -251,7 +257,7 @@ pub(crate) fn serve(mut session: Session, socket: Socket) -> impl Future<Output 
                 None => return ends(&mut session),
             },
         };
-        if !rules::admits_session(&mut session) {
+        if !rules::admits_session(&mut session, transport.socket()) {
             return ends(&mut session);
         }
         tracking::count_session(&session, Event::Session);

@@ -147,6 +147,14 @@ pub(crate) trait ClientStream {
     /// Bytes received from and sent to the client since the last call.
     fn take_traffic(&mut self) -> (u64, u64);
 
+    /// What [`take_traffic`](Self::take_traffic) would tell.
+    fn traffic(&self) -> (u64, u64);
+
+    /// The client's socket, where this stream has one to itself.
+    fn socket(&self) -> Option<&Socket> {
+        None
+    }
+
     /// Says so in the coming response when the client's connection is not to be used again.
     fn close_after(&mut self);
 

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use plimsoll_policy::balance::Pick;
 use plimsoll_policy::counters::BackendCounter;
+use plimsoll_policy::expression::Expression;
 use plimsoll_policy::kin::Kin;
+use plimsoll_policy::model::tls::ServerName;
 use plimsoll_policy::model::{
     Backend, BackendId, ErrorFile, Frontend, FrontendId, LogFormat, Server, ServerAddress,
     ServerId, ServerPort,
@@ -274,6 +276,17 @@ impl Tables {
 
     pub(crate) fn server(&self, backend: BackendId, server: ServerId) -> &Server {
         &self.backend(backend).servers[server.0 as usize]
+    }
+
+    /// The expression that says what a server is to be asked for in TLS; `None`: something else does.
+    pub(crate) fn name_expression(
+        &self,
+        (backend, server): (BackendId, ServerId),
+    ) -> Option<&Expression> {
+        match &self.tls.server(backend, server)?.name {
+            ServerName::Expression(name) => name.expression.as_ref(),
+            _ => None,
+        }
     }
 
     pub(crate) fn pool(&self, backend: BackendId, server: ServerId) -> &Pool {

@@ -1,6 +1,7 @@
 //! A session in TCP mode: choose a server, connect, relay.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use plimsoll_policy::balance::key;
 use plimsoll_policy::context::{ExchangeFacts, Overrides, Phase as Moment};
@@ -160,7 +161,7 @@ fn remember(session: &mut Session, ids: (BackendId, ServerId), report: &mut Repo
 
 /// Attempts until a server is connected.
 async fn reach_server(
-    session: &Session,
+    session: &mut Session,
     dispatch: &mut Dispatch,
     (client, key): (&mut Side<'_>, Option<&[u8]>),
     report: &mut Report,
@@ -170,6 +171,7 @@ async fn reach_server(
         key,
         source: session.client_ip(),
         queue_ms: report.facts.overrides.queue_ms,
+        priority: report.facts.overrides.priority(),
     };
     loop {
         report.phase = Phase::Queue;
@@ -183,9 +185,14 @@ async fn reach_server(
         report.phase = Phase::Connect;
         account::server_connection(&tables, dispatch.backend, slot.server, false);
         let ids = (dispatch.backend, slot.server);
-        let name = session.server_name(ids, None);
+        let fields = proxy_fields(session, ids, &mut report.facts);
+        if let Some(expression) = tables.name_expression(ids) {
+            let name = rules::name_of(session, &mut report.facts, ids, expression);
+            report.facts.server_name = name;
+        }
+        let name = session.server_name(ids, None, report.facts.server_name.as_deref());
         let model = tables.server(dispatch.backend, slot.server);
-        let header = proxy_protocol::header(model, session, None);
+        let header = proxy_protocol::header(model, session, None, &fields);
         let opening = Opening {
             client_port: session.local_port(),
             connect_ms: report.facts.overrides.connect_ms,
@@ -195,6 +202,8 @@ async fn reach_server(
         match pool::open(&worker, &tables, ids, opening).await {
             Ok(transport) => {
                 report.connected_ns = worker.reactor.now_ns();
+                report.facts.server_tls = transport.facts().map(Arc::clone);
+                note_server(session, ids.0, &transport, report);
                 return Ok((transport, slot));
             }
             Err(fault) => {
@@ -217,6 +226,42 @@ async fn reach_server(
     }
 }
 
+/// What the configuration adds to the PROXY header for this server.
+fn proxy_fields(
+    session: &mut Session,
+    (backend, server): (BackendId, ServerId),
+    facts: &mut ExchangeFacts,
+) -> Vec<(u8, Vec<u8>)> {
+    let tables = Rc::clone(&session.tables);
+    let model = tables.server(backend, server);
+    if model.proxy_fields.is_empty() {
+        return Vec::new();
+    }
+    let reached = Reached {
+        backend,
+        server: Some(server),
+    };
+    let sight = Sight {
+        reached: Some(reached),
+        ..Sight::default()
+    };
+    rules::with_session(session, facts, Moment::RequestContent, sight, |context| {
+        proxy_protocol::fields(model, context)
+    })
+}
+
+/// Keeps what rules and lines ask of the server's connection.
+fn note_server(session: &Session, backend: BackendId, server: &Transport, report: &mut Report) {
+    let asks = session.tables.frontend(session.frontend).rules.asks;
+    let asks = asks.and(session.tables.backend(backend).rules.asks);
+    if asks.server_end {
+        report.facts.ends().server_addresses = rules::addresses(server.socket());
+    }
+    if asks.server_info {
+        report.facts.ends().server = rules::tcp_info(server.socket());
+    }
+}
+
 /// The rules for first bytes of frontend and backend; the backend that was chosen between them.
 async fn direct(
     session: &mut Session,
@@ -227,6 +272,9 @@ async fn direct(
     let tables = Rc::clone(&session.tables);
     let frontend = tables.frontend(session.frontend);
     let rules = &frontend.rules;
+    if rules.asks.client_info {
+        facts.ends().client = rules::tcp_info(client.socket());
+    }
     if !rules.content.is_empty() {
         let set = (rules.content.as_slice(), rules.inspect_delay_ms);
         let stage = (Moment::RequestContent, None);
@@ -237,7 +285,11 @@ async fn direct(
     }
     let backend = inspection::choose_backend(session, facts, peeked).ok_or(Fault::NoServer)?;
     let rules = &tables.backend(backend).rules;
-    if !rules.content.is_empty() && tables.backend(backend).number != frontend.number {
+    let is_other = tables.backend(backend).number != frontend.number;
+    if is_other {
+        facts.overrides.enter_backend();
+    }
+    if !rules.content.is_empty() && is_other {
         let set = (rules.content.as_slice(), rules.inspect_delay_ms);
         let reached = Reached {
             backend,

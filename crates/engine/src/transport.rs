@@ -3,7 +3,10 @@
 //! What is absent: handshakes. A transport is made when they are over.
 
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 use std::task::{Poll, ready};
+
+use plimsoll_policy::tls::Facts;
 
 use crate::reactor::Socket;
 use crate::tls::stream::Stream;
@@ -95,6 +98,14 @@ impl Transport {
         match self {
             Self::Plain(_) => false,
             Self::Tls(stream) => stream.alpn() == Some(protocol),
+        }
+    }
+
+    /// What the handshake with a server has told.
+    pub(crate) fn facts(&self) -> Option<&Arc<Facts>> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => stream.facts(),
         }
     }
 

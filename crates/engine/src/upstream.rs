@@ -1,7 +1,9 @@
 //! The server's side of an exchange, whichever protocol the server speaks.
 
+use std::sync::Arc;
 use std::task::Poll;
 
+use plimsoll_policy::tls::Facts;
 use plimsoll_wire::head::Head;
 
 use crate::h1;
@@ -59,6 +61,14 @@ impl Upstream {
     /// Whether this is one of several streams of a connection.
     pub(crate) fn is_multiplexed(&self) -> bool {
         matches!(self, Self::H2(_))
+    }
+
+    /// What the handshake with the server has told.
+    pub(crate) fn tls(&self) -> Option<&Arc<Facts>> {
+        match self {
+            Self::H1(server) => server.transport.facts(),
+            Self::H2(stream) => stream.tls(),
+        }
     }
 
     /// The connection of its own, where there is one.

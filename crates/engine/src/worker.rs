@@ -173,9 +173,16 @@ impl Worker {
     }
 
     /// Writes the line of a session that ended before it could carry anything.
-    pub(crate) fn log_error(&self, route: &LogRoute, record: &Record<'_>, reason: &str) {
+    pub(crate) fn log_error(
+        &self,
+        route: &LogRoute,
+        record: &Record<'_>,
+        reason: &str,
+        fill: &mut dyn FnMut(&Format, &mut Vec<u8>),
+    ) {
         let now = WallTime::from_unix_ns(self.reactor.wall_ns());
-        self.writer.borrow_mut().error(route, record, reason, now);
+        let mut writer = self.writer.borrow_mut();
+        writer.error(route, record, reason, now, fill);
     }
 
     pub(crate) fn take_head(&self) -> Head {

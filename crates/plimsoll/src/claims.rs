@@ -1,9 +1,9 @@
 //! What Plimsoll says of itself when a configuration or a script asks in HAProxy's words.
 //!
-//! Scripts choose what they write by these answers, so each "yes" here is a promise. What is absent: a version of
-//! OpenSSL, because the TLS library is another one.
+//! Scripts choose what they write by these answers, so each "yes" here is a promise. The cryptography is AWS-LC, and so
+//! HAProxy's answers on AWS-LC are given: it calls itself OpenSSL 1.1.1, which stands for TLS 1.3 and its words.
 
-use plimsoll_config::condition::{Conditions, Version};
+use plimsoll_config::condition::{Conditions, LibraryVersion, Version};
 
 /// The HAProxy version whose language we read.
 pub(crate) const HAPROXY_VERSION: Version = Version::development(3, 5, 5);
@@ -25,6 +25,7 @@ pub(crate) const FEATURES: &[(&str, bool)] = &[
     ("LINUX_TPROXY", false),
     ("LUA", false),
     ("OPENSSL", true),
+    ("OPENSSL_AWSLC", true),
     ("PCRE", false),
     ("PCRE2", false),
     ("PROMEX", false),
@@ -36,7 +37,16 @@ pub(crate) const FEATURES: &[(&str, bool)] = &[
 ];
 
 /// Options of HAProxy's that can be switched off on its command line.
-const ENABLED: &[&str] = &["EPOLL", "GETADDRINFO", "REUSEPORT", "SPLICE"];
+const ENABLED: &[&str] = &[
+    "EPOLL",
+    "FAST-FORWARD",
+    "GETADDRINFO",
+    "REUSEPORT",
+    "SPLICE",
+];
+
+/// The number of the interface of the AWS-LC that is built in (AWSLC_API_VERSION).
+const AWSLC_API: u32 = 37;
 
 /// The answers to `.if` and `-cc`.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +70,18 @@ impl Conditions for Claims {
         FEATURES
             .iter()
             .any(|(feature, present)| *feature == name && *present)
+    }
+
+    fn ssl_library(&self) -> Option<&str> {
+        Some("AWS-LC")
+    }
+
+    fn openssl_version(&self) -> Option<LibraryVersion> {
+        Some(LibraryVersion::new(1, 1, 1))
+    }
+
+    fn awslc_api(&self) -> Option<u32> {
+        Some(AWSLC_API)
     }
 
     fn enabled(&self, option: &str) -> bool {

@@ -9,6 +9,7 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,10 +23,6 @@ use plimsoll_sys::{limit, user};
 
 use crate::console;
 use crate::reload::{self, Source};
-
-/// Exit statuses of a master that a signal ended: 128 and the signal's number.
-const EXIT_INTERRUPTED: u8 = 130;
-const EXIT_TERMINATED: u8 = 143;
 
 /// How often the end of the workers is looked for while they end.
 const END_POLL: Duration = Duration::from_millis(5);
@@ -50,8 +47,8 @@ pub(crate) struct Life {
     pub(crate) name: String,
     /// Go to the background once listening.
     pub(crate) background: bool,
-    /// Report the ending signal in the exit status, as a master process does.
-    pub(crate) master: bool,
+    /// The line to a master that has started this process.
+    pub(crate) line: Option<Arc<UnixStream>>,
     /// Tell the service manager when ready (`NOTIFY_SOCKET`).
     pub(crate) notify: bool,
     pub(crate) quiet: bool,
@@ -69,8 +66,19 @@ pub(crate) struct Life {
 /// # Errors
 /// Whatever keeps the balancer from starting.
 pub(crate) fn serve(model: Model, life: &Life) -> anyhow::Result<u8> {
-    if !life.background {
-        return live(model, life, None);
+    beside(life.background, |ready| live(model, life, ready))
+}
+
+/// Does something in this process, or in the background, where it tells over a line when it is ready.
+///
+/// # Errors
+/// Whatever it fails with here; in the background it says so itself.
+pub(crate) fn beside(
+    background: bool,
+    run: impl FnOnce(Option<UnixStream>) -> anyhow::Result<u8>,
+) -> anyhow::Result<u8> {
+    if !background {
+        return run(None);
     }
     // Listening may fail, and the caller wants to know: the parent stays until the child is ready.
     let (mut parent, child) = UnixStream::pair()?;
@@ -83,7 +91,7 @@ pub(crate) fn serve(model: Model, life: &Life) -> anyhow::Result<u8> {
         }
         Forked::Child => {
             drop(parent);
-            live(model, life, Some(child))
+            run(Some(child))
         }
     }
 }
@@ -118,10 +126,13 @@ fn live(model: Model, life: &Life, ready: Option<UnixStream>) -> anyhow::Result<
     }
     drop_privileges(&global)?;
     if life.notify {
-        watchdog(engine.handle())?;
+        watchdog(engine.handle(), || notify("WATCHDOG=1\n"))?;
         notify(&format!("READY=1\nMAINPID={}\n", std::process::id()));
     }
     retire_old(life);
+    if let Some(line) = &life.line {
+        tie(engine.handle(), line)?;
+    }
     if let Some(mut parent) = ready {
         process::detach()?;
         // The parent may have been killed meanwhile; that is no reason to stop.
@@ -146,8 +157,7 @@ fn listeners_of(socket: &Path) -> anyhow::Result<Vec<OwnedFd>> {
 fn obey(signals: &Signals, engine: Engine, life: &Life) -> anyhow::Result<u8> {
     loop {
         match signals.wait()? {
-            Signal::Interrupt => return Ok(end_now(&engine, life, EXIT_INTERRUPTED)),
-            Signal::Terminate => return Ok(end_now(&engine, life, EXIT_TERMINATED)),
+            Signal::Interrupt | Signal::Terminate => return Ok(end_now(&engine, life)),
             Signal::User1 => return end_gracefully(signals, engine, life),
             Signal::Hangup | Signal::User2 => reload(&engine, life),
             _ => {}
@@ -167,7 +177,7 @@ fn reload(engine: &Engine, life: &Life) {
     }
 }
 
-fn end_now(engine: &Engine, life: &Life, status_of_master: u8) -> u8 {
+fn end_now(engine: &Engine, life: &Life) -> u8 {
     if life.notify {
         notify("STOPPING=1\n");
     }
@@ -178,7 +188,7 @@ fn end_now(engine: &Engine, life: &Life, status_of_master: u8) -> u8 {
         }
         thread::sleep(END_POLL);
     }
-    if life.master { status_of_master } else { 0 }
+    0
 }
 
 /// Lets running work end; a second signal ends it at once, and so does `hard-stop-after`.
@@ -202,7 +212,7 @@ fn end_gracefully(signals: &Signals, engine: Engine, life: &Life) -> anyhow::Res
     }
     if !engine.is_finished() {
         console::complain("'hard-stop-after' has passed: connections that are left are closed");
-        return Ok(end_now(&engine, life, 0));
+        return Ok(end_now(&engine, life));
     }
     engine.wait();
     Ok(0)
@@ -219,8 +229,7 @@ fn until(
     let begun = Instant::now();
     while !enough() && patience.is_none_or(|patience| begun.elapsed() < patience) {
         match signals.next()? {
-            Some(Signal::Interrupt) => return Ok(Some(end_now(engine, life, EXIT_INTERRUPTED))),
-            Some(Signal::Terminate) => return Ok(Some(end_now(engine, life, EXIT_TERMINATED))),
+            Some(Signal::Interrupt | Signal::Terminate) => return Ok(Some(end_now(engine, life))),
             _ => thread::sleep(END_POLL),
         }
     }
@@ -246,7 +255,7 @@ fn raise_descriptor_limit(global: &Global, quiet: bool) {
     }
 }
 
-fn write_pidfile(path: &Path) -> anyhow::Result<()> {
+pub(crate) fn write_pidfile(path: &Path) -> anyhow::Result<()> {
     std::fs::write(path, format!("{}\n", std::process::id()))
         .with_context(|| format!("cannot write the pid file {}", path.display()))
 }
@@ -280,8 +289,8 @@ fn account(global: &Global) -> anyhow::Result<(Option<u32>, Option<u32>)> {
     Ok((found.map(|user| user.uid), group))
 }
 
-/// Tells a service manager that asks for it (`WATCHDOG_USEC`) that the workers turn, for as long as they do.
-fn watchdog(handle: Handle) -> io::Result<()> {
+/// Tells a service manager that asks for it (`WATCHDOG_USEC`), by `tell`, that the workers turn, for as long as they do.
+fn watchdog(handle: Handle, tell: impl Fn() + Send + 'static) -> io::Result<()> {
     let asked = std::env::var("WATCHDOG_USEC").ok();
     let Some(period_us) = asked.and_then(|text| text.parse::<u64>().ok()) else {
         return Ok(());
@@ -293,7 +302,7 @@ fn watchdog(handle: Handle) -> io::Result<()> {
         .spawn(move || {
             loop {
                 if handle.is_alive(half) {
-                    notify("WATCHDOG=1\n");
+                    tell();
                 }
                 thread::sleep(half);
             }
@@ -301,8 +310,31 @@ fn watchdog(handle: Handle) -> io::Result<()> {
     Ok(())
 }
 
+/// Tells the master that this worker serves, and that it lives; ends when the master does.
+fn tie(handle: Handle, line: &Arc<UnixStream>) -> io::Result<()> {
+    let beat = |line: &UnixStream| {
+        let mut line = line;
+        line.write_all(&[1])
+    };
+    beat(line)?;
+    let own = Arc::clone(line);
+    watchdog(handle, move || {
+        // A master that is gone is found out below.
+        let _ = beat(&own);
+    })?;
+    let own = Arc::clone(line);
+    thread::Builder::new()
+        .name("tie".to_owned())
+        .spawn(move || {
+            // A master says nothing: this ends when it does.
+            while matches!((&*own).read(&mut [0]), Ok(1..)) {}
+            let _ = signal::send(std::process::id(), Signal::Terminate);
+        })?;
+    Ok(())
+}
+
 /// Tells the service manager; without one nothing happens.
-fn notify(message: &str) {
+pub(crate) fn notify(message: &str) {
     if let Some(name) = std::env::var_os("NOTIFY_SOCKET") {
         // A manager that does not listen is its own trouble.
         let _ = send_notice(name.as_bytes(), message);

@@ -4,17 +4,18 @@
 //! absent: sockets and clocks. What only the engine can tell is asked through [`World`].
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use plimsoll_wire::head::Head;
 
 use crate::action::Flow;
 use crate::cookie::CookieFacts;
-use crate::log::{self, Level, WallTime};
+use crate::log::{self, Level, Queued, Timers, Times, WallTime};
 use crate::model::{BackendId, Bind, FrontendId, ServerId};
 use crate::plane::Plane;
-use crate::stats::Sums;
+use crate::rule::Place;
+use crate::stats::{self, Sums};
 use crate::stick_table::{Counters, Tracked};
 use crate::stickiness::Remembered;
 use crate::tls::Facts;
@@ -92,9 +93,33 @@ pub trait World {
         0
     }
 
+    /// Whether an address is this machine's.
+    fn is_local(&self, _: IpAddr) -> bool {
+        false
+    }
+
+    /// Seconds since the process started.
+    fn uptime_s(&self) -> u64 {
+        0
+    }
+
     /// A number for a request or TCP session, greater than those given before.
     fn next_number(&self) -> u32 {
         0
+    }
+}
+
+/// No process at all: for rules that run while nobody is served.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nowhere;
+
+impl World for Nowhere {
+    fn random(&self) -> u64 {
+        0
+    }
+
+    fn sums(&self) -> &dyn Sums {
+        &stats::Nothing
     }
 }
 
@@ -139,15 +164,34 @@ pub struct SessionExtra {
     pub variables: Variables,
     /// What `track-sc` of connections and sessions follows.
     pub tracked: Counters,
-    /// The addresses of the socket itself, where [`SessionFacts`] was told others.
-    pub socket_source: Option<SocketAddr>,
-    pub socket_destination: Option<SocketAddr>,
+    /// The connection's own source and destination, where a PROXY header or later rules than `tcp-request connection` tell
+    /// others.
+    pub own_addresses: Option<(Option<SocketAddr>, Option<SocketAddr>)>,
     /// `expect-proxy`: a rule wants a PROXY protocol header.
     pub expects_header: bool,
     /// A PROXY protocol header was received.
     pub proxied: bool,
     /// Type-length-value fields of a PROXY protocol header of version 2, as received.
     pub proxy_fields: Vec<(u8, Vec<u8>)>,
+    /// Why the connection is of no use (`fc_err`).
+    pub failure: Option<ConnectionError>,
+}
+
+/// What went wrong with a connection before it could carry anything, by HAProxy's number, name and words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionError {
+    pub number: u8,
+    pub name: &'static str,
+    pub text: &'static str,
+}
+
+impl ConnectionError {
+    /// Nothing did.
+    pub const NONE: Self = Self {
+        number: 0,
+        name: "",
+        text: "Success",
+    };
 }
 
 /// What is known of one exchange, or of one TCP session, beyond its messages.
@@ -179,9 +223,47 @@ pub struct ExchangeFacts {
     /// The connection's addresses, where a rule set others for this exchange only.
     pub addresses: Option<(Option<SocketAddr>, Option<SocketAddr>)>,
     pub cookie: CookieFacts,
+    /// What the handshake with the server has told; `None`: it speaks plainly, or none was reached.
+    pub server_tls: Option<Arc<Facts>>,
+    /// What the server is to be asked for in TLS, where an expression says it (`sni`).
+    pub server_name: Option<Box<str>>,
+    /// What was found out about the two connections, where somebody asks.
+    pub ends: Option<Box<Ends>>,
+    /// The rule that decided last (`last_rule_file`), and the one that is waited for (`waiting_entity`).
+    pub last_rule: Option<Place>,
+    pub waiting_rule: Option<Place>,
+}
+
+/// What the kernel tells of the two connections of an exchange.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ends {
+    pub client: Option<TcpInfo>,
+    pub server: Option<TcpInfo>,
+    /// The server's address, and the one it was reached from.
+    pub server_addresses: Option<(SocketAddr, SocketAddr)>,
+    /// The server's connection has carried another exchange before.
+    pub reused: bool,
+}
+
+/// How well packets travel to a peer (`TCP_INFO`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpInfo {
+    pub rtt_us: u32,
+    pub rtt_variance_us: u32,
+    pub unacked: u32,
+    pub sacked: u32,
+    pub lost: u32,
+    pub retransmitted: u32,
+    pub forward_acknowledged: u32,
+    pub reordering: u32,
 }
 
 impl ExchangeFacts {
+    /// Room for what is found out about the two connections.
+    pub fn ends(&mut self) -> &mut Ends {
+        self.ends.get_or_insert_default()
+    }
+
     /// Gives the connection its own addresses back, when the exchange has ended.
     pub fn restore(&mut self, session: &mut SessionFacts) {
         if let Some((source, destination)) = self.addresses.take() {
@@ -227,6 +309,41 @@ pub struct Overrides {
     pub lenient: bool,
 }
 
+/// How far a session or an exchange has come, where no line says it already.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    /// When the connection was accepted; for later requests on it, when the one before had ended.
+    pub accepted: WallTime,
+    pub times: Times,
+    pub handshake_ms: u32,
+    /// Bytes received from the client, and sent to it.
+    pub received_bytes: u64,
+    pub sent_bytes: u64,
+    /// How many stood before it in the queues it went through.
+    pub queued: Queued,
+    pub retries: u32,
+    pub redispatched: bool,
+}
+
+impl Overrides {
+    /// A backend of another proxy was chosen: what rules set before for whichever backend would come is void.
+    pub fn enter_backend(&mut self) {
+        *self = Self {
+            server_ms: None,
+            tunnel_ms: None,
+            connect_ms: None,
+            queue_ms: None,
+            retries: None,
+            ..*self
+        };
+    }
+
+    /// Class and offset in queues.
+    pub fn priority(&self) -> (i32, i64) {
+        (self.priority_class, self.priority_offset_ms)
+    }
+}
+
 /// The moment of an evaluation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
@@ -245,8 +362,7 @@ pub struct Context<'a> {
     pub bind: Option<&'a Bind>,
     pub backend: Option<BackendId>,
     pub server: Option<ServerId>,
-    /// When the connection was accepted; for later requests on it, when the one before had ended.
-    pub accepted: WallTime,
+    pub progress: Progress,
     pub session: &'a mut SessionFacts,
     pub exchange: &'a mut ExchangeFacts,
     /// The request's head; `None` where there is none (yet).
@@ -295,7 +411,7 @@ impl<'a> Context<'a> {
             bind: None,
             backend: None,
             server: None,
-            accepted: WallTime::default(),
+            progress: Progress::default(),
             session,
             exchange,
             request: None,
@@ -355,6 +471,34 @@ impl Context<'_> {
         match done || self.exchange.overrides.lenient {
             true => Flow::Continue,
             false => Flow::Fail,
+        }
+    }
+
+    /// When the connection was accepted; for later requests on it, when the one before had ended.
+    pub(crate) fn accepted(&self) -> WallTime {
+        let progress = self.progress.accepted;
+        let accepted = self.record.map_or(progress, |record| record.accepted);
+        match accepted.unix_s {
+            // Where nobody says when, it was not long ago.
+            0 => self.now.wall,
+            _ => accepted,
+        }
+    }
+
+    /// When the first byte of the request arrived.
+    pub(crate) fn began(&self) -> WallTime {
+        self.accepted().after_ms(self.timers().before_ms())
+    }
+
+    /// How long each step took.
+    pub(crate) fn timers(&self) -> Timers {
+        let progress = &self.progress;
+        match self.record {
+            Some(record) => record.timers,
+            None => Timers {
+                handshake_ms: progress.handshake_ms,
+                ..progress.times.timers(self.now.monotonic_ns)
+            },
         }
     }
 

@@ -17,6 +17,7 @@ use crate::model::{
     Backend, Bind, ForwardFor, Frontend, Global, LogAddress, LogTarget, Mode, Network, Server,
 };
 use crate::stick_table::TableSpec;
+use crate::users::Password;
 
 /// Something written, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +128,7 @@ pub(crate) struct Draft {
     pub(crate) defaults_by_name: BTreeMap<String, usize>,
     pub(crate) peers: Vec<PeersDraft>,
     pub(crate) resolvers: Vec<ResolversDraft>,
+    pub(crate) userlists: Vec<UserlistDraft>,
     /// `http-errors` sections: proxies that have nothing but answers to errors.
     pub(crate) http_errors: Vec<ProxyDraft>,
     /// `healthcheck` sections: proxies that have nothing but a check.
@@ -196,11 +198,22 @@ pub(crate) struct GlobalDraft {
     pub(crate) stats_sockets: Vec<BindDraft>,
     pub(crate) unix_bind: UnixDraft,
     pub(crate) tls: GlobalTlsDraft,
+    /// `set-var`, `set-var-fmt`.
+    pub(crate) variables: Vec<VariableDraft>,
     /// `external-check`: checks may run programs; `preserve-env`: with our environment.
     pub(crate) external_checks: bool,
     pub(crate) external_environment: bool,
     /// `zero-warning`: a warning keeps the configuration from being loaded.
     pub(crate) zero_warning: bool,
+}
+
+/// A variable that the process begins with.
+#[derive(Clone, Debug)]
+pub(crate) struct VariableDraft {
+    pub(crate) name: Word,
+    pub(crate) value: Word,
+    /// The value is a format rather than an expression.
+    pub(crate) is_format: bool,
 }
 
 /// Owner and permissions of a unix socket, as written.
@@ -292,6 +305,28 @@ pub(crate) struct ResolveOptions {
     pub(crate) ignore_weight: bool,
 }
 
+/// A `userlist` section.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct UserlistDraft {
+    pub(crate) name: String,
+    pub(crate) span: Span,
+    pub(crate) users: Vec<UserDraft>,
+    pub(crate) groups: Vec<GroupDraft>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct UserDraft {
+    pub(crate) name: String,
+    pub(crate) password: Option<Password>,
+    pub(crate) groups: Vec<Spanned<String>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct GroupDraft {
+    pub(crate) name: String,
+    pub(crate) users: Vec<Spanned<String>>,
+}
+
 /// A `peers` section.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PeersDraft {
@@ -331,6 +366,9 @@ pub(crate) struct Settings {
     /// Lines of the rule language, those of `defaults` first.
     pub(crate) rules: Vec<RuleDraft>,
     pub(crate) forward_for: Option<ForwardFor>,
+    pub(crate) original_to: Option<ForwardFor>,
+    /// `option forwarded`, read when all names are known.
+    pub(crate) forwarded: Option<RuleDraft>,
     pub(crate) checks: ChecksDraft,
     /// `option abortonclose`; where nothing is said, the mode decides.
     pub(crate) abort_on_close: Option<bool>,
@@ -363,6 +401,8 @@ impl Default for Settings {
             error_files: Vec::new(),
             rules: Vec::new(),
             forward_for: None,
+            original_to: None,
+            forwarded: None,
             checks: ChecksDraft::default(),
             abort_on_close: None,
             source: None,
@@ -519,6 +559,8 @@ pub(crate) struct ServerDraft {
     pub(crate) resolvers: Option<Spanned<String>>,
     pub(crate) resolve_networks: Vec<Network>,
     pub(crate) resolve_options: ResolveOptions,
+    /// `set-proxy-v2-tlv-fmt`: types of fields, and the formats of their values.
+    pub(crate) proxy_fields: Vec<(u8, Option<Word>)>,
     /// Where its name stands.
     pub(crate) name_span: Span,
     /// `server-template`: first and last number of the servers it stands for.
@@ -543,6 +585,7 @@ impl Default for ServerDraft {
             resolvers: None,
             resolve_networks: Vec::new(),
             resolve_options: ResolveOptions::default(),
+            proxy_fields: Vec::new(),
             name_span: Span::default(),
             template: None,
             written: Vec::new(),

@@ -3,14 +3,14 @@
 //! Read once, when the configuration is loaded; types are checked then, so that evaluation only moves values. What is
 //! absent: what samples and converters do ([`crate::sample`], [`crate::convert`]).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use plimsoll_config::args::Word;
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
-use plimsoll_config::source::Loader;
+use plimsoll_config::source::{Environment, Loader};
 use plimsoll_config::suggest::nearest;
 
 use crate::acl::Acls;
@@ -21,8 +21,10 @@ use crate::convert::{self, Convert};
 use crate::keyword::haproxy::names;
 use crate::model::{BackendId, ErrorFile, FrontendId, Mode, ServerId};
 use crate::pattern::Lists;
+use crate::rule::Asks;
 use crate::sample::{self, Fetch, Needs, Tested};
 use crate::stick_table::{KeyType, TableId};
+use crate::users::Userlists;
 use crate::value::{Type, Value};
 
 /// Most converters behind one sample.
@@ -117,6 +119,7 @@ pub(crate) struct Names {
     pub(crate) servers: HashMap<BackendId, HashMap<String, ServerId>>,
     /// Stick tables, with the type of their keys.
     pub(crate) tables: HashMap<String, (TableId, KeyType)>,
+    pub(crate) userlists: Userlists,
     /// `tune.stick-counters`: how many keys a connection or request may track.
     pub(crate) stick_counters: u32,
 }
@@ -131,6 +134,10 @@ pub(crate) struct Scope<'a> {
     pub(crate) acls: Option<&'a Acls>,
     /// The captures of this proxy so far; rules may add some.
     pub(crate) captures: &'a RefCell<Captures>,
+    /// What the samples of this proxy so far want to know of connections.
+    pub(crate) asks: &'a Cell<Asks>,
+    /// The variables of the process.
+    pub(crate) environment: &'a Environment,
     /// The `http-errors` sections.
     pub(crate) http_errors: &'a HashMap<String, Vec<ErrorFile>>,
     pub(crate) phase: Phase,
@@ -243,7 +250,7 @@ fn missing<'a>(
 /// Unknown or misused names, with the nearest known one; values that do not fit together; samples that cannot exist
 /// at this time.
 pub(crate) fn parse(word: &Word, scope: &Scope<'_>) -> Result<Expression, Diagnostic> {
-    let expression = parse_text(&word.text, word.span, scope)?;
+    let expression = parse_text(&word.spelled(), word.span, scope)?;
     check_phase(&expression, word.span, scope)?;
     Ok(expression)
 }
@@ -257,6 +264,7 @@ pub(crate) fn parse_text(
     let mut parts = Parts { rest: text, span };
     let (name, arguments) = parts.next()?.unwrap_or_default();
     let row = sample::find(name).ok_or_else(|| unknown_sample(name, span))?;
+    scope.asks.set(scope.asks.get().and(sample::asks(name)));
     let mut arguments = Arguments::parse(name, arguments, span)?;
     let (fetch, mut output) = (row.read)(&mut arguments, scope)?;
     arguments.finish()?;

@@ -6,6 +6,7 @@
 
 pub mod check;
 mod edit;
+mod edit_tls;
 pub mod names;
 pub mod status_codes;
 pub mod tls;
@@ -29,6 +30,9 @@ use crate::pattern::Lists;
 use crate::rule::{Rule, Rules};
 use crate::stats::page::Page;
 use crate::stick_table::TableSpec;
+use crate::tls::Store;
+use crate::users::Userlist;
+use crate::variable::Name;
 
 /// Index of a frontend in [`Model::frontends`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,10 +57,13 @@ pub struct Model {
     pub lists: Arc<Lists>,
     /// `resolvers` sections; their names differ.
     pub resolvers: Vec<Resolvers>,
+    pub userlists: Vec<Arc<Userlist>>,
     /// Stick tables; their names differ.
     pub tables: Vec<TableSpec>,
     /// Named `defaults` sections, for backends that are added at run time.
     pub templates: Vec<Template>,
+    /// Certificates and the like by name, for the runtime API; binds and servers hold their own references.
+    pub store: Arc<Store>,
     /// `healthcheck` sections by name, for servers that are added at run time.
     pub healthchecks: Vec<(String, CheckSpec)>,
 }
@@ -108,9 +115,20 @@ pub struct Global {
     pub spread_checks_percent: u32,
     /// `max-spread-checks`: first checks are begun within this time; `None`: within an interval.
     pub spread_checks_max_ms: Option<u64>,
+    /// `maxconnrate`, `maxsessrate`: most new client connections per second.
+    pub connection_rate: Option<u32>,
     /// Which answers stick tables count as errors and failures.
     pub statuses: Statuses,
+    /// `set-var`: variables that the process begins with, in order.
+    pub variables: Vec<(Name, Initial)>,
     pub tune: Tune,
+}
+
+/// What a variable is set to when the configuration is put to use.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Initial {
+    Expression(Expression),
+    Format(Format),
 }
 
 /// Sizes and caps (`tune.*`).
@@ -249,6 +267,8 @@ impl Default for Global {
             spread_checks_percent: 0,
             spread_checks_max_ms: None,
             statuses: Statuses::default(),
+            connection_rate: None,
+            variables: Vec::new(),
             tune: Tune::default(),
         }
     }
@@ -275,6 +295,8 @@ pub struct Frontend {
     pub binds: Vec<Bind>,
     /// Most concurrent connections; `None`: the process's limit. Beyond it connections wait in the kernel's backlog.
     pub maxconn: Option<u32>,
+    /// `rate-limit sessions`: most new connections per second.
+    pub connection_rate: Option<u32>,
     /// `backlog`; `None`: derived from `maxconn`.
     pub backlog: Option<u32>,
     pub timeouts: FrontendTimeouts,
@@ -282,6 +304,8 @@ pub struct Frontend {
     pub default_backend: Option<BackendId>,
     pub persistence: ConnectionMode,
     pub forward_for: Option<ForwardFor>,
+    /// `option originalto`: as `forward_for`, with the address that the client came to.
+    pub original_to: Option<ForwardFor>,
     pub log: LogSettings,
     /// `option dontlognull`: a connection that sent nothing is not logged, and its end is not an error.
     pub ignore_empty_connections: bool,
@@ -356,7 +380,11 @@ pub struct Backend {
     pub retry_on: RetryOn,
     pub reuse: Reuse,
     pub persistence: ConnectionMode,
+    /// `option http-pretend-keepalive`: servers are not told that their connections will be closed.
+    pub pretend_keepalive: bool,
     pub forward_for: Option<ForwardFor>,
+    /// See [`Frontend::original_to`].
+    pub original_to: Option<ForwardFor>,
     /// Connections at which servers reach their full `maxconn` (`fullconn`); `None`: not written, see
     /// [`crate::queue::fill_fullconn`].
     pub fullconn: Option<u32>,
@@ -434,10 +462,10 @@ pub enum Reuse {
     Always,
 }
 
-/// `option forwardfor`.
+/// `option forwardfor` and `option originalto`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForwardFor {
-    /// Clients in these networks are left alone.
+    /// Addresses in these networks are not told.
     pub except: Option<Network>,
     pub header: String,
     /// `if-none`: only when the request carries no such field.
@@ -555,6 +583,8 @@ pub struct Server {
     pub send_proxy: Option<ProxyHeader>,
     /// `proxy-v2-options`.
     pub proxy_options: ProxyOptions,
+    /// `set-proxy-v2-tlv-fmt`: types of fields of that header, and what makes their values.
+    pub proxy_fields: Vec<(u8, Arc<Format>)>,
     /// `ssl`.
     pub tls: Option<Arc<ServerTls>>,
     /// `proto h2`.
@@ -597,6 +627,7 @@ impl Server {
             cookie: None,
             send_proxy: None,
             proxy_options: ProxyOptions::default(),
+            proxy_fields: Vec::new(),
             tls: None,
             http2: false,
             check: ServerCheck::default(),

@@ -10,9 +10,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::balance::{self, Arranged, Balance};
+use crate::context::{Context, ExchangeFacts, Nowhere, Phase, SessionFacts};
 use crate::live::{BackendLive, ServerLive};
-use crate::model::{Backend, BackendId, Frontend, FrontendId, Model, Server, ServerId};
+use crate::model::{Backend, BackendId, Frontend, FrontendId, Initial, Model, Server, ServerId};
+use crate::pace::Pace;
 use crate::stick_table::Tables;
+use crate::tls::store::Transactions;
+use crate::value::Value;
 use crate::variable::Shared;
 
 /// Shared state of one frontend.
@@ -23,6 +27,8 @@ pub struct FrontendLive {
     /// `maxconn` as an operator set it, plus one; 0: the configuration's holds.
     maxconn: AtomicU32,
     state: AtomicU32,
+    /// How fast clients come to it.
+    pub pace: Pace,
 }
 
 /// Whether a frontend accepts connections, as far as operators decide it.
@@ -88,6 +94,10 @@ pub struct Plane {
     pub variables: Arc<Shared>,
     /// The process's `maxconn` as an operator set it, plus one; 0: that of the start holds.
     process_maxconn: Arc<AtomicU32>,
+    /// How fast clients come to the process.
+    pub pace: Arc<Pace>,
+    /// What commands have sent of certificates and not committed yet.
+    transactions: Arc<Mutex<Arc<Transactions>>>,
 }
 
 impl Plane {
@@ -132,7 +142,7 @@ impl Plane {
             .map(|(index, backend)| (backend.name.clone(), BackendId(index as u32)))
             .collect();
         let names = model.frontends.iter().map(|frontend| frontend.name.clone());
-        Self {
+        let plane = Self {
             tables: Tables::build(&model.tables, previous.map(|plane| &plane.tables)),
             frontend_ids: names.zip((0..).map(FrontendId)).collect(),
             model,
@@ -145,6 +155,44 @@ impl Plane {
             process_maxconn: previous
                 .map(|plane| Arc::clone(&plane.process_maxconn))
                 .unwrap_or_default(),
+            pace: previous
+                .map(|plane| Arc::clone(&plane.pace))
+                .unwrap_or_default(),
+            transactions: previous
+                .map(|plane| Arc::clone(&plane.transactions))
+                .unwrap_or_default(),
+        };
+        if previous.is_none() {
+            plane.set_variables();
+        }
+        plane
+    }
+
+    /// Gives the variables of the process what the configuration says, in order.
+    fn set_variables(&self) {
+        for (name, value) in &self.model.global.variables {
+            let (mut session, mut exchange) = (SessionFacts::default(), ExchangeFacts::default());
+            let mut context = Context::new(
+                self,
+                &Nowhere,
+                Phase::Command,
+                FrontendId(0),
+                &mut session,
+                &mut exchange,
+            );
+            let value = match value {
+                Initial::Expression(expression) => {
+                    expression.evaluate(&context).map(Value::into_owned)
+                }
+                Initial::Format(format) => {
+                    let mut text = Vec::new();
+                    format.write(&context, &mut text);
+                    Some(Value::owned(text))
+                }
+            };
+            if let Some(value) = value {
+                context.set_variable(name, value);
+            }
         }
     }
 
@@ -152,6 +200,9 @@ impl Plane {
     /// stays, unless it is this very value that was edited.
     pub fn settle(&self, previous: &Self) {
         self.tables.settle(&self.model.tables);
+        if self.model.global.variables != previous.model.global.variables {
+            self.set_variables();
+        }
         self.model.lists.settle(&previous.model.lists);
         if self.model.global.maxconn != previous.model.global.maxconn {
             self.process_maxconn.store(0, Relaxed);
@@ -193,6 +244,17 @@ impl Plane {
     pub fn set_process_maxconn(&self, maxconn: u32) {
         self.process_maxconn
             .store(maxconn.saturating_add(1), Relaxed);
+    }
+
+    /// What commands have sent of certificates and not committed yet. Workers never ask.
+    pub fn transactions(&self) -> Arc<Transactions> {
+        let open = self.transactions.lock();
+        Arc::clone(&open.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn set_transactions(&self, transactions: Transactions) {
+        let open = self.transactions.lock();
+        *open.unwrap_or_else(PoisonError::into_inner) = Arc::new(transactions);
     }
 
     pub fn frontend(&self, id: FrontendId) -> &Arc<FrontendLive> {

@@ -97,6 +97,25 @@ pub enum Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);
 
+/// How a request stands to others that wait: `set-priority-class`, `set-priority-offset`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Priority {
+    /// Lower ones are served first.
+    pub class: i32,
+    /// By how much it goes ahead of those of its class (below 0) or behind them, as if it had come then.
+    pub offset_ms: i64,
+    /// When it came, by a clock that never goes back.
+    pub now_ms: u64,
+}
+
+/// A place in a line, the first to be served first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    class: i32,
+    due_ms: i64,
+    ticket: Ticket,
+}
+
 /// What became of an attempt to join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admit {
@@ -127,18 +146,21 @@ pub struct Waiting<T> {
     backend: Arc<BackendLive>,
     entries: HashMap<Ticket, Entry<T>>,
     entries_max: usize,
-    /// Tickets of the backend's own queue.
-    shared: BTreeSet<Ticket>,
-    /// Tickets of each server's queue, by the address of its live state; empty queues are removed.
-    own: BTreeMap<usize, BTreeSet<Ticket>>,
+    /// The backend's own queue.
+    shared: BTreeSet<Turn>,
+    /// Each server's queue, by the address of its live state; empty queues are removed.
+    own: BTreeMap<usize, BTreeSet<Turn>>,
     deadlines: BTreeSet<(u64, Ticket)>,
     next: u64,
+    /// When the last one came: the clocks of workers differ a little, and nobody goes ahead by that.
+    latest_ms: u64,
 }
 
 #[derive(Debug)]
 struct Entry<T> {
     token: T,
     place: Place,
+    turn: Turn,
     deadline_ns: Option<u64>,
 }
 
@@ -162,6 +184,7 @@ impl<T> Waiting<T> {
             own: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             next: 0,
+            latest_ms: 0,
         }
     }
 
@@ -179,6 +202,17 @@ impl<T> Waiting<T> {
     /// A slot may have come free since none was found: the caller calls [`Self::grant`] now, for the server it
     /// waits for, or for every usable server when it waits for any. The grant may well be its own.
     pub fn join(&mut self, place: Place, token: T, deadline_ns: Option<u64>) -> Admit {
+        self.join_with(place, token, deadline_ns, Priority::default())
+    }
+
+    /// The same for a request that may go ahead of others.
+    pub fn join_with(
+        &mut self,
+        place: Place,
+        token: T,
+        deadline_ns: Option<u64>,
+        priority: Priority,
+    ) -> Admit {
         if self.entries.len() >= self.entries_max {
             return Admit::RefusedByCap;
         }
@@ -189,12 +223,22 @@ impl<T> Waiting<T> {
         }
         let ticket = Ticket(self.next);
         self.next += 1;
+        self.latest_ms = self.latest_ms.max(priority.now_ms);
+        let came_ms = i64::try_from(self.latest_ms).unwrap_or(i64::MAX);
+        let turn = Turn {
+            class: priority.class,
+            due_ms: came_ms.saturating_add(priority.offset_ms),
+            ticket,
+        };
         let (line, count) = match &place {
             Place::Backend => (&mut self.shared, &self.backend.queued),
             Place::Server(server) => (self.own.entry(address(server)).or_default(), &server.queued),
         };
-        let ahead = line.len() as u32;
-        line.insert(ticket);
+        let ahead = match line.last() {
+            Some(last) if *last > turn => line.range(..turn).count() as u32,
+            _ => line.len() as u32,
+        };
+        line.insert(turn);
         count.fetch_add(1, SeqCst);
         if let Some(deadline_ns) = deadline_ns {
             self.deadlines.insert((deadline_ns, ticket));
@@ -202,6 +246,7 @@ impl<T> Waiting<T> {
         let entry = Entry {
             token,
             place,
+            turn,
             deadline_ns,
         };
         self.entries.insert(ticket, entry);
@@ -226,15 +271,16 @@ impl<T> Waiting<T> {
     ) -> Option<Grant<T>> {
         let own = self.own.get(&address(server)).and_then(|line| line.first());
         let line = self.shared.iter().take(STRANGERS_MAX);
-        let may = |ticket: &&Ticket| {
-            let entry = self.entries.get(ticket);
+        let may = |turn: &&Turn| {
+            let entry = self.entries.get(&turn.ticket);
             entry.is_none_or(|entry| may(&entry.token))
         };
         let shared = line.filter(|_| for_backend).find(may);
-        let ticket = match (own, shared) {
-            (Some(&own), Some(&shared)) => own.min(shared),
-            (own, shared) => *own.or(shared)?,
+        let turn = match (own, shared) {
+            (Some(own), Some(shared)) => own.min(shared),
+            (own, shared) => own.or(shared)?,
         };
+        let ticket = turn.ticket;
         let slot = server.take()?;
         let Some(token) = self.leave(ticket) else {
             debug_assert!(false, "a queue names {ticket:?}, which does not wait");
@@ -257,12 +303,12 @@ impl<T> Waiting<T> {
         }
         let count: &AtomicU32 = match &entry.place {
             Place::Backend => {
-                self.shared.remove(&ticket);
+                self.shared.remove(&entry.turn);
                 &self.backend.queued
             }
             Place::Server(server) => {
                 if let Some(line) = self.own.get_mut(&address(server)) {
-                    line.remove(&ticket);
+                    line.remove(&entry.turn);
                     if line.is_empty() {
                         self.own.remove(&address(server));
                     }
@@ -292,7 +338,7 @@ impl<T> Waiting<T> {
     pub fn evict(&mut self, server: &Arc<ServerLive>) -> Vec<(Ticket, T)> {
         let line = self.own.get(&address(server)).cloned().unwrap_or_default();
         line.into_iter()
-            .filter_map(|ticket| self.leave(ticket).map(|token| (ticket, token)))
+            .filter_map(|Turn { ticket, .. }| self.leave(ticket).map(|token| (ticket, token)))
             .collect()
     }
 }
@@ -421,6 +467,51 @@ mod tests {
             }
         }
         assert_eq!(order, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn who_has_priority_goes_first() {
+        let (backend, servers) = servers(&[1]);
+        let mut waiting = Waiting::new(backend);
+        let held = take_now(&servers[0]).expect("a slot");
+        for (token, class, offset_ms, now_ms, ahead) in [
+            ("plain", 0, 0, 100, 0),
+            ("patient", 0, 500, 101, 1),
+            ("hasty", 0, -50, 102, 0),
+            ("first class", -1, 0, 103, 0),
+            ("last class", 1, -900, 104, 4),
+            // The clock of another worker is behind: that is no privilege.
+            ("late", 0, 0, 50, 3),
+        ] {
+            let priority = Priority {
+                class,
+                offset_ms,
+                now_ms,
+            };
+            let joined = waiting.join_with(Place::Backend, token, None, priority);
+            assert!(
+                matches!(joined, Admit::Queued { ahead: found, .. } if found == ahead),
+                "{token}: {joined:?}"
+            );
+        }
+        let mut slot = Some(held);
+        let mut order = Vec::new();
+        while let Some(held) = slot.take() {
+            servers[0].release(held);
+            if let Some(grant) = waiting.grant(&servers[0], true) {
+                order.push(grant.token);
+                slot = Some(grant.slot);
+            }
+        }
+        let expected = [
+            "first class",
+            "hasty",
+            "plain",
+            "late",
+            "patient",
+            "last class",
+        ];
+        assert_eq!(order, expected);
     }
 
     #[test]

@@ -4,15 +4,18 @@
 //! for the caller to decide from the diagnostics. What is absent: text and keywords.
 
 mod captures;
+mod certificates;
 mod checks;
 mod cookies;
 mod endpoints;
 mod errors;
+mod forwarded;
 mod logs;
 mod names;
 mod rules;
 mod tables;
 mod tls;
+mod users;
 
 #[cfg(test)]
 pub(crate) use rules::known_names;
@@ -21,19 +24,22 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
+use plimsoll_config::diagnostic::{Diagnostic, FileId, Kind, Span};
 use plimsoll_config::suggest::nearest;
 
 use crate::balance::BalanceSpec;
-use crate::draft::{Draft, Findings, ProxyDraft, ServerDraft, Settings, Spanned};
+use crate::draft::{
+    BindDraft, Draft, Findings, ProxyDraft, ServerDraft, Settings, Spanned, VariableDraft,
+};
 use crate::keyword::Sections;
 use crate::keyword::haproxy::{Context, GlobalTlsDraft, NOWHERE, StepDraft};
 use crate::model::names::Resolvers;
-use crate::model::tls::Bundle;
+use crate::model::tls::{BindTls, Profile};
 use crate::model::{
-    Backend, BackendId, Frontend, Global, LogEnvelope, LogTarget, Mode, Model, Preset, Template,
+    Backend, BackendId, Bind, ForwardFor, Frontend, Global, LogEnvelope, LogTarget, Mode, Model,
+    Preset, Template,
 };
-use crate::tls::Certificate;
+use crate::tls::{Store, crt_list};
 
 /// What replaces a timeout that nobody wrote, in milliseconds.
 pub(crate) const TIMEOUT_CLIENT_MS: u64 = 60_000;
@@ -51,28 +57,37 @@ const SERVERS_MAX: usize = 200_000;
 const LISTENERS_MAX: usize = 65_536;
 
 /// Makes the model of a draft, and says everything that is wrong with either.
-pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Diagnostic>) {
-    let findings = std::mem::take(&mut draft.findings);
+pub(crate) fn resolve(draft: Draft, context: &Context<'_>) -> Resolved {
+    let tls = &draft.global.tls;
+    let store = Store {
+        crt_base: tls.crt_base.clone(),
+        ca_base: tls.ca_base.clone(),
+        short_names: tls.extra_without_extension,
+        ..Store::default()
+    };
+    resolve_among(draft, context, store)
+}
+
+/// What becomes of a draft.
+pub(crate) struct Resolved {
+    pub(crate) model: Model,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// The same where the files of TLS in `store` are known already.
+pub(crate) fn resolve_among(mut draft: Draft, context: &Context<'_>, store: Store) -> Resolved {
     let mut resolver = Resolver {
-        context,
-        findings,
-        hosts: HashMap::new(),
-        files: HashMap::new(),
+        findings: std::mem::take(&mut draft.findings),
         tls: std::mem::take(&mut draft.global.tls),
-        certificates: HashMap::new(),
-        bundles: HashMap::new(),
-        issuers: None,
-        resolvers: Vec::new(),
-        told: HashSet::new(),
-        servers: 0,
-        listeners: 0,
-        global_logs: Vec::new(),
+        variables: std::mem::take(&mut draft.global.variables),
         // Only a host that is to be sent needs the form that has one.
         log_envelope: match draft.global.model.log_hostname {
             Some(_) => LogEnvelope::Rfc3164,
             None => LogEnvelope::Local,
         },
+        ..Resolver::new(context, store)
     };
+    resolver.load_stores();
     let mut model = Model {
         global: resolver.global(&draft),
         ..Model::default()
@@ -93,13 +108,34 @@ pub(crate) fn resolve(mut draft: Draft, context: &Context<'_>) -> (Model, Vec<Di
     resolver.tracks(&draft.proxies, &places, &mut model);
     model.resolvers = std::mem::take(&mut resolver.resolvers);
     model.tables = resolver.tables(&draft);
+    model.userlists = resolver.userlists(&draft.userlists);
     let http_errors = resolver.http_errors(&draft.http_errors);
     model.templates = resolver.templates(&draft);
     resolver.rules(&draft, &http_errors, &mut model);
+    model.store = Arc::new(std::mem::take(&mut resolver.store));
     if draft.global.zero_warning {
         resolver.deny_warnings();
     }
-    (model, resolver.findings.into_vec())
+    Resolved {
+        model,
+        diagnostics: resolver.findings.into_vec(),
+    }
+}
+
+/// How handshakes go at a bind of profile `base` with the certificate of a line that a command adds to a list.
+pub(crate) fn line_profile(
+    line: &crt_list::Line,
+    base: &Profile,
+    mode: Mode,
+    context: &Context<'_>,
+    store: &Store,
+) -> Result<Option<Arc<Profile>>, Vec<Diagnostic>> {
+    let mut resolver = Resolver::new(context, store.clone());
+    let profile = resolver.line_profile(line, "CLI", NOWHERE, base, mode);
+    match resolver.findings.errors() {
+        0 => Ok(profile),
+        _ => Err(resolver.findings.into_vec()),
+    }
 }
 
 /// Where a backend stands in the model, and which draft it comes from.
@@ -117,11 +153,16 @@ struct Resolver<'a> {
     /// Files by path, or why they cannot be read.
     files: HashMap<String, Result<Vec<u8>, String>>,
     tls: GlobalTlsDraft,
-    /// Certificates and authorities by name, so that each file is read and kept once; `None`: complained about.
-    certificates: HashMap<String, Option<Arc<Certificate>>>,
-    bundles: HashMap<String, Option<Arc<Bundle>>>,
-    /// The chains of `issuers-chain-path`, once they have been asked for.
-    issuers: Option<Vec<Vec<Vec<u8>>>>,
+    /// Certificates and authorities by name, so that each file is read and kept once.
+    store: Store,
+    /// Expressions behind `sni`, which are read when all names are known.
+    name_expressions: Vec<(String, Span)>,
+    /// Names of such files that have been complained about.
+    broken: HashSet<String>,
+    /// The names of the configuration's files, so that each is kept once.
+    file_names: HashMap<FileId, Arc<str>>,
+    /// `set-var` lines of the global section.
+    variables: Vec<VariableDraft>,
     /// Sections of name servers, which servers refer to.
     resolvers: Vec<Resolvers>,
     /// Places that have been complained about.
@@ -132,6 +173,30 @@ struct Resolver<'a> {
     global_logs: Vec<LogTarget>,
     /// The form of messages to targets without a `format`.
     log_envelope: LogEnvelope,
+}
+
+impl<'a> Resolver<'a> {
+    /// One that has found nothing yet.
+    fn new(context: &'a Context<'a>, store: Store) -> Self {
+        Self {
+            context,
+            findings: Findings::default(),
+            hosts: HashMap::new(),
+            files: HashMap::new(),
+            store,
+            tls: GlobalTlsDraft::default(),
+            name_expressions: Vec::new(),
+            file_names: HashMap::new(),
+            variables: Vec::new(),
+            broken: HashSet::new(),
+            resolvers: Vec::new(),
+            told: HashSet::new(),
+            servers: 0,
+            listeners: 0,
+            global_logs: Vec::new(),
+            log_envelope: LogEnvelope::Local,
+        }
+    }
 }
 
 impl Resolver<'_> {
@@ -360,6 +425,7 @@ impl Resolver<'_> {
             (number, settings.mode, settings.disabled);
         frontend.description.clone_from(&proxy.description);
         frontend.binds = self.binds(&proxy.binds, 1, settings.mode);
+        self.note_places(number, &proxy.binds, &frontend.binds);
         if !proxy.bound && !settings.disabled {
             let message = format!(
                 "{} '{}' has no 'bind' line, so that nobody can reach it",
@@ -379,7 +445,8 @@ impl Resolver<'_> {
                 .client_ms
                 .unwrap_or(TIMEOUT_CLIENT_MS),
         );
-        frontend.forward_for = self.forward_for(proxy);
+        frontend.forward_for = self.told(proxy, &settings.forward_for, "option forwardfor");
+        frontend.original_to = self.told(proxy, &settings.original_to, "option originalto");
         frontend.log.targets = self.logs(&settings.logs);
         frontend.log.tag.clone_from(&settings.log_tag);
         frontend.log.format = self.log_format(proxy, &frontend.log.targets);
@@ -390,6 +457,24 @@ impl Resolver<'_> {
             frontend.mode = Mode::Http;
         }
         frontend
+    }
+
+    /// Remembers where binds with TLS stand, which commands about certificates tell.
+    fn note_places(&mut self, frontend: u32, drafts: &[BindDraft], binds: &[Bind]) {
+        let mut spans = drafts.iter().filter_map(|draft| draft.tls.ssl.as_ref());
+        let mut last: Option<(&Arc<BindTls>, Span)> = None;
+        for bind in binds {
+            let Some(tls) = &bind.tls else { continue };
+            // The addresses of one line share their TLS.
+            let known = last.filter(|(known, _)| Arc::ptr_eq(known, tls));
+            let Some(place) = known.or_else(|| Some((tls, spans.next()?.span))) else {
+                return;
+            };
+            last = Some(place);
+            let here = self.place(place.1);
+            let text = format!("{}:{}", here.file, here.line);
+            Arc::make_mut(&mut self.store.places).insert((frontend, bind.number), text);
+        }
     }
 
     fn backend(&mut self, proxy: &ProxyDraft, number: u32) -> Backend {
@@ -404,12 +489,14 @@ impl Resolver<'_> {
             .abort_on_close
             .unwrap_or(settings.mode == Mode::Http);
         backend.forward_for.clone_from(&settings.forward_for);
+        backend.original_to.clone_from(&settings.original_to);
         if settings.mode == Mode::Tcp {
-            backend.forward_for = None;
+            (backend.forward_for, backend.original_to) = (None, None);
             self.no_http_hash(proxy, &mut backend);
         }
         if !proxy.has_front() {
-            self.forward_for(proxy);
+            self.told(proxy, &settings.forward_for, "option forwardfor");
+            self.told(proxy, &settings.original_to, "option originalto");
         }
         backend.source = settings
             .source
@@ -426,14 +513,20 @@ impl Resolver<'_> {
         backend
     }
 
-    fn forward_for(&mut self, proxy: &ProxyDraft) -> Option<crate::model::ForwardFor> {
-        let option = proxy.settings.forward_for.clone()?;
+    /// What servers are told of addresses, in messages alone.
+    fn told(
+        &mut self,
+        proxy: &ProxyDraft,
+        option: &Option<ForwardFor>,
+        name: &str,
+    ) -> Option<ForwardFor> {
+        let option = option.clone()?;
         if proxy.settings.mode == Mode::Http {
             return Some(option);
         }
         if !proxy.settings.disabled {
             let message = format!(
-                "'option forwardfor' has no effect in {} '{}'",
+                "'{name}' has no effect in {} '{}'",
                 proxy.noun(),
                 proxy.name
             );

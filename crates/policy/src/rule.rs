@@ -10,9 +10,37 @@ use crate::acl::{Acl, Condition, Truth};
 use crate::action::{Action, Flow};
 use crate::capture::Captures;
 use crate::context::Context;
+use crate::forwarded::Forwarded;
 use crate::log_format::Format;
 use crate::model::{BackendId, ServerId};
 use crate::stickiness::StickRule;
+
+/// Where a rule is written. All places are equal: a rule that has moved is still the same rule.
+#[derive(Clone, Default)]
+pub struct Place {
+    /// The file's name, as it was given.
+    pub file: Arc<str>,
+    /// Counted from 1; 0 where nobody knows.
+    pub line: u32,
+}
+
+impl PartialEq for Place {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
 
 /// One line such as `http-request deny if BAD`. Equal when written equally under equal ACLs.
 #[derive(Clone)]
@@ -20,14 +48,21 @@ pub struct Rule {
     /// As written, without its condition.
     pub text: Arc<str>,
     pub condition: Option<Condition>,
+    pub place: Place,
     action: Arc<dyn Action>,
 }
 
 impl Rule {
-    pub(crate) fn new(text: &str, condition: Option<Condition>, action: Box<dyn Action>) -> Self {
+    pub(crate) fn new(
+        text: &str,
+        condition: Option<Condition>,
+        action: Box<dyn Action>,
+        place: Place,
+    ) -> Self {
         Self {
             text: text.into(),
             condition,
+            place,
             action: action.into(),
         }
     }
@@ -37,6 +72,30 @@ impl Rule {
         // Whoever performs a rule outside of a rule set has nothing to decide.
         let _ = self.action.run(context);
         context.settle();
+    }
+}
+
+impl Rule {
+    fn wait(&self, at: usize, context: &mut Context<'_>) -> Verdict {
+        context.exchange.waiting_rule = Some(self.place.clone());
+        Verdict::Wait { at }
+    }
+
+    /// Does what the rule does, whatever its condition, and notes it where it decides.
+    pub(crate) fn act(&self, context: &mut Context<'_>) -> Flow {
+        context.unsure.set(false);
+        context.settle();
+        let flow = self.action.run(context);
+        let facts = &mut *context.exchange;
+        match flow {
+            Flow::Continue | Flow::Inform(_) => {}
+            _ if self.place.line == 0 => {}
+            Flow::Pause { .. } | Flow::AwaitBody { .. } => {
+                facts.waiting_rule = Some(self.place.clone());
+            }
+            _ => facts.last_rule = Some(self.place.clone()),
+        }
+        flow
     }
 }
 
@@ -55,6 +114,28 @@ impl PartialEq for Rule {
     }
 }
 
+/// What samples of a proxy's rules and lines want to know of connections, which is found out before they run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asks {
+    /// How well packets travel to the client.
+    pub client_info: bool,
+    /// How well packets travel to the server.
+    pub server_info: bool,
+    /// Both addresses of the server's connection, and whether it was used before.
+    pub server_end: bool,
+}
+
+impl Asks {
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            client_info: self.client_info | other.client_info,
+            server_info: self.server_info | other.server_info,
+            server_end: self.server_end | other.server_end,
+        }
+    }
+}
+
 /// The rules of one half of a proxy.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {
@@ -65,6 +146,8 @@ pub struct Rules {
     pub content: Vec<Rule>,
     pub inspect_delay_ms: Option<u64>,
     pub request: Vec<Rule>,
+    /// `redirect` lines, which come behind all of those, wherever they are written and whatever was let through.
+    pub redirect: Vec<Rule>,
     /// `tcp-response content`.
     pub response_content: Vec<Rule>,
     pub response_inspect_delay_ms: Option<u64>,
@@ -86,8 +169,11 @@ pub struct Rules {
     pub persist: Vec<(Persist, Condition)>,
     /// `capture`, `declare capture`, and the slots that rules made.
     pub captures: Captures,
+    /// `option forwarded`.
+    pub forwarded: Option<Arc<Forwarded>>,
     /// `unique-id-format`.
     pub unique_id: Option<Arc<Format>>,
+    pub asks: Asks,
     /// The named ACLs, for explanations.
     pub acls: Vec<Arc<Acl>>,
 }
@@ -100,6 +186,7 @@ impl Rules {
             Some(Choice {
                 target: BackendTarget::Known(id),
                 condition: None,
+                ..
             }) => Some(*id),
             Some(_) => None,
         }
@@ -120,6 +207,7 @@ pub enum Persist {
 pub struct Choice<T> {
     pub target: T,
     pub condition: Option<Condition>,
+    pub place: Place,
 }
 
 /// A backend, known when the configuration is read or only when a request is there.
@@ -149,17 +237,16 @@ pub enum Verdict {
 
 /// Walks through `rules` from number `from`.
 pub fn run(rules: &[Rule], from: usize, context: &mut Context<'_>) -> Verdict {
+    context.exchange.waiting_rule = None;
     for (at, rule) in rules.iter().enumerate().skip(from) {
         match rule.condition.as_ref().map(|test| test.holds(context)) {
             Some(Truth::Fail) => continue,
-            Some(Truth::Unsure) => return Verdict::Wait { at },
+            Some(Truth::Unsure) => return rule.wait(at, context),
             Some(Truth::Pass) | None => {}
         }
-        context.unsure.set(false);
-        context.settle();
-        match rule.action.run(context) {
+        match rule.act(context) {
             Flow::Continue if rule.action.waits() && context.unsure.get() => {
-                return Verdict::Wait { at };
+                return rule.wait(at, context);
             }
             Flow::Continue => {}
             Flow::Accept => return Verdict::Pass,

@@ -1,6 +1,6 @@
 //! A bench for tests of the rule language: one plane, one client, one request.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use plimsoll_config::args::{Args, Word};
@@ -11,8 +11,10 @@ use plimsoll_wire::head::Head;
 
 use crate::acl::{self, Acls, Truth};
 use crate::action::{self, Flow};
-use crate::context::{Context, ExchangeFacts, Now, Overrides, Payload, Phase, SessionFacts, World};
-use crate::expression::{self, Names, Scope};
+use crate::context::{
+    Context, ExchangeFacts, Now, Overrides, Payload, Phase, Progress, SessionFacts, World,
+};
+use crate::expression::{self, Expression, Names, Scope};
 use crate::log::{self, WallTime};
 use crate::log_format::{self, Encoding};
 use crate::model::{
@@ -44,6 +46,7 @@ pub(crate) struct Bench {
     pub(crate) session: SessionFacts,
     pub(crate) exchange: ExchangeFacts,
     pub(crate) now: Now,
+    pub(crate) progress: Progress,
     pub(crate) lists: Lists,
     /// What the exchange tracks, kept from one evaluation to the next.
     pub(crate) counters: RefCell<Counters>,
@@ -81,6 +84,7 @@ impl Default for Bench {
                     micros: 123_456,
                 },
             },
+            progress: Progress::default(),
             lists: Lists::default(),
             counters: RefCell::default(),
         }
@@ -188,11 +192,14 @@ impl Bench {
             stick_counters: STICK_COUNTERS_DEFAULT,
             ..known_names(&self.plane.model)
         };
-        let captures = RefCell::default();
+        let (captures, asks) = (RefCell::default(), Cell::default());
+        let environment = [("WHO", "me")].into_iter().collect();
         let http_errors = HashMap::default();
         use_it(&Scope {
             http_errors: &http_errors,
             captures: &captures,
+            asks: &asks,
+            environment: &environment,
             files: &self.files,
             names: &names,
             lists: &self.lists,
@@ -217,6 +224,7 @@ impl Bench {
             &mut exchange,
         );
         context.now = self.now;
+        context.progress = self.progress;
         context.backend = self.backend();
         context.exchange.tracked = self.counters.take();
         context.request = request.as_mut();
@@ -237,11 +245,20 @@ impl Bench {
         (!self.plane.model.backends.is_empty()).then_some(BackendId(0))
     }
 
+    /// An expression at the bench's time.
+    pub(crate) fn expression(&self, text: &str) -> Expression {
+        self.with_scope(|scope| expression::parse(&word(text), scope))
+            .unwrap_or_else(|error| panic!("{text}: {}", error.message))
+    }
+
+    /// Lends a context that may be changed.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        self.with_context(change)
+    }
+
     /// The value of an expression.
     pub(crate) fn value(&self, text: &str) -> Option<Value<'static>> {
-        let expression = self
-            .with_scope(|scope| expression::parse(&word(text), scope))
-            .unwrap_or_else(|error| panic!("{text}: {}", error.message));
+        let expression = self.expression(text);
         self.with_context(|context| expression.evaluate(context).map(Value::into_owned))
     }
 

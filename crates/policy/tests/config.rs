@@ -10,7 +10,7 @@ use std::{env, fs};
 
 use config_support::{Outcome, SmallMachine, load_text, shared};
 use plimsoll_config::diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Kind, Severity};
-use plimsoll_config::source::{MemoryLoader, Sources};
+use plimsoll_config::source::{Environment, MemoryLoader, Sources};
 use plimsoll_policy::keyword::haproxy::{Context, listen_to};
 use plimsoll_policy::model::{
     Backend, BackendId, Bind, BindAddress, Frontend, Global, Mode, Model, Server, ServerAddress,
@@ -257,6 +257,8 @@ fn two_addresses_make_a_proxy() {
     let context = Context {
         files: &files,
         machine: &SmallMachine,
+        sources: &Sources::new(),
+        environment: &Environment::new(),
     };
     let model =
         listen_to(":8080", &["app:80", "192.0.2.8:81"], &context).expect("both can be resolved");

@@ -1,9 +1,10 @@
 //! Living as a service: in the background, in a cage.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::fd::{AsFd, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
 /// Which of the two processes after a fork this is.
@@ -33,6 +34,100 @@ pub fn fork() -> io::Result<Forked> {
 
 fn thread_count() -> io::Result<usize> {
     Ok(std::fs::read_dir("/proc/self/task")?.count())
+}
+
+/// Lets programs that are started from now on have this descriptor, under its number.
+pub fn inherit(descriptor: impl AsFd) -> io::Result<()> {
+    let flags = rustix::io::fcntl_getfd(&descriptor)?;
+    let kept = flags.difference(rustix::io::FdFlags::CLOEXEC);
+    Ok(rustix::io::fcntl_setfd(descriptor, kept)?)
+}
+
+/// Says whether programs that are started from now on have a descriptor, known by its number.
+pub fn set_inherited(descriptor: i32, inherited: bool) -> io::Result<()> {
+    let flags = if inherited { 0 } else { libc::FD_CLOEXEC };
+    // SAFETY: fcntl(2) touches no memory of ours, and answers EBADF for a number that is not open.
+    match unsafe { libc::fcntl(descriptor, libc::F_SETFD, flags) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// The descriptor that the program before this one left to it under a number. To be asked for once for each number, as
+/// early as possible: from then on it is ours alone.
+///
+/// # Errors
+/// When the number is not open, or one of the three standard streams.
+pub fn claim(descriptor: i32) -> io::Result<OwnedFd> {
+    if descriptor <= 2 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    set_inherited(descriptor, false)?;
+    // SAFETY: the number is open, as the call has just shown; it was agreed upon with the program that left it, so that
+    // nothing in this one goes by it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// Becomes another program, under the same number, with every signal blocked that is blocked now. Returns only when that
+/// fails.
+pub fn replace(file: &Path, name: &OsStr, words: &[OsString]) -> io::Error {
+    let text = |text: &OsStr| CString::new(text.as_bytes());
+    let Ok(file) = text(file.as_os_str()) else {
+        return io::ErrorKind::InvalidInput.into();
+    };
+    let words = std::iter::once(name).chain(words.iter().map(OsString::as_os_str));
+    let Ok(words) = words.map(text).collect::<Result<Vec<_>, _>>() else {
+        return io::ErrorKind::InvalidInput.into();
+    };
+    let mut pointers: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();
+    pointers.push(std::ptr::null());
+    // SAFETY: the array ends with a null pointer, all others point to texts that end with a zero and live until the end.
+    unsafe { libc::execv(file.as_ptr(), pointers.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// How a process that we started ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Status(u8),
+    Signal(i32),
+}
+
+/// Waits for the end of a process that we started, under whatever program.
+///
+/// # Errors
+/// When it is not ours, or somebody has waited for it already.
+pub fn wait(process: u32) -> io::Result<Ended> {
+    let id = known(process)?;
+    loop {
+        match rustix::process::waitpid(Some(id), rustix::process::WaitOptions::empty()) {
+            Ok(Some((_, status))) => {
+                if let Some(signal) = status.terminating_signal() {
+                    return Ok(Ended::Signal(signal));
+                }
+                if let Some(code) = status.exit_status() {
+                    return Ok(Ended::Status(code as u8));
+                }
+            }
+            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Ends a process that we started, at once.
+pub fn kill(process: u32) -> io::Result<()> {
+    let id = known(process)?;
+    Ok(rustix::process::kill_process(
+        id,
+        rustix::process::Signal::KILL,
+    )?)
+}
+
+fn known(process: u32) -> io::Result<rustix::process::Pid> {
+    let id = i32::try_from(process).ok();
+    let id = id.and_then(rustix::process::Pid::from_raw);
+    id.ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
 /// Leaves the terminal: a session of its own, and nothing on the standard streams.

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, sockopt};
 
 use crate::address::Address;
+use crate::option;
 
 fn unless_blocked(result: Result<usize, Errno>) -> io::Result<Option<usize>> {
     match result {
@@ -67,9 +68,57 @@ pub fn set_reset_on_close(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(sockopt::set_socket_linger(fd, Some(Duration::ZERO))?)
 }
 
+/// Has the connection end without the peer being told, when it is closed: the peer goes on believing in it.
+///
+/// Where this process may administer the network, nothing is sent at all (`TCP_REPAIR`). Elsewhere, or where `ttl` is
+/// given, a reset is sent that does not get further than so many hops, 1 unless said otherwise: it spares the routers and
+/// firewalls in between an entry, and does not reach a peer behind them.
+pub fn vanish(fd: BorrowedFd<'_>, ttl: Option<u8>) -> io::Result<()> {
+    const ON: i32 = 1;
+    // What the peer has sent is acknowledged, so that it sends nothing again.
+    let _ = option::set_int(fd, libc::IPPROTO_TCP, libc::TCP_QUICKACK, ON);
+    if ttl.is_none() && option::set_int(fd, libc::IPPROTO_TCP, libc::TCP_REPAIR, ON).is_ok() {
+        return Ok(());
+    }
+    let ttl = i32::from(ttl.unwrap_or(1));
+    // One of the two is the socket's family.
+    let _ = option::set_int(fd, libc::IPPROTO_IP, libc::IP_TTL, ttl);
+    let _ = option::set_int(fd, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, ttl);
+    set_reset_on_close(fd)
+}
+
 /// Sends small pieces at once instead of waiting for acknowledgements of earlier ones.
 pub fn set_nodelay(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     Ok(sockopt::set_tcp_nodelay(fd, on)?)
+}
+
+/// How well packets travel to the peer of a TCP connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpInfo {
+    pub rtt_us: u32,
+    pub rtt_variance_us: u32,
+    pub unacked: u32,
+    pub sacked: u32,
+    pub lost: u32,
+    /// Sent again and on their way.
+    pub retransmitted: u32,
+    pub forward_acknowledged: u32,
+    pub reordering: u32,
+}
+
+/// Asks the kernel how well packets travel.
+pub fn tcp_info(fd: BorrowedFd<'_>) -> io::Result<TcpInfo> {
+    let info = option::tcp_info(fd)?;
+    Ok(TcpInfo {
+        rtt_us: info.tcpi_rtt,
+        rtt_variance_us: info.tcpi_rttvar,
+        unacked: info.tcpi_unacked,
+        sacked: info.tcpi_sacked,
+        lost: info.tcpi_lost,
+        retransmitted: info.tcpi_retrans,
+        forward_acknowledged: info.tcpi_fackets,
+        reordering: info.tcpi_reordering,
+    })
 }
 
 /// How a silent connection is probed. `None` keeps the kernel's value.

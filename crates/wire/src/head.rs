@@ -120,6 +120,8 @@ pub struct Head {
     pub fields: Vec<Field>,
     pub version: Version,
     pub framing: Framing,
+    /// How large edits may make the arena, where that is less than [`ARENA_BYTES_MAX`]; 0: it is not.
+    pub arena_max: u32,
     /// The peer's connection may carry another message after this one.
     pub keep_alive: bool,
     /// The message asks for or grants a change of protocol (`Connection: upgrade` with `Upgrade`).
@@ -206,9 +208,13 @@ impl Head {
         Some(self.bytes(field.value))
     }
 
-    /// Whether an edit of this many bytes still fits ([`ARENA_BYTES_MAX`]).
+    /// Whether an edit of this many bytes still fits ([`ARENA_BYTES_MAX`], [`Head::arena_max`]).
     pub fn has_room(&self, bytes: usize) -> bool {
-        self.arena.len().saturating_add(bytes) <= ARENA_BYTES_MAX
+        let max = match self.arena_max {
+            0 => ARENA_BYTES_MAX,
+            max => ARENA_BYTES_MAX.min(max as usize),
+        };
+        self.arena.len().saturating_add(bytes) <= max
     }
 
     /// Appends a field, its name in lower case; CR, LF and NUL in the value become spaces (RFC 9110 section 5.5).

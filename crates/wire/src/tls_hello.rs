@@ -85,6 +85,17 @@ impl<'a> ClientHello<'a> {
         std::iter::from_fn(move || rest.short_list())
     }
 
+    /// The numbers of the extensions, in their order.
+    pub fn extension_numbers(&self) -> impl Iterator<Item = u16> {
+        let mut rest = Reader(self.extensions);
+        let next = move || {
+            let number = rest.number()?;
+            rest.list()?;
+            Some(number)
+        };
+        std::iter::from_fn(next).take(EXTENSIONS_MAX)
+    }
+
     /// Suites, without the meaningless ones that keep servers tolerant (RFC 8701).
     pub fn suites(&self) -> impl Iterator<Item = u16> {
         numbers(self.cipher_suites)

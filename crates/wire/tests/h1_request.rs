@@ -466,8 +466,8 @@ fn hosts_are_normalized_against_targets() {
         ("GET http://:", ":80", "http:///", ""),
         ("GET http://h", "h", "http://h/", "h"),
         ("GET http://h:81", "h:81", "http://h:81/", "h:81"),
-        ("GET http://h?a=b", "h", "http://h/?a=b", "h"),
-        ("GET http://h:80?c=d", "h:80", "http://h/?c=d", "h"),
+        ("GET http://h?a=b", "h", "http://h?a=b", "h"),
+        ("GET http://h:80?c=d", "h:80", "http://h?c=d", "h"),
         ("OPTIONS http://h", "h", "http://h", "h"),
         ("OPTIONS http://h:80", "h", "http://h", "h"),
         ("OPTIONS *", "h", "*", "h"),
@@ -523,7 +523,7 @@ fn lenience_repairs_and_never_forwards_the_doubtful() {
         ),
         (
             "GET http://a#b HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET http://a/#b HTTP/1.1\r\nhost: a\r\n\r\n",
+            "GET http://a#b HTTP/1.1\r\nhost: a\r\n\r\n",
         ),
         (
             "GET http://a@b HTTP/1.1\r\nHost: c\r\n\r\n",

@@ -274,7 +274,10 @@ fn asks_count(settings: &LogSettings) -> bool {
 impl LogRoute {
     /// Whether lines show more than their record.
     pub fn asks_context(&self) -> bool {
-        matches!(self.settings.format, LogFormat::Custom(_)) || self.settings.structured.is_some()
+        let settings = &self.settings;
+        matches!(settings.format, LogFormat::Custom(_))
+            || settings.structured.is_some()
+            || settings.error_format.is_some()
     }
 
     /// Whether lines show the server's addresses.
@@ -348,9 +351,10 @@ impl LogWriter {
             return;
         };
         self.begin(now);
-        match &settings.format {
-            LogFormat::Custom(format) => fill(format, &mut self.line),
-            ready => format(ready, record, &mut self.dates, &mut self.line),
+        let of_errors = settings.error_format.as_ref();
+        match (&settings.format, of_errors.filter(|_| record.malformed)) {
+            (_, Some(format)) | (LogFormat::Custom(format), None) => fill(format, &mut self.line),
+            (ready, None) => format(ready, record, &mut self.dates, &mut self.line),
         }
         self.structured.clear();
         if let Some(format) = &settings.structured {
@@ -361,13 +365,25 @@ impl LogWriter {
     }
 
     /// The line of a session that ended before it could carry anything.
-    pub fn error(&mut self, route: &LogRoute, record: &Record<'_>, reason: &str, now: WallTime) {
+    ///
+    /// `fill` writes `error-log-format`, where there is one.
+    pub fn error(
+        &mut self,
+        route: &LogRoute,
+        record: &Record<'_>,
+        reason: &str,
+        now: WallTime,
+        fill: &mut dyn FnMut(&Format, &mut Vec<u8>),
+    ) {
         let level = match route.settings.separate_errors {
             true => Level::Error,
             false => Level::Info,
         };
         self.begin(now);
-        format_error(record, reason, &mut self.dates, &mut self.line);
+        match &route.settings.error_format {
+            Some(format) => fill(format, &mut self.line),
+            None => format_error(record, reason, &mut self.dates, &mut self.line),
+        }
         self.send(route, level, now);
     }
 
@@ -775,7 +791,13 @@ mod tests {
         let mut writer = LogWriter::default();
         say(&mut writer, &route, "Server a/b\nis DOWN.", 1);
         assert_eq!(receive(&receiver), "<133>Server a/b is DOWN.\n");
-        writer.error(&route, &record(), "Connection closed", at(1));
+        writer.error(
+            &route,
+            &record(),
+            "Connection closed",
+            at(1),
+            &mut |_, _| {},
+        );
         let line = receive(&receiver);
         assert!(
             line.starts_with("<131>-:- [") && line.ends_with("] web/1: Connection closed\n"),

@@ -8,6 +8,7 @@ use plimsoll_policy::context::Phase;
 use plimsoll_policy::cookie::Asked;
 use plimsoll_policy::model::{BackendId, ServerId};
 use plimsoll_policy::rule::Persist;
+use plimsoll_policy::sample;
 
 use super::{Exchange, Outcome};
 use crate::fault::Fault;
@@ -43,7 +44,9 @@ impl Exchange<'_> {
         let Some(uri) = &frontend.monitor_uri else {
             return Ok(None);
         };
-        if self.record.request.head.target() != uri.as_bytes() {
+        let target = self.record.request.head.target();
+        let is_path = uri.starts_with('/') && sample::path(target) == uri.as_bytes();
+        if target != uri.as_bytes() && !is_path {
             return Ok(None);
         }
         let fails = self.with_context(Phase::Request, |context| {
@@ -135,16 +138,18 @@ impl Exchange<'_> {
         cookie.write_response(&mut self.response, method, server, facts, unix_s);
     }
 
-    /// `unique-id-header`: tells the server what the request is called here.
+    /// `unique-id-format`: what the request is called here, and with `unique-id-header` tells the server.
     pub(super) fn add_unique_id(&mut self) {
         let tables = Rc::clone(&self.tables);
         let frontend = tables.frontend(self.session.frontend);
-        let (Some(name), Some(_)) = (&frontend.unique_id_header, &frontend.rules.unique_id) else {
+        if frontend.rules.unique_id.is_none() {
             return;
-        };
+        }
         self.with_context(Phase::Request, |context| {
             let id = context.unique_id().unwrap_or_default().to_vec();
-            if let Some(head) = context.request.as_deref_mut() {
+            if let (Some(name), Some(head)) =
+                (&frontend.unique_id_header, context.request.as_deref_mut())
+            {
                 head.add(name.as_bytes(), &id);
             }
         });

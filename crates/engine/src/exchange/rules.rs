@@ -4,21 +4,22 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use plimsoll_policy::action::{Flow, Reply};
-use plimsoll_policy::context::{Context, Payload, Phase};
+use plimsoll_policy::context::{Context, Payload, Phase, Progress};
 use plimsoll_policy::counters::{BackendCounter, FrontendCounter};
+use plimsoll_policy::log::Queued;
 use plimsoll_policy::model::{BackendId, ConnectionMode, ServerId};
-use plimsoll_policy::rule::{self, Rule, Rules, ServerTarget, Verdict};
+use plimsoll_policy::rule::{self, Asks, Rule, Rules, ServerTarget, Verdict};
 use plimsoll_policy::stick_table::Event;
 use plimsoll_policy::stickiness;
-use plimsoll_wire::head::FieldKind;
+use plimsoll_wire::head::{FieldKind, Head};
 
-use super::{Exchange, Outcome};
+use super::{Answer, Exchange, Outcome};
 use crate::control::admin::service;
 use crate::dispatch::Dispatch;
-use crate::fault::{Fault, Phase as Progress};
+use crate::fault::{self, Fault};
 use crate::reply;
 use crate::rules::{self, Teller};
-use crate::stream::ClientStream;
+use crate::stream::{ClientStream, ServerStream as _};
 use crate::tables::Tables;
 use crate::{account, tracking};
 
@@ -54,6 +55,16 @@ impl Exchange<'_> {
         phase: Phase,
         use_it: impl FnOnce(&mut Context<'_>) -> T,
     ) -> T {
+        self.with_payload(phase, Payload::default(), use_it)
+    }
+
+    /// As [`Exchange::with_context`], with what has come of a response's body.
+    fn with_payload<T>(
+        &mut self,
+        phase: Phase,
+        payload: Payload<'_>,
+        use_it: impl FnOnce(&mut Context<'_>) -> T,
+    ) -> T {
         let Self {
             session,
             worker,
@@ -64,6 +75,20 @@ impl Exchange<'_> {
         } = self;
         let teller = Teller { worker, tables };
         record.facts.is_later = session.requests > 1;
+        let waited = record.dispatch.as_ref().map(|it| it.waited.behind);
+        let (at_server, at_backend) = waited.unwrap_or_default();
+        let progress = Progress {
+            times: record.times,
+            received_bytes: record.received_bytes,
+            sent_bytes: record.sent_bytes,
+            queued: Queued {
+                server: at_server,
+                backend: at_backend,
+            },
+            retries: record.dispatch.as_ref().map_or(0, |it| it.retries),
+            redispatched: record.dispatch.as_ref().is_some_and(|it| it.redispatched),
+            ..rules::progress(session)
+        };
         let mut buffer = worker.out_buffer();
         let mut context = Context::new(
             &tables.plane,
@@ -74,6 +99,7 @@ impl Exchange<'_> {
             &mut record.facts,
         );
         context.now = rules::now(worker);
+        context.progress = progress;
         context.bind = tables.frontend(session.frontend).binds.get(session.bind);
         context.backend = record.dispatch.as_ref().map(|dispatch| dispatch.backend);
         context.server = record.server;
@@ -83,10 +109,23 @@ impl Exchange<'_> {
         };
         context.request = Some(&mut record.request.head);
         context.response = (response.status != 0).then_some(response);
+        context.response_payload = payload;
         context.buffer = std::mem::take(&mut *buffer);
         let result = use_it(&mut context);
         *buffer = std::mem::take(&mut context.buffer);
         result
+    }
+
+    /// How large rules may make a head: what is left of a buffer beside it and its body, or what is reserved for that.
+    fn edit_limit(&self, head: &Head, body_bytes: usize) -> u32 {
+        let tune = &self.tables.plane.model.global.tune;
+        let used = head.arena.len().saturating_add(body_bytes);
+        let used = u32::try_from(used).unwrap_or(u32::MAX);
+        let room = tune
+            .buffer_bytes
+            .saturating_sub(used)
+            .max(tune.rewrite_bytes);
+        (head.arena.len() as u32).saturating_add(room)
     }
 
     /// `tcp-request content` and `http-request` of one side; an outcome where they answered.
@@ -102,18 +141,30 @@ impl Exchange<'_> {
         }
         let tables = Rc::clone(&self.tables);
         let rules = self.rules(&tables, owner);
+        let request = &self.record.request;
+        if request.head.arena_max == 0 {
+            let limit = self.edit_limit(&request.head, request.early.len());
+            self.record.request.head.arena_max = limit;
+        }
         if !rules.content.is_empty() {
             let content: Select = |rules| &rules.content;
-            let judged = self.judge(client, owner, content, Phase::RequestContent);
+            let judged = self.judge(client, owner, content, Phase::RequestContent, None);
             if let Some(outcome) = Box::pin(judged).await? {
                 return Ok(Some(outcome));
             }
         }
-        if rules.request.is_empty() {
-            return Ok(None);
+        let (request, redirect): (Select, Select) =
+            (|rules| &rules.request, |rules| &rules.redirect);
+        for select in [request, redirect] {
+            if select(rules).is_empty() {
+                continue;
+            }
+            let judged = self.judge(client, owner, select, Phase::Request, None);
+            if let Some(outcome) = Box::pin(judged).await? {
+                return Ok(Some(outcome));
+            }
         }
-        let request: Select = |rules| &rules.request;
-        Box::pin(self.judge(client, owner, request, Phase::Request)).await
+        Ok(None)
     }
 
     /// `tcp-response content` of the backend and `http-response` of both sides; an outcome where they answered in place of the server.
@@ -121,12 +172,15 @@ impl Exchange<'_> {
         &mut self,
         client: &mut C,
         backend: BackendId,
+        answer: &mut Answer,
     ) -> Result<Option<Outcome>, Fault> {
         let tables = Rc::clone(&self.tables);
+        self.response.arena_max = self.edit_limit(&self.response, answer.piece.range.len());
         if !tables.backend(backend).rules.response_content.is_empty() {
             let content: Select = |rules| &rules.response_content;
             let owner = Owner::Backend(backend);
-            let judged = self.judge(client, owner, content, Phase::ResponseContent);
+            let phase = Phase::ResponseContent;
+            let judged = self.judge(client, owner, content, phase, Some(&mut *answer));
             if let Some(outcome) = Box::pin(judged).await? {
                 return Ok(Some(outcome));
             }
@@ -136,11 +190,12 @@ impl Exchange<'_> {
             if self.rules(&tables, owner).response.is_empty() {
                 continue;
             }
-            let judged = self.judge(client, owner, response, Phase::Response);
+            let judged = self.judge(client, owner, response, Phase::Response, Some(&mut *answer));
             if let Some(outcome) = Box::pin(judged).await? {
                 return Ok(Some(outcome));
             }
         }
+        self.response.arena_max = 0;
         self.write_cookie(backend);
         self.after_response(Some(backend));
         Ok(None)
@@ -171,12 +226,19 @@ impl Exchange<'_> {
         owner: Owner,
         select: Select,
         phase: Phase,
+        mut answer: Option<&mut Answer>,
     ) -> Result<Option<Outcome>, Fault> {
         let tables = Rc::clone(&self.tables);
         let set = select(self.rules(&tables, owner));
         let mut from = 0;
         loop {
-            let verdict = self.with_context(phase, |context| rule::run(set, from, context));
+            (self.record.received_bytes, self.record.sent_bytes) = client.traffic();
+            self.ask_client(client);
+            let payload = answer
+                .as_deref()
+                .map_or_else(Payload::default, Answer::payload);
+            let verdict =
+                self.with_payload(phase, payload, |context| rule::run(set, from, context));
             let (at, flow) = match verdict {
                 Verdict::Pass | Verdict::Wait { .. } => return Ok(None),
                 Verdict::Stop { at, flow } => (at, flow),
@@ -185,7 +247,10 @@ impl Exchange<'_> {
             match flow {
                 Flow::Continue | Flow::Accept => {}
                 Flow::Pause { ms } => self.pause(client, ms).await?,
-                Flow::AwaitBody { bytes, ms } => self.await_body(client, bytes, ms).await?,
+                Flow::AwaitBody { bytes, ms } => match &mut answer {
+                    None => self.await_body(client, bytes, ms).await?,
+                    Some(answer) => self.await_answer(answer, bytes, ms).await?,
+                },
                 Flow::Inform(head) => client
                     .inform(&head)
                     .map_err(|error| Fault::of_client(&error))?,
@@ -197,18 +262,41 @@ impl Exchange<'_> {
                 }
                 Flow::Tarpit(reply) => {
                     let ms = self.tarpit_ms(&tables, owner);
-                    self.record.phase = Progress::Tarpit;
+                    self.record.phase = fault::Phase::Tarpit;
                     self.pause(client, ms).await?;
                     return self.intercept(client, *reply, phase).map(Some);
                 }
-                Flow::Reject | Flow::Drop => {
+                Flow::Reject => {
                     self.count_denied(phase);
+                    return Err(Fault::Rejected);
+                }
+                Flow::Drop { ttl } => {
+                    self.count_denied(phase);
+                    // A stream among others cannot take the connection with it: it is reset.
+                    let vanished = client.socket().map(|socket| socket.vanish(ttl));
+                    self.vanished = matches!(vanished, Some(Ok(())));
                     return Err(Fault::Rejected);
                 }
                 Flow::Fail => {
                     return Err(Fault::RuleFailed);
                 }
             }
+        }
+    }
+
+    /// Finds out how well packets travel to the client, where a rule or a line asks.
+    pub(super) fn ask_client<C: ClientStream>(&mut self, client: &C) {
+        if self.asks().client_info {
+            self.record.facts.ends().client = client.socket().and_then(rules::tcp_info);
+        }
+    }
+
+    /// What rules and lines ask of the two connections.
+    pub(super) fn asks(&self) -> Asks {
+        let asks = self.tables.frontend(self.session.frontend).rules.asks;
+        match &self.record.dispatch {
+            Some(dispatch) => asks.and(self.tables.backend(dispatch.backend).rules.asks),
+            None => asks,
         }
     }
 
@@ -271,6 +359,35 @@ impl Exchange<'_> {
             Poll::Ready(Ok(()))
         });
         waited.await.unwrap_or(Err(Fault::ClientTimeout))
+    }
+
+    /// `http-response wait-for-body`: until so much of the body is here, or the time is over.
+    async fn await_answer(&self, answer: &mut Answer, bytes: u64, ms: u64) -> Result<(), Fault> {
+        let deadline_ns = self.worker.deadline(Some(ms));
+        let wanted = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let waited = self.worker.reactor.until(deadline_ns, || {
+            let Answer {
+                connection,
+                scratch,
+                piece,
+                ..
+            } = &mut *answer;
+            // What has come lies at the front, so that as much as possible fits behind it.
+            scratch.copy_within(piece.range.clone(), 0);
+            piece.range = 0..piece.range.len();
+            while !piece.last && piece.range.len() < wanted && piece.range.end < scratch.len() {
+                let room = &mut scratch[piece.range.end..];
+                let more = match std::task::ready!(connection.stream.poll_body(room)) {
+                    Ok(more) => more,
+                    Err(error) => return Poll::Ready(Err(Fault::of_server(&error, true))),
+                };
+                room.copy_within(more.range.clone(), 0);
+                piece.range.end += more.range.len();
+                piece.last = more.last;
+            }
+            Poll::Ready(Ok(()))
+        });
+        waited.await.unwrap_or(Err(Fault::ServerTimeout))
     }
 
     fn count_denied(&self, phase: Phase) {
@@ -378,6 +495,9 @@ impl Exchange<'_> {
             }),
         };
         let backend = backend.ok_or(Fault::NoServer)?;
+        if !self.is_same_proxy(backend) {
+            self.record.facts.overrides.enter_backend();
+        }
         self.record.dispatch = Some(Dispatch::new(&self.tables, backend));
         Ok(backend)
     }
@@ -447,6 +567,18 @@ impl Exchange<'_> {
         self.with_context(Phase::Request, |context| {
             Some(key.evaluate(context)?.into_binary().into_owned())
         })
+    }
+
+    /// Finds what a server is to be asked for in TLS, where an expression says it.
+    pub(super) fn find_server_name(&mut self, server: (BackendId, ServerId)) {
+        let tables = Rc::clone(&self.tables);
+        let Some(expression) = tables.name_expression(server) else {
+            return;
+        };
+        let name = self.with_context(Phase::Connect, |context| {
+            rules::host(&expression.evaluate(context)?.into_text())
+        });
+        self.record.facts.server_name = name;
     }
 
     /// `use-server`: the server that rules choose, if it can take the request.

@@ -34,6 +34,8 @@ pub(crate) struct Client {
     version: Version,
     /// `100 Continue` was asked for and not sent yet.
     pub(crate) expects_continue: bool,
+    /// The request, as it was received, is one whose response has no body (RFC 9110 section 9.3.2).
+    is_head: bool,
     /// Requests taken from this connection.
     requests: u32,
     pub(crate) bytes_in: u64,
@@ -69,6 +71,7 @@ impl Client {
             keep_alive: true,
             version: Version::H11,
             expects_continue: false,
+            is_head: false,
             requests: 0,
             bytes_in: 0,
             bytes_out: 0,
@@ -135,6 +138,7 @@ impl Client {
         self.keep_alive = head.keep_alive;
         self.version = head.version;
         self.expects_continue = head.expect_continue;
+        self.is_head = head.method() == b"HEAD";
         self.decoder = Decoder::new(head.framing);
         let decoded = self
             .decoder
@@ -195,15 +199,24 @@ impl Client {
 
     /// Begins a response: settles what it says of the connection, and puts its head into `out`.
     fn open_response(&mut self, head: &Head, payload_bytes: usize, out: &mut Vec<u8>) {
-        let framing = self.response_framing(head);
+        // A rule may have asked the server for more than the client has asked for.
+        let mute = self.is_head && !head.upgrade;
+        let framing = match mute {
+            true => Framing::None,
+            false => self.response_framing(head),
+        };
         // A request body that was never asked for leaves the connection in doubt.
         self.keep_alive &= !self.expects_continue || self.decoder.is_done();
         let connection = match head.upgrade {
             true => encode::Connection::Upgrade,
             false => self.persistence(),
         };
-        self.writer = BodyWriter::new(framing);
+        self.writer = match mute {
+            true => BodyWriter::mute(),
+            false => BodyWriter::new(framing),
+        };
         encode::response(head, connection, framing, out);
+        let payload_bytes = if mute { 0 } else { payload_bytes };
         self.bytes_out += (out.len() + payload_bytes) as u64;
     }
 
@@ -328,7 +341,7 @@ impl ClientStream for Client {
         self.open_response(head, payload.len(), &mut out);
         match payload.start.checked_sub(out.len()) {
             // Written in front of the payload, where the server's head was, ours leaves with it in one plain send.
-            Some(start) if !self.writer.adds_marks() => {
+            Some(start) if !self.writer.adds_marks() && !self.writer.is_mute() => {
                 buffer[start..payload.start].copy_from_slice(&out);
                 let message = &buffer[start..payload.end];
                 Ok(self.outbox.write_one(&mut self.transport, message)?)
@@ -343,13 +356,17 @@ impl ClientStream for Client {
         end: End,
         trailers: Option<&Head>,
     ) -> Result<(), StreamError> {
+        if self.writer.is_mute() {
+            return Ok(());
+        }
         self.bytes_out += payload.len() as u64;
         let worker = Rc::clone(&self.worker);
         self.write(&mut worker.out_buffer(), payload, end, trailers)
     }
 
     fn splice_sink(&self) -> Option<&Socket> {
-        let is_clear = self.outbox.is_empty() && !self.writer.adds_marks();
+        let plain = !self.writer.adds_marks() && !self.writer.is_mute();
+        let is_clear = self.outbox.is_empty() && plain;
         self.transport.plain().filter(|_| is_clear)
     }
 
@@ -376,6 +393,14 @@ impl ClientStream for Client {
             std::mem::take(&mut self.bytes_in),
             std::mem::take(&mut self.bytes_out),
         )
+    }
+
+    fn traffic(&self) -> (u64, u64) {
+        (self.bytes_in, self.bytes_out)
+    }
+
+    fn socket(&self) -> Option<&Socket> {
+        Some(self.transport.socket())
     }
 
     fn close_after(&mut self) {

@@ -15,11 +15,28 @@ const COPY_BYTES_MAX: usize = 4_096;
 #[derive(Debug, Default)]
 pub(crate) struct BodyWriter {
     framing: Framing,
+    /// Whatever is to be sent is thrown away.
+    mute: bool,
 }
 
 impl BodyWriter {
     pub(crate) fn new(framing: Framing) -> Self {
-        Self { framing }
+        Self {
+            framing,
+            mute: false,
+        }
+    }
+
+    /// For a message that has no body, whatever comes as one.
+    pub(crate) fn mute() -> Self {
+        Self {
+            framing: Framing::None,
+            mute: true,
+        }
+    }
+
+    pub(crate) fn is_mute(&self) -> bool {
+        self.mute
     }
 
     /// Whether something must be said between pieces of the body, or behind it.
@@ -56,6 +73,10 @@ impl BodyWriter {
         end: End,
         trailers: Option<&Head>,
     ) -> io::Result<()> {
+        let payload = if self.mute { &[] } else { payload };
+        if self.mute && out.is_empty() {
+            return Ok(());
+        }
         self.open(out, payload);
         if payload.len() <= COPY_BYTES_MAX {
             out.extend_from_slice(payload);

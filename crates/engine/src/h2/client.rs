@@ -285,6 +285,8 @@ struct ClientHalf {
     inner: Stream,
     /// `100 Continue` was asked for and not sent yet.
     expects_continue: bool,
+    /// The request, as it was received, is one whose response has no body (RFC 9110 section 9.3.2).
+    is_head: bool,
     /// Bytes of heads, about as HTTP/1 would have sent them.
     head_bytes: (u64, u64),
 }
@@ -294,6 +296,7 @@ impl ClientHalf {
         Self {
             inner: Stream::new(link, key),
             expects_continue: request.expect_continue,
+            is_head: request.method() == b"HEAD",
             head_bytes: (request.arena.len() as u64, 0),
         }
     }
@@ -343,7 +346,7 @@ impl ClientStream for ClientHalf {
         end: End,
         trailers: Option<&Head>,
     ) -> Result<(), StreamError> {
-        let is_all = end.is_done() && payload.is_empty() && trailers.is_none();
+        let is_all = self.is_head || end.is_done() && payload.is_empty() && trailers.is_none();
         self.begin(head, is_all)?;
         match is_all {
             true => Ok(()),
@@ -357,7 +360,10 @@ impl ClientStream for ClientHalf {
         end: End,
         trailers: Option<&Head>,
     ) -> Result<(), StreamError> {
-        self.inner.send(payload, end, trailers)
+        match self.is_head {
+            true => Ok(()),
+            false => self.inner.send(payload, end, trailers),
+        }
     }
 
     fn poll_flush(&mut self) -> Poll<Result<(), StreamError>> {
@@ -390,6 +396,14 @@ impl ClientStream for ClientHalf {
         (
             received + std::mem::take(&mut self.inner.received_bytes),
             sent + std::mem::take(&mut self.inner.sent_bytes),
+        )
+    }
+
+    fn traffic(&self) -> (u64, u64) {
+        let (received, sent) = self.head_bytes;
+        (
+            received + self.inner.received_bytes,
+            sent + self.inner.sent_bytes,
         )
     }
 

@@ -5,10 +5,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use std::future::poll_fn;
 
+use plimsoll_policy::tls::Facts;
 use plimsoll_wire::h1::response::ResponseError;
 use plimsoll_wire::h2::{Code, Config, Role};
 use plimsoll_wire::head::{FieldKind, Framing, Head};
@@ -57,6 +59,8 @@ pub(crate) struct Trunk {
     waiting: RefCell<Vec<TaskId>>,
     /// The name that was asked for in TLS.
     name: Option<Box<str>>,
+    /// What the handshake has told.
+    tls: Option<Arc<Facts>>,
 }
 
 impl Trunk {
@@ -75,6 +79,7 @@ impl Trunk {
             uses: Cell::new(0),
             waiting: RefCell::default(),
             name: name.map(Into::into),
+            tls: transport.facts().map(Arc::clone),
         });
         let task = carry(Rc::clone(&trunk), transport);
         let mover = worker.reactor.spawn(task).map_err(|_| Fault::Exhausted)?;
@@ -207,6 +212,11 @@ impl ServerHalf {
 
     pub(crate) fn is_request_done(&self) -> bool {
         self.request_done
+    }
+
+    /// What the handshake with the server has told.
+    pub(crate) fn tls(&self) -> Option<&Arc<Facts>> {
+        self.trunk.tls.as_ref()
     }
 
     fn failed(&self) -> StreamError {

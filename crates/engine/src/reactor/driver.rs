@@ -11,6 +11,7 @@ use plimsoll_sys::connect::ConnectOptions;
 use plimsoll_sys::epoll::Event;
 use plimsoll_sys::listen::ListenOptions;
 use plimsoll_sys::pipe;
+use plimsoll_sys::socket::TcpInfo;
 
 /// A socket, in one world or the other.
 #[derive(Debug)]
@@ -74,6 +75,10 @@ pub(super) trait Driver {
     fn take_error(&self, handle: &Handle) -> io::Result<()>;
 
     fn set_reset_on_close(&self, handle: &Handle) -> io::Result<()>;
+
+    fn vanish(&self, handle: &Handle, ttl: Option<u8>) -> io::Result<()>;
+
+    fn tcp_info(&self, handle: &Handle) -> io::Result<TcpInfo>;
 
     fn local_address(&self, handle: &Handle) -> io::Result<Address>;
 

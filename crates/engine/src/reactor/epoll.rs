@@ -11,6 +11,7 @@ use plimsoll_sys::epoll::{Epoll, Event, Events};
 use plimsoll_sys::event_fd::EventFd;
 use plimsoll_sys::listen::{self, ListenOptions};
 use plimsoll_sys::pipe::Pipe;
+use plimsoll_sys::socket::TcpInfo;
 use plimsoll_sys::{clock, signal, socket};
 
 use super::driver::{Driver, Handle, MAIL, PipeHandle, Waited};
@@ -127,6 +128,14 @@ impl Driver for EpollDriver {
 
     fn set_reset_on_close(&self, handle: &Handle) -> io::Result<()> {
         socket::set_reset_on_close(descriptor(handle)?)
+    }
+
+    fn vanish(&self, handle: &Handle, ttl: Option<u8>) -> io::Result<()> {
+        socket::vanish(descriptor(handle)?, ttl)
+    }
+
+    fn tcp_info(&self, handle: &Handle) -> io::Result<TcpInfo> {
+        socket::tcp_info(descriptor(handle)?)
     }
 
     fn local_address(&self, handle: &Handle) -> io::Result<Address> {

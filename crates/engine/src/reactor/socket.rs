@@ -9,6 +9,7 @@ use std::task::{Poll, ready};
 use plimsoll_sys::address::Address;
 use plimsoll_sys::connect::ConnectOptions;
 use plimsoll_sys::epoll::Readiness;
+use plimsoll_sys::socket::TcpInfo;
 
 use super::driver::Handle;
 use super::source::{CLOSED, READABLE_OR_OVER, SocketId};
@@ -254,9 +255,19 @@ impl Socket {
         self.core.driver.set_reset_on_close(&self.handle)
     }
 
+    /// Has the coming close say nothing to the other end, as far as that can be had; see [`plimsoll_sys::socket::vanish`].
+    pub fn vanish(&self, ttl: Option<u8>) -> io::Result<()> {
+        self.core.driver.vanish(&self.handle, ttl)
+    }
+
     /// The error that broke the connection, if the kernel still knows it. Asking clears it.
     pub fn take_error(&self) -> io::Result<()> {
         self.core.driver.take_error(&self.handle)
+    }
+
+    /// How well packets travel to the other end, where the kernel knows: not for unix sockets.
+    pub fn tcp_info(&self) -> io::Result<TcpInfo> {
+        self.core.driver.tcp_info(&self.handle)
     }
 
     // ---- Addresses

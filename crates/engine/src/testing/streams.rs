@@ -168,6 +168,10 @@ impl ClientStream for Stream {
         (0, 0)
     }
 
+    fn traffic(&self) -> (u64, u64) {
+        (0, 0)
+    }
+
     /// One stream cannot close the connection of the others.
     fn close_after(&mut self) {}
 

@@ -58,16 +58,19 @@ pub(super) fn with_rules(model: &mut Model, mode: &str, front: &str, back: &str)
          http_fail_cnt,bytes_in_cnt,bytes_out_cnt,gpc0\n"
     );
     let files = MemoryLoader::new().file("rules.cfg", text);
+    let mut environment = Environment::default();
     let parsed = haproxy::parse(
         &[PathBuf::from("rules.cfg")],
         &files,
-        &mut Environment::default(),
+        &mut environment,
         &GRAMMAR,
         &Nowhere,
     );
     let context = Context {
         files: &files,
         machine: &Nowhere,
+        sources: &parsed.sources,
+        environment: &environment,
     };
     let loaded = load(&parsed.document, &context);
     let rules = loaded

@@ -7,8 +7,8 @@ use rustls::{CipherSuite, SignatureScheme};
 /// Longest name of a server (RFC 1035 section 2.3.4).
 pub(super) const NAME_BYTES_MAX: usize = 255;
 
-/// Signatures that a client can check.
-pub(super) fn verifies(hello: &ClientHello<'_>) -> Verifies {
+/// Signatures that a client can check; `tls13`: whether that version may be agreed upon.
+pub(super) fn verifies(hello: &ClientHello<'_>, tls13: bool) -> Verifies {
     let schemes = hello.signature_schemes();
     let ecdsa_scheme = |scheme: &SignatureScheme| {
         matches!(
@@ -37,7 +37,9 @@ pub(super) fn verifies(hello: &ClientHello<'_>) -> Verifies {
         match suite {
             CipherSuite::TLS13_AES_128_GCM_SHA256
             | CipherSuite::TLS13_AES_256_GCM_SHA384
-            | CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => {
+            | CipherSuite::TLS13_CHACHA20_POLY1305_SHA256
+                if tls13 =>
+            {
                 (ecdsa_suite, rsa_suite) = (true, true);
             }
             CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256

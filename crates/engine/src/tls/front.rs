@@ -3,12 +3,12 @@
 use std::collections::{HashMap, hash_map};
 use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
 use plimsoll_policy::model::TlsTune;
 use plimsoll_policy::model::tls::{BindTls, Entry, Profile};
 use plimsoll_policy::tls::Certificate;
 use plimsoll_policy::tls::names::Names;
 use rustls::ServerConfig;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert,
     ServerSessionMemoryCache,
@@ -22,23 +22,29 @@ use super::{SetupError, agree};
 
 /// TLS of one bind.
 pub(crate) struct Front {
-    /// Replaced as a whole when certificates change.
-    shelf: ArcSwap<Shelf>,
+    shelf: Shelf,
     memory: Memory,
+    /// Bytes of clients' hellos that are kept for samples.
+    capture_bytes: usize,
     /// What all this was made of.
     made_of: Arc<BindTls>,
 }
 
-/// The certificates of a moment.
+/// The certificates by name.
 pub(super) struct Shelf {
     names: Names,
     strict: bool,
+    /// TLS 1.3 is offered.
+    tls13: bool,
     presents: Vec<Present>,
 }
 
 /// One certificate, ready for handshakes.
 pub(super) struct Present {
     pub(super) certificate: Arc<Certificate>,
+    key: Arc<CertifiedKey>,
+    /// Who judges clients' certificates.
+    pub(super) clients: Option<Arc<dyn ClientCertVerifier>>,
     config: Arc<ServerConfig>,
     /// For clients whose protocols are none of ours: they go on without one, as in HAProxy.
     without_alpn: OnceLock<Arc<ServerConfig>>,
@@ -69,7 +75,9 @@ impl Front {
         tune: &TlsTune,
         workshop: &mut Workshop,
     ) -> Result<Arc<Self>, SetupError> {
-        if let Some(same) = old.filter(|old| *old.made_of == **tls) {
+        let capture_bytes = tune.capture_bytes as usize;
+        let same = |old: &&Arc<Self>| *old.made_of == **tls && old.capture_bytes == capture_bytes;
+        if let Some(same) = old.filter(same) {
             return Ok(Arc::clone(same));
         }
         // A session resumed is a client not asked for its certificate again, so that its rules must be the same.
@@ -83,17 +91,27 @@ impl Front {
             Some(old) => old.memory.clone(),
             None => Memory::new(tls, tune)?,
         };
+        // Keys that go on being used need not be made ready again.
+        for present in old.iter().flat_map(|old| &old.shelf.presents) {
+            workshop.keep(&present.certificate, &present.key);
+        }
         let shelf = Shelf::build(tls, &memory, workshop)?;
         Ok(Arc::new(Self {
-            shelf: ArcSwap::from_pointee(shelf),
+            shelf,
             memory,
+            capture_bytes,
             made_of: Arc::clone(tls),
         }))
     }
 
-    /// The certificates of this moment.
-    pub(super) fn shelf(&self) -> Arc<Shelf> {
-        self.shelf.load_full()
+    /// How much of a client's hello is kept for samples.
+    pub(super) fn capture_bytes(&self) -> usize {
+        self.capture_bytes
+    }
+
+    /// The certificates.
+    pub(super) fn shelf(&self) -> &Shelf {
+        &self.shelf
     }
 }
 
@@ -101,7 +119,7 @@ impl Shelf {
     fn build(tls: &BindTls, memory: &Memory, workshop: &mut Workshop) -> Result<Self, SetupError> {
         let mut names = Names::default();
         let mut presents = Vec::with_capacity(tls.entries.len());
-        let mut templates: HashMap<*const Profile, ServerConfig> = HashMap::new();
+        let mut templates: HashMap<*const Profile, Template> = HashMap::new();
         for (index, entry) in tls.entries.iter().enumerate() {
             let certificate = &entry.certificate;
             let own = certificate.names.iter().map(String::as_str);
@@ -114,13 +132,14 @@ impl Shelf {
         Ok(Self {
             names,
             strict: tls.strict_sni,
+            tls13: tls.profile.offer.versions.tls13,
             presents,
         })
     }
 
     /// The certificate for what a client asks.
     pub(super) fn pick(&self, hello: &ClientHello<'_>) -> Option<&Present> {
-        let client = agree::verifies(hello);
+        let client = agree::verifies(hello, self.tls13);
         let asked = hello.server_name();
         let index = match asked {
             Some(name) if name.bytes().any(|byte| byte.is_ascii_uppercase()) => {
@@ -160,7 +179,7 @@ fn present(
     entry: &Entry,
     tls: &BindTls,
     memory: &Memory,
-    templates: &mut HashMap<*const Profile, ServerConfig>,
+    templates: &mut HashMap<*const Profile, Template>,
     workshop: &mut Workshop,
 ) -> Result<Present, SetupError> {
     let profile = entry.profile.as_ref().unwrap_or(&tls.profile);
@@ -170,28 +189,35 @@ fn present(
         hash_map::Entry::Occupied(made) => made.into_mut(),
         hash_map::Entry::Vacant(room) => room.insert(template(profile, memory, workshop)?),
     };
-    let mut config = made.clone();
-    config.cert_resolver = Arc::new(Own(key));
+    let mut config = made.config.clone();
+    config.cert_resolver = Arc::new(Own(Arc::clone(&key)));
     Ok(Present {
         certificate: Arc::clone(&entry.certificate),
+        key,
+        clients: made.clients.clone(),
         config: Arc::new(config),
         without_alpn: OnceLock::new(),
     })
 }
 
 /// The settings of a profile, for which only the certificate is missing.
+struct Template {
+    config: ServerConfig,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+}
+
 fn template(
     profile: &Profile,
     memory: &Memory,
     workshop: &mut Workshop,
-) -> Result<ServerConfig, SetupError> {
+) -> Result<Template, SetupError> {
     let provider = workshop.provider(&profile.offer);
     let clients = Clients::build(profile, &provider, workshop)?;
     let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions(&profile.offer))
         .map_err(|error| SetupError::new("TLS towards clients", error))?;
-    let builder = match clients {
-        Some(clients) => builder.with_client_cert_verifier(clients),
+    let builder = match &clients {
+        Some(clients) => builder.with_client_cert_verifier(Arc::clone(clients)),
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::new(Nothing));
@@ -201,7 +227,7 @@ fn template(
     if let Some(tickets) = &memory.tickets {
         config.ticketer = Arc::clone(tickets) as Arc<dyn ProducesTickets>;
     }
-    Ok(config)
+    Ok(Template { config, clients })
 }
 
 /// The one certificate of a handshake.

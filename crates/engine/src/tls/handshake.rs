@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
-use plimsoll_policy::tls::{Certificate, CipherSuite, Facts, Version};
+use plimsoll_policy::tls::{Certificate, CipherSuite, Facts, Version, facts};
+use plimsoll_wire::tls_hello::{self, Beginning};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{Accepted, Acceptor};
 use rustls::{Connection, HandshakeKind, NamedGroup, ProtocolVersion, ServerConnection};
 
 use super::back::Back;
 use super::front::Front;
 use super::stream::Stream;
-use super::trust;
 use crate::reactor::{Reactor, Socket, TimedOut};
 
 /// A hello may come in this many bytes at most; the library has a limit of its own below it.
@@ -38,21 +39,31 @@ pub(crate) async fn accept(
     deadline_ns: u64,
     speaks_first: bool,
 ) -> Result<(Box<Stream>, Box<Facts>), Failure> {
-    let mut hello = Hello::default();
+    let mut hello = Hello {
+        captured: (front.capture_bytes() > 0).then(Vec::new),
+        ..Hello::default()
+    };
     let accepted = reactor
         .until(deadline_ns, || hello.poll(&socket))
         .await
         .map_err(|TimedOut| Failure::TimedOut)??;
-    let (mut stream, certificate) = hello.answer(front, accepted, socket)?;
+    let captured = hello.captured(front.capture_bytes());
+    let (mut stream, certificate, clients) = hello.answer(front, accepted, socket)?;
     finish(reactor, &mut stream, deadline_ns).await?;
+    if let Some(clients) = clients {
+        stream
+            .judge_again(&*clients)
+            .map_err(|_| Failure::Refused)?;
+    }
     if speaks_first || !stream.may_delay_tickets() {
         // What is left to say (tickets) travels with the first response where there will be one.
         let sent = reactor.until(deadline_ns, || stream.poll_flush()).await;
         sent.map_err(|TimedOut| Failure::TimedOut)?
             .map_err(|_| Failure::Closed)?;
     }
-    let mut facts = facts(stream.connection());
+    let mut facts = told(&mut stream);
     facts.own = Some(certificate);
+    facts.hello = captured;
     Ok((stream, Box::new(facts)))
 }
 
@@ -70,6 +81,9 @@ pub(crate) async fn connect(
     let sent = reactor.until(deadline_ns, || stream.poll_flush()).await;
     sent.map_err(|TimedOut| Failure::TimedOut)?
         .map_err(|_| Failure::Closed)?;
+    let mut facts = told(&mut stream);
+    facts.server_name = name.map(Into::into);
+    stream.keep_facts(facts);
     Ok(stream)
 }
 
@@ -78,6 +92,13 @@ async fn finish(reactor: &Reactor, stream: &mut Stream, deadline_ns: u64) -> Res
     done.map_err(|TimedOut| Failure::TimedOut)?
 }
 
+/// A client whose hello has been answered: with which certificate, and who judges the client's.
+type Answered = (
+    Box<Stream>,
+    Arc<Certificate>,
+    Option<Arc<dyn ClientCertVerifier>>,
+);
+
 /// A client's first message, until it is complete.
 #[derive(Default)]
 struct Hello {
@@ -85,6 +106,8 @@ struct Hello {
     /// What came behind it in the same read.
     rest: Vec<u8>,
     received: usize,
+    /// Its bytes, where samples may ask for them.
+    captured: Option<Vec<u8>>,
 }
 
 impl Hello {
@@ -98,6 +121,10 @@ impl Hello {
                 Ok(count) => count,
             };
             self.received += count;
+            if let Some(captured) = &mut self.captured {
+                let room = HELLO_BYTES_MAX.saturating_sub(captured.len());
+                captured.extend_from_slice(&scratch[..count.min(room)]);
+            }
             let mut raw = &scratch[..count];
             while !raw.is_empty() {
                 if self.acceptor.read_tls(&mut raw).is_err() {
@@ -121,13 +148,21 @@ impl Hello {
         }
     }
 
+    /// What of it is kept for samples.
+    fn captured(&self, bytes_max: usize) -> Option<Box<facts::Hello>> {
+        match tls_hello::parse(self.captured.as_ref()?) {
+            Beginning::Client(hello) => Some(Box::new(facts::Hello::keep(&hello, bytes_max))),
+            _ => None,
+        }
+    }
+
     /// Chooses certificate and settings.
     fn answer(
         self,
         front: &Front,
         accepted: Accepted,
         socket: Socket,
-    ) -> Result<(Box<Stream>, Arc<Certificate>), Failure> {
+    ) -> Result<Answered, Failure> {
         let shelf = front.shelf();
         let hello = accepted.client_hello();
         let Some(present) = shelf.pick(&hello) else {
@@ -147,9 +182,10 @@ impl Hello {
             }
         };
         let certificate = Arc::clone(&present.certificate);
+        let clients = present.clients.clone();
         let mut stream = Box::new(Stream::new(socket, Connection::Server(connection)));
         match stream.begin_with(&self.rest) {
-            Ok(()) => Ok((stream, certificate)),
+            Ok(()) => Ok((stream, certificate, clients)),
             Err(error) => Err(refused(error)),
         }
     }
@@ -164,8 +200,9 @@ pub(super) fn refused(error: std::io::Error) -> Failure {
 }
 
 /// What a finished handshake tells.
-fn facts(connection: &Connection) -> Facts {
-    let overlooked = trust::take_overlooked();
+fn told(stream: &mut Stream) -> Facts {
+    let verdict = stream.take_verdict();
+    let connection = stream.connection();
     let suite = connection.negotiated_cipher_suite();
     let peer = connection.peer_certificates().unwrap_or_default();
     let server_name = match connection {
@@ -185,9 +222,12 @@ fn facts(connection: &Connection) -> Facts {
         peer_chain: peer.iter().map(|der| der.as_ref().into()).collect(),
         own: None,
         handshake_ms: 0,
-        peer_error: overlooked.own,
-        authority_error: overlooked.authority,
-        authority_depth: overlooked.depth,
+        verify_error: verdict.last,
+        root: verdict.root,
+        hello: None,
+        peer_error: verdict.own,
+        authority_error: verdict.authority,
+        authority_depth: verdict.depth,
         group: connection
             .negotiated_key_exchange_group()
             .map(|group| group_name(group.name())),
@@ -197,8 +237,8 @@ fn facts(connection: &Connection) -> Facts {
 /// OpenSSL's name of a group.
 fn group_name(group: NamedGroup) -> Box<str> {
     match group {
-        NamedGroup::secp256r1 => "P-256".into(),
-        NamedGroup::secp384r1 => "P-384".into(),
+        NamedGroup::secp256r1 => "prime256v1".into(),
+        NamedGroup::secp384r1 => "secp384r1".into(),
         other => format!("{other:?}").into(),
     }
 }

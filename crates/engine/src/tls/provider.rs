@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use plimsoll_policy::model::tls::{Bundle, Offer};
-use plimsoll_policy::tls::{Certificate, CipherSuite, Group, KeyForm};
+use plimsoll_policy::tls::{Certificate, CipherSuite, Group, KeyForm, Version};
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::{
@@ -23,18 +23,25 @@ pub(super) struct Workshop {
     providers: Vec<(Offer, Arc<CryptoProvider>)>,
     /// By the address of what they are made of, which outlives the workshop.
     keys: HashMap<*const Certificate, Arc<CertifiedKey>>,
-    roots: HashMap<*const Bundle, Arc<RootCertStore>>,
+    /// Certificates that were made ready before, by name.
+    kept: HashMap<String, (Arc<Certificate>, Arc<CertifiedKey>)>,
+    roots: HashMap<Vec<*const Bundle>, Arc<RootCertStore>>,
 }
 
 impl Workshop {
     /// The provider that offers these suites and groups and no others.
     pub(super) fn provider(&mut self, offer: &Offer) -> Arc<CryptoProvider> {
-        let same = |known: &Offer| known.suites == offer.suites && known.groups == offer.groups;
+        let same = |known: &Offer| {
+            known.versions == offer.versions
+                && known.suites == offer.suites
+                && known.groups == offer.groups
+        };
         if let Some((_, provider)) = self.providers.iter().find(|(known, _)| same(known)) {
             return Arc::clone(provider);
         }
         let provider = Arc::new(CryptoProvider {
-            cipher_suites: offer.suites.iter().map(|suite| suite_of(*suite)).collect(),
+            // Suites of a version that is not offered would be named to servers all the same.
+            cipher_suites: offer.usable_suites().map(suite_of).collect(),
             kx_groups: offer.groups.iter().map(|group| group_of(*group)).collect(),
             ..aws_lc_rs::default_provider()
         });
@@ -51,31 +58,40 @@ impl Workshop {
         if let Some(key) = self.keys.get(&address) {
             return Ok(Arc::clone(key));
         }
-        let key = Arc::new(certified(certificate)?);
+        let key = match self.kept.get(&certificate.name) {
+            Some((kept, key)) if kept == certificate => Arc::clone(key),
+            _ => Arc::new(certified(certificate)?),
+        };
         self.keys.insert(address, Arc::clone(&key));
         Ok(key)
     }
 
-    /// The authorities of a file. Those that the library cannot use are left out, as long as some remain.
-    pub(super) fn roots(&mut self, bundle: &Arc<Bundle>) -> Result<Arc<RootCertStore>, SetupError> {
-        let address = Arc::as_ptr(bundle);
-        if let Some(roots) = self.roots.get(&address) {
+    /// Remembers a certificate that was made ready before.
+    pub(super) fn keep(&mut self, certificate: &Arc<Certificate>, key: &Arc<CertifiedKey>) {
+        let pair = (Arc::clone(certificate), Arc::clone(key));
+        self.kept.insert(certificate.name.clone(), pair);
+    }
+
+    /// The authorities of these files. Those that the library cannot use are left out, as long as some remain.
+    pub(super) fn roots(
+        &mut self,
+        bundles: &[Arc<Bundle>],
+    ) -> Result<Arc<RootCertStore>, SetupError> {
+        let addresses: Vec<_> = bundles.iter().map(Arc::as_ptr).collect();
+        if let Some(roots) = self.roots.get(&addresses) {
             return Ok(Arc::clone(roots));
         }
         let mut store = RootCertStore::empty();
-        let items = bundle
-            .items
-            .iter()
-            .map(|der| CertificateDer::from(der.as_slice()));
+        let items = bundles.iter().flat_map(|bundle| &bundle.items);
+        let items = items.map(|der| CertificateDer::from(der.as_slice()));
         let (added, _) = store.add_parsable_certificates(items);
         if added == 0 {
-            return Err(SetupError::new(
-                &bundle.name,
-                "none of its certificates can be an authority",
-            ));
+            let name = bundles.first().map_or("verify", |bundle| &bundle.name);
+            let reason = "there is no certificate of an authority";
+            return Err(SetupError::new(name, reason));
         }
         let store = Arc::new(store);
-        self.roots.insert(address, Arc::clone(&store));
+        self.roots.insert(addresses, Arc::clone(&store));
         Ok(store)
     }
 }
@@ -107,14 +123,15 @@ pub(super) fn certified(certificate: &Certificate) -> Result<CertifiedKey, Setup
 }
 
 pub(super) fn versions(offer: &Offer) -> Vec<&'static SupportedProtocolVersion> {
-    let mut versions = Vec::with_capacity(2);
-    if offer.versions.tls13 {
-        versions.push(&version::TLS13);
-    }
-    if offer.versions.tls12 {
-        versions.push(&version::TLS12);
-    }
-    versions
+    let both = [
+        (Version::Tls13, &version::TLS13),
+        (Version::Tls12, &version::TLS12),
+    ];
+    let offered = both.into_iter().filter(|(version, _)| {
+        let mut suites = offer.usable_suites();
+        suites.any(|suite| suite.version() == *version)
+    });
+    offered.map(|(_, version)| version).collect()
 }
 
 fn suite_of(suite: CipherSuite) -> SupportedCipherSuite {

@@ -4,16 +4,25 @@
 //! An idle connection holds what the library needs to go on (its keys and a small buffer), no buffers of ours.
 
 use std::io::{self, IoSlice, Read as _, Write as _};
+use std::sync::Arc;
 use std::task::{Poll, ready};
 
-use rustls::{Connection, ProtocolVersion};
+use plimsoll_policy::tls::Facts;
+use rustls::pki_types::UnixTime;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{Connection, Error, HandshakeKind, ProtocolVersion};
 
 use super::handshake::{Failure, refused};
+use super::trust::{self, Verdict};
 use crate::reactor::Socket;
 
 pub(crate) struct Stream {
     socket: Socket,
     connection: Connection,
+    /// What the handshake with a server has told. That with a client is kept by its session.
+    facts: Option<Arc<Facts>>,
+    /// What became of the client's certificate, until the handshake is over.
+    verdict: Option<Box<Verdict>>,
     /// Records that have been read but that the library has no room for yet.
     waiting: Vec<u8>,
     /// The library holds bytes for us.
@@ -36,6 +45,8 @@ impl Stream {
         Self {
             socket,
             connection,
+            facts: None,
+            verdict: None,
             waiting: Vec::new(),
             has_plain: false,
             ended: false,
@@ -46,6 +57,35 @@ impl Stream {
 
     pub(crate) fn socket(&self) -> &Socket {
         &self.socket
+    }
+
+    /// What the handshake with a server has told.
+    pub(crate) fn facts(&self) -> Option<&Arc<Facts>> {
+        self.facts.as_ref()
+    }
+
+    /// Judges the certificate of a client that resumes a session: it may have been revoked since, and what is overlooked
+    /// stays known.
+    pub(super) fn judge_again(&mut self, clients: &dyn ClientCertVerifier) -> Result<(), Error> {
+        let resumed = self.connection.handshake_kind() == Some(HandshakeKind::Resumed);
+        let chain = self.connection.peer_certificates().unwrap_or_default();
+        let Some((own, rest)) = chain.split_first().filter(|_| resumed) else {
+            return Ok(());
+        };
+        clients.verify_client_cert(own, rest, UnixTime::now())?;
+        self.verdict = trust::take_verdict().map(Box::new);
+        Ok(())
+    }
+
+    /// Takes what became of the client's certificate; nothing is wrong with one that was not asked for.
+    pub(super) fn take_verdict(&mut self) -> Verdict {
+        self.verdict
+            .take()
+            .map_or_else(Verdict::default, |verdict| *verdict)
+    }
+
+    pub(super) fn keep_facts(&mut self, facts: Facts) {
+        self.facts = Some(Arc::new(facts));
     }
 
     pub(super) fn connection(&self) -> &Connection {
@@ -130,6 +170,9 @@ impl Stream {
         self.connection.read_tls(raw)?;
         match self.connection.process_new_packets() {
             Ok(state) => {
+                if let Some(verdict) = trust::take_verdict() {
+                    self.verdict = Some(Box::new(verdict));
+                }
                 self.has_plain = state.plaintext_bytes_to_read() > 0;
                 self.ended |= state.peer_has_closed() && !self.has_plain;
             }

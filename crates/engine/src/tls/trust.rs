@@ -1,15 +1,21 @@
 //! Whose certificates are believed: those of clients (`verify`, `ca-file`, `crl-file`, `…-ignore-err`), and those of
 //! servers.
 //!
-//! Chains are judged by the library (webpki). On top of it a certificate that itself stands in the file of authorities
-//! is believed as long as it is valid, as with OpenSSL: that is how self-signed certificates are pinned.
+//! Chains are judged by the library (webpki). What it refuses is judged once more as OpenSSL would
+//! ([`plimsoll_policy::tls::judge`]): private authorities issue certificates and revocation lists of version 1, which the
+//! library does not read, a certificate that itself stands in the file of authorities is believed, and a configuration may
+//! overlook faults by OpenSSL's numbers.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
+use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, UnparsedPublicKey};
 use plimsoll_policy::model::tls::{Bundle, Ignored, Profile, ServerTls, Verify};
 use plimsoll_policy::tls::certificate;
+use plimsoll_policy::tls::judge::{
+    Document, Fault, Judgement, Purpose, Question, Signed, is_for, judge, number,
+};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_name;
@@ -18,61 +24,41 @@ use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible,
+    SignatureScheme,
+};
 
 use super::SetupError;
 use super::provider::Workshop;
 
-/// OpenSSL's numbers of what can be wrong with a certificate (X509_STORE_CTX_get_error(3)).
-mod number {
-    pub(super) const UNSPECIFIED: u32 = 1;
-    pub(super) const NO_REVOCATION_LIST: u32 = 3;
-    pub(super) const BAD_SIGNATURE: u32 = 7;
-    pub(super) const NOT_YET_VALID: u32 = 9;
-    pub(super) const EXPIRED: u32 = 10;
-    pub(super) const REVOCATION_LIST_EXPIRED: u32 = 12;
-    pub(super) const SELF_SIGNED: u32 = 18;
-    pub(super) const SELF_SIGNED_IN_CHAIN: u32 = 19;
-    pub(super) const NO_LOCAL_ISSUER: u32 = 20;
-    pub(super) const REVOKED: u32 = 23;
-    pub(super) const INVALID_PURPOSE: u32 = 26;
-    pub(super) const HOST_MISMATCH: u32 = 62;
-}
-
-/// What was wrong with a client's certificate and was overlooked; zero: nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Overlooked {
-    /// Of the client's own certificate.
+/// What became of a client's certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// What was wrong with it and was overlooked; zero: nothing.
     pub(super) own: u32,
-    /// Of an authority, and how far from the client's certificate it is.
+    /// The same of an authority, and how far from the client's certificate it is.
     pub(super) authority: u32,
     pub(super) depth: u32,
+    /// The last of these faults.
+    pub(super) last: u32,
+    /// The authority, in DER.
+    pub(super) root: Option<Box<[u8]>>,
 }
 
 thread_local! {
     /// The verdict of the handshake that this thread has just moved on; the library has no other way to tell it.
-    static OVERLOOKED: Cell<Overlooked> = const { Cell::new(Overlooked { own: 0, authority: 0, depth: 0 }) };
+    static VERDICT: RefCell<Option<Verdict>> = const { RefCell::new(None) };
 }
 
-/// Takes what the last verification on this thread overlooked.
-pub(super) fn take_overlooked() -> Overlooked {
-    OVERLOOKED.take()
+/// Takes the verdict of what this thread has just received.
+pub(super) fn take_verdict() -> Option<Verdict> {
+    VERDICT.take()
 }
 
-/// Whether `own` is one of the trusted certificates itself, and valid now.
-fn is_pinned(pinned: &Bundle, own: &CertificateDer<'_>, now: UnixTime) -> bool {
-    if !pinned
-        .items
-        .iter()
-        .any(|item| item.as_slice() == own.as_ref())
-    {
-        return false;
-    }
-    let now_s = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    certificate::parse(own).is_ok_and(|parsed| {
-        let validity = parsed.validity();
-        (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now_s)
-    })
+/// What messages about authorities are about.
+fn name_of(authorities: &[Arc<Bundle>]) -> &str {
+    authorities.first().map_or("verify", |bundle| &bundle.name)
 }
 
 fn lists(bundle: Option<&Arc<Bundle>>) -> Vec<CertificateRevocationListDer<'static>> {
@@ -83,16 +69,154 @@ fn lists(bundle: Option<&Arc<Bundle>>) -> Vec<CertificateRevocationListDer<'stat
     items.collect()
 }
 
+// ---- Judging
+
+/// What chains are judged by beside the library.
+struct Faith {
+    authorities: Vec<Arc<Bundle>>,
+    revocations: Option<Arc<Bundle>>,
+    algorithms: WebPkiSupportedAlgorithms,
+    purpose: Purpose,
+}
+
+impl Faith {
+    fn anchors(&self) -> impl Iterator<Item = &[u8]> {
+        let bundles = self.authorities.iter();
+        bundles.flat_map(|bundle| &bundle.items).map(Vec::as_slice)
+    }
+
+    fn judge(
+        &self,
+        own: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Judgement {
+        let lists = self.revocations.iter().flat_map(|bundle| &bundle.items);
+        let question = Question {
+            own,
+            chain: chain.iter().map(AsRef::as_ref).collect(),
+            anchors: self.anchors().collect(),
+            lists: lists.map(Vec::as_slice).collect(),
+            now_s: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+            purpose: self.purpose,
+        };
+        judge(&question, &|signed| self.is_sound(signed))
+    }
+
+    fn is_sound(&self, signed: &Signed<'_>) -> bool {
+        // sha1WithRSAEncryption under lists: whoever makes one up needs more than a collision.
+        const SHA1_WITH_RSA: &[u8] = &[
+            0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05, 0x05, 0x00,
+        ];
+        if signed.document == Document::RevocationList && signed.algorithm == SHA1_WITH_RSA {
+            let algorithm = &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY;
+            let key = UnparsedPublicKey::new(algorithm, signed.key);
+            return key.verify(signed.message, signed.signature).is_ok();
+        }
+        let mut known = self.algorithms.all.iter().filter(|known| {
+            known.signature_alg_id().as_ref() == signed.algorithm
+                && known.public_key_alg_id().as_ref() == signed.key_algorithm
+        });
+        known.any(|known| {
+            let sound = known.verify_signature(signed.key, signed.message, signed.signature);
+            sound.is_ok()
+        })
+    }
+
+    /// The authority that a chain which is believed leads to.
+    fn root_of(&self, own: &CertificateDer<'_>, chain: &[CertificateDer<'_>]) -> Option<Box<[u8]>> {
+        let mut steps = chain.iter().rev().chain(std::iter::once(own));
+        steps.find_map(|der| {
+            let step = certificate::parse(der).ok()?;
+            let issuer = step.issuer().as_raw();
+            let mut anchors = self.anchors();
+            let anchor = anchors.find(|anchor| {
+                certificate::parse(anchor).is_ok_and(|anchor| anchor.subject().as_raw() == issuer)
+            });
+            anchor.map(Into::into)
+        })
+    }
+
+    /// A signature of a handshake under a certificate that the library does not read.
+    fn verify_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let unreadable = || Error::InvalidCertificate(CertificateError::BadEncoding);
+        let parsed = certificate::parse(cert).map_err(|_| unreadable())?;
+        let key = certificate::public_key(&parsed).ok_or_else(unreadable)?;
+        let mapping = self.algorithms.mapping.iter();
+        let mut known = mapping.filter(|(scheme, _)| *scheme == dss.scheme);
+        let (_, algorithms) = known.next().ok_or(
+            PeerIncompatible::NoSignatureSchemesInCommon, // it was not offered
+        )?;
+        let mut fitting = algorithms
+            .iter()
+            .filter(|known| known.public_key_alg_id().as_ref() == key.algorithm);
+        let sound = fitting.any(|known| {
+            let verified = known.verify_signature(key.bits, message, dss.signature());
+            verified.is_ok()
+        });
+        match sound {
+            true => Ok(HandshakeSignatureValid::assertion()),
+            false => Err(Error::InvalidCertificate(CertificateError::BadSignature)),
+        }
+    }
+}
+
+/// Whether the library cannot read a certificate, which it need not: X.509 version 1.
+fn is_old(cert: &CertificateDer<'_>) -> bool {
+    certificate::parse(cert).is_ok_and(|parsed| parsed.version().0 == 0)
+}
+
+/// Signatures of TLS 1.3 (RFC 8446 section 4.2.3).
+fn is_of_tls13(scheme: SignatureScheme) -> bool {
+    use SignatureScheme as S;
+    matches!(
+        scheme,
+        S::ECDSA_NISTP256_SHA256
+            | S::ECDSA_NISTP384_SHA384
+            | S::ECDSA_NISTP521_SHA512
+            | S::ED25519
+            | S::RSA_PSS_SHA256
+            | S::RSA_PSS_SHA384
+            | S::RSA_PSS_SHA512
+    )
+}
+
+/// What the peer is told about the first fault.
+fn error_of(fault: Fault) -> Error {
+    Error::InvalidCertificate(match fault.number {
+        number::EXPIRED => CertificateError::Expired,
+        number::NOT_YET_VALID => CertificateError::NotValidYet,
+        number::REVOKED => CertificateError::Revoked,
+        number::BAD_SIGNATURE => CertificateError::BadSignature,
+        number::INVALID_PURPOSE => CertificateError::InvalidPurpose,
+        number::NO_REVOCATION_LIST | number::LIST_BAD_SIGNATURE => {
+            CertificateError::UnknownRevocationStatus
+        }
+        number::LIST_EXPIRED => CertificateError::ExpiredRevocationList,
+        number::SELF_SIGNED | number::SELF_SIGNED_IN_CHAIN | number::NO_LOCAL_ISSUER => {
+            CertificateError::UnknownIssuer
+        }
+        _ => CertificateError::ApplicationVerificationFailure,
+    })
+}
+
 // ---- Clients
 
 /// Judges the certificates of clients.
 pub(super) struct Clients {
-    inner: Arc<dyn ClientCertVerifier>,
-    authorities: Arc<Bundle>,
-    revocations: bool,
+    /// `None`: there are revocation lists that the library does not read.
+    inner: Option<Arc<dyn ClientCertVerifier>>,
+    faith: Faith,
+    mandatory: bool,
     own: Ignored,
     ca: Ignored,
-    hints: bool,
+    /// The names of authorities that clients are told.
+    hints: Vec<DistinguishedName>,
 }
 
 impl Clients {
@@ -102,111 +226,51 @@ impl Clients {
         provider: &Arc<CryptoProvider>,
         workshop: &mut Workshop,
     ) -> Result<Option<Arc<dyn ClientCertVerifier>>, SetupError> {
-        let Some(authorities) = profile
-            .authorities
-            .as_ref()
-            .filter(|_| profile.verify != Verify::None)
-        else {
+        if profile.verify == Verify::None {
             return Ok(None);
-        };
-        let roots = workshop.roots(authorities)?;
-        let lists = lists(profile.revocations.as_ref());
-        let revocations = !lists.is_empty();
-        let mut builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
-            .with_crls(lists);
-        if profile.verify == Verify::Optional {
-            builder = builder.allow_unauthenticated();
         }
-        let inner = builder
-            .build()
-            .map_err(|error| SetupError::new(&authorities.name, error))?;
+        let authorities = [&profile.authorities, &profile.unnamed];
+        let authorities: Vec<_> = authorities.into_iter().flatten().cloned().collect();
+        let roots = workshop.roots(&authorities)?;
+        let hints = match &profile.authorities {
+            Some(named) if !profile.hide_authorities => {
+                workshop.roots(std::slice::from_ref(named))?.subjects()
+            }
+            _ => Vec::new(),
+        };
+        let lists = lists(profile.revocations.as_ref());
+        let has_lists = !lists.is_empty();
+        let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
+            .with_crls(lists)
+            .allow_unauthenticated();
+        let inner = match builder.build() {
+            Ok(inner) => Some(inner),
+            Err(_) if has_lists => None,
+            Err(error) => return Err(SetupError::new(name_of(&authorities), error)),
+        };
         Ok(Some(Arc::new(Self {
             inner,
-            authorities: Arc::clone(authorities),
-            revocations,
+            faith: Faith {
+                authorities,
+                revocations: profile.revocations.clone().filter(|_| has_lists),
+                algorithms: provider.signature_verification_algorithms,
+                purpose: Purpose::Client,
+            },
+            mandatory: profile.verify == Verify::Required,
             own: profile.crt_ignore.clone(),
             ca: profile.ca_ignore.clone(),
-            hints: !profile.hide_authorities,
+            hints,
         })))
     }
 
-    /// Whether the configuration overlooks this error; remembers it when it does.
-    fn overlooks(
-        &self,
-        error: &Error,
-        own: &CertificateDer<'_>,
-        chain: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> bool {
-        let (number, depth) = classify(error, own, chain, now);
-        let ignored = if depth == 0 { &self.own } else { &self.ca };
-        if !ignored.covers(number) {
-            return false;
-        }
-        OVERLOOKED.set(match depth {
-            0 => Overlooked {
-                own: number,
-                ..Overlooked::default()
-            },
-            depth => Overlooked {
-                authority: number,
-                depth,
-                own: 0,
-            },
-        });
-        true
-    }
-}
-
-/// OpenSSL's number for an error, and the place of the certificate it is about: 0 is the client's own.
-fn classify(
-    error: &Error,
-    own: &CertificateDer<'_>,
-    chain: &[CertificateDer<'_>],
-    now: UnixTime,
-) -> (u32, u32) {
-    let Error::InvalidCertificate(error) = error else {
-        return (number::UNSPECIFIED, 0);
-    };
-    let self_signed = |der: &CertificateDer<'_>| {
-        certificate::parse(der)
-            .is_ok_and(|parsed| parsed.subject().as_raw() == parsed.issuer().as_raw())
-    };
-    let now_s = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    let in_time = |der: &CertificateDer<'_>| {
-        certificate::parse(der).is_ok_and(|parsed| {
-            let validity = parsed.validity();
-            (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now_s)
-        })
-    };
-    // The library does not say which certificate was out of time.
-    let late = || u32::from(in_time(own));
-    match error {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            (number::EXPIRED, late())
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            (number::NOT_YET_VALID, late())
-        }
-        CertificateError::UnknownIssuer if self_signed(own) => (number::SELF_SIGNED, 0),
-        CertificateError::UnknownIssuer => match chain.last() {
-            Some(last) if self_signed(last) => (number::SELF_SIGNED_IN_CHAIN, chain.len() as u32),
-            _ => (number::NO_LOCAL_ISSUER, chain.len() as u32),
-        },
-        CertificateError::Revoked => (number::REVOKED, 0),
-        CertificateError::UnknownRevocationStatus => (number::NO_REVOCATION_LIST, 0),
-        CertificateError::ExpiredRevocationList
-        | CertificateError::ExpiredRevocationListContext { .. } => {
-            (number::REVOCATION_LIST_EXPIRED, 0)
-        }
-        CertificateError::BadSignature => (number::BAD_SIGNATURE, 0),
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            (number::INVALID_PURPOSE, 0)
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            (number::HOST_MISMATCH, 0)
-        }
-        _ => (number::UNSPECIFIED, 0),
+    /// Whether the configuration overlooks a fault.
+    fn overlooks(&self, fault: &Fault) -> bool {
+        let ignored = if fault.depth == 0 {
+            &self.own
+        } else {
+            &self.ca
+        };
+        ignored.covers(fault.number)
     }
 }
 
@@ -217,20 +281,12 @@ impl fmt::Debug for Clients {
 }
 
 impl ClientCertVerifier for Clients {
-    fn offer_client_auth(&self) -> bool {
-        self.inner.offer_client_auth()
-    }
-
     fn client_auth_mandatory(&self) -> bool {
-        self.inner.client_auth_mandatory()
+        self.mandatory
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        if self.hints {
-            self.inner.root_hint_subjects()
-        } else {
-            &[]
-        }
+        &self.hints
     }
 
     fn verify_client_cert(
@@ -239,16 +295,31 @@ impl ClientCertVerifier for Clients {
         chain: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        OVERLOOKED.set(Overlooked::default());
-        let Err(error) = self.inner.verify_client_cert(own, chain, now) else {
-            return Ok(ClientCertVerified::assertion());
-        };
-        let believed = (!self.revocations && is_pinned(&self.authorities, own, now))
-            || self.overlooks(&error, own, chain, now);
-        if believed {
+        let judged = self
+            .inner
+            .as_ref()
+            .map(|inner| inner.verify_client_cert(own, chain, now));
+        if let Some(Ok(_)) = judged {
+            VERDICT.set(Some(Verdict {
+                root: self.faith.root_of(own, chain),
+                ..Verdict::default()
+            }));
             return Ok(ClientCertVerified::assertion());
         }
-        Err(error)
+        let Judgement { faults, root } = self.faith.judge(own, chain, now);
+        if let Some(fault) = faults.iter().find(|fault| !self.overlooks(fault)) {
+            return Err(error_of(*fault));
+        }
+        let authority = faults.iter().find(|fault| fault.depth > 0);
+        let of_own = faults.iter().find(|fault| fault.depth == 0);
+        VERDICT.set(Some(Verdict {
+            own: of_own.map_or(0, |fault| fault.number),
+            authority: authority.map_or(0, |fault| fault.number),
+            depth: authority.map_or(0, |fault| fault.depth),
+            last: faults.last().map_or(0, |fault| fault.number),
+            root: root.map(Into::into),
+        }));
+        Ok(ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -257,7 +328,10 @@ impl ClientCertVerifier for Clients {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls12_signature(message, cert, dss)
+        match is_old(cert) {
+            true => self.faith.verify_signature(message, cert, dss),
+            false => verify_tls12_signature(message, cert, dss, &self.faith.algorithms),
+        }
     }
 
     fn verify_tls13_signature(
@@ -266,11 +340,14 @@ impl ClientCertVerifier for Clients {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, cert, dss)
+        match is_old(cert) && is_of_tls13(dss.scheme) {
+            true => self.faith.verify_signature(message, cert, dss),
+            false => verify_tls13_signature(message, cert, dss, &self.faith.algorithms),
+        }
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
+        self.faith.algorithms.supported_schemes()
     }
 }
 
@@ -278,17 +355,13 @@ impl ClientCertVerifier for Clients {
 
 /// Judges the certificate of a server.
 pub(super) struct Servers {
-    /// `None`: `verify none`, any certificate will do.
-    chain: Option<Chain>,
-    algorithms: WebPkiSupportedAlgorithms,
+    /// `verify none`: any certificate will do.
+    any: bool,
+    /// `None`: there are revocation lists that the library does not read.
+    inner: Option<Arc<WebPkiServerVerifier>>,
+    faith: Faith,
     /// `verifyhost`.
     host: Option<ServerName<'static>>,
-}
-
-struct Chain {
-    inner: Arc<WebPkiServerVerifier>,
-    authorities: Arc<Bundle>,
-    revocations: bool,
 }
 
 impl Servers {
@@ -297,29 +370,20 @@ impl Servers {
         provider: &Arc<CryptoProvider>,
         workshop: &mut Workshop,
     ) -> Result<Arc<dyn ServerCertVerifier>, SetupError> {
-        let authorities = tls
-            .authorities
-            .as_ref()
-            .filter(|_| tls.verify != Verify::None);
-        let chain = match authorities {
-            Some(authorities) => {
-                let lists = lists(tls.revocations.as_ref());
-                let revocations = !lists.is_empty();
-                let roots = workshop.roots(authorities)?;
-                let builder =
-                    WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider));
-                let inner = builder
-                    .with_crls(lists)
-                    .build()
-                    .map_err(|error| SetupError::new(&authorities.name, error))?;
-                Some(Chain {
-                    inner,
-                    authorities: Arc::clone(authorities),
-                    revocations,
-                })
-            }
-            None => None,
-        };
+        let any = tls.verify == Verify::None;
+        let authorities: Vec<_> = tls.authorities.iter().cloned().collect();
+        let lists = lists(tls.revocations.as_ref());
+        let has_lists = !lists.is_empty();
+        let mut inner = None;
+        if !any {
+            let roots = workshop.roots(&authorities)?;
+            let builder = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider));
+            inner = match builder.with_crls(lists).build() {
+                Ok(inner) => Some(inner),
+                Err(_) if has_lists => None,
+                Err(error) => return Err(SetupError::new(name_of(&authorities), error)),
+            };
+        }
         let host = match &tls.verify_host {
             Some(host) => Some(
                 ServerName::try_from(host.clone()).map_err(|error| SetupError::new(host, error))?,
@@ -327,10 +391,34 @@ impl Servers {
             None => None,
         };
         Ok(Arc::new(Self {
-            chain,
-            algorithms: provider.signature_verification_algorithms,
+            any,
+            inner,
+            faith: Faith {
+                authorities,
+                revocations: tls.revocations.clone().filter(|_| has_lists),
+                algorithms: provider.signature_verification_algorithms,
+                purpose: Purpose::Server,
+            },
             host,
         }))
+    }
+
+    /// The name that was asked for, or `verifyhost`; where neither is given none is compared.
+    fn verify_name(&self, own: &CertificateDer<'_>, asked: &ServerName<'_>) -> Result<(), Error> {
+        let nobody = super::back::nobody();
+        let named = !matches!(asked, ServerName::IpAddress(address) if *address == nobody);
+        let wanted = match (named, &self.host) {
+            (true, _) => asked,
+            (false, Some(host)) => host,
+            (false, None) => return Ok(()),
+        };
+        // HAProxy is content with a common name, which the library does not look at.
+        if let ServerName::DnsName(name) = wanted
+            && certificate::parse(own).is_ok_and(|parsed| is_for(&parsed, name.as_ref()))
+        {
+            return Ok(());
+        }
+        verify_server_name(&ParsedCertificate::try_from(own)?, wanted)
     }
 }
 
@@ -349,30 +437,31 @@ impl ServerCertVerifier for Servers {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let Some(chain) = &self.chain else {
+        if self.any {
             return Ok(ServerCertVerified::assertion());
-        };
-        // The library looks at the name last, so that a wrong one says that the chain is right.
-        let judged = chain
-            .inner
-            .verify_server_cert(own, intermediates, name, ocsp, now);
-        match judged {
-            Ok(_)
-            | Err(Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => {}
-            Err(_) if !chain.revocations && is_pinned(&chain.authorities, own, now) => {}
-            Err(error) => return Err(error),
         }
-        // The name that was asked for, or `verifyhost`; where neither is given none is compared.
-        let asked =
-            !matches!(name, ServerName::IpAddress(address) if *address == super::back::nobody());
-        let wanted = match (asked, &self.host) {
-            (true, _) => name,
-            (false, Some(host)) => host,
-            (false, None) => return Ok(ServerCertVerified::assertion()),
-        };
-        verify_server_name(&ParsedCertificate::try_from(own)?, wanted)?;
+        // The library looks at the name last, so that a wrong one says that the chain is right.
+        let judged = self
+            .inner
+            .as_ref()
+            .map(|inner| inner.verify_server_cert(own, intermediates, name, ocsp, now));
+        let believed = matches!(
+            judged,
+            Some(
+                Ok(_)
+                    | Err(Error::InvalidCertificate(
+                        CertificateError::NotValidForName
+                            | CertificateError::NotValidForNameContext { .. }
+                    ))
+            )
+        );
+        if !believed {
+            let judgement = self.faith.judge(own, intermediates, now);
+            if let Some(fault) = judgement.faults.first() {
+                return Err(error_of(*fault));
+            }
+        }
+        self.verify_name(own, name)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -382,7 +471,10 @@ impl ServerCertVerifier for Servers {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
+        match is_old(cert) {
+            true => self.faith.verify_signature(message, cert, dss),
+            false => verify_tls12_signature(message, cert, dss, &self.faith.algorithms),
+        }
     }
 
     fn verify_tls13_signature(
@@ -391,10 +483,13 @@ impl ServerCertVerifier for Servers {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
+        match is_old(cert) && is_of_tls13(dss.scheme) {
+            true => self.faith.verify_signature(message, cert, dss),
+            false => verify_tls13_signature(message, cert, dss, &self.faith.algorithms),
+        }
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.faith.algorithms.supported_schemes()
     }
 }

@@ -45,6 +45,11 @@ pub(crate) struct Arguments {
     pub(crate) local_peer: Option<String>,
     /// `-S`: one more command socket, `ADDRESS[,OPTION…]`.
     pub(crate) master_socket: Option<String>,
+    /// `-worker DOOR,LINE[,PREDECESSOR]`, from our own master: descriptors of a command socket and of the line to the
+    /// master, and the command socket of the worker to follow.
+    pub(crate) worker: Option<Worker>,
+    /// `-master STATE`, from the program that this process was before.
+    pub(crate) carried: Option<String>,
     /// `-x`: the command socket of a process that hands its listeners over.
     pub(crate) predecessor: Option<PathBuf>,
     /// `-sf` and `-st`: processes to end once we listen.
@@ -79,6 +84,25 @@ pub(crate) enum Version {
     NumberShort,
     /// `-vqb`: the first two parts of the number.
     Branch,
+}
+
+/// What a worker is told by its master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Worker {
+    pub(crate) door: i32,
+    pub(crate) line: i32,
+    pub(crate) predecessor: Option<PathBuf>,
+}
+
+impl Worker {
+    fn read(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, ',');
+        Some(Self {
+            door: parts.next()?.parse().ok()?,
+            line: parts.next()?.parse().ok()?,
+            predecessor: parts.next().map(PathBuf::from),
+        })
+    }
 }
 
 /// Processes that hand over to this one.
@@ -199,6 +223,15 @@ fn read(flag: &str, words: &mut Words, arguments: &mut Arguments) -> Result<(), 
             let pids = words.pids(flag)?;
             let finish = flag == "-sf";
             arguments.old = Some(OldProcesses { pids, finish }).filter(|old| !old.pids.is_empty());
+        }
+        "-worker" => {
+            let text = words.value(flag)?;
+            let worker = Worker::read(&text.to_string_lossy());
+            arguments.worker = Some(worker.ok_or("'-worker' is for masters alone")?);
+        }
+        "-master" => {
+            let state = words.value(flag)?;
+            arguments.carried = Some(state.to_string_lossy().into_owned());
         }
         "-W" => arguments.master = true,
         "-Ws" => (arguments.master, arguments.notify) = (true, true),

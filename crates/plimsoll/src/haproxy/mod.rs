@@ -1,25 +1,27 @@
 //! Standing where HAProxy stands: called by its name, or with its flags.
 //!
 //! Init scripts, containers and test suites made for HAProxy drive the program through this file. What is absent:
-//! a master process. One process serves `-W` too, under HAProxy's exit statuses.
+//! the master process of `-W` and `-Ws` ([`crate::master`]).
 
 mod arguments;
 mod version;
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
 use arguments::{Arguments, OldProcesses, Task};
 use plimsoll_config::condition;
 use plimsoll_config::source::Environment;
-use plimsoll_policy::model::{Bind, Model};
+use plimsoll_policy::model::{Bind, Global, Model};
+use plimsoll_sys::process;
 use plimsoll_sys::signal::Signal;
 
 use crate::claims::Claims;
 use crate::configuration::{self, Configuration, Request};
 use crate::console;
+use crate::master::{self, Call};
 use crate::reload::Source;
 use crate::service::{self, Life};
 
@@ -35,14 +37,14 @@ Usage : haproxy [-f <cfgfile|cfgdir>]* [ -vdVD ] [ -n <maxconn> ] [ -N <maxpconn
         -v shows the version ; -vv what is built in ; -vq, -vqs, -vqb the number alone.
         -c checks the files and exits ; -cc evaluates a condition and exits.
         -D goes to the background ; -d or -db stay in the foreground.
-        -W and -Ws give a master's exit statuses ; -Ws notifies the service manager.
+        -W starts a master and a worker ; -Ws notifies the service manager too.
         -q says nothing that is no error ; -V says more.
         -n sets the most connections of the process ; -N of a proxy that sets none.
         -C changes the directory first ; -p writes a pid file ; -L names us among peers.
         -sf/-st [pid ]* let old processes finish / end them, once we listen.
         -dW makes warnings fatal ; -dD shows .diag messages ; -dS never splices.
         -x takes over the listeners of the process behind this command socket.
-        -S opens one more command socket, for HAProxy's master: 'reload', 'show proc', '@1 COMMAND'.
+        -S opens the master's command socket: 'reload', 'show proc', '@1 COMMAND'.
         Other -d words, -m and -4 are accepted without effect.
 ";
 
@@ -64,10 +66,16 @@ pub(crate) fn is_meant(program: &OsStr, first: Option<&OsString>) -> bool {
 /// # Errors
 /// Whatever keeps the balancer from starting.
 pub(crate) fn main(program: &OsStr, words: Vec<OsString>) -> anyhow::Result<u8> {
-    let arguments = match arguments::parse(words) {
+    let mut arguments = match arguments::parse(words.clone()) {
         Ok(arguments) => arguments,
         Err(problem) => return Ok(refuse(&problem)),
     };
+    // What a program says to itself is not said again.
+    let own = if arguments.carried.is_some() { 2 } else { 0 };
+    let call = Call::note(program.to_owned(), words.into_iter().skip(own).collect())?;
+    if let Some(worker) = &arguments.worker {
+        obey_master(worker.predecessor.clone(), &mut arguments);
+    }
     match &arguments.task {
         Task::Version(asked) => {
             console::print(&version::text(*asked));
@@ -78,7 +86,22 @@ pub(crate) fn main(program: &OsStr, words: Vec<OsString>) -> anyhow::Result<u8> 
             Ok(refuse("no configuration file given ('-f')"))
         }
         Task::Check => check(&arguments),
-        Task::Run => run(program, &arguments),
+        Task::Run => run(program, &arguments, call),
+    }
+}
+
+/// A worker does nothing that is its master's to do; one that follows another has nothing of the first start to do.
+fn obey_master(predecessor: Option<PathBuf>, arguments: &mut Arguments) {
+    arguments.notify = false;
+    arguments.daemon = false;
+    arguments.foreground = true;
+    arguments.master_socket = None;
+    arguments.pidfile = None;
+    // What there is to say has been said by the master.
+    arguments.quiet = true;
+    if predecessor.is_some() {
+        arguments.old = None;
+        arguments.predecessor = predecessor;
     }
 }
 
@@ -117,8 +140,14 @@ fn check(arguments: &Arguments) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn run(program: &OsStr, arguments: &Arguments) -> anyhow::Result<u8> {
+fn run(program: &OsStr, arguments: &Arguments, call: Call) -> anyhow::Result<u8> {
     let mut configuration = load(arguments)?;
+    let acceptable = is_acceptable(&configuration, arguments) && configuration.has_listener();
+    let is_master = arguments.master && arguments.worker.is_none();
+    if is_master && arguments.carried.is_some() && !acceptable {
+        // The old worker goes on; the new one is going to fail, and to be told of.
+        return watch_over(program, arguments, call, &Global::default());
+    }
     if !is_acceptable(&configuration, arguments) {
         return Ok(1);
     }
@@ -129,6 +158,9 @@ fn run(program: &OsStr, arguments: &Arguments) -> anyhow::Result<u8> {
     let Some(mut model) = configuration.model.take() else {
         return Ok(1);
     };
+    if is_master {
+        return watch_over(program, arguments, call, &model.global);
+    }
     if !arguments.quiet && !arguments.without_effect.is_empty() {
         let words = arguments.without_effect.join("', '");
         console::complain(&format!("without effect in this version: '{words}'"));
@@ -142,9 +174,28 @@ fn run(program: &OsStr, arguments: &Arguments) -> anyhow::Result<u8> {
             adjust: Arc::new(move |model| limits.apply(model)),
             seen: Arc::new(Mutex::new(configuration.looked_at)),
         }),
-        ..life(program, arguments, &model.global)
+        ..life(program, arguments, &model.global)?
     };
     service::serve(model, &life)
+}
+
+/// Becomes a master.
+fn watch_over(
+    program: &OsStr,
+    arguments: &Arguments,
+    call: Call,
+    global: &Global,
+) -> anyhow::Result<u8> {
+    let door = match &arguments.master_socket {
+        Some(text) => command_socket(text)?,
+        None => Vec::new(),
+    };
+    let mut life = life(program, arguments, global)?;
+    life.background &= arguments.carried.is_none();
+    let carried = arguments.carried.as_deref();
+    service::beside(life.background, |ready| {
+        master::serve(call, &door, carried, &life, ready)
+    })
 }
 
 /// What the command line says beside the files, at the start and with each reload.
@@ -153,15 +204,23 @@ struct Limits {
     maxconn: Option<u32>,
     maxconn_proxy: Option<u32>,
     splice: bool,
-    /// `-S`.
-    master: Vec<Bind>,
+    /// The command socket of our master.
+    door: Vec<Bind>,
 }
 
 impl Limits {
     fn of(arguments: &Arguments) -> anyhow::Result<Self> {
-        let master = arguments.master_socket.as_deref();
+        let door = match (&arguments.worker, &arguments.master_socket) {
+            (Some(worker), _) => {
+                // It is ours, and not for programs that checks run.
+                process::set_inherited(worker.door, false)?;
+                command_socket(&format!("fd@{},expose-fd,listeners", worker.door))?
+            }
+            (None, Some(text)) => command_socket(text)?,
+            (None, None) => Vec::new(),
+        };
         Ok(Self {
-            master: master.map_or(Ok(Vec::new()), master_socket)?,
+            door,
             maxconn: arguments.maxconn,
             maxconn_proxy: arguments.maxconn_proxy,
             splice: !arguments.no_splice,
@@ -174,12 +233,12 @@ impl Limits {
             frontend.maxconn = frontend.maxconn.or(self.maxconn_proxy);
         }
         model.global.tune.splice &= self.splice;
-        model.global.stats_sockets.extend(self.master.clone());
+        model.global.stats_sockets.extend(self.door.clone());
     }
 }
 
 /// The command socket that `-S ADDRESS[,OPTION…]` asks for; the options are those of a `stats socket` line.
-fn master_socket(text: &str) -> anyhow::Result<Vec<Bind>> {
+fn command_socket(text: &str) -> anyhow::Result<Vec<Bind>> {
     let mut words = text.split(',');
     let address = words.next().unwrap_or_default();
     let options = words.collect::<Vec<_>>().join(" ");
@@ -190,7 +249,7 @@ fn master_socket(text: &str) -> anyhow::Result<Vec<Bind>> {
     Ok(model.global.stats_sockets)
 }
 
-fn life(program: &OsStr, arguments: &Arguments, global: &plimsoll_policy::model::Global) -> Life {
+fn life(program: &OsStr, arguments: &Arguments, global: &Global) -> anyhow::Result<Life> {
     let name = Path::new(program).file_name().unwrap_or_default();
     let (old, old_signal) = match &arguments.old {
         Some(OldProcesses { pids, finish }) => {
@@ -206,20 +265,27 @@ fn life(program: &OsStr, arguments: &Arguments, global: &plimsoll_policy::model:
         }
         None => (Vec::new(), None),
     };
-    Life {
+    Ok(Life {
         name: name.to_string_lossy().into_owned(),
         background: (arguments.daemon || global.daemon)
             && !arguments.foreground
-            && !arguments.notify,
-        master: arguments.master,
+            && !arguments.notify
+            && arguments.worker.is_none(),
+        line: match &arguments.worker {
+            Some(worker) => Some(Arc::new(process::claim(worker.line)?.into())),
+            None => None,
+        },
         notify: arguments.notify,
         quiet: arguments.quiet || global.quiet,
-        pidfile: arguments.pidfile.clone().or_else(|| global.pidfile.clone()),
+        pidfile: match &arguments.worker {
+            Some(_) => None,
+            None => arguments.pidfile.clone().or_else(|| global.pidfile.clone()),
+        },
         predecessor: arguments.predecessor.clone(),
         old,
         old_signal,
         ..Life::default()
-    }
+    })
 }
 
 fn load(arguments: &Arguments) -> anyhow::Result<Configuration> {
@@ -237,6 +303,7 @@ fn request(arguments: &Arguments) -> Request {
         claims: Claims {
             splice: !arguments.no_splice,
         },
+        lint: false,
         diagnose: arguments.diagnose,
         local_peer: arguments.local_peer.clone(),
         master: arguments.master,

@@ -23,3 +23,4 @@ mod queues;
 mod reuse;
 mod timeouts;
 mod tunnels;
+mod users;

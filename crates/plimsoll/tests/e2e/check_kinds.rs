@@ -142,8 +142,10 @@ fn answer_calls(mut stream: TcpStream, serving: &[u8]) -> std::io::Result<()> {
             let Event::Request(key) = event else { continue };
             let request = machine.take_head(key).expect("a head");
             assert_eq!(request.target(), b"/grpc.health.v1.Health/Check");
-            let mut head = Head::default();
-            head.status = 200;
+            let mut head = Head {
+                status: 200,
+                ..Head::default()
+            };
             head.add(b"content-type", b"application/grpc");
             machine.send_head(key, &head, false);
             machine.send_data(key, serving, false);

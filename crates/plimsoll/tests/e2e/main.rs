@@ -16,6 +16,7 @@ mod kills;
 mod lab;
 mod life;
 mod logs;
+mod master;
 mod names;
 mod passive;
 mod peers;

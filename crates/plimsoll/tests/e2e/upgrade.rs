@@ -19,7 +19,7 @@ const REQUEST: &str = "GET / HTTP/1.1\r\nHost: rig\r\n\r\n";
 /// How many processes follow each other under traffic.
 const SUCCESSORS: usize = 4;
 
-fn text(rig: &Rig, address: SocketAddr, origin: &Origin) -> String {
+pub(crate) fn text(rig: &Rig, address: SocketAddr, origin: &Origin) -> String {
     format!(
         "global\n    stats socket {} level admin expose-fd listeners\n    nbthread 2\n    hard-stop-after 20s\n\
          defaults\n    mode http\n    timeout connect 5s\n    timeout client 10s\n    timeout server 10s\n\
@@ -36,14 +36,14 @@ fn start(file: &Path, more: &[String]) -> Binary {
 }
 
 /// Clients that ask again and again, and come back when they are told that a connection ends. Whoever is failed panics.
-struct Crowd {
+pub(crate) struct Crowd {
     ending: Arc<AtomicBool>,
-    answered: Arc<AtomicU64>,
+    pub(crate) answered: Arc<AtomicU64>,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
 impl Crowd {
-    fn start(address: SocketAddr) -> Self {
+    pub(crate) fn start(address: SocketAddr) -> Self {
         let (ending, answered) = (
             Arc::new(AtomicBool::new(false)),
             Arc::new(AtomicU64::new(0)),
@@ -73,7 +73,7 @@ impl Crowd {
         }
     }
 
-    fn end(self) -> u64 {
+    pub(crate) fn end(self) -> u64 {
         self.ending.store(true, Ordering::Relaxed);
         for thread in self.threads {
             thread.join().expect("nobody was failed");

@@ -57,7 +57,9 @@ pub(crate) fn read_clause(args: &mut Args<'_>, scope: &Scope<'_>) -> Result<Clau
         let message = format_args!("a value of type {kind} cannot be compared with '-m {method}'");
         return Err(Diagnostic::error(Kind::Invalid, criterion.span, message));
     }
-    read_patterns(args, method, &mut written)?;
+    let versions = sample::has_versions(expression.text());
+    read_patterns(args, method, versions, &mut written)?;
+    check_groups(criterion, method, &written, scope)?;
     let test = test(method, &written, criterion, &expression, scope)?;
     Ok(Clause { expression, test })
 }
@@ -133,6 +135,7 @@ fn unknown_method(word: &Word) -> Diagnostic {
 fn read_patterns(
     args: &mut Args<'_>,
     method: Method,
+    versions: bool,
     written: &mut Written<'_>,
 ) -> Result<(), Diagnostic> {
     let numeric = matches!(method, Method::Integer | Method::Length);
@@ -146,20 +149,44 @@ fn read_patterns(
             operator = Some(word.text.as_str());
             continue;
         }
+        let text = match versions {
+            true => &version_numbers(word)?,
+            false => &word.text,
+        };
+        // As in HAProxy a range, or what looks like one for its sign, is taken as it is.
+        let operator = operator.filter(|_| !word.text.contains([':', '-']));
         let text = match operator {
-            Some(operator) => compared(operator, word)?,
-            None => word.text.clone(),
+            Some(operator) => compared(operator, text, word.span)?,
+            None => text.clone(),
         };
         written.patterns.push((text, word.span));
     }
     Ok(())
 }
 
-/// `gt 5` as the range `6:`.
-fn compared(operator: &str, word: &Word) -> Result<String, Diagnostic> {
-    let number: i64 = word.text.parse().map_err(|_| {
-        let message = format_args!("'{}' is not a number", word.text);
+/// `3.1`, or a range of such versions, as the numbers they stand for.
+fn version_numbers(word: &Word) -> Result<String, Diagnostic> {
+    let number = |text: &str| match text {
+        "" => Some(String::new()),
+        text => sample::version_number(text).map(|number| number.to_string()),
+    };
+    let range = match word.text.split_once(':') {
+        None => number(&word.text),
+        Some((from, to)) => number(from)
+            .zip(number(to))
+            .map(|(from, to)| format!("{from}:{to}")),
+    };
+    range.ok_or_else(|| {
+        let message = format_args!("'{}' is not a version such as 3.1", word.text);
         Diagnostic::error(Kind::Invalid, word.span, message)
+    })
+}
+
+/// `gt 5` as the range `6:`.
+fn compared(operator: &str, text: &str, span: Span) -> Result<String, Diagnostic> {
+    let number: i64 = text.parse().map_err(|_| {
+        let message = format_args!("'{text}' is not a number");
+        Diagnostic::error(Kind::Invalid, span, message)
     })?;
     Ok(match operator {
         "ge" => format!("{number}:"),
@@ -169,6 +196,32 @@ fn compared(operator: &str, word: &Word) -> Result<String, Diagnostic> {
         // As a range, since a number with a sign alone would be an open one.
         _ => format!("{number}:{number}"),
     })
+}
+
+/// What is compared with the groups of users must be groups.
+fn check_groups(
+    criterion: &Word,
+    method: Method,
+    written: &Written<'_>,
+    scope: &Scope<'_>,
+) -> Result<(), Diagnostic> {
+    let name = criterion.text.strip_prefix("http_auth_group(");
+    let name = name.and_then(|rest| rest.split([')', ',']).next());
+    let list = name.and_then(|name| scope.names.userlists.get(name.trim()));
+    let Some(list) = list.filter(|_| method == Method::Text) else {
+        return Ok(());
+    };
+    match written
+        .patterns
+        .iter()
+        .find(|(name, _)| !list.has_group(name))
+    {
+        None => Ok(()),
+        Some((name, span)) => {
+            let message = format_args!("the userlist '{}' has no group called '{name}'", list.name);
+            Err(Diagnostic::error(Kind::Reference, *span, message))
+        }
+    }
 }
 
 fn test(

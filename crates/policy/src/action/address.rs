@@ -90,6 +90,13 @@ fn set(
         let Some(value) = expression.evaluate(context).map(Value::into_owned) else {
             return Flow::Continue;
         };
+        // What was known before stays known as the connection's own.
+        if context.phase != Phase::Connection {
+            let session = &mut *context.session;
+            let (source, destination) = (session.source, session.destination);
+            let extra = session.extra();
+            extra.own_addresses.get_or_insert((source, destination));
+        }
         // What a request says of its client holds for this request only.
         if matches!(context.phase, Phase::Request | Phase::RequestContent) {
             let session = &*context.session;

@@ -76,15 +76,16 @@ pub(crate) const ROWS: &[Row] = &[
         name: "silent-drop",
         numbered: false,
         usage: "[rst-ttl NUMBER]",
-        doc: "Closes the connection without an answer; unlike HAProxy, it does not hide the end from the client.",
+        doc: "Forgets the connection without telling the client, which takes the right to administer the network; otherwise by a reset that gets one hop far, or as many as said.",
         places: Places::TCP_REQUEST
             .and(Places::RESPONSE_CONTENT)
             .and(Places::MESSAGES),
         read: |words, _| {
-            if words.take("rst-ttl") {
-                words.args.number("a time to live", 0..=255)?;
-            }
-            action(|_: &mut Context<'_>| Flow::Drop)
+            let ttl = match words.take("rst-ttl") {
+                true => Some(words.args.number("a time to live", 1..=255)? as u8),
+                false => None,
+            };
+            action(move |_: &mut Context<'_>| Flow::Drop { ttl })
         },
     },
     Row {
@@ -166,9 +167,13 @@ impl Action for Answer {
         for (name, format) in &self.fields {
             value.clear();
             format.write(context, &mut value);
-            reply.head.add(name.as_bytes(), &value);
+            if !value.is_empty() {
+                reply.head.add(name.as_bytes(), &value);
+            }
         }
-        if let Some(kind) = &self.content_type {
+        if let Some(kind) = &self.content_type
+            && !reply.body.is_empty()
+        {
             reply.head.add(b"content-type", kind.as_bytes());
         }
         (self.flow)(reply)
@@ -229,8 +234,8 @@ fn answer(
         answer.body = of_section(name, answer.status, scope)?;
         stock = true;
     }
-    let is_return = words.name.text == "return";
-    if is_return && matches!(answer.body, Body::Stock) && !(stock && has_stock(answer.status)) {
+    let answers = matches!(words.name.text.as_str(), "return" | "http-error");
+    if answers && matches!(answer.body, Body::Stock) && !(stock && has_stock(answer.status)) {
         answer.body = Body::None;
     }
     Ok(Box::new(answer))
@@ -287,7 +292,7 @@ fn raw(text: &[u8], word: &Word) -> Result<Body, Diagnostic> {
 fn has_stock(status: u16) -> bool {
     matches!(
         status,
-        400..=405 | 407 | 408 | 410 | 413 | 414 | 421 | 422 | 425 | 429 | 431 | 500..=505
+        200 | 400..=405 | 407 | 408 | 410 | 413 | 414 | 421 | 422 | 425 | 429 | 431 | 500..=505
     )
 }
 

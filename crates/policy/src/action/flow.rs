@@ -17,8 +17,8 @@ pub enum Flow {
     Tarpit(Box<Reply>),
     /// Refuse: close the connection without an answer.
     Reject,
-    /// Vanish: the client is not told that the connection has ended.
-    Drop,
+    /// Vanish: the client is not told that the connection has ended, or by a reset that gets only `ttl` hops far.
+    Drop { ttl: Option<u8> },
     /// Run the next rule after so many milliseconds, unless the client is gone by then.
     Pause { ms: u64 },
     /// Run the next rule when so many bytes of the body are there, or all of it, or this time is over.

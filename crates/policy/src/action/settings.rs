@@ -12,6 +12,10 @@ use crate::keyword::haproxy::value::unknown;
 use crate::log::Level;
 use crate::value::Value;
 
+/// Bounds of priorities in queues, as HAProxy has them.
+const CLASS_MAX: i64 = 2_047;
+const OFFSET_MS_MAX: i64 = 524_287;
+
 const CONTENTS: Places = Places::CONTENT.and(Places::RESPONSE_CONTENT);
 
 pub(crate) const ROWS: &[Row] = &[
@@ -45,6 +49,30 @@ pub(crate) const ROWS: &[Row] = &[
         read: |words, _| {
             words.args.word("a number")?;
             action(|_: &mut Context<'_>| Flow::Continue)
+        },
+    },
+    Row {
+        name: "set-priority-class",
+        numbered: false,
+        usage: "EXPRESSION",
+        doc: "Sets the class of the request in queues, from -2047, which is served first, to 2047.",
+        places: Places::REQUEST.and(Places::CONTENT),
+        read: |words, scope| {
+            number(words, scope, |overrides, number| {
+                overrides.priority_class = number.clamp(-CLASS_MAX, CLASS_MAX) as i32;
+            })
+        },
+    },
+    Row {
+        name: "set-priority-offset",
+        numbered: false,
+        usage: "EXPRESSION",
+        doc: "Sets by how many milliseconds the request goes ahead in queues, or behind, up to 524287.",
+        places: Places::REQUEST.and(Places::CONTENT),
+        read: |words, scope| {
+            number(words, scope, |overrides, number| {
+                overrides.priority_offset_ms = number.clamp(-OFFSET_MS_MAX, OFFSET_MS_MAX);
+            })
         },
     },
     Row {
@@ -159,6 +187,10 @@ fn timeout(words: &mut Words<'_, '_>, scope: &Scope<'_>) -> Result<Box<dyn Actio
         let message = "a backend has no client timeout";
         return Err(Diagnostic::error(Kind::Invalid, word.span, message));
     }
+    if !matches!(word.text.as_str(), "client" | "tarpit") && scope.backend.is_none() {
+        let message = format_args!("a frontend has no {} timeout", word.text);
+        return Err(Diagnostic::error(Kind::Invalid, word.span, message));
+    }
     let time = time(words, scope)?;
     action(move |context: &mut Context<'_>| {
         let ms = time.now(context).and_then(|ms| u64::try_from(ms).ok());
@@ -201,12 +233,19 @@ mod tests {
 
     #[test]
     fn settings_are_kept_with_the_exchange() {
-        let bench = Bench::request("GET / HTTP/1.1\r\nHost: h\r\nN: 7\r\n\r\n");
+        let bench = Bench {
+            plane: Bench::with_backend().plane,
+            ..Bench::request("GET / HTTP/1.1\r\nHost: h\r\nN: 7\r\n\r\n")
+        };
         let after = |rule: &str| bench.overrides(rule);
         assert_eq!(after("set-timeout server 2s").server_ms, Some(2_000));
         assert_eq!(after("set-timeout tunnel req.hdr(n)").tunnel_ms, Some(7));
         assert_eq!(after("set-timeout client req.hdr(none)").client_ms, None);
         assert_eq!(after("set-retries 1").retries, Some(1));
+        assert_eq!(after("set-priority-class int(-3)").priority_class, -3);
+        assert_eq!(after("set-priority-class int(9999)").priority_class, 2_047);
+        let offset = after("set-priority-offset int(-9999999)").priority_offset_ms;
+        assert_eq!(offset, -524_287);
         assert_eq!(after("set-log-level silent").log_level, Some(None));
         assert!(after("disable-l7-retry").no_retry && after("strict-mode off").lenient);
         assert_eq!(bench.line_after("pause 20"), "Pause { ms: 20 }");

@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::expression;
 use crate::log_format::{self, Encoding};
 use crate::value::Value;
-use crate::variable::Name;
+use crate::variable::{self, Name};
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -93,35 +93,40 @@ impl Only {
             .map(|(_, only)| *only)
     }
 
-    pub(crate) fn holds(self, known: Option<&Value<'_>>, value: Option<&Value<'_>>) -> bool {
-        let length = |value: &Value<'_>| value.borrowed().into_text().len();
-        let number = |value: Option<&Value<'_>>| value.and_then(Value::as_integer);
+    /// Whether the variable of this name, which has the value `known`, may be set to `value`.
+    pub(crate) fn allows(self, name: &Name, known: Option<&Value<'_>>, value: &Value<'_>) -> bool {
+        // Variables of the process exist, if without a value, as soon as the configuration names them.
+        let exists = known.is_some() || name.scope == variable::Scope::Process;
+        let empty = value.bytes().map(<[u8]>::is_empty);
+        let numbers = match (known, value) {
+            (Some(Value::Integer(known)), Value::Integer(value)) => Some((known, value)),
+            _ => None,
+        };
         match self {
-            Self::Known => known.is_some(),
-            Self::Unknown => known.is_none(),
-            Self::Empty => value.is_none_or(|value| length(value) == 0),
-            Self::Filled => value.is_some_and(|value| length(value) > 0),
-            Self::Given => value.is_some(),
-            Self::Missing => value.is_none(),
-            Self::Greater => {
-                matches!((number(known), number(value)), (Some(a), Some(b)) if a > b)
-            }
-            Self::Less => matches!((number(known), number(value)), (Some(a), Some(b)) if a < b),
+            Self::Known => exists,
+            Self::Unknown => !exists,
+            // Numbers and addresses are never empty.
+            Self::Empty => empty == Some(true),
+            Self::Filled => empty != Some(true),
+            Self::Given => known.is_some(),
+            Self::Missing => known.is_none(),
+            // Only numbers are compared; others do not stand in the way.
+            Self::Greater => numbers.is_none_or(|(known, value)| known > value),
+            Self::Less => numbers.is_none_or(|(known, value)| known < value),
         }
     }
 }
 
 fn set(context: &mut Context<'_>, name: &Name, tests: &[Only], value: Option<Value<'static>>) {
+    let Some(value) = value else { return };
     if !tests.is_empty() {
         let known = context.variable(name);
         let known = known.as_ref();
-        if !tests.iter().all(|only| only.holds(known, value.as_ref())) {
+        if !tests.iter().all(|only| only.allows(name, known, &value)) {
             return;
         }
     }
-    if let Some(value) = value {
-        context.set_variable(name, value);
-    }
+    context.set_variable(name, value);
 }
 
 /// The name and the conditions between the parentheses.
@@ -147,9 +152,30 @@ mod tests {
     fn names_are_sorted_and_conditions_hold() {
         assert!(Only::NAMES.windows(2).all(|pair| pair[0].0 < pair[1].0));
         let (one, two) = (Value::Integer(1), Value::Integer(2));
-        assert!(Only::Unknown.holds(None, Some(&one)));
-        assert!(Only::Greater.holds(Some(&two), Some(&one)));
-        assert!(!Only::Less.holds(Some(&two), Some(&one)));
-        assert!(Only::Empty.holds(None, Some(&Value::text(b""))));
+        let (none, some) = (Value::text(b""), Value::text(b"a"));
+        let own = Name::parse("txn.a").unwrap();
+        let shared = Name::parse("proc.a").unwrap();
+        for (only, name, known, value, expected) in [
+            (Only::Unknown, &own, None, &one, true),
+            (Only::Unknown, &own, Some(&one), &one, false),
+            (Only::Unknown, &shared, None, &one, false),
+            (Only::Known, &shared, None, &one, true),
+            (Only::Known, &own, None, &one, false),
+            (Only::Given, &shared, None, &one, false),
+            (Only::Missing, &own, None, &one, true),
+            (Only::Greater, &own, Some(&two), &one, true),
+            (Only::Greater, &own, Some(&one), &one, false),
+            (Only::Less, &own, Some(&two), &one, false),
+            (Only::Less, &own, Some(&some), &one, true),
+            (Only::Greater, &own, None, &one, true),
+            (Only::Empty, &own, None, &none, true),
+            (Only::Empty, &own, None, &one, false),
+            (Only::Filled, &own, None, &some, true),
+            (Only::Filled, &own, None, &one, true),
+            (Only::Filled, &own, None, &none, false),
+        ] {
+            let allows = only.allows(name, known, value);
+            assert_eq!(allows, expected, "{only:?} {known:?} {value:?}");
+        }
     }
 }

@@ -31,8 +31,8 @@ pub(crate) const ROWS: &[Row] = &[
         name: "wait-for-body",
         numbered: false,
         usage: "time TIME [at-least SIZE]",
-        doc: "Waits for the body of a request, as far as a buffer reaches.",
-        places: Places::REQUEST,
+        doc: "Waits for the body of a message, as far as a buffer reaches.",
+        places: Places::MESSAGES,
         read: wait_for_body,
     },
     Row {

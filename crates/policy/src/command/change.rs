@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::live::{Probing, ServerLive, ServerState};
 use crate::model::{BackendId, FrontendId, Model, ServerAddress, ServerId};
+use crate::tls::store::Transactions;
 
 /// A change that a command asks the engine to make.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +24,8 @@ pub enum Change {
     /// Serve by another model.
     Model(Box<Model>),
     Backend(BackendId, BackendChange),
+    /// What has been sent of certificates and not been committed.
+    Transactions(Box<Transactions>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,10 @@
 //! A line of the runtime API: commands between `;`, words between blanks, `\` before what is meant literally.
 
-/// Longest line, and longest payload, that a connection may send, in bytes.
+/// Longest line that a connection may send, in bytes.
 pub const LINE_BYTES_MAX: usize = 16 << 10;
+
+/// Longest payload, in bytes: a file of authorities fits.
+pub const PAYLOAD_BYTES_MAX: usize = 128 << 10;
 
 /// Commands on one line beyond which the rest is refused.
 pub const COMMANDS_MAX: usize = 128;

@@ -27,6 +27,7 @@ mod server;
 mod server_line;
 mod servers;
 mod show;
+mod ssl;
 mod stat;
 mod table;
 mod wait;
@@ -109,21 +110,35 @@ impl Session {
 
 /// All commands, in the order of their paths.
 pub const COMMANDS: &[Command] = &[
+    ssl::bundle::ABORT_CA,
+    ssl::cert::ABORT,
+    ssl::bundle::ABORT_CRL,
     list::ADD_ACL,
     backend::ADD,
     list::ADD_MAP,
     server_line::ADD,
     server_line::HELP,
+    ssl::bundle::ADD_CA,
+    ssl::list::ADD,
+    ssl::cert::ADD_JWT,
     list::CLEAR_ACL,
     clear::COUNTERS,
     list::CLEAR_MAP,
     table::CLEAR,
     list::COMMIT_ACL,
     list::COMMIT_MAP,
+    ssl::bundle::COMMIT_CA,
+    ssl::cert::COMMIT,
+    ssl::bundle::COMMIT_CRL,
     list::DELETE_ACL,
     backend::DELETE,
     list::DELETE_MAP,
     server_line::DELETE,
+    ssl::bundle::DELETE_CA,
+    ssl::cert::DELETE,
+    ssl::bundle::DELETE_CRL,
+    ssl::list::DELETE,
+    ssl::cert::DELETE_JWT,
     server::DISABLE_AGENT,
     frontend::DISABLE,
     server::DISABLE_HEALTH,
@@ -139,6 +154,9 @@ pub const COMMANDS: &[Command] = &[
     list::GET_MAP,
     weight::GET,
     help::HELP,
+    ssl::bundle::NEW_CA,
+    ssl::cert::NEW,
+    ssl::bundle::NEW_CRL,
     cli::OPERATOR,
     plan::PLAN,
     list::PREPARE_ACL,
@@ -152,6 +170,9 @@ pub const COMMANDS: &[Command] = &[
     maxconn::GLOBAL,
     maxconn::SERVER,
     server::SET,
+    ssl::bundle::SET_CA,
+    ssl::cert::SET,
+    ssl::bundle::SET_CRL,
     table::SET,
     cli::TIMEOUT,
     weight::SET,
@@ -171,6 +192,12 @@ pub const COMMANDS: &[Command] = &[
     servers::CONNECTIONS,
     servers::STATE,
     show::SESSIONS,
+    ssl::bundle::SHOW_CA,
+    ssl::cert::SHOW,
+    ssl::bundle::SHOW_CRL,
+    ssl::list::SHOW,
+    ssl::cert::SHOW_JWT,
+    ssl::sni::SHOW,
     stat::STAT,
     table::SHOW,
     show::VERSION,

@@ -61,7 +61,8 @@ fn add(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
     words[0] = with_variables(&words[0], &view.process.environment);
     let (rest, leader) = take_track(&words, view, backend)?;
     let (rest, checked_by) = take_value(&rest, "healthcheck");
-    let mut server = haproxy::dynamic_server(name, &rest, known.mode).map_err(Refusal)?;
+    let store = &view.model().store;
+    let mut server = haproxy::dynamic_server(name, &rest, known.mode, store).map_err(Refusal)?;
     if let Some(name) = checked_by {
         let mut sections = view.model().healthchecks.iter();
         let section = sections.find(|(known, _)| *known == name);

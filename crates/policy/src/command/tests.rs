@@ -21,15 +21,26 @@ impl Desk {
     }
 
     fn ask(&mut self, text: &str) -> String {
+        self.tell(text, None)
+    }
+
+    fn tell(&mut self, text: &str, payload: Option<&str>) -> String {
         let line = line::parse(text.as_bytes());
         let mut answers = String::new();
         for words in &line.commands {
             let view = testing::view(&self.plane, &self.process);
-            answers += &run(Words::new(words, None), view, &mut self.session);
+            answers += &run(Words::new(words, payload), view, &mut self.session);
             for change in std::mem::take(&mut self.session.changes) {
-                if let Change::Server(backend, server, change) = change {
-                    let live = self.plane.backend(backend).server(server);
-                    change.apply(live, testing::NOW_MS / 1_000);
+                match change {
+                    Change::Server(backend, server, change) => {
+                        let live = self.plane.backend(backend).server(server);
+                        change.apply(live, testing::NOW_MS / 1_000);
+                    }
+                    Change::Model(model) => self.plane = Plane::build(*model, Some(&self.plane)),
+                    Change::Transactions(transactions) => {
+                        self.plane.set_transactions(*transactions);
+                    }
+                    _ => {}
                 }
             }
         }
@@ -313,4 +324,115 @@ fn entries_in_use_and_strangers_are_kept_apart() {
     ] {
         assert_eq!(guest.ask(line), "Permission denied\n\n", "{line}");
     }
+}
+
+// ---- Certificates
+
+fn pem(name: &str) -> String {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/");
+    std::fs::read_to_string(format!("{folder}{name}")).expect("a certificate for tests")
+}
+
+#[test]
+fn a_certificate_is_replaced_in_two_steps() {
+    let mut desk = admin();
+    let (site, rsa) = (pem("site.pem"), pem("rsa.pem"));
+    let set = |desk: &mut Desk, name: &str, payload: &str| {
+        desk.tell(&format!("set ssl cert {name} <<"), Some(payload))
+    };
+    let commit = "commit ssl cert a.pem";
+    assert_eq!(
+        desk.ask("new ssl cert a.pem"),
+        "New empty certificate store 'a.pem'!\n\n"
+    );
+    assert_eq!(
+        desk.ask("new ssl cert a.pem"),
+        "Certificate 'a.pem' already exists!\n\n"
+    );
+    assert!(
+        desk.ask("show ssl cert a.pem")
+            .contains("\nStatus: Empty\n")
+    );
+    assert_eq!(
+        desk.ask(commit),
+        "No ongoing transaction! !\nCan't commit a.pem!\n\n"
+    );
+    let unknown = set(&mut desk, "b.pem", &site);
+    assert!(unknown.ends_with("Can't update b.pem!\n\n"), "{unknown}");
+    let nonsense = set(&mut desk, "a.pem", "hello");
+    assert!(nonsense.contains("no start line"), "{nonsense}");
+    let created = "Transaction created for certificate a.pem!\n\n";
+    assert_eq!(set(&mut desk, "a.pem", &site), created);
+    assert_eq!(
+        desk.ask("show ssl cert"),
+        "# transaction\n*a.pem\n# filename\na.pem\n\n"
+    );
+    assert!(
+        desk.ask("show ssl cert *a.pem")
+            .contains("\nStatus: Uncommitted\n")
+    );
+    let updated = "Transaction updated for certificate a.pem!\n\n";
+    // Another certificate's key does not fit.
+    assert_eq!(set(&mut desk, "a.pem.key", &rsa), updated);
+    assert!(desk.ask(commit).starts_with("inconsistencies between"));
+    assert_eq!(set(&mut desk, "a.pem.key", &site), updated);
+    assert_eq!(desk.ask(commit), "Committing a.pem\nSuccess!\n\n");
+    let shown = desk.ask("show ssl cert a.pem");
+    assert!(
+        shown.contains("\nStatus: Unused\n") && shown.contains("EC256"),
+        "{shown}"
+    );
+    assert!(!shown.contains("PRIVATE"));
+    assert_eq!(set(&mut desk, "a.pem", &rsa), created);
+    assert!(
+        desk.ask("del ssl cert a.pem")
+            .contains("ongoing transaction")
+    );
+    let aborted = "Transaction aborted for certificate 'a.pem'!\n\n";
+    assert_eq!(desk.ask("abort ssl cert a.pem"), aborted);
+    assert!(desk.ask("show ssl cert a.pem").contains("EC256"));
+    assert_eq!(
+        desk.ask("del ssl cert a.pem"),
+        "Certificate 'a.pem' deleted!\n\n"
+    );
+    assert_eq!(desk.ask("show ssl cert"), "# filename\n\n");
+}
+
+#[test]
+fn authorities_are_added_and_counted() {
+    let mut desk = admin();
+    let (one, two) = (pem("ca.pem"), pem("self.pem"));
+    assert_eq!(
+        desk.ask("new ssl ca-file c"),
+        "New CA file created 'c'!\n\n"
+    );
+    let set = desk.tell("set ssl ca-file c <<", Some(&one));
+    assert_eq!(set, "transaction created for CA c!\n\n");
+    let add = desk.tell("add ssl ca-file c <<", Some(&(two + &one)));
+    assert_eq!(add, "transaction updated for CA c!\n\n");
+    assert_eq!(
+        desk.ask("commit ssl ca-file c"),
+        "Committing c\nSuccess!\n\n"
+    );
+    assert_eq!(
+        desk.ask("show ssl ca-file"),
+        "# filename\nc - 2 certificate(s)\n\n"
+    );
+    let second = desk.ask("show ssl ca-file c:2");
+    assert!(
+        second.contains("\nCertificate #2:\n") && !second.contains("#1"),
+        "{second}"
+    );
+    assert!(
+        desk.ask("show ssl ca-file c:x")
+            .starts_with("wrong CA index after colons")
+    );
+    let wrong = desk.ask("del ssl crl-file c");
+    assert!(
+        wrong.contains("'del ssl crl-file' does not work on CA files!"),
+        "{wrong}"
+    );
+    let invalid = desk.tell("set ssl ca-file c <<", Some("hello"));
+    assert_eq!(invalid, "Invalid payload\nCan't update c!\n\n");
+    assert_eq!(desk.ask("del ssl ca-file c"), "CA file 'c' deleted!\n\n");
 }

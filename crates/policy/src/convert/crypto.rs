@@ -15,6 +15,7 @@ use super::codec::PADDED;
 use super::{Convert, Row, binary, pure};
 use crate::arguments::Arguments;
 use crate::context::Context;
+use crate::tls::errors;
 use crate::value::{Type, Value};
 use crate::variable::Name;
 
@@ -111,6 +112,23 @@ pub(crate) const ROWS: &[Row] = &[
             384 => digested(&digest::SHA384),
             512 => digested(&digest::SHA512),
             bits => Err(arguments.invalid(format_args!("there is no SHA-2 of {bits} bits"))),
+        },
+    },
+    Row {
+        name: "x509_v_err_str",
+        usage: "",
+        doc: "OpenSSL's name of what is wrong with a certificate (ssl_c_verify); an unknown number stays one.",
+        input: Type::Integer,
+        output: Some(Type::Text),
+        read: |_, _| {
+            pure(|value| {
+                let number = value.as_integer()?;
+                let known = u32::try_from(number).ok().and_then(errors::name);
+                Some(match known {
+                    Some(name) => Value::text(name.as_bytes()),
+                    None => Value::owned(number.to_string()),
+                })
+            })
         },
     },
 ];

@@ -15,7 +15,7 @@ mod map;
 mod network;
 mod number;
 mod regsub;
-mod rfc7239;
+pub(crate) mod rfc7239;
 mod server;
 mod stick;
 mod text;

@@ -118,6 +118,43 @@ impl Parameter {
     ];
 }
 
+/// Whether each element between commas is a Forwarded field's.
+pub(crate) fn is_valid_list(text: &[u8]) -> bool {
+    let mut quoted = false;
+    let outside = |byte: &u8| {
+        quoted ^= *byte == b'"';
+        *byte == b',' && !quoted
+    };
+    let mut elements = text.split(outside);
+    elements.all(|element| parse(element.trim_ascii()).is_some())
+}
+
+/// Whether the text can be the parameter `host`, between quotes.
+pub(crate) fn is_host(text: &[u8]) -> bool {
+    is_valid(Parameter::Host, text)
+}
+
+/// A node's name as it may be written, or a name made of the text; `None` where neither is possible.
+pub(crate) fn name_or_made_up(text: &[u8]) -> Option<Vec<u8>> {
+    match node(text) {
+        Some((_, None)) => Some(text.to_vec()),
+        _ => made_up(text),
+    }
+}
+
+/// As [`name_or_made_up`], for a port.
+pub(crate) fn port_or_made_up(text: &[u8]) -> Option<Vec<u8>> {
+    match node(&[b"unknown:", text].concat()) {
+        Some((_, Some(_))) => Some(text.to_vec()),
+        _ => made_up(text),
+    }
+}
+
+fn made_up(text: &[u8]) -> Option<Vec<u8>> {
+    let fits = !text.is_empty() && text.iter().all(|byte| is_obfuscated(*byte));
+    fits.then(|| [b"_", text].concat())
+}
+
 fn is_obfuscated(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
 }

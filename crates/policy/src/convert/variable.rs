@@ -64,7 +64,7 @@ impl Convert for Set {
             let known = context.variable(&self.name);
             let known = known.as_ref();
             let mut tests = self.tests.iter();
-            if !tests.all(|only| only.holds(known, Some(&value))) {
+            if !tests.all(|only| only.allows(&self.name, known, &value)) {
                 return None;
             }
         }

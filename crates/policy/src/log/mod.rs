@@ -25,6 +25,8 @@ pub use date::{Dates, WallTime};
 pub use header::{Header, Identity};
 pub use level::Level;
 pub use line::{format, format_error};
-pub use record::{Endpoint, Event, Load, Origin, Queued, Record, RequestLine, Timers};
+pub use record::{
+    Endpoint, Event, Load, Origin, Queued, Record, RequestLine, Timers, Times, elapsed_ms,
+};
 pub use select::{Moment, admit, is_abnormal, moment, sample_takes, traffic_level};
 pub use termination::{Cause, CookieSeen, CookieSet, MEANINGS, Meaning, Phase, Termination};

@@ -58,6 +58,8 @@ pub struct Record<'a> {
     pub logged: u64,
     /// Why the line is written.
     pub origin: Origin,
+    /// The session or the request could not be understood: `error-log-format` is the line's form, where there is one.
+    pub malformed: bool,
     /// `option logasap`: the line is written before the end, so times and sizes are lower bounds (`+`).
     pub partial: bool,
 }
@@ -106,6 +108,47 @@ pub enum Endpoint {
     Unknown,
 }
 
+/// When things happened, in nanoseconds of the clock that never goes back; 0: they did not.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Times {
+    /// The connection was accepted, or the response before this request ended.
+    pub idle_ns: u64,
+    /// The first byte of the request arrived.
+    pub started_ns: u64,
+    /// The head was complete.
+    pub received_ns: u64,
+    /// A server had a free slot.
+    pub admitted_ns: u64,
+    pub connected_ns: u64,
+    /// The response's head was complete.
+    pub answered_ns: u64,
+}
+
+impl Times {
+    /// How long each step took; one that goes on at `now_ns` has not taken place yet.
+    pub fn timers(&self, now_ns: u64) -> Timers {
+        let started_ns = match self.started_ns {
+            0 => self.idle_ns,
+            started_ns => started_ns,
+        };
+        Timers {
+            handshake_ms: 0,
+            idle_ms: elapsed_ms(self.idle_ns, started_ns).unwrap_or(0),
+            request_ms: elapsed_ms(self.started_ns, self.received_ns),
+            queue_ms: elapsed_ms(self.received_ns, self.admitted_ns),
+            connect_ms: elapsed_ms(self.admitted_ns, self.connected_ns),
+            response_ms: elapsed_ms(self.connected_ns, self.answered_ns),
+            active_ms: elapsed_ms(started_ns, now_ns).unwrap_or(0),
+        }
+    }
+}
+
+/// Milliseconds between two moments that have both come.
+pub fn elapsed_ms(from_ns: u64, to_ns: u64) -> Option<u32> {
+    (from_ns > 0 && to_ns > 0)
+        .then(|| u32::try_from(to_ns.saturating_sub(from_ns) / 1_000_000).unwrap_or(u32::MAX))
+}
+
 /// Durations in milliseconds; `None` (written -1) for what did not take place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timers {
@@ -129,6 +172,21 @@ impl Timers {
     /// From accept to the end (`Tt`).
     pub fn total_ms(&self) -> u64 {
         self.before_ms() + u64::from(self.active_ms)
+    }
+
+    /// From the response's head, or in TCP mode the connection, to the end (`Td`).
+    pub(crate) fn data_ms(&self, mode: Mode) -> Option<u64> {
+        let mut before_ms = self.before_ms() + u64::from(self.queue_ms.unwrap_or(0));
+        before_ms += u64::from(self.connect_ms.unwrap_or(0));
+        match mode {
+            Mode::Tcp => self.connect_ms?,
+            Mode::Http => {
+                let response_ms = self.response_ms?;
+                before_ms += u64::from(self.request_ms.unwrap_or(0)) + u64::from(response_ms);
+                response_ms
+            }
+        };
+        Some(self.total_ms().saturating_sub(before_ms))
     }
 
     /// From accept to the first byte of the request.

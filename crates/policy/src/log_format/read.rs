@@ -1,6 +1,6 @@
 //! From the text of a format to its pieces.
 
-use plimsoll_config::args::Word;
+use plimsoll_config::args::{Word, unspelled};
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use super::{Cast, Encoding, Flags, Form, Format, Hole, Item, alias};
@@ -31,7 +31,7 @@ pub(crate) fn read(
         },
         whole: None,
     };
-    reader.read(&word.text)?;
+    reader.read(&word.spelled())?;
     reader.end_literal();
     if reader.items.len() > ITEMS_MAX {
         return Err(reader.wrong(format_args!("a format has at most {ITEMS_MAX} pieces")));
@@ -68,7 +68,7 @@ impl Reader<'_> {
     }
 
     fn push_literal(&mut self, text: &str) {
-        for &byte in text.as_bytes() {
+        for byte in unspelled(text) {
             if byte == b' ' && self.encoding.merges_spaces() {
                 self.end_literal();
                 if self.items.last() != Some(&Item::Space) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::expression::Expression;
 use crate::tls::names::Filter;
 use crate::tls::{Certificate, CipherSuite, Group, Versions};
 
@@ -24,6 +25,14 @@ pub struct Offer {
     pub groups: Vec<Group>,
     /// Protocols, the most wanted first; empty: the extension is not used.
     pub alpn: Vec<Vec<u8>>,
+}
+
+impl Offer {
+    /// The suites of the versions that are offered.
+    pub fn usable_suites(&self) -> impl Iterator<Item = CipherSuite> {
+        let suites = self.suites.iter().copied();
+        suites.filter(|suite| self.versions.offers(suite.version()))
+    }
 }
 
 /// A file of authorities, or of revocation lists, in DER.
@@ -65,18 +74,29 @@ impl Ignored {
 pub struct Profile {
     pub offer: Offer,
     pub verify: Verify,
+    /// `ca-file`: believed, and named to clients.
     pub authorities: Option<Arc<Bundle>>,
+    /// `ca-verify-file`: believed as well, but not named.
+    pub unnamed: Option<Arc<Bundle>>,
     pub revocations: Option<Arc<Bundle>>,
     /// Errors of authorities that are overlooked.
     pub ca_ignore: Ignored,
     /// Errors of the client's own certificate that are overlooked.
     pub crt_ignore: Ignored,
-    /// Whether the names of the authorities are sent to clients.
+    /// `no-ca-names`: the names of the authorities are not sent to clients.
     pub hide_authorities: bool,
     /// `allow-0rtt`.
     pub early_data: bool,
     /// `prefer-client-ciphers`.
     pub client_order: bool,
+}
+
+impl Profile {
+    /// All files that clients' certificates are judged by.
+    pub fn bundles(&self) -> impl Iterator<Item = &Arc<Bundle>> {
+        let all = [&self.authorities, &self.unnamed, &self.revocations];
+        all.into_iter().flatten()
+    }
 }
 
 /// A certificate of a bind.
@@ -108,6 +128,8 @@ impl std::fmt::Debug for TicketKey {
 pub struct BindTls {
     pub profile: Arc<Profile>,
     pub entries: Vec<Entry>,
+    /// The lists and directories that entries come from, by their names in the store.
+    pub lists: Vec<Arc<str>>,
     /// `strict-sni`.
     pub strict_sni: bool,
     /// Resumption by tickets, which clients keep; otherwise by a cache of our own.
@@ -117,7 +139,7 @@ pub struct BindTls {
 }
 
 /// The name that a server is asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum ServerName {
     /// No name is sent.
     #[default]
@@ -127,10 +149,21 @@ pub enum ServerName {
     Host,
     /// That the client asked us for.
     Client,
+    /// What an expression yields for each request.
+    Expression(Arc<NameExpression>),
+}
+
+/// An expression behind `sni`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NameExpression {
+    /// As it was written.
+    pub text: String,
+    /// `None` until all names are known.
+    pub expression: Option<Expression>,
 }
 
 /// TLS towards a server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ServerTls {
     pub offer: Offer,
     /// Required, or none.

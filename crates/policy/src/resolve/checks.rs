@@ -1,6 +1,6 @@
 //! Checks of servers: hosts become addresses, and names of tracked servers ids.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use plimsoll_config::args::{Args, Word};
@@ -22,7 +22,7 @@ use crate::model::{
     Backend, BackendId, ErrorFile, Mode, Model, ServerAddress, ServerId, ServerPort,
 };
 use crate::pattern::Lists;
-use crate::rule::Rule;
+use crate::rule::{self, Rule};
 
 /// Most servers that follow each other in a row.
 const TRACKS_MAX: usize = 1_000;
@@ -80,10 +80,12 @@ impl Resolver<'_> {
         reach: &Reach<'_>,
         own: Option<(&str, BackendId)>,
     ) -> CheckSpec {
-        let captures = RefCell::default();
+        let (captures, asks) = (RefCell::default(), Cell::default());
         let files = self.context.files;
         let scope = Scope {
             files,
+            asks: &asks,
+            environment: self.context.environment,
             names: reach.names,
             lists: reach.lists,
             acls: None,
@@ -417,6 +419,6 @@ fn rule(words: &[Word], line: Span, scope: &Scope<'_>) -> Result<CheckStep, Diag
     )?;
     args.finish()?;
     let texts: Vec<_> = words.iter().map(|word| word.text.as_str()).collect();
-    let rule = Rule::new(&texts.join(" "), None, action);
+    let rule = Rule::new(&texts.join(" "), None, action, rule::Place::default());
     Ok(CheckAction::Rule(rule).into())
 }

@@ -12,7 +12,7 @@ use crate::context::Phase;
 use crate::draft::{ErrorAnswerDraft, ErrorFileDraft, ProxyDraft, RuleDraft};
 use crate::expression::Scope;
 use crate::model::ErrorFile;
-use crate::rule::Rule;
+use crate::rule::{Place, Rule};
 
 /// Largest file that answers an error, in bytes.
 const ERROR_FILE_BYTES_MAX: usize = 256 << 10;
@@ -161,5 +161,6 @@ fn composed(line: &RuleDraft, scope: &Scope<'_>) -> Result<Rule, Diagnostic> {
     args.finish()?;
     let words = line.words.iter().map(|word| word.text.as_str());
     let text = words.fold(line.keyword.to_owned(), |text, word| text + " " + word);
-    Ok(Rule::new(&text, None, action))
+    // What answers an error did not cause it: it is no rule that decides.
+    Ok(Rule::new(&text, None, action, Place::default()))
 }

@@ -1,6 +1,6 @@
 //! Lines of the rule language, read when all names are known: conditions first, then what depends on them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -10,21 +10,25 @@ use plimsoll_config::suggest::nearest;
 use plimsoll_config::values::TimeUnit;
 
 use super::checks::Reach;
+use super::endpoints::server_names;
 use super::{Resolver, captures};
 use crate::acl::{self, Acl, Acls, Condition};
 use crate::action::{self, Action, Words};
 use crate::balance::BalanceSpec;
 use crate::context::Phase;
-use crate::draft::{Draft, ProxyDraft, RuleDraft};
+use crate::draft::{Draft, ProxyDraft, RuleDraft, VariableDraft};
 use crate::expression;
 use crate::expression::{Expression, Names, Scope, not_yet};
+use crate::keyword::haproxy::NOWHERE;
 use crate::keyword::haproxy::names::{self, actions};
 use crate::log_format::{self, Encoding};
-use crate::model::{BackendId, ErrorFile, FrontendId, Mode, Model, ServerId};
+use crate::model::tls::{NameExpression, ServerName};
+use crate::model::{Backend, BackendId, ErrorFile, FrontendId, Initial, Mode, Model, ServerId};
 use crate::pattern::Lists;
-use crate::rule::{BackendTarget, Choice, Persist, Rule, Rules, ServerTarget};
+use crate::rule::{BackendTarget, Choice, Persist, Place, Rule, Rules, ServerTarget};
 use crate::stick_table::{Data, DataSpec, TableId, castable};
 use crate::stickiness::StickRule;
+use crate::variable::{self, Name};
 
 impl Resolver<'_> {
     /// Reads the rules of every proxy into the model.
@@ -36,11 +40,15 @@ impl Resolver<'_> {
     ) {
         let names = known_names(model);
         let lists = Lists::default();
+        let variables = self.variables(&names, &lists, http_errors);
+        model.global.variables = variables;
         let (mut frontend, mut backend) = (0, 0);
         for proxy in &draft.proxies {
-            let captures = RefCell::default();
+            let (captures, asks) = (RefCell::default(), Cell::default());
             let scope = Scope {
                 captures: &captures,
+                asks: &asks,
+                environment: self.context.environment,
                 http_errors,
                 files: self.context.files,
                 names: &names,
@@ -53,6 +61,7 @@ impl Resolver<'_> {
                 proxy: Some(&proxy.name),
             };
             let mut rules = self.proxy_rules(proxy, &scope);
+            rules.forwarded = self.forwarded(proxy, &scope);
             let error_files = self.error_files(&proxy.settings.error_files, &scope);
             if proxy.has_front() {
                 let frontend = &mut model.frontends[frontend as usize];
@@ -63,15 +72,17 @@ impl Resolver<'_> {
                 model.backends[backend as usize].error_files = error_files;
             }
             rules.captures = captures.borrow().clone();
+            rules.asks = asks.get();
             let rules = Arc::new(rules);
             if proxy.has_front() {
                 model.frontends[frontend as usize].rules = Arc::clone(&rules);
                 frontend += 1;
             }
             if proxy.has_back() {
-                let key = self.balance_key(proxy, &scope);
-                model.backends[backend as usize].balance_key = key;
-                model.backends[backend as usize].rules = rules;
+                let own = &mut model.backends[backend as usize];
+                own.balance_key = self.balance_key(proxy, &scope);
+                self.server_fields(proxy, &scope, own);
+                own.rules = rules;
                 backend += 1;
             }
         }
@@ -92,6 +103,65 @@ impl Resolver<'_> {
         remember_servers(model);
     }
 
+    /// `set-var` and `set-var-fmt` of the global section.
+    fn variables(
+        &mut self,
+        names: &Names,
+        lists: &Lists,
+        http_errors: &HashMap<String, Vec<ErrorFile>>,
+    ) -> Vec<(Name, Initial)> {
+        let drafts = std::mem::take(&mut self.variables);
+        let (captures, asks) = (RefCell::default(), Cell::default());
+        let scope = Scope {
+            captures: &captures,
+            asks: &asks,
+            environment: self.context.environment,
+            http_errors,
+            files: self.context.files,
+            names,
+            lists,
+            acls: None,
+            phase: Phase::Command,
+            mode: Mode::Tcp,
+            frontend: None,
+            backend: None,
+            proxy: None,
+        };
+        let mut variables = Vec::new();
+        for draft in &drafts {
+            match read_variable(draft, &scope) {
+                Ok(variable) => variables.push(variable),
+                Err(error) => self.findings.push(error),
+            }
+        }
+        variables
+    }
+
+    /// The formats of `set-proxy-v2-tlv-fmt`. Servers stand in the order of their drafts, several for a template.
+    fn proxy_fields(&mut self, proxy: &ProxyDraft, scope: &Scope<'_>, backend: &mut Backend) {
+        let mut servers = backend.servers.iter_mut();
+        let scope = scope.at(match proxy.settings.mode {
+            Mode::Http => Phase::Request,
+            Mode::Tcp => Phase::RequestContent,
+        });
+        for draft in &proxy.servers {
+            let mut fields = Vec::new();
+            for (number, word) in &draft.proxy_fields {
+                let read = match word {
+                    Some(word) => log_format::read(word, Encoding::Raw, &scope),
+                    None => Ok(log_format::Format::default()),
+                };
+                match read {
+                    Ok(format) => fields.push((*number, Arc::new(format))),
+                    Err(error) => self.findings.push(error),
+                }
+            }
+            for server in servers.by_ref().take(server_names(draft).len()) {
+                server.proxy_fields.clone_from(&fields);
+            }
+        }
+    }
+
     /// The expression of `balance hash`.
     fn balance_key(&mut self, proxy: &ProxyDraft, scope: &Scope<'_>) -> Option<Expression> {
         let BalanceSpec::Hash { expression } = &proxy.settings.back.balance else {
@@ -103,6 +173,58 @@ impl Resolver<'_> {
             Ok(expression)
         });
         read.map_err(|error| self.findings.push(error)).ok()
+    }
+
+    /// What server lines leave to the rule language.
+    fn server_fields(&mut self, proxy: &ProxyDraft, scope: &Scope<'_>, backend: &mut Backend) {
+        self.server_names(backend, scope);
+        self.proxy_fields(proxy, scope, backend);
+    }
+
+    /// The expressions behind `sni` of a backend's servers.
+    fn server_names(&mut self, backend: &mut Backend, scope: &Scope<'_>) {
+        let scope = Scope {
+            phase: Phase::Connect,
+            ..*scope
+        };
+        for server in &mut backend.servers {
+            let Some(tls) = &mut server.tls else { continue };
+            let ServerName::Expression(written) = &tls.name else {
+                continue;
+            };
+            let mut known = self.name_expressions.iter();
+            let place = known.find(|(text, _)| *text == written.text);
+            let span = place.map_or(NOWHERE, |(_, span)| *span);
+            let read = expression::parse_text(&written.text, span, &scope).and_then(|read| {
+                expression::check_phase(&read, span, &scope)?;
+                Ok(read)
+            });
+            match read {
+                Ok(read) => {
+                    let name = NameExpression {
+                        text: written.text.clone(),
+                        expression: Some(read),
+                    };
+                    Arc::make_mut(tls).name = ServerName::Expression(Arc::new(name));
+                }
+                // The same line may have made several servers.
+                Err(error) if self.told.insert(span) => self.findings.push(error),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Where a line stands, for those who ask for rules by their places.
+    pub(super) fn place(&mut self, span: Span) -> Place {
+        let sources = self.context.sources;
+        let file = self.file_names.entry(span.file).or_insert_with(|| {
+            let path = sources.path(span.file);
+            path.to_string_lossy().into()
+        });
+        Place {
+            file: Arc::clone(file),
+            line: sources.location(span.file, span.start).line,
+        }
     }
 
     fn proxy_rules(&mut self, proxy: &ProxyDraft, scope: &Scope<'_>) -> Rules {
@@ -128,6 +250,7 @@ impl Resolver<'_> {
                     acls: acls.get(&draft.section),
                     ..*scope
                 },
+                place: self.place(draft.line),
                 warnings: Vec::new(),
             };
             let read = reader.read(&mut rules);
@@ -154,6 +277,20 @@ impl Resolver<'_> {
         }
         sections
     }
+}
+
+fn read_variable(draft: &VariableDraft, scope: &Scope<'_>) -> Result<(Name, Initial), Diagnostic> {
+    let wrong = |message: String| Diagnostic::error(Kind::Invalid, draft.name.span, message);
+    let name = Name::parse(&draft.name.text).map_err(wrong)?;
+    if name.scope != variable::Scope::Process {
+        let message = format!("'{}' is not a variable of the process", draft.name.text);
+        return Err(wrong(message).help("write 'proc.NAME'"));
+    }
+    let value = match draft.is_format {
+        true => Initial::Format(log_format::read(&draft.value, Encoding::Raw, scope)?),
+        false => Initial::Expression(expression::parse(&draft.value, scope)?),
+    };
+    Ok((name, value))
 }
 
 fn read_acl(args: &mut Args<'_>, section: &mut Acls, scope: &Scope<'_>) -> Result<(), Diagnostic> {
@@ -224,6 +361,11 @@ pub(crate) fn known_names(model: &Model) -> Names {
             .map(|(id, table)| (table.name.clone(), (id, table.key)))
             .collect(),
         stick_counters: model.global.tune.stick_counters,
+        userlists: model
+            .userlists
+            .iter()
+            .map(|list| (list.name.clone(), Arc::clone(list)))
+            .collect(),
     }
 }
 
@@ -233,6 +375,7 @@ struct Reader<'a> {
     args: Args<'a>,
     acls: &'a Acls,
     scope: Scope<'a>,
+    place: Place,
     warnings: Vec<Diagnostic>,
 }
 
@@ -258,7 +401,7 @@ impl Reader<'_> {
                 };
                 let action = action::read_redirect(&mut words, &self.scope)?;
                 let rule = self.conditional(action)?;
-                self.http(&mut rules.request, rule);
+                self.http(&mut rules.redirect, rule);
             }
             "tcp-request connection" => {
                 let rule = self.rule(Phase::Connection, actions::TCP_REQUEST_CONNECTION)?;
@@ -378,7 +521,12 @@ impl Reader<'_> {
 
     fn unique_id(&mut self) -> Result<log_format::Format, Diagnostic> {
         let word = self.args.word("a format")?;
-        let format = log_format::read(word, Encoding::Name, &self.scope.at(Phase::Log))?;
+        // It is made when the frontend's rules have run, or when it is asked for before.
+        let phase = match self.scope.mode {
+            Mode::Http => Phase::Request,
+            Mode::Tcp => Phase::RequestContent,
+        };
+        let format = log_format::read(word, Encoding::Name, &self.scope.at(phase))?;
         if format.asks_unique_id() {
             let message = "the name of a request cannot be made of itself";
             return Err(Diagnostic::error(Kind::Invalid, word.span, message));
@@ -423,7 +571,7 @@ impl Reader<'_> {
         let text = words.fold(self.draft.keyword.to_owned(), |text, word| {
             text + " " + word
         });
-        Ok(Rule::new(&text, condition, action))
+        Ok(Rule::new(&text, condition, action, self.place.clone()))
     }
 
     fn condition(&mut self) -> Result<Option<Condition>, Diagnostic> {
@@ -457,7 +605,11 @@ impl Reader<'_> {
             None => BackendTarget::Named(format),
         };
         let condition = self.condition()?;
-        Ok(Choice { target, condition })
+        Ok(Choice {
+            target,
+            condition,
+            place: self.place.clone(),
+        })
     }
 
     fn backend(&self, name: &str, span: Span) -> Result<BackendId, Diagnostic> {
@@ -480,6 +632,10 @@ impl Reader<'_> {
             None => ServerTarget::Named(format),
         };
         let condition = self.condition()?;
-        Ok(Choice { target, condition })
+        Ok(Choice {
+            target,
+            condition,
+            place: self.place.clone(),
+        })
     }
 }

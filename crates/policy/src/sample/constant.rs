@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use plimsoll_config::args::unspelled;
 use plimsoll_config::diagnostic::Diagnostic;
 
 use super::{Fetch, Needs, Row, fetch};
@@ -113,7 +114,7 @@ pub(crate) const ROWS: &[Row] = &[
         usage: "STRING",
         doc: "The text.",
         needs: Needs::Nothing,
-        read: |arguments, _| constant(Value::owned(arguments.text("a text")?)),
+        read: |arguments, _| constant(Value::owned(unspelled(&arguments.text("a text")?))),
     },
     Row {
         name: "var",
@@ -134,7 +135,7 @@ impl Fetch for Constant {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "it is what readers return")]
-fn constant(value: Value<'static>) -> Result<(Box<dyn Fetch>, Type), Diagnostic> {
+pub(super) fn constant(value: Value<'static>) -> Result<(Box<dyn Fetch>, Type), Diagnostic> {
     let kind = value.kind();
     Ok((Box::new(Constant(value)), kind))
 }

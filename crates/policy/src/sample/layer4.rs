@@ -7,7 +7,7 @@ use plimsoll_wire::head::Version;
 
 use super::{Fetch, Needs, Read, Row, fetch};
 use crate::arguments::Arguments;
-use crate::context::{Context, SessionFacts};
+use crate::context::{ConnectionError, Context, SessionFacts};
 use crate::value::{Type, Value};
 
 pub(crate) const ROWS: &[Row] = &[
@@ -40,15 +40,48 @@ pub(crate) const ROWS: &[Row] = &[
         "fc_dst",
         "",
         Needs::Client,
-        "The address of ours that the client's socket is connected to.",
+        "The address of ours that the connection is to, whatever a PROXY header or later rules say.",
         |_, _| address(socket_destination),
     ),
     row(
         "fc_dst_port",
         "",
         Needs::Client,
-        "The port of ours that the client's socket is connected to.",
+        "The port of ours that the connection is to, whatever a PROXY header or later rules say.",
         |_, _| port(socket_destination),
+    ),
+    row(
+        "fc_err",
+        "",
+        Needs::Client,
+        "The number of what went wrong with the client's connection, 0 if nothing did.",
+        |_, _| {
+            fetch(Type::Integer, |context| {
+                Some(Value::Integer(failure(context).number.into()))
+            })
+        },
+    ),
+    row(
+        "fc_err_name",
+        "",
+        Needs::Client,
+        "The name of what went wrong with the client's connection.",
+        |_, _| {
+            fetch(Type::Text, |context| {
+                Some(Value::text(failure(context).name.as_bytes()))
+            })
+        },
+    ),
+    row(
+        "fc_err_str",
+        "",
+        Needs::Client,
+        "What went wrong with the client's connection, in words.",
+        |_, _| {
+            fetch(Type::Text, |context| {
+                Some(Value::text(failure(context).text.as_bytes()))
+            })
+        },
     ),
     row(
         "fc_http_major",
@@ -109,14 +142,14 @@ pub(crate) const ROWS: &[Row] = &[
         "fc_src",
         "",
         Needs::Client,
-        "The address that the client's socket comes from.",
+        "The address that the connection comes from, whatever a PROXY header or later rules say.",
         |_, _| address(socket_source),
     ),
     row(
         "fc_src_port",
         "",
         Needs::Client,
-        "The port that the client's socket comes from.",
+        "The port that the connection comes from, whatever a PROXY header or later rules say.",
         |_, _| port(socket_source),
     ),
     row("src", "", Needs::Client, "The client's address.", |_, _| {
@@ -147,6 +180,13 @@ const fn row(
     }
 }
 
+fn failure(context: &Context<'_>) -> ConnectionError {
+    let extra = context.session.extra.as_deref();
+    extra
+        .and_then(|extra| extra.failure)
+        .unwrap_or(ConnectionError::NONE)
+}
+
 type Made = Result<(Box<dyn Fetch>, Type), Diagnostic>;
 type Endpoint = fn(&SessionFacts) -> Option<SocketAddr>;
 
@@ -163,19 +203,20 @@ fn port(endpoint: Endpoint) -> Made {
     })
 }
 
-/// The socket's own address, whatever a PROXY header or a rule says.
-fn socket_source(session: &SessionFacts) -> Option<SocketAddr> {
-    let extra = session.extra.as_deref();
-    extra
-        .and_then(|extra| extra.socket_source)
-        .or(session.source)
+/// The connection's own address, as `tcp-request connection` has left it.
+pub(super) fn socket_source(session: &SessionFacts) -> Option<SocketAddr> {
+    own_addresses(session).0
 }
 
-fn socket_destination(session: &SessionFacts) -> Option<SocketAddr> {
+pub(super) fn socket_destination(session: &SessionFacts) -> Option<SocketAddr> {
+    own_addresses(session).1
+}
+
+fn own_addresses(session: &SessionFacts) -> (Option<SocketAddr>, Option<SocketAddr>) {
     let extra = session.extra.as_deref();
     extra
-        .and_then(|extra| extra.socket_destination)
-        .or(session.destination)
+        .and_then(|extra| extra.own_addresses)
+        .unwrap_or((session.source, session.destination))
 }
 
 fn major(version: Version) -> Value<'static> {
@@ -224,6 +265,7 @@ fn pp_tlv(arguments: &mut Arguments, _: &crate::expression::Scope<'_>) -> Made {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::testing::Bench;
 
     #[test]
@@ -239,12 +281,20 @@ mod tests {
             ("fc_rcvd_proxy", Some("0")),
             ("fc_pp_authority", None),
             ("fc_http_major", Some("1")),
+            ("fc_err", Some("0")),
+            ("fc_err_name", Some("")),
+            ("fc_err_str", Some("Success")),
         ] {
             assert_eq!(bench.evaluate(text).as_deref(), expected, "{text}");
         }
         let extra = bench.session.extra();
         extra.proxied = true;
-        extra.socket_source = "10.0.0.7:7".parse().ok();
+        extra.failure = Some(ConnectionError {
+            number: 13,
+            name: "PRX_TIMEOUT",
+            text: "too late",
+        });
+        extra.own_addresses = Some(("10.0.0.7:7".parse().ok(), None));
         extra.proxy_fields = vec![(2, b"example.org".to_vec()), (0xe1, b"own".to_vec())];
         for (text, expected) in [
             ("src", Some("192.0.2.1")),
@@ -252,6 +302,9 @@ mod tests {
             ("fc_src_port", Some("7")),
             ("fc_rcvd_proxy", Some("1")),
             ("fc_pp_authority", Some("example.org")),
+            ("fc_err", Some("13")),
+            ("fc_err_name", Some("PRX_TIMEOUT")),
+            ("fc_err_str", Some("too late")),
             ("fc_pp_unique_id", None),
             ("fc_pp_tlv(0xE1)", Some("own")),
             ("fc_pp_tlv(authority)", Some("example.org")),

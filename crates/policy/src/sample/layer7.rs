@@ -262,6 +262,11 @@ pub(crate) fn path_and_query(target: &[u8]) -> Option<&[u8]> {
     Some(&rest[start..])
 }
 
+/// The path of a target, without its query; empty where there is none.
+pub fn path(target: &[u8]) -> &[u8] {
+    path_and_query(target).map_or(b"", |path| split_query(path).0)
+}
+
 /// What stands before and behind the first question mark.
 pub(crate) fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     match memchr::memchr(b'?', target) {

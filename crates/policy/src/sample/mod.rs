@@ -4,23 +4,30 @@
 //! yields something that fetches. What is absent: parsing of expressions ([`crate::expression`]).
 
 mod acl;
+mod auth;
 mod body;
 mod capture;
 mod constant;
 mod cookie;
 mod header;
+mod hello;
 mod layer4;
 mod layer7;
+mod moment;
 mod parameter;
 mod process;
 mod proxy;
+mod socket;
 mod ssl;
 mod stick;
 
 pub(crate) use constant::{Unit, unhex};
 pub(crate) use header::comma;
+pub(crate) use hello::{has_versions, version_number};
+pub use layer7::path;
 pub(crate) use layer7::{path_and_query, split_query};
 pub(crate) use proxy::usable_servers;
+pub(crate) use socket::asks;
 pub(crate) use stick::{element, look_up, table};
 
 use std::collections::HashMap;
@@ -241,23 +248,32 @@ fn leading_address(text: &[u8]) -> Option<IpAddr> {
     address.parse().ok().map(IpAddr::V4)
 }
 
-fn topics() -> [&'static [Row]; 23] {
+fn topics() -> [&'static [Row]; 32] {
     [
         acl::ROWS,
+        auth::ROWS,
         body::ROWS,
         capture::ROWS,
         constant::ROWS,
         cookie::ROWS,
         header::ROWS,
+        hello::ROWS,
         layer4::ROWS,
         layer7::ROWS,
+        moment::ROWS,
         parameter::ROWS,
         process::ROWS,
         proxy::ROWS,
+        socket::ROWS,
         ssl::CLIENT,
         ssl::CLIENT_CERTIFICATE,
+        ssl::CLIENT_CONNECTION,
         ssl::CONNECTION,
+        ssl::HELLO,
         ssl::OWN_CERTIFICATE,
+        ssl::SERVER,
+        ssl::SERVER_CERTIFICATE,
+        ssl::SERVER_CONNECTION,
         stick::COUNTER,
         stick::COUNTER_0,
         stick::COUNTER_1,

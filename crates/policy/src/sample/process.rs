@@ -1,5 +1,6 @@
 //! Samples of the process and the machine, and of moments (manual, section 7.3.2).
 
+use super::constant::constant;
 use super::{Needs, Row, Unit, fetch};
 use crate::model::FrontendId;
 use crate::value::{Type, Value};
@@ -29,6 +30,19 @@ pub(crate) const ROWS: &[Row] = &[
             fetch(Type::Integer, |context| {
                 Some(Value::Integer(context.now.wall.micros.into()))
             })
+        },
+    },
+    Row {
+        name: "env",
+        usage: "NAME",
+        doc: "The value that a variable of the process had when the configuration was read.",
+        needs: Needs::Nothing,
+        read: |arguments, scope| {
+            let name = arguments.word("the name of a variable")?;
+            match scope.environment.get(&name) {
+                Some(value) => constant(Value::owned(value)),
+                None => fetch(Type::Text, |_| None),
+            }
         },
     },
     Row {
@@ -128,6 +142,18 @@ pub(crate) const ROWS: &[Row] = &[
         },
     },
     Row {
+        name: "uptime",
+        usage: "",
+        doc: "Seconds since the process started.",
+        needs: Needs::Nothing,
+        read: |_, _| {
+            fetch(Type::Integer, |context| {
+                let seconds = i64::try_from(context.world.uptime_s()).ok()?;
+                Some(Value::Integer(seconds))
+            })
+        },
+    },
+    Row {
         name: "uuid",
         usage: "[VERSION]",
         doc: "A universally unique identifier (RFC 9562) of version 4, random, or 7, beginning with the time.",
@@ -197,10 +223,13 @@ mod tests {
             ("stopping", "0"),
             ("prio_class", "0"),
             ("wait_end", "1"),
+            ("uptime", "0"),
+            ("env(WHO)", "me"),
             ("uuid,length", "36"),
         ] {
             assert_eq!(bench.evaluate(text).as_deref(), Some(expected), "{text}");
         }
+        assert_eq!(bench.evaluate("env(NOBODY)"), None);
         let uuid = bench.evaluate("uuid(7)").unwrap();
         assert!(uuid.starts_with("018bcfe5-687b-7"), "{uuid}");
         assert!(bench.refused("uuid(5)").contains("versions 4 and 7"));

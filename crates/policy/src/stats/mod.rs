@@ -16,6 +16,7 @@ mod cell;
 mod columns;
 pub mod format;
 pub mod info;
+mod nothing;
 pub mod page;
 pub mod prometheus;
 pub mod rows;
@@ -31,6 +32,7 @@ use crate::plane::Plane;
 
 pub use cell::{Cell, Row, RowKind, Tags, Value};
 pub use columns::Column;
+pub use nothing::Nothing;
 
 /// Everything that commands and pages may look at.
 #[derive(Clone, Copy)]

@@ -13,6 +13,8 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
 use zeroize::Zeroizing;
 
+use super::pieces::Pieces;
+
 /// Longest chain that is sent.
 pub const CHAIN_MAX: usize = 16;
 
@@ -83,6 +85,8 @@ pub struct Certificate {
     pub sct: Option<Vec<u8>>,
     /// The certificate of the issuer, where it is not in the chain.
     pub issuer: Option<Vec<u8>>,
+    /// The file that the chain was completed from (`issuers-chain-path`).
+    pub chain_file: Option<String>,
 }
 
 impl fmt::Debug for Certificate {
@@ -110,6 +114,8 @@ pub enum CertificateError {
     /// The key belongs to another certificate.
     KeyMismatch,
     TooLong,
+    /// A response or a list of timestamps is no base64.
+    Encoding,
 }
 
 impl fmt::Display for CertificateError {
@@ -123,6 +129,7 @@ impl fmt::Display for CertificateError {
             Self::KeyMalformed => f.write_str("its private key is malformed"),
             Self::KeyMismatch => f.write_str("its private key belongs to another certificate"),
             Self::TooLong => write!(f, "its chain is longer than {CHAIN_MAX} certificates"),
+            Self::Encoding => f.write_str("it is not base64"),
         }
     }
 }
@@ -157,39 +164,34 @@ pub struct Parts<'a> {
 /// # Errors
 /// What keeps it from being presented.
 pub fn load(name: &str, parts: &Parts<'_>) -> Result<Certificate, CertificateError> {
-    let (chain, own_key) = sections(parts.pem)?;
-    let leaf = chain.first().ok_or(CertificateError::NoCertificate)?;
-    if chain.len() > CHAIN_MAX {
-        return Err(CertificateError::TooLong);
-    }
-    let key = match (own_key, parts.key) {
-        (Some(key), _) => key,
-        (None, Some(beside)) => sections(beside)?.1.ok_or_else(|| no_key(beside))?,
-        (None, None) => return Err(no_key(parts.pem)),
-    };
-    for certificate in &chain[1..] {
-        parse(certificate)?;
-    }
-    let parsed = parse(leaf)?;
-    let kind = matching_kind(&parsed, &key)?;
-    let names = names(&parsed);
-    let issuer = match parts.issuer {
-        Some(pem) => sections(pem)?.0.into_iter().next(),
-        None => None,
-    };
-    Ok(Certificate {
-        name: name.to_owned(),
-        key,
-        kind,
-        names,
-        ocsp: parts.ocsp.map(<[u8]>::to_vec),
-        sct: parts.sct.map(<[u8]>::to_vec),
-        issuer,
-        chain,
-    })
+    gather(parts)?.assemble(name)
 }
 
-fn no_key(pem: &[u8]) -> CertificateError {
+/// The pieces that files give.
+///
+/// # Errors
+/// When one of them is not what it should be, or there is no key.
+pub fn gather(parts: &Parts<'_>) -> Result<Pieces, CertificateError> {
+    let mut pieces = Pieces::read(parts.pem)?;
+    match (&pieces.key, parts.key) {
+        (Some(_), _) => {}
+        (None, Some(beside)) => pieces.set_key(beside)?,
+        (None, None) => return Err(no_key(parts.pem)),
+    }
+    if let Some(issuer) = parts.issuer {
+        pieces.set_issuer(issuer)?;
+    }
+    pieces.ocsp = parts.ocsp.map(<[u8]>::to_vec);
+    pieces.sct = parts.sct.map(<[u8]>::to_vec);
+    Ok(pieces)
+}
+
+/// Whether a private key stands in a PEM text.
+pub(crate) fn has_key(pem: &[u8]) -> bool {
+    sections(pem).is_ok_and(|(_, key)| key.is_some())
+}
+
+pub(super) fn no_key(pem: &[u8]) -> CertificateError {
     let encrypted = memchr::memmem::find(pem, b"ENCRYPTED").is_some();
     if encrypted {
         CertificateError::EncryptedKey
@@ -199,7 +201,7 @@ fn no_key(pem: &[u8]) -> CertificateError {
 }
 
 /// All certificates of a PEM text, and its first private key.
-fn sections(pem: &[u8]) -> Result<(Vec<Vec<u8>>, Option<PrivateKey>), CertificateError> {
+pub(super) fn sections(pem: &[u8]) -> Result<(Vec<Vec<u8>>, Option<PrivateKey>), CertificateError> {
     // Old tools write an encrypted key under the usual title, with a header that is no base64.
     if memchr::memmem::find(pem, b"Proc-Type: 4,ENCRYPTED").is_some() {
         return Err(CertificateError::EncryptedKey);
@@ -237,22 +239,58 @@ pub fn parse(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
     }
 }
 
-/// Gives a certificate that comes without a chain the one of `chains` that begins with its issuer.
-pub fn complete<'a>(certificate: &mut Certificate, chains: impl Iterator<Item = &'a [Vec<u8>]>) {
-    let [own] = certificate.chain.as_slice() else {
-        return;
-    };
-    let Ok(parsed) = parse(own) else { return };
-    let issuer = parsed.issuer().as_raw().to_vec();
-    let begins = |chain: &&[Vec<u8>]| {
-        let first = chain.first().and_then(|first| parse(first).ok());
-        first.is_some_and(|first| first.subject().as_raw() == issuer)
-    };
-    let mut chains = chains;
-    if let Some(chain) = chains.find(begins) {
-        let room = CHAIN_MAX - certificate.chain.len();
-        certificate.chain.extend(chain.iter().take(room).cloned());
+/// A public key as signatures are checked with it.
+pub struct PublicKeyBits<'a> {
+    /// The contents of its AlgorithmIdentifier.
+    pub algorithm: &'a [u8],
+    pub bits: &'a [u8],
+}
+
+/// The key of a certificate; `None` when it is malformed.
+pub fn public_key<'a>(certificate: &'a X509Certificate<'_>) -> Option<PublicKeyBits<'a>> {
+    let (information, _) = element(certificate.public_key().raw)?;
+    let (algorithm, rest) = element(information.content)?;
+    let (key, _) = element(rest)?;
+    Some(PublicKeyBits {
+        algorithm: algorithm.content,
+        bits: bits(key.content)?,
+    })
+}
+
+/// The bytes of a bit string that has no unused bits.
+pub(super) fn bits(content: &[u8]) -> Option<&[u8]> {
+    match content {
+        [0, bytes @ ..] => Some(bytes),
+        _ => None,
     }
+}
+
+/// One element of DER.
+pub(super) struct Element<'a> {
+    pub(super) whole: &'a [u8],
+    pub(super) content: &'a [u8],
+}
+
+/// The first element, and what follows it.
+pub(super) fn element(der: &[u8]) -> Option<(Element<'_>, &[u8])> {
+    let first = usize::from(*der.get(1)?);
+    let (head, length) = match first {
+        // (0x80 is a length that is told by an end, which DER does not have.)
+        0..=0x7f => (2, first),
+        0x81..=0x84 => {
+            let count = first & 0x7f;
+            let digits = der.get(2..2 + count)?;
+            let length = digits
+                .iter()
+                .fold(0, |length, digit| (length << 8) | usize::from(*digit));
+            (2 + count, length)
+        }
+        _ => return None,
+    };
+    let end = head.checked_add(length)?;
+    let whole = der.get(..end)?;
+    let content = &whole[head..];
+    Some((Element { whole, content }, &der[end..]))
 }
 
 /// The certificates of a file of authorities.
@@ -313,7 +351,7 @@ pub fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
 }
 
 /// The kind of the key, which must be the certificate's.
-fn matching_kind(
+pub(super) fn matching_kind(
     certificate: &X509Certificate<'_>,
     key: &PrivateKey,
 ) -> Result<KeyKind, CertificateError> {
@@ -470,15 +508,21 @@ mod tests {
 
     #[test]
     fn a_chain_is_completed_by_the_issuer() {
-        let mut site = alone("site.pem").expect("a pair");
+        let site = alone("site.pem").expect("a pair");
         let chains = [
             authorities(&file("self.pem")).expect("a certificate"),
             authorities(&file("ca.pem")).expect("a certificate"),
         ];
-        complete(&mut site, chains.iter().map(Vec::as_slice));
-        assert_eq!(site.chain[1..], chains[1]);
-        let mut alone = alone("self.pem").expect("a pair");
-        complete(&mut alone, chains[1..].iter().map(Vec::as_slice));
+        let named = |chains: &'static [&'static str], all: &'static [Vec<Vec<u8>>]| {
+            chains.iter().copied().zip(all.iter().map(Vec::as_slice))
+        };
+        let chains: &'static [Vec<Vec<u8>>] = Vec::from(chains).leak();
+        let mut pieces = Pieces::from(&site);
+        pieces.complete(named(&["self", "ca"], chains));
+        assert_eq!(pieces.chain[1..], chains[1]);
+        assert_eq!(pieces.chain_file.as_deref(), Some("ca"));
+        let mut alone = Pieces::from(&alone("self.pem").expect("a pair"));
+        alone.complete(named(&["ca"], &chains[1..]));
         assert_eq!(alone.chain.len(), 1);
     }
 

@@ -3,6 +3,8 @@
 //! What is offered are the suites with forward secrecy and authenticated encryption. The language is read in full, but
 //! over these suites alone: `HIGH:!aNULL` and long lists of names give what is left of them here.
 
+use super::Version;
+
 /// A suite that can be offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CipherSuite {
@@ -78,6 +80,14 @@ impl CipherSuite {
     pub fn numbered(number: u16) -> Option<Self> {
         let all = Self::TLS13.into_iter().chain(Self::TLS12);
         all.into_iter().find(|suite| suite.number() == number)
+    }
+
+    /// The version of TLS that it belongs to.
+    pub const fn version(self) -> Version {
+        match self {
+            Self::Tls13Aes128 | Self::Tls13Aes256 | Self::Tls13ChaCha20 => Version::Tls13,
+            _ => Version::Tls12,
+        }
     }
 
     /// Bits of the symmetric key.

@@ -17,7 +17,15 @@ pub struct Line {
     pub number: usize,
     pub file: String,
     pub options: Vec<String>,
-    pub filters: Vec<Filter>,
+    /// The names it is for, as they were written.
+    pub names: Vec<String>,
+}
+
+impl Line {
+    /// What its names mean.
+    pub fn filters(&self) -> Vec<Filter> {
+        self.names.iter().map(|name| Filter::read(name)).collect()
+    }
 }
 
 /// What is wrong with a line.
@@ -43,6 +51,60 @@ pub fn parse(text: &str) -> (Vec<Line>, Vec<LineError>) {
         }
     }
     (lines, errors)
+}
+
+/// Words in brackets, in the order in which HAProxy shows them, whatever the order they were written in.
+const SHOWN: [&str; 16] = [
+    "npn",
+    "alpn",
+    "no-alpn",
+    "verify",
+    "no-ca-names",
+    "allow-0rtt",
+    "ca-file",
+    "crl-file",
+    "ciphers",
+    "ciphersuites",
+    "curves",
+    "ecdhe",
+    "client-sigalgs",
+    "sigalgs",
+    "ssl-min-ver",
+    "ssl-max-ver",
+];
+
+/// The brackets of a line as commands show them; `None`: it has none.
+pub fn in_order(options: &[String], ca_base: Option<&str>) -> Option<String> {
+    if options.is_empty() {
+        return None;
+    }
+    let value = |name: &str| {
+        let at = options.iter().rposition(|option| option == name)?;
+        let switch = matches!(name, "no-alpn" | "no-ca-names" | "allow-0rtt");
+        Some(if switch { None } else { options.get(at + 1) })
+    };
+    let mut shown = Vec::new();
+    for name in SHOWN.iter().chain(&["ocsp-update"]) {
+        match value(name) {
+            None => {}
+            Some(None) => shown.push((*name).to_owned()),
+            Some(Some(file)) if name.ends_with("-file") => {
+                let base = ca_base.filter(|_| !file.starts_with(['/', '@']));
+                let base = base.map_or(String::new(), |base| format!("{base}/"));
+                shown.push(format!("{name} {base}{file}"));
+            }
+            Some(Some(value)) => shown.push(format!("{name} {value}")),
+        }
+    }
+    Some(format!("[{}]", shown.join(" ")))
+}
+
+/// Reads one line as a command sends it.
+///
+/// # Errors
+/// What is wrong with it; an empty line is nothing.
+pub fn parse_line(text: &str) -> Result<Option<Line>, &'static str> {
+    line(1, text)
 }
 
 fn line(number: usize, text: &str) -> Result<Option<Line>, &'static str> {
@@ -76,7 +138,7 @@ fn line(number: usize, text: &str) -> Result<Option<Line>, &'static str> {
         number,
         file: file.to_owned(),
         options: words(options),
-        filters: names.iter().map(|name| Filter::read(name)).collect(),
+        names,
     }))
 }
 
@@ -96,7 +158,7 @@ mod tests {
                     line.number,
                     line.file.as_str(),
                     line.options.join(" "),
-                    line.filters.len(),
+                    line.names.len(),
                 )
             })
             .collect();
@@ -109,6 +171,17 @@ mod tests {
                 (6, "d.pem", String::new(), 1),
             ]
         );
+    }
+
+    #[test]
+    fn options_are_shown_in_one_order() {
+        let words = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
+        let written = words("ssl-min-ver TLSv1.2 ca-file a.pem allow-0rtt verify none alpn h2");
+        assert_eq!(
+            in_order(&written, Some("/ca")).as_deref(),
+            Some("[alpn h2 verify none allow-0rtt ca-file /ca/a.pem ssl-min-ver TLSv1.2]")
+        );
+        assert_eq!(in_order(&[], None), None);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use plimsoll_wire::tls_hello::ClientHello;
+
 use super::{Certificate, CipherSuite, Version};
 
 /// A connection's TLS, as far as anybody asks. Certificates stay in DER and are taken apart when asked for.
@@ -24,18 +26,69 @@ pub struct Facts {
     /// The same of an authority, and how far from the peer's own certificate it stands.
     pub authority_error: u32,
     pub authority_depth: u32,
+    /// The last of these faults, in the order in which they are found.
+    pub verify_error: u32,
     /// How long it took.
     pub handshake_ms: u32,
-    /// The group of the key exchange, by IANA's name.
+    /// The group of the key exchange, by OpenSSL's name.
     pub group: Option<Box<str>>,
+    /// The certificate of the authority that the peer's led to, in DER.
+    pub root: Option<Box<[u8]>>,
+    /// The client's hello, where it is kept.
+    pub hello: Option<Box<Hello>>,
+}
+
+/// What a client's hello offers, as it stood there. All lists together have at most the bytes that the configuration
+/// allows; what does not fit is left out from the end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hello {
+    /// The version in the message; TLS 1.3 says 0x0303 here.
+    pub version: u16,
+    /// Two bytes each.
+    pub suites: Box<[u8]>,
+    /// The xxh64 of all suites, kept or not.
+    pub suites_hash: u64,
+    /// The numbers of the extensions, two bytes each.
+    pub extensions: Box<[u8]>,
+    /// Two bytes each.
+    pub groups: Box<[u8]>,
+    pub point_formats: Box<[u8]>,
+    /// Two bytes each.
+    pub versions: Box<[u8]>,
+    /// Two bytes each.
+    pub signatures: Box<[u8]>,
+}
+
+impl Hello {
+    /// Keeps up to `bytes_max` bytes of what a client offers.
+    pub fn keep(hello: &ClientHello<'_>, bytes_max: usize) -> Self {
+        let mut left = bytes_max;
+        let mut take = |list: &[u8]| -> Box<[u8]> {
+            let kept = &list[..list.len().min(left)];
+            left -= kept.len();
+            kept.into()
+        };
+        let suites = take(hello.cipher_suites);
+        let numbers: Vec<u8> = hello
+            .extension_numbers()
+            .flat_map(u16::to_be_bytes)
+            .collect();
+        Self {
+            version: hello.version,
+            suites,
+            suites_hash: twox_hash::XxHash64::oneshot(0, hello.cipher_suites),
+            extensions: take(&numbers),
+            groups: take(hello.groups.unwrap_or_default()),
+            point_formats: take(hello.point_formats.unwrap_or_default()),
+            versions: take(hello.versions.unwrap_or_default()),
+            signatures: take(hello.signatures.unwrap_or_default()),
+        }
+    }
 }
 
 impl Facts {
-    /// `ssl_c_verify`: the first error in the order of checking, or 0.
+    /// `ssl_c_verify`: the last fault that was found and overlooked, or 0.
     pub fn verify_result(&self) -> u32 {
-        match self.authority_error {
-            0 => self.peer_error,
-            error => error,
-        }
+        self.verify_error
     }
 }

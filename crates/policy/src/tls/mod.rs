@@ -7,9 +7,14 @@
 pub mod certificate;
 pub mod cipher;
 pub mod crt_list;
+pub(crate) mod describe;
+pub(crate) mod errors;
 pub mod facts;
 pub mod group;
+pub mod judge;
 pub mod names;
+pub mod pieces;
+pub mod store;
 pub mod version;
 pub(crate) mod x509;
 
@@ -17,4 +22,6 @@ pub use certificate::{Certificate, KeyForm, KeyKind, PrivateKey};
 pub use cipher::CipherSuite;
 pub use facts::Facts;
 pub use group::Group;
+pub use pieces::Pieces;
+pub use store::Store;
 pub use version::{Version, Versions};

@@ -67,6 +67,30 @@ impl Default for Versions {
 }
 
 impl Versions {
+    pub const fn offers(self, version: Version) -> bool {
+        match version {
+            Version::Tls12 => self.tls12,
+            Version::Tls13 => self.tls13,
+            _ => false,
+        }
+    }
+
+    /// The oldest that is offered.
+    pub const fn least(self) -> Version {
+        match self.tls12 {
+            true => Version::Tls12,
+            false => Version::Tls13,
+        }
+    }
+
+    /// The newest that is offered.
+    pub const fn most(self) -> Version {
+        match self.tls13 {
+            true => Version::Tls13,
+            false => Version::Tls12,
+        }
+    }
+
     /// What is left between two bounds and without some versions; `None` when that is nothing.
     pub fn between(min: Version, max: Version, without: &[Version]) -> Option<Self> {
         let offers =

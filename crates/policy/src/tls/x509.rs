@@ -153,11 +153,27 @@ pub(crate) fn not_after(certificate: &X509Certificate<'_>) -> Vec<u8> {
     time(&certificate.validity().not_after)
 }
 
-/// The serial number without the zero that only keeps it positive.
+/// A number without the zero that only keeps it positive.
+pub(crate) fn magnitude(number: &[u8]) -> &[u8] {
+    match number {
+        [0, rest @ ..] if !rest.is_empty() => rest,
+        number => number,
+    }
+}
+
 pub(crate) fn serial(certificate: &X509Certificate<'_>) -> Vec<u8> {
-    match certificate.raw_serial() {
-        [0, rest @ ..] if !rest.is_empty() => rest.to_vec(),
-        serial => serial.to_vec(),
+    magnitude(certificate.raw_serial()).to_vec()
+}
+
+/// The long name of an algorithm of signatures, or its identifier.
+pub(crate) fn long_algorithm(identifier: &str) -> &str {
+    match identifier {
+        "1.2.840.113549.1.1.5" => "sha1WithRSAEncryption",
+        "1.2.840.113549.1.1.10" => "rsassaPss",
+        "1.2.840.113549.1.1.11" => "sha256WithRSAEncryption",
+        "1.2.840.113549.1.1.12" => "sha384WithRSAEncryption",
+        "1.2.840.113549.1.1.13" => "sha512WithRSAEncryption",
+        other => short(ALGORITHMS, other),
     }
 }
 

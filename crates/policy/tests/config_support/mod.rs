@@ -81,6 +81,8 @@ pub(crate) fn load_text(name: &str, text: impl Into<Vec<u8>>, loader: MemoryLoad
         &Context {
             files,
             machine: &SmallMachine,
+            sources: &parsed.sources,
+            environment: &environment,
         },
     );
     let grammatical = !parsed.has_errors();

@@ -94,7 +94,7 @@ fn connect(head: &mut Head, host: Option<usize>, limits: &Limits) -> Result<(), 
     Ok(())
 }
 
-/// An absolute target must agree with `Host` up to a default port; it loses one, and gains a missing path.
+/// An absolute target must agree with `Host` up to a default port; it loses one, and gains a path where there is nothing.
 fn absolute(head: &mut Head, host: Option<usize>, limits: &Limits) -> Result<(), RequestError> {
     let target = uri::split(head.target());
     let authority = target.authority.unwrap_or_default();
@@ -109,13 +109,14 @@ fn absolute(head: &mut Head, host: Option<usize>, limits: &Limits) -> Result<(),
         };
     }
     let drops_port = port.is_some() && uri::is_default_port(target.scheme, port);
-    let adds_path = target.path.is_none() && head.method() != b"OPTIONS";
+    let start = target.authority_start;
+    let rest = start + authority.len();
+    // A query without a path is passed on as it is.
+    let adds_path = rest == head.target().len() && head.method() != b"OPTIONS";
     if !drops_port && !adds_path {
         return Ok(());
     }
     let kept = if drops_port { name } else { authority }.len();
-    let start = target.authority_start;
-    let rest = start + authority.len();
     normalize(head, start..start + kept, rest, adds_path);
     if host.is_some() {
         let start = head.target.start + start as u32;

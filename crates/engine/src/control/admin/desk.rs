@@ -12,6 +12,7 @@ use plimsoll_policy::log::{Event, WallTime};
 use plimsoll_policy::model::{Backend, BackendId, Frontend, FrontendId, Model, ServerId};
 use plimsoll_policy::plane::{FrontendState, Plane};
 use plimsoll_policy::stats::{Meter, Now, Process, Speed, Sums, View};
+use plimsoll_policy::tls::store::Transactions;
 use plimsoll_sys::clock;
 
 use super::meters::Meters;
@@ -182,6 +183,12 @@ impl Desk {
         &self.plane
     }
 
+    /// Seconds since the process started.
+    pub(crate) fn uptime_s(&self) -> u64 {
+        let now_ms = clock::wall_ns() / NS_PER_MS;
+        now_ms.saturating_sub(self.process.started_ms) / 1_000
+    }
+
     fn process(model: &Model, workers: usize) -> Process {
         let wall_ms = clock::wall_ns() / NS_PER_MS;
         let variables = std::env::vars_os()
@@ -262,6 +269,10 @@ impl Desk {
                 self.gates.process.set_limit(limit);
             }
             Change::Clear(clear) => self.clear(*clear),
+            Change::Transactions(transactions) => {
+                self.plane
+                    .set_transactions(Transactions::clone(transactions));
+            }
             // These are the conductor's.
             Change::Reload | Change::Plan { .. } | Change::Model(_) => {}
             Change::Backend(backend, change) => {

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_policy::command::line::{self, LINE_BYTES_MAX};
+use plimsoll_policy::command::line::{self, LINE_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use plimsoll_policy::command::{Session, Words};
 use plimsoll_policy::model::AccessLevel;
 use plimsoll_sys::handover;
@@ -23,7 +23,7 @@ const PROMPT: &[u8] = b"> ";
 const PROMPT_PAYLOAD: &[u8] = b"+ ";
 
 /// The first words of commands that read files or change the plane.
-const SLOW: [&str; 4] = ["add", "del", "plan", "reload"];
+const SLOW: [&str; 6] = ["add", "commit", "del", "new", "plan", "reload"];
 
 /// How long a process that follows us may take to accept our sockets.
 const HAND_OVER_PATIENCE: Duration = Duration::from_secs(5);
@@ -153,7 +153,7 @@ async fn payload<S: AsyncRead + AsyncWrite + Unpin>(
         if line == end.as_bytes() {
             return Ok(payload);
         }
-        if payload.len() + line.len() > LINE_BYTES_MAX {
+        if payload.len() + line.len() > PAYLOAD_BYTES_MAX {
             return Err(io::ErrorKind::InvalidData.into());
         }
         payload.push_str(&String::from_utf8_lossy(line));

@@ -255,7 +255,9 @@ async fn pass(stream: &mut TcpStream, destination: SocketAddr) -> Result<(), Fau
 async fn secure(back: &Back, stream: Box<dyn Duplex>) -> Result<Box<dyn Duplex>, Fault> {
     let name = match &back.name {
         ServerName::Fixed(name) => Some(name.as_str()),
-        ServerName::None | ServerName::Host | ServerName::Client => None,
+        ServerName::None | ServerName::Host | ServerName::Client | ServerName::Expression(_) => {
+            None
+        }
     };
     let connector = TlsConnector::from(back.config());
     match connector.connect(Back::server_name(name), stream).await {

@@ -31,6 +31,7 @@ use plimsoll_sys::address::Address;
 use plimsoll_sys::connect::ConnectOptions;
 use plimsoll_sys::epoll::{Event, Readiness};
 use plimsoll_sys::listen::ListenOptions;
+use plimsoll_sys::socket::TcpInfo;
 
 use super::driver::{Driver, Handle, MAIL, PipeHandle, Waited};
 use super::mailbox::{Mail, Mailbox};
@@ -252,6 +253,16 @@ impl Driver for SimulatedDriver {
 
     fn set_reset_on_close(&self, handle: &Handle) -> io::Result<()> {
         self.world.borrow_mut().set_reset_on_close(number(handle))
+    }
+
+    /// Everyone is one hop away.
+    fn vanish(&self, handle: &Handle, _: Option<u8>) -> io::Result<()> {
+        self.set_reset_on_close(handle)
+    }
+
+    /// Packets take no time here.
+    fn tcp_info(&self, _: &Handle) -> io::Result<TcpInfo> {
+        Ok(TcpInfo::default())
     }
 
     fn local_address(&self, handle: &Handle) -> io::Result<Address> {

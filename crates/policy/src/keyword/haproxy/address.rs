@@ -2,7 +2,7 @@
 //!
 //! The reading of the text is `config`'s; names stay names until resolution.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use plimsoll_config::args::Args;
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
@@ -202,7 +202,12 @@ pub(super) fn name_server(args: &mut Args<'_>) -> Result<(SocketAddr, bool), Dia
         let stream = match address.transport {
             None | Some(Transport::Datagram) => false,
             Some(Transport::Stream) => true,
-            Some(_) => return Err(invalid(address.span, "name servers are asked over UDP or TCP")),
+            Some(_) => {
+                return Err(invalid(
+                    address.span,
+                    "name servers are asked over UDP or TCP",
+                ));
+            }
         };
         let ip = match inet(&address)? {
             HostDraft::Ip(ip) if !ip.is_unspecified() => ip,

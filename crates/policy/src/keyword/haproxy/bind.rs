@@ -1,5 +1,7 @@
 //! `bind` and `stats socket` lines, and the words behind their addresses.
 
+use std::sync::Arc;
+
 use plimsoll_config::args::Args;
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 
@@ -455,6 +457,9 @@ fn read(
     let mut found = read_words(args, OPTIONS, &mut bind, "an option of a bind line");
     found.append(&mut bind.remarks);
     draft.findings.extend(found);
+    if bind.tls.ssl.is_some() {
+        bind.tls.defaults = Some(Arc::clone(&draft.global.tls.bind));
+    }
     Ok(bind)
 }
 

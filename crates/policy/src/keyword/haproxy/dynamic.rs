@@ -6,15 +6,18 @@
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Severity, Span};
-use plimsoll_config::source::Loader;
+use plimsoll_config::source::{Environment, Loader, Sources};
 
 use super::{Context, Machine, NOWHERE, server};
 use crate::draft::{Draft, InitAddr, ProxyDraft};
 use crate::keyword::{Sections, Status};
+use crate::model::tls::Profile;
 use crate::model::{Mode, Server};
+use crate::tls::{Store, crt_list};
 
 /// Where no file and no name can be found.
 struct Nothing;
@@ -49,7 +52,12 @@ impl Machine for Nothing {
 ///
 /// # Errors
 /// What is wrong with the words, a sentence per line.
-pub fn dynamic_server(name: &str, words: &[String], mode: Mode) -> Result<Server, String> {
+pub fn dynamic_server(
+    name: &str,
+    words: &[String],
+    mode: Mode,
+    store: &Store,
+) -> Result<Server, String> {
     let mut draft = Draft {
         section: Some(Sections::BACKEND),
         ..Draft::default()
@@ -75,22 +83,45 @@ pub fn dynamic_server(name: &str, words: &[String], mode: Mode) -> Result<Server
     let context = Context {
         files: &Nothing,
         machine: &Nothing,
+        sources: &Sources::new(),
+        environment: &Environment::new(),
     };
-    let (model, found) = crate::resolve::resolve(draft, &context);
-    let errors = found.into_iter();
+    let resolved = crate::resolve::resolve_among(draft, &context, store.clone());
+    let errors = resolved.diagnostics.into_iter();
     let errors: Vec<_> = errors
         .filter(|problem| problem.severity == Severity::Error)
         .collect();
     if !errors.is_empty() {
         return Err(told(&errors));
     }
-    let server = model.backends.into_iter().next();
+    let server = resolved.model.backends.into_iter().next();
     let server = server.and_then(|backend| backend.servers.into_iter().next());
     let mut server = server.ok_or("an address is expected")?;
     if !has_number {
         server.number = 0;
     }
     Ok(server)
+}
+
+/// How handshakes go at a bind of profile `base` with the certificate of a line that is added to a `crt-list`; `None`: as
+/// the bind says.
+///
+/// # Errors
+/// What is wrong with the line's options, a sentence per line.
+pub fn dynamic_line(
+    line: &crt_list::Line,
+    base: &Profile,
+    mode: Mode,
+    store: &Store,
+) -> Result<Option<Arc<Profile>>, String> {
+    let context = Context {
+        files: &Nothing,
+        machine: &Nothing,
+        sources: &Sources::new(),
+        environment: &Environment::new(),
+    };
+    let profile = crate::resolve::line_profile(line, base, mode, &context, store);
+    profile.map_err(|found| told(&found))
 }
 
 fn told(errors: &[Diagnostic]) -> String {
@@ -116,7 +147,7 @@ mod tests {
 
     fn read(line: &str) -> Result<Server, String> {
         let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
-        dynamic_server("s", &words, Mode::Http)
+        dynamic_server("s", &words, Mode::Http, &Store::default())
     }
 
     #[test]

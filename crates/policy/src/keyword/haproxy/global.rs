@@ -5,7 +5,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use super::value;
 use super::{bind, log};
-use crate::draft::{Draft, Spanned};
+use crate::draft::{Draft, Spanned, VariableDraft};
 use crate::keyword::{Keyword, Sections, Status};
 use crate::model::status_codes::StatusCodes;
 
@@ -415,11 +415,12 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             Ok(())
         },
     ),
-    later(
+    Keyword::new(
         "maxconnrate",
+        GLOBAL,
         "NUMBER",
         "Most new connections per second.",
-        "rate limits",
+        connection_rate,
     ),
     noop(
         "maxpipes",
@@ -427,11 +428,12 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Most pipes for splicing.",
         "pipes are bounded per worker",
     ),
-    later(
+    Keyword::new(
         "maxsessrate",
+        GLOBAL,
         "NUMBER",
         "Most new sessions per second.",
-        "rate limits",
+        connection_rate,
     ),
     noop(
         "maxzlibmem",
@@ -575,17 +577,19 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "the system decides",
     )
     .negatable(),
-    later(
+    Keyword::new(
         "set-var",
-        "NAME EXPRESSION...",
+        GLOBAL,
+        "NAME EXPRESSION",
         "Sets a variable of the process.",
-        "the rule language",
+        |args, draft| variable(args, draft, false),
     ),
-    later(
+    Keyword::new(
         "set-var-fmt",
+        GLOBAL,
         "NAME FORMAT",
         "Sets a variable of the process.",
-        "the rule language",
+        |args, draft| variable(args, draft, true),
     ),
     noop(
         "setcap",
@@ -746,6 +750,25 @@ const fn noop(
     why: &'static str,
 ) -> Keyword<Draft> {
     Keyword::inert(name, GLOBAL, usage, doc, Status::NoOp(why))
+}
+
+/// Of several rates the lowest holds: a connection and a session begin together. 0 stands for none.
+fn connection_rate(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    let rate = value::limit(args, "a rate")?;
+    let known = &mut draft.global.model.connection_rate;
+    *known = [*known, rate].into_iter().flatten().min();
+    Ok(())
+}
+
+/// A variable of the process; what it is set to is read when all names are known.
+fn variable(args: &mut Args<'_>, draft: &mut Draft, is_format: bool) -> Result<(), Diagnostic> {
+    let variable = VariableDraft {
+        name: args.word("the name of a variable")?.clone(),
+        value: args.word("what it is set to")?.clone(),
+        is_format,
+    };
+    draft.global.variables.push(variable);
+    Ok(())
 }
 
 const fn later(

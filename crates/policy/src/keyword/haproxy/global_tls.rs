@@ -1,6 +1,8 @@
 //! `global` words about TLS: where files are, what is loaded beside them, and what binds and servers say unless they
 //! say otherwise.
 
+use std::sync::Arc;
+
 use plimsoll_config::args::Args;
 use plimsoll_config::diagnostic::Diagnostic;
 
@@ -98,7 +100,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "ssl-default-bind-ciphers",
         "Ciphers of TLS 1.2 for clients.",
         |args, draft| {
-            draft.global.tls.bind.ciphers = Some(spanned(args)?);
+            Arc::make_mut(&mut draft.global.tls.bind).ciphers = Some(spanned(args)?);
             Ok(())
         },
     ),
@@ -106,7 +108,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "ssl-default-bind-ciphersuites",
         "Ciphers of TLS 1.3 for clients.",
         |args, draft| {
-            draft.global.tls.bind.cipher_suites = Some(spanned(args)?);
+            Arc::make_mut(&mut draft.global.tls.bind).cipher_suites = Some(spanned(args)?);
             Ok(())
         },
     ),
@@ -118,7 +120,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "ssl-default-bind-curves",
         "Key exchanges for clients.",
         |args, draft| {
-            draft.global.tls.bind.curves = Some(spanned(args)?);
+            Arc::make_mut(&mut draft.global.tls.bind).curves = Some(spanned(args)?);
             Ok(())
         },
     ),
@@ -129,7 +131,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "TLS versions for clients.",
         |args, draft| {
             options(args, draft, BIND_DEFAULTS, |draft| {
-                &mut draft.global.tls.bind
+                Arc::make_mut(&mut draft.global.tls.bind)
             })
         },
     ),
@@ -138,7 +140,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "ssl-default-server-ciphers",
         "Ciphers of TLS 1.2 for servers.",
         |args, draft| {
-            draft.global.tls.server.ciphers = Some(spanned(args)?);
+            Arc::make_mut(&mut draft.global.tls.server).ciphers = Some(spanned(args)?);
             Ok(())
         },
     ),
@@ -146,7 +148,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "ssl-default-server-ciphersuites",
         "Ciphers of TLS 1.3 for servers.",
         |args, draft| {
-            draft.global.tls.server.cipher_suites = Some(spanned(args)?);
+            Arc::make_mut(&mut draft.global.tls.server).cipher_suites = Some(spanned(args)?);
             Ok(())
         },
     ),
@@ -158,7 +160,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "ssl-default-server-curves",
         "Key exchanges for servers.",
         |args, draft| {
-            draft.global.tls.server.curves = Some(spanned(args)?);
+            Arc::make_mut(&mut draft.global.tls.server).curves = Some(spanned(args)?);
             Ok(())
         },
     ),
@@ -169,7 +171,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "TLS versions for servers.",
         |args, draft| {
             options(args, draft, SERVER_DEFAULTS, |draft| {
-                &mut draft.global.tls.server
+                Arc::make_mut(&mut draft.global.tls.server)
             })
         },
     ),

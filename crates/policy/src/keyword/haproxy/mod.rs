@@ -32,6 +32,7 @@ mod stats;
 mod stick;
 mod timeouts;
 mod tls;
+mod userlist;
 pub(crate) mod value;
 
 use std::collections::HashMap;
@@ -42,7 +43,7 @@ use std::sync::OnceLock;
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity, Span};
 use plimsoll_config::haproxy::{Document, Grammar, Line};
-use plimsoll_config::source::Loader;
+use plimsoll_config::source::{Environment, Loader, Sources};
 use plimsoll_config::suggest::nearest;
 
 use crate::draft::{Draft, Polarity};
@@ -51,7 +52,7 @@ use crate::model::Model;
 
 pub(crate) use check_lines::{ChecksDraft, Pending, StepDraft};
 pub(crate) use checks::ServerChecksDraft;
-pub use dynamic::{dynamic_server, server_words};
+pub use dynamic::{dynamic_line, dynamic_server, server_words};
 pub use reference::{reference, rule_reference};
 pub(crate) use server::check_name;
 pub(crate) use tls::{
@@ -87,6 +88,10 @@ pub struct Context<'a> {
     /// Reads the files that the text names.
     pub files: &'a dyn Loader,
     pub machine: &'a dyn Machine,
+    /// The text itself, to tell where a rule stands.
+    pub sources: &'a Sources,
+    /// The variables, as they are behind the text's own `setenv` lines.
+    pub environment: &'a Environment,
 }
 
 /// The outcome of loading; everything that is wrong is found in one pass.
@@ -104,7 +109,8 @@ pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
     for section in &document.sections {
         section::read(&mut draft, section);
     }
-    let (model, mut diagnostics) = crate::resolve::resolve(draft, context);
+    let resolved = crate::resolve::resolve(draft, context);
+    let (model, mut diagnostics) = (resolved.model, resolved.diagnostics);
     let failed = diagnostics
         .iter()
         .any(|problem| problem.severity == Severity::Error);
@@ -147,7 +153,7 @@ pub fn listen_to(
 }
 
 /// The rows of all lines, topic by topic.
-fn topics() -> [&'static [Keyword<Draft>]; 19] {
+fn topics() -> [&'static [Keyword<Draft>]; 20] {
     [
         balance::KEYWORDS,
         bind::KEYWORDS,
@@ -168,6 +174,7 @@ fn topics() -> [&'static [Keyword<Draft>]; 19] {
         stick::KEYWORDS,
         timeouts::KEYWORDS,
         tls::KEYWORDS,
+        userlist::KEYWORDS,
     ]
 }
 

@@ -139,12 +139,17 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         forceclose,
     )
     .negatable(),
-    Keyword::inert(
+    Keyword::new(
         "option forwarded",
-        PROXY,
-        "[WORD...]",
-        "Adds a Forwarded header.",
-        Status::NotYet(HTTP_RULES),
+        BACK,
+        "[proto] [host|host-expr EXPRESSION] [by|by-expr|by_port|by_port-expr|for|for-expr|for_port|for_port-expr...]",
+        "Tells servers who came, where to and how (RFC 7239).",
+        |args, draft| {
+            let line = super::rules::line(args, draft);
+            let on = draft.polarity == Polarity::Plain;
+            draft.settings().forwarded = on.then_some(line);
+            Ok(())
+        },
     )
     .negatable(),
     Keyword::new(
@@ -214,11 +219,13 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             },
         )
     },
-    later(
+    Keyword::switch(
         "option http-pretend-keepalive",
         BACK,
-        "Asks servers to keep connections.",
-        HTTP_RULES,
+        "Does not tell servers that their connections will be closed.",
+        |draft, on| {
+            draft.settings().back.pretend_keepalive = on;
+        },
     ),
     Keyword::new(
         "option http-restrict-req-hdr-names",
@@ -346,12 +353,12 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             },
         )
     },
-    Keyword::inert(
+    Keyword::new(
         "option originalto",
         PROXY,
-        "[WORD...]",
+        "[except NETWORK] [header NAME]",
         "Tells servers the address the client came to.",
-        Status::NotYet(HTTP_RULES),
+        original_to,
     ),
     super::outliers::OUTLIER_EJECTION,
     Keyword::switch(
@@ -558,9 +565,29 @@ fn log_format(draft: &mut Draft, format: LogFormatDraft) {
 }
 
 fn forward_for(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    let known = ["except", "header", "if-none"];
+    let option = told_address(args, "X-Forwarded-For", "option forwardfor", &known)?;
+    draft.settings().forward_for = Some(option);
+    Ok(())
+}
+
+fn original_to(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    let known = ["except", "header"];
+    let option = told_address(args, "X-Original-To", "option originalto", &known)?;
+    draft.settings().original_to = Some(option);
+    Ok(())
+}
+
+/// Which addresses are told to servers, and in which field.
+fn told_address(
+    args: &mut Args<'_>,
+    header: &str,
+    name: &str,
+    known: &[&'static str],
+) -> Result<ForwardFor, Diagnostic> {
     let mut option = ForwardFor {
         except: None,
-        header: "X-Forwarded-For".to_owned(),
+        header: header.to_owned(),
         if_none: false,
     };
     while let Some(word) = args.next() {
@@ -573,19 +600,14 @@ fn forward_for(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic>
                 });
             }
             "header" => option.header = header_name(args)?,
-            "if-none" => option.if_none = true,
+            "if-none" if known.contains(&"if-none") => option.if_none = true,
             _ => {
-                let known = ["except", "header", "if-none"];
-                return Err(value::unknown(
-                    word,
-                    "a parameter of 'option forwardfor'",
-                    known.into_iter(),
-                ));
+                let what = format!("a parameter of '{name}'");
+                return Err(value::unknown(word, &what, known.iter().copied()));
             }
         }
     }
-    draft.settings().forward_for = Some(option);
-    Ok(())
+    Ok(option)
 }
 
 /// A name that can stand in a message (RFC 9110, section 5.1).

@@ -104,7 +104,7 @@ pub(super) fn open(draft: &mut Draft, args: &mut Args<'_>) -> Result<(), Diagnos
     });
     if again {
         let message = format_args!("another 'resolvers' section is called '{}'", word.text);
-        let error = Diagnostic::error(Kind::Invalid, span, message);
+        let error = Diagnostic::error(Kind::Invalid, word.span, message);
         return Err(error.help("give this one another name"));
     }
     super::server::check_name(word)?;

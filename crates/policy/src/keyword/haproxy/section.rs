@@ -5,7 +5,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity, Span};
 use plimsoll_config::haproxy;
 
 use super::tls::{self, TlsDraft};
-use super::{Context, address, peers, read_line, resolvers, server, value};
+use super::{Context, address, peers, read_line, resolvers, server, userlist, value};
 use crate::draft::{BindDraft, Draft, PROXIES_MAX, ProxyDraft, ServerDraft, Settings, UnixDraft};
 use crate::keyword::{Sections, Status};
 use crate::model::{Bind, BindAddress, Mode, Model};
@@ -89,7 +89,7 @@ pub(super) const SECTIONS: &[Section] = &[
         doc: "Traces of the program.",
         status: Status::NoOp("it only serves to debug HAProxy itself"),
     },
-    later("userlist", "Users and passwords.", "the HTTP rules"),
+    works("userlist", "Users, their passwords and groups."),
 ];
 
 /// The names of [`SECTIONS`], for the grammar.
@@ -123,6 +123,7 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
         "peers" => Sections::PEERS,
         "crt-store" => Sections::CRT_STORE,
         "resolvers" => Sections::RESOLVERS,
+        "userlist" => Sections::USERLIST,
         _ => {
             let known = SECTIONS.iter().find(|known| known.name == name);
             let status =
@@ -132,7 +133,9 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
             return;
         }
     };
-    if draft.proxies.len() + draft.defaults.len() + draft.peers.len() >= PROXIES_MAX {
+    if draft.proxies.len() + draft.defaults.len() + draft.peers.len() + draft.userlists.len()
+        >= PROXIES_MAX
+    {
         let message = format_args!("there are more than {PROXIES_MAX} proxies");
         draft.report(Diagnostic::error(Kind::Invalid, draft.keyword, message));
         return;
@@ -147,6 +150,7 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
         Sections::PEERS => peers::open(draft, &mut args),
         Sections::CRT_STORE => tls::open_store(draft, &mut args),
         Sections::RESOLVERS => resolvers::open(draft, &mut args),
+        Sections::USERLIST => userlist::open(draft, &mut args),
         _ => proxy(draft, &mut args, kind),
     };
     if let Err(error) = opened {
@@ -264,7 +268,9 @@ fn inherited(draft: &mut Draft, args: &mut Args<'_>) -> Result<Option<usize>, Di
 fn may_inherit(base: &mut ProxyDraft, kind: Sections, span: Span) -> Result<(), Diagnostic> {
     let rules = &base.settings.rules;
     let has = |names: &[&str]| rules.iter().any(|rule| names.contains(&rule.keyword));
-    if !rules.iter().any(|rule| rule.keyword != "acl") {
+    // Both halves may have the same name for requests.
+    let of_halves = |name: &str| !matches!(name, "acl" | "unique-id-format");
+    if !rules.iter().any(|rule| of_halves(rule.keyword)) {
         return Ok(());
     }
     let other_half = base.rules_for.is_some_and(|before| before != kind);
@@ -413,7 +419,8 @@ pub(super) fn listen_to(
         }
     }
     draft.proxies.push(proxy);
-    let (model, found) = crate::resolve::resolve(draft, context);
+    let resolved = crate::resolve::resolve(draft, context);
+    let (model, found) = (resolved.model, resolved.diagnostics);
     problems.extend(
         found
             .into_iter()

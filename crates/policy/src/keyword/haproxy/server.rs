@@ -1,5 +1,7 @@
 //! `server`, `server-template` and `default-server` lines, and the words behind their addresses.
 
+use std::sync::Arc;
+
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity};
 use plimsoll_config::values::Network;
@@ -427,11 +429,12 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "Opens connections with the PROXY protocol.",
         |server, on| send_proxy(server, on, ProxyHeader::V2, true),
     ),
-    later(
+    Keyword::new(
         "set-proxy-v2-tlv-fmt",
-        "[FORMAT]",
-        "Adds a field to the PROXY protocol header.",
-        "the PROXY protocol",
+        NOWHERE,
+        "(TYPE) [FORMAT]",
+        "Adds a field to the PROXY protocol header of version 2.",
+        proxy_field,
     ),
     later(
         "shard",
@@ -675,6 +678,23 @@ fn proxy_options(args: &mut Args<'_>, server: &mut ServerDraft) -> Result<(), Di
     Ok(())
 }
 
+/// `set-proxy-v2-tlv-fmt(TYPE) [FORMAT]`; the format is read when all names are known.
+fn proxy_field(args: &mut Args<'_>, server: &mut ServerDraft) -> Result<(), Diagnostic> {
+    let name = args.last().cloned().unwrap_or_default();
+    let inner = name.text.split_once('(');
+    let digits = inner.and_then(|(_, inner)| inner.strip_suffix(')'));
+    let number = digits.and_then(|digits| match digits.strip_prefix("0x") {
+        Some(digits) => u8::from_str_radix(digits, 16).ok(),
+        None => digits.parse().ok(),
+    });
+    let Some(number) = number else {
+        let error = Diagnostic::error(Kind::Invalid, name.span, "the type of the field is missing");
+        return Err(error.help("write a number up to 255, as in 'set-proxy-v2-tlv-fmt(0xE1)'"));
+    };
+    server.proxy_fields.push((number, args.next().cloned()));
+    Ok(())
+}
+
 /// Reads the options of a server and adds it to the proxy.
 fn push(
     args: &mut Args<'_>,
@@ -697,6 +717,7 @@ fn push(
     server.name_span = name.span;
     let found = read_words(args, OPTIONS, &mut server, "an option of a server");
     report(draft, found);
+    server.tls.defaults = Some(Arc::clone(&draft.global.tls.server));
     draft.proxy().servers.push(server);
 }
 

@@ -4,6 +4,7 @@
 //! `resolve`. What is absent: files, which resolution reads.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
@@ -13,7 +14,7 @@ use super::value;
 use crate::draft::{BindDraft, Draft, ServerDraft, Spanned};
 use crate::keyword::{Keyword, Reading, Sections, Status};
 use crate::model::tls::{Ignored, Verify};
-use crate::tls::Version;
+use crate::tls::{Version, errors};
 
 /// Most certificates named on one line.
 const CERTIFICATES_MAX: usize = 1_000;
@@ -37,6 +38,8 @@ pub(crate) enum SniDraft {
     Fixed(String),
     Host,
     Client,
+    /// Any other expression, read when all names are known.
+    Expression(String),
 }
 
 /// What one place says about TLS.
@@ -44,6 +47,8 @@ pub(crate) enum SniDraft {
 pub(crate) struct TlsDraft {
     /// `ssl`.
     pub(crate) ssl: Option<Spanned<bool>>,
+    /// What `ssl-default-…` lines had said before this one.
+    pub(crate) defaults: Option<Arc<Self>>,
     pub(crate) certificates: Vec<Spanned<CertificateDraft>>,
     pub(crate) min: Option<Spanned<Version>>,
     pub(crate) max: Option<Spanned<Version>>,
@@ -101,8 +106,8 @@ impl HasTls for ServerDraft {
 /// `global` lines about TLS, and the sections of certificates.
 #[derive(Debug, Default)]
 pub(crate) struct GlobalTlsDraft {
-    pub(crate) bind: TlsDraft,
-    pub(crate) server: TlsDraft,
+    pub(crate) bind: Arc<TlsDraft>,
+    pub(crate) server: Arc<TlsDraft>,
     pub(crate) server_verify: Option<Verify>,
     pub(crate) crt_base: Option<String>,
     pub(crate) key_base: Option<String>,
@@ -134,6 +139,7 @@ pub(crate) struct LoadDraft {
     pub(crate) ocsp: Option<Spanned<String>>,
     pub(crate) issuer: Option<Spanned<String>>,
     pub(crate) sctl: Option<Spanned<String>>,
+    pub(crate) jwt: bool,
 }
 
 // ---- Rows
@@ -520,8 +526,7 @@ pub(super) const fn sni<D: HasTls>() -> Keyword<D> {
         "The name the server is asked for.",
         |args, draft| {
             let word = args.word("an expression")?;
-            let rule = name_rule(word)?;
-            draft.tls().sni = Some(Spanned::new(rule, word.span));
+            draft.tls().sni = Some(Spanned::new(name_rule(word), word.span));
             Ok(())
         },
     )
@@ -704,30 +709,6 @@ fn protocols(args: &mut Args<'_>) -> Result<Spanned<Vec<Vec<u8>>>, Diagnostic> {
     Ok(Spanned::new(protocols, word.span))
 }
 
-/// The constants of OpenSSL that configurations name (X509_STORE_CTX_get_error(3)).
-const ERRORS: &[(&str, u32)] = &[
-    ("X509_V_ERR_UNSPECIFIED", 1),
-    ("X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT", 2),
-    ("X509_V_ERR_UNABLE_TO_GET_CRL", 3),
-    ("X509_V_ERR_CERT_SIGNATURE_FAILURE", 7),
-    ("X509_V_ERR_CRL_SIGNATURE_FAILURE", 8),
-    ("X509_V_ERR_CERT_NOT_YET_VALID", 9),
-    ("X509_V_ERR_CERT_HAS_EXPIRED", 10),
-    ("X509_V_ERR_CRL_NOT_YET_VALID", 11),
-    ("X509_V_ERR_CRL_HAS_EXPIRED", 12),
-    ("X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT", 18),
-    ("X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN", 19),
-    ("X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY", 20),
-    ("X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE", 21),
-    ("X509_V_ERR_CERT_CHAIN_TOO_LONG", 22),
-    ("X509_V_ERR_CERT_REVOKED", 23),
-    ("X509_V_ERR_INVALID_CA", 24),
-    ("X509_V_ERR_PATH_LENGTH_EXCEEDED", 25),
-    ("X509_V_ERR_INVALID_PURPOSE", 26),
-    ("X509_V_ERR_CERT_UNTRUSTED", 27),
-    ("X509_V_ERR_CERT_REJECTED", 28),
-];
-
 /// The highest number that an error may have.
 const ERROR_MAX: u32 = 255;
 
@@ -739,11 +720,8 @@ fn ignored(args: &mut Args<'_>) -> Result<Ignored, Diagnostic> {
     }
     let mut numbers = Vec::new();
     for name in word.text.split(',') {
-        let known = ERRORS.iter().find(|(known, _)| *known == name);
-        let number = match known {
-            Some((_, number)) => Some(*number),
-            None => name.parse().ok().filter(|number| *number <= ERROR_MAX),
-        };
+        let written = || name.parse().ok().filter(|number| *number <= ERROR_MAX);
+        let number = errors::number(name).or_else(written);
         let Some(number) = number else {
             let message = format_args!("'{name}' is not an error of certificates");
             let error = Diagnostic::error(Kind::Invalid, word.span, message);
@@ -757,30 +735,26 @@ fn ignored(args: &mut Args<'_>) -> Result<Ignored, Diagnostic> {
     Ok(Ignored::These(numbers))
 }
 
-/// The expressions that can be the name of a server.
-fn name_rule(word: &Word) -> Result<SniDraft, Diagnostic> {
+/// The name that a server is asked for; the usual expressions need no evaluation.
+fn name_rule(word: &Word) -> SniDraft {
     let text = word.text.as_str();
     let constant = text
         .strip_prefix("str(")
-        .and_then(|rest| rest.strip_suffix(')'));
+        .and_then(|rest| rest.strip_suffix(')'))
+        .filter(|name| !name.contains(['\\', ',', '(', ')']));
     if let Some(name) = constant {
-        return Ok(SniDraft::Fixed(name.trim_matches(['"', '\'']).to_owned()));
+        return SniDraft::Fixed(name.trim_matches(['"', '\'']).to_owned());
     }
     match text.to_ascii_lowercase().as_str() {
         "req.hdr(host)"
         | "hdr(host)"
+        | "req.fhdr(host)"
         | "req.hdr(host),field(1,:)"
         | "hdr(host),field(1,:)"
-        | "req.fhdr(host)"
         | "req.hdr(host),host_only"
-        | "hdr(host),host_only" => Ok(SniDraft::Host),
-        "ssl_fc_sni" | "ssl_fc_sni,lower" => Ok(SniDraft::Client),
-        _ => {
-            let message =
-                format_args!("the expression '{text}' is not implemented yet behind 'sni'");
-            let error = Diagnostic::error(Kind::NotImplemented, word.span, message);
-            Err(error.help("write str(NAME), req.hdr(host) or ssl_fc_sni"))
-        }
+        | "hdr(host),host_only" => SniDraft::Host,
+        "ssl_fc_sni" => SniDraft::Client,
+        _ => SniDraft::Expression(text.to_owned()),
     }
 }
 
@@ -855,8 +829,9 @@ fn load(args: &mut Args<'_>) -> Result<LoadDraft, Diagnostic> {
             "sctl" => load.sctl = Some(spanned(args, "a file")?),
             "alias" => load.alias = Some(value::text(args, "a name")?),
             "ocsp-update" => args.on_off("whether responses are fetched").map(drop)?,
+            "jwt" => load.jwt = args.on_off("whether tokens are verified with it")?,
             "acme" | "domains" | "ips" | "id" | "generate-dummy" | "keytype" | "bits"
-            | "curves" | "jwt" => {
+            | "curves" => {
                 let message = format_args!("'{}' is not implemented yet", word.text);
                 return Err(Diagnostic::error(Kind::NotImplemented, word.span, message));
             }
@@ -865,6 +840,7 @@ fn load(args: &mut Args<'_>) -> Result<LoadDraft, Diagnostic> {
                     "alias",
                     "crt",
                     "issuer",
+                    "jwt",
                     "key",
                     "ocsp",
                     "ocsp-update",

@@ -41,7 +41,8 @@ pub(super) const ALIASES: &[Alias] = &[
         "Td",
         "Milliseconds from the response's head, or the connection, to the end.",
         |context, pen| {
-            optional(data_ms(context), pen);
+            let mode = context.record.map_or(Mode::Http, |record| record.mode);
+            optional(timers(context).data_ms(mode), pen);
         },
     ),
     Alias::new("Th", "Milliseconds of handshakes.", |context, pen| {
@@ -144,25 +145,15 @@ pub(super) const ALIASES: &[Alias] = &[
 ];
 
 fn accepted(context: &Context<'_>) -> WallTime {
-    let accepted = context
-        .record
-        .map_or(context.accepted, |record| record.accepted);
-    // Where nobody says when, it was not long ago.
-    if accepted.unix_s == 0 {
-        context.now.wall
-    } else {
-        accepted
-    }
+    context.accepted()
 }
 
 fn began(context: &Context<'_>) -> WallTime {
-    accepted(context).after_ms(timers(context).before_ms())
+    context.began()
 }
 
 fn timers(context: &Context<'_>) -> Timers {
-    context
-        .record
-        .map_or_else(Timers::default, |record| record.timers)
+    context.timers()
 }
 
 fn date(
@@ -187,20 +178,4 @@ fn growing(context: &Context<'_>, ms: u64, pen: &mut Pen<'_>) {
         pen.mark(b'+');
     }
     pen.integer(ms as i64);
-}
-
-fn data_ms(context: &Context<'_>) -> Option<u64> {
-    let record = context.record?;
-    let timers = &record.timers;
-    let mut before_ms = timers.before_ms() + u64::from(timers.queue_ms.unwrap_or(0));
-    before_ms += u64::from(timers.connect_ms.unwrap_or(0));
-    match record.mode {
-        Mode::Tcp => timers.connect_ms?,
-        Mode::Http => {
-            let response_ms = timers.response_ms?;
-            before_ms += u64::from(timers.request_ms.unwrap_or(0)) + u64::from(response_ms);
-            response_ms
-        }
-    };
-    Some(timers.total_ms().saturating_sub(before_ms))
 }

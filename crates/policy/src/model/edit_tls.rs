@@ -1,0 +1,238 @@
+//! Edits of what a served model does in TLS: certificates, authorities and lists that are replaced by commands.
+//!
+//! Binds that share their TLS go on sharing it, and so do entries their profile.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::tls::{BindTls, Bundle, Entry, Profile, ServerTls, Verify};
+use super::{Bind, Frontend, Mode, Model};
+use crate::tls::Certificate;
+
+impl Model {
+    fn listeners(&self) -> impl Iterator<Item = &Bind> {
+        let fronts = self.frontends.iter().flat_map(|frontend| &frontend.binds);
+        fronts.chain(&self.global.stats_sockets)
+    }
+
+    /// TLS of binds, each once however many addresses share it.
+    fn bind_tls(&self) -> Vec<&Arc<BindTls>> {
+        let mut seen: Vec<&Arc<BindTls>> = Vec::new();
+        for tls in self.listeners().filter_map(|bind| bind.tls.as_ref()) {
+            if !seen.last().is_some_and(|last| Arc::ptr_eq(last, tls)) {
+                seen.push(tls);
+            }
+        }
+        seen
+    }
+
+    fn server_tls(&self) -> impl Iterator<Item = &Arc<ServerTls>> {
+        let servers = self.backends.iter().flat_map(|backend| &backend.servers);
+        servers.filter_map(|server| server.tls.as_ref().or(server.check.tls.as_ref()))
+    }
+
+    /// How often binds and servers present a certificate.
+    pub fn certificate_uses(&self, name: &str) -> usize {
+        let entries = self.bind_tls().into_iter().flat_map(|tls| &tls.entries);
+        let presented = |tls: &&Arc<ServerTls>| {
+            let certificate = tls.certificate.as_ref();
+            certificate.is_some_and(|certificate| certificate.name == name)
+        };
+        let entries = entries.filter(|entry| entry.certificate.name == name);
+        entries.count() + self.server_tls().filter(presented).count()
+    }
+
+    /// How often certificates of peers are judged by a file.
+    pub fn bundle_uses(&self, name: &str) -> usize {
+        let named = |bundle: &Arc<Bundle>| bundle.name == name;
+        let mut binds = 0;
+        for tls in self.bind_tls() {
+            let profiles = tls.entries.iter();
+            let profiles = profiles.map(|entry| entry.profile.as_ref().unwrap_or(&tls.profile));
+            let judged = profiles
+                .filter(|profile| profile.verify != Verify::None && profile.bundles().any(named));
+            binds += judged.count();
+        }
+        let servers = self.server_tls().filter(|tls| {
+            let mut bundles = [&tls.authorities, &tls.revocations].into_iter().flatten();
+            tls.verify != Verify::None && bundles.any(named)
+        });
+        binds + servers.count()
+    }
+
+    /// Presents another certificate of the same name wherever that name is used.
+    pub fn replace_certificate(&mut self, new: &Arc<Certificate>) {
+        self.edit_binds(|tls, _| {
+            let mut entries = tls.entries.iter_mut();
+            let mut found = false;
+            while let Some(entry) = entries.find(|entry| entry.certificate.name == new.name) {
+                entry.certificate = Arc::clone(new);
+                found = true;
+            }
+            found
+        });
+        self.edit_servers(|tls| match &mut tls.certificate {
+            Some(certificate) if certificate.name == new.name => {
+                *certificate = Arc::clone(new);
+                true
+            }
+            _ => false,
+        });
+    }
+
+    /// Believes, or disbelieves, what another file of the same name says.
+    pub fn replace_bundle(&mut self, new: &Arc<Bundle>) {
+        let put = |slot: &mut Option<Arc<Bundle>>| match slot {
+            Some(bundle) if bundle.name == new.name => {
+                *bundle = Arc::clone(new);
+                true
+            }
+            _ => false,
+        };
+        let put_all = |slots: [&mut Option<Arc<Bundle>>; 3]| {
+            slots
+                .into_iter()
+                .fold(false, |found, slot| put(slot) | found)
+        };
+        // Entries that share a profile go on sharing one.
+        let mut made: HashMap<*const Profile, (Arc<Profile>, Arc<Profile>)> = HashMap::new();
+        let mut renewed = move |profile: &mut Arc<Profile>| {
+            if let Some((_, known)) = made.get(&Arc::as_ptr(profile)) {
+                *profile = Arc::clone(known);
+                return true;
+            }
+            let mut copy = Profile::clone(profile);
+            let found = put_all([
+                &mut copy.authorities,
+                &mut copy.unnamed,
+                &mut copy.revocations,
+            ]);
+            if found {
+                let copy = Arc::new(copy);
+                let before = std::mem::replace(profile, Arc::clone(&copy));
+                made.insert(Arc::as_ptr(&before), (before, copy));
+            }
+            found
+        };
+        self.edit_binds(|tls, _| {
+            let mut found = renewed(&mut tls.profile);
+            for profile in tls
+                .entries
+                .iter_mut()
+                .filter_map(|entry| entry.profile.as_mut())
+            {
+                found |= renewed(profile);
+            }
+            found
+        });
+        self.edit_servers(|tls| put(&mut tls.authorities) | put(&mut tls.revocations));
+    }
+
+    /// Has each bind that uses a list present one more certificate; `make` makes the entry for a bind.
+    ///
+    /// # Errors
+    /// What `make` says; then the model is of no use any more.
+    pub fn add_entries<E>(
+        &mut self,
+        list: &str,
+        mut make: impl FnMut(&BindTls, Mode) -> Result<Entry, E>,
+    ) -> Result<usize, E> {
+        let (mut count, mut failure) = (0, None);
+        self.edit_binds(|tls, mode| {
+            if failure.is_some() || !tls.lists.iter().any(|used| &**used == list) {
+                return false;
+            }
+            match make(tls, mode) {
+                Ok(entry) => {
+                    tls.entries.push(entry);
+                    count += 1;
+                }
+                Err(error) => failure = Some(error),
+            }
+            true
+        });
+        failure.map_or(Ok(count), Err)
+    }
+
+    /// Has no bind present what a line of a list had named.
+    pub fn remove_entries(&mut self, list: &str, certificate: &str, line: u32) {
+        self.edit_binds(|tls, _| {
+            let before = tls.entries.len();
+            tls.entries
+                .retain(|entry| !entry.is_of(list, certificate, line));
+            tls.entries.len() != before
+        });
+    }
+
+    /// The binds at which a line of a list answers clients whose name nobody has.
+    pub fn binds_by_default(
+        &self,
+        list: &str,
+        certificate: &str,
+        line: u32,
+    ) -> Vec<(&Frontend, &Bind)> {
+        let binds = self
+            .frontends
+            .iter()
+            .flat_map(|frontend| frontend.binds.iter().map(move |bind| (frontend, bind)));
+        let answers = |tls: &Arc<BindTls>| {
+            let mut entries = tls.entries.iter();
+            !tls.strict_sni
+                && entries.any(|entry| entry.default && entry.is_of(list, certificate, line))
+        };
+        binds
+            .filter(|(_, bind)| bind.tls.as_ref().is_some_and(answers))
+            .collect()
+    }
+
+    /// Changes the TLS of binds; `edit` says whether it has changed anything.
+    fn edit_binds(&mut self, mut edit: impl FnMut(&mut BindTls, Mode) -> bool) {
+        let mut last: Option<(Arc<BindTls>, Arc<BindTls>)> = None;
+        let fronts = self.frontends.iter_mut().flat_map(|frontend| {
+            let mode = frontend.mode;
+            frontend.binds.iter_mut().map(move |bind| (bind, mode))
+        });
+        let sockets = self.global.stats_sockets.iter_mut();
+        let all = fronts.chain(sockets.map(|bind| (bind, Mode::Tcp)));
+        let all = all.filter_map(|(bind, mode)| Some((bind.tls.as_mut()?, mode)));
+        for (tls, mode) in all {
+            if let Some((before, after)) = &last
+                && Arc::ptr_eq(before, tls)
+            {
+                *tls = Arc::clone(after);
+                continue;
+            }
+            let mut copy = BindTls::clone(tls);
+            if edit(&mut copy, mode) {
+                let after = Arc::new(copy);
+                last = Some((Arc::clone(tls), Arc::clone(&after)));
+                *tls = after;
+            }
+        }
+    }
+
+    /// Changes the TLS of servers, of traffic and of checks.
+    fn edit_servers(&mut self, edit: impl Fn(&mut ServerTls) -> bool) {
+        let servers = self
+            .backends
+            .iter_mut()
+            .flat_map(|backend| &mut backend.servers);
+        for server in servers {
+            let both = [&mut server.tls, &mut server.check.tls];
+            for tls in both.into_iter().flatten() {
+                let mut copy = ServerTls::clone(tls);
+                if edit(&mut copy) {
+                    *tls = Arc::new(copy);
+                }
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn is_of(&self, list: &str, certificate: &str, line: u32) -> bool {
+        let place = self.list.as_ref();
+        let here = place.is_some_and(|(own, number)| &**own == list && *number == line);
+        here && self.certificate.name == certificate
+    }
+}

@@ -1,0 +1,505 @@
+//! The files of TLS: certificates with what lies beside them, authorities, revocation lists and keys of tickets.
+//!
+//! Each is read once however often it is named, and kept in the store by its name.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use plimsoll_config::diagnostic::{Kind, Span};
+use zeroize::Zeroizing;
+
+use super::Resolver;
+use crate::draft::Spanned;
+use crate::keyword::haproxy::LoadDraft;
+use crate::model::tls::{Bundle, TicketKey};
+use crate::tls::certificate::{self, CertificateError, Parts};
+use crate::tls::store::{BundleKind, Content, Files, List, ListLine, Stored, StoredBundle};
+use crate::tls::{Certificate, Pieces};
+
+/// Where systems keep the authorities that they trust; the first that exists counts.
+const SYSTEM_AUTHORITIES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/cacert.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// Names of bundles: one certificate for each kind of key.
+pub(super) const BUNDLE_EXTENSIONS: [&str; 3] = ["rsa", "ecdsa", "dsa"];
+
+/// Files that lie beside certificates and are none.
+const EXTRA_EXTENSIONS: [&str; 4] = ["issuer", "ocsp", "sctl", "key"];
+
+/// Most keys of `tls-ticket-keys`.
+const TICKET_KEYS_MAX: usize = 1_000;
+
+impl Resolver<'_> {
+    /// Reads a file as it is.
+    pub(super) fn read(&mut self, path: &str) -> Result<Vec<u8>, String> {
+        let files = self.context.files;
+        files
+            .read(path.as_ref())
+            .map_err(|error| format!("'{path}' cannot be read: {error}"))
+    }
+
+    /// The certificates that a word of a bind or server line leads to: of a file, of the files of a directory, or of a
+    /// store; and the directory, if it is one.
+    pub(super) fn certificates(
+        &mut self,
+        name: &str,
+        span: Span,
+    ) -> (Vec<Arc<Certificate>>, Option<String>) {
+        if let Some(found) = self.stored(name, span) {
+            return (found, None);
+        }
+        let path = self.store.full_name(name);
+        if !self.store.certificates.contains_key(&path)
+            && let Ok(Some(entries)) = self.context.files.list(path.as_ref())
+        {
+            let path = path.trim_end_matches('/').to_owned();
+            return (self.directory(&path, entries, span), Some(path));
+        }
+        (self.file_or_bundle(&path, Beside::Looked, span), None)
+    }
+
+    /// The certificates that a line of a list names.
+    pub(super) fn listed(&mut self, name: &str, span: Span) -> Vec<Arc<Certificate>> {
+        if let Some(found) = self.stored(name, span) {
+            return found;
+        }
+        let path = self.store.full_name(name);
+        self.file_or_bundle(&path, Beside::Hidden, span)
+    }
+
+    fn directory(
+        &mut self,
+        folder: &str,
+        mut entries: Vec<PathBuf>,
+        span: Span,
+    ) -> Vec<Arc<Certificate>> {
+        entries.sort();
+        let mut loaded = Vec::new();
+        for path in entries {
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            let extra = extension.is_some_and(|extension| EXTRA_EXTENSIONS.contains(&extension));
+            let Some(name) = path.file_name().map(|name| name.to_string_lossy()) else {
+                continue;
+            };
+            let is_folder = matches!(self.context.files.list(&path), Ok(Some(_)));
+            if !extra && !name.starts_with('.') && !is_folder {
+                loaded.extend(self.file(&format!("{folder}/{name}"), Beside::Looked, span));
+            }
+        }
+        let line = |certificate: &Arc<Certificate>| ListLine {
+            number: 0,
+            certificate: certificate.name.clone(),
+            options: None,
+            filters: Vec::new(),
+        };
+        let list = List {
+            lines: loaded.iter().map(line).collect(),
+            is_directory: true,
+            last: 0,
+        };
+        self.store.lists.insert(folder.to_owned(), Arc::new(list));
+        loaded
+    }
+
+    /// A file, or where there is none those of the same name for each kind of key.
+    fn file_or_bundle(&mut self, path: &str, beside: Beside, span: Span) -> Vec<Arc<Certificate>> {
+        let is_known = self.store.certificates.contains_key(path) || self.broken.contains(path);
+        let exists = |path: &str| self.context.files.read(path.as_ref()).is_ok();
+        if self.loads("bundle") && !is_known && !exists(path) {
+            let names = BUNDLE_EXTENSIONS.map(|extension| format!("{path}.{extension}"));
+            let found: Vec<_> = names.into_iter().filter(|name| exists(name)).collect();
+            if !found.is_empty() {
+                let all = found.iter();
+                return all
+                    .filter_map(|name| self.file(name, beside, span))
+                    .collect();
+            }
+        }
+        self.file(path, beside, span).into_iter().collect()
+    }
+
+    /// Whether files of this kind are looked for beside certificates.
+    fn loads(&self, kind: &str) -> bool {
+        let kinds = self.tls.extra_files.as_ref();
+        kinds.is_none_or(|kinds| kinds.iter().any(|known| known == kind))
+    }
+
+    /// One certificate, which is read once however often it is named.
+    fn file(&mut self, path: &str, beside: Beside, span: Span) -> Option<Arc<Certificate>> {
+        let load = LoadDraft {
+            crt: Some(Spanned::new(path.to_owned(), span)),
+            ..LoadDraft::default()
+        };
+        let files = match beside {
+            Beside::Looked => self.files_beside(path),
+            Beside::Hidden => Files {
+                crt: Some(path.to_owned()),
+                ..Files::default()
+            },
+        };
+        self.load(&load, path, files, span)
+    }
+
+    /// The files that belong to one that is named alone, as commands show them.
+    fn files_beside(&self, path: &str) -> Files {
+        let stem = self.stem(path);
+        let beside = |kind: &str| self.loads(kind).then(|| format!("{stem}.{kind}"));
+        Files {
+            crt: Some(path.to_owned()),
+            key: Some(path.to_owned()),
+            ocsp: beside("ocsp"),
+            issuer: None,
+            sctl: beside("sctl"),
+        }
+    }
+
+    /// Reads what belongs to a certificate and puts it together; once for each name.
+    fn load(
+        &mut self,
+        load: &LoadDraft,
+        name: &str,
+        mut files: Files,
+        span: Span,
+    ) -> Option<Arc<Certificate>> {
+        if let Some(known) = self.store.certificates.get(name) {
+            return known.content.whole().cloned();
+        }
+        if self.broken.contains(name) {
+            return None;
+        }
+        let Some(pieces) = self.pieces(load, &mut files, span) else {
+            self.broken.insert(name.to_owned());
+            return None;
+        };
+        match pieces.assemble(name) {
+            Ok(certificate) => {
+                let certificate = Arc::new(certificate);
+                let stored = Stored {
+                    content: Content::Whole(Arc::clone(&certificate)),
+                    files,
+                    jwt: load.jwt,
+                };
+                self.store
+                    .certificates
+                    .insert(name.to_owned(), Arc::new(stored));
+                Some(certificate)
+            }
+            Err(why) => {
+                self.useless(load, &why, span);
+                self.broken.insert(name.to_owned());
+                None
+            }
+        }
+    }
+
+    fn useless(&mut self, load: &LoadDraft, why: &CertificateError, span: Span) {
+        let path = load.crt.as_ref().map_or("", |crt| &crt.value);
+        let message = format!("'{path}' is of no use as a certificate: {why}");
+        self.error(Kind::Environment, span, message, why.help());
+    }
+
+    /// What the files of a certificate have; what is missing is told.
+    fn pieces(&mut self, load: &LoadDraft, files: &mut Files, span: Span) -> Option<Pieces> {
+        let path = &load.crt.as_ref()?.value;
+        let pem = match self.read(path) {
+            Ok(pem) => Zeroizing::new(pem),
+            Err(complaint) => {
+                self.error(Kind::Environment, span, complaint, "");
+                return None;
+            }
+        };
+        let key = self
+            .beside(load.key.as_ref(), path, "key")
+            .map(Zeroizing::new);
+        let ocsp = self.beside(load.ocsp.as_ref(), path, "ocsp");
+        let issuer = self.beside(load.issuer.as_ref(), path, "issuer");
+        let sct = self.beside(load.sctl.as_ref(), path, "sctl");
+        let parts = Parts {
+            pem: &pem,
+            key: key.as_ref().map(|key| key.as_slice()),
+            ocsp: ocsp.as_deref(),
+            sct: sct.as_deref(),
+            issuer: issuer.as_deref(),
+        };
+        match certificate::gather(&parts) {
+            Ok(mut pieces) => {
+                // A key that is named counts before one that stands in the file.
+                if load.key.is_some()
+                    && let Some(Err(why)) = key.as_ref().map(|key| pieces.set_key(key))
+                {
+                    self.useless(load, &why, span);
+                    return None;
+                }
+                if load.key.is_none() && files.key.is_some() && !certificate::has_key(&pem) {
+                    files.key = Some(format!("{}.key", self.stem(path)));
+                }
+                self.read_issuers();
+                pieces.complete(self.store.issuer_chains());
+                Some(pieces)
+            }
+            Err(why) => {
+                self.useless(load, &why, span);
+                None
+            }
+        }
+    }
+
+    /// `issuers-chain-path`: the chains that certificates alone are completed from.
+    fn read_issuers(&mut self) {
+        let Some(folder) = self.tls.issuers.take() else {
+            return;
+        };
+        match self.authority_files(&folder.value) {
+            Ok(texts) => {
+                let chains = texts.iter().filter_map(|(path, text)| {
+                    let chain = certificate::authorities(text).ok()?;
+                    Some((path.clone(), chain))
+                });
+                self.store.issuers = Arc::new(chains.collect());
+            }
+            Err(complaint) => self.error(Kind::Environment, folder.span, complaint, ""),
+        }
+    }
+
+    /// The name that files beside a certificate begin with.
+    fn stem<'a>(&self, path: &'a str) -> &'a str {
+        match self.tls.extra_without_extension {
+            true => path.strip_suffix(".crt").unwrap_or(path),
+            false => path,
+        }
+    }
+
+    /// A file that is named, or one that lies beside the certificate.
+    fn beside(
+        &mut self,
+        written: Option<&Spanned<String>>,
+        path: &str,
+        kind: &str,
+    ) -> Option<Vec<u8>> {
+        if let Some(written) = written {
+            return match self.read(&written.value) {
+                Ok(content) => Some(content),
+                Err(complaint) => {
+                    self.error(Kind::Environment, written.span, complaint, "");
+                    None
+                }
+            };
+        }
+        if !self.loads(kind) {
+            return None;
+        }
+        let beside = format!("{}.{kind}", self.stem(path));
+        self.context.files.read(beside.as_ref()).ok()
+    }
+
+    /// What `@STORE/NAME`, or the name of something in the store without a name, stands for.
+    fn stored(&mut self, name: &str, span: Span) -> Option<Vec<Arc<Certificate>>> {
+        if let Some(known) = self.store.certificates.get(name) {
+            return Some(known.content.whole().cloned().into_iter().collect());
+        }
+        if !name.starts_with('@') {
+            return None;
+        }
+        if !self.broken.contains(name) {
+            let message = format!("no 'crt-store' has '{name}'");
+            let help = "load it in a 'crt-store' section";
+            self.error(Kind::Reference, span, message, help);
+        }
+        Some(Vec::new())
+    }
+
+    /// Loads everything that the `crt-store` sections name, used or not.
+    pub(super) fn load_stores(&mut self) {
+        for (store, draft) in std::mem::take(&mut self.tls.stores) {
+            let crt_base = draft.crt_base.or_else(|| self.tls.crt_base.clone());
+            let key_base = draft.key_base.or_else(|| self.tls.key_base.clone());
+            for mut load in draft.loads {
+                let Some(crt) = &load.crt else { continue };
+                let name = match (&load.alias, store.as_str()) {
+                    (Some(alias), store) => format!("@{store}/{alias}"),
+                    (None, "") => self.store.full_name(&crt.value),
+                    (None, store) => format!("@{store}/{}", crt.value.trim_start_matches('/')),
+                };
+                let written =
+                    |part: &Option<Spanned<String>>| part.as_ref().map(|part| part.value.clone());
+                let files = Files {
+                    crt: written(&load.crt),
+                    key: written(&load.key),
+                    ocsp: written(&load.ocsp),
+                    issuer: written(&load.issuer),
+                    sctl: written(&load.sctl),
+                };
+                let span = crt.span;
+                for part in [
+                    &mut load.crt,
+                    &mut load.ocsp,
+                    &mut load.issuer,
+                    &mut load.sctl,
+                ] {
+                    rebase(part, crt_base.as_deref());
+                }
+                rebase(&mut load.key, key_base.as_deref());
+                self.load(&load, &name, files, span);
+            }
+        }
+    }
+
+    /// A file of authorities, a directory of such, or what the machine trusts.
+    pub(super) fn authorities(&mut self, file: &Spanned<String>) -> Option<Arc<Bundle>> {
+        let path = match file.value.as_str() {
+            "@system-ca" => file.value.clone(),
+            name => based(self.store.ca_base.as_deref(), name),
+        };
+        self.bundle(
+            path,
+            BundleKind::Authorities,
+            file.span,
+            |resolver, path| {
+                let texts = resolver.authority_files(path)?;
+                let mut items = Vec::new();
+                for (path, text) in &texts {
+                    let found = certificate::authorities(text);
+                    items.extend(found.map_err(|why| format!("'{path}': {why}"))?);
+                }
+                Ok(items)
+            },
+        )
+    }
+
+    pub(super) fn revocations(&mut self, file: &Spanned<String>) -> Option<Arc<Bundle>> {
+        let path = based(self.store.ca_base.as_deref(), &file.value);
+        self.bundle(
+            path,
+            BundleKind::Revocations,
+            file.span,
+            |resolver, path| {
+                let text = resolver.read(path)?;
+                certificate::revocations(&text).map_err(|why| format!("'{path}': {why}"))
+            },
+        )
+    }
+
+    /// A file of authorities or of revocation lists, which is read once however often it is named.
+    fn bundle(
+        &mut self,
+        path: String,
+        kind: BundleKind,
+        span: Span,
+        read: impl FnOnce(&mut Self, &str) -> Result<Vec<Vec<u8>>, String>,
+    ) -> Option<Arc<Bundle>> {
+        if let Some(known) = self.store.bundles.get(&path) {
+            return known.bundle.clone();
+        }
+        if self.broken.contains(&path) {
+            return None;
+        }
+        match read(self, &path) {
+            Ok(items) => {
+                let name = path.clone();
+                let bundle = Some(Arc::new(Bundle { name, items }));
+                let stored = StoredBundle {
+                    kind,
+                    bundle: bundle.clone(),
+                };
+                self.store.bundles.insert(path, stored);
+                bundle
+            }
+            Err(complaint) => {
+                self.error(Kind::Environment, span, complaint, "");
+                self.broken.insert(path);
+                None
+            }
+        }
+    }
+
+    /// The texts of a file, or of the files of a directory, by path.
+    fn authority_files(&mut self, path: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
+        if path == "@system-ca" {
+            let files = self.context.files;
+            let found = SYSTEM_AUTHORITIES
+                .iter()
+                .find_map(|path| files.read(path.as_ref()).ok());
+            let missing = || "this machine has no list of trusted authorities".to_owned();
+            return Ok(vec![(path.to_owned(), found.ok_or_else(missing)?)]);
+        }
+        let Ok(Some(mut entries)) = self.context.files.list(path.as_ref()) else {
+            return Ok(vec![(path.to_owned(), self.read(path)?)]);
+        };
+        entries.sort();
+        let wanted = |path: &&PathBuf| {
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            matches!(extension, Some("pem" | "crt" | "cer"))
+        };
+        let texts = entries.iter().filter(wanted).map(|path| {
+            let path = path.to_string_lossy();
+            Ok((path.clone().into_owned(), self.read(&path)?))
+        });
+        texts.collect()
+    }
+
+    /// Lines of 48 or 80 bytes in base64, three at least.
+    pub(super) fn ticket_keys(&mut self, file: &Spanned<String>) -> Vec<TicketKey> {
+        let text = match self.read(&file.value) {
+            Ok(text) => Zeroizing::new(text),
+            Err(complaint) => {
+                self.error(Kind::Environment, file.span, complaint, "");
+                return Vec::new();
+            }
+        };
+        let mut keys = Vec::new();
+        let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+        for line in lines.filter(|line| !line.is_empty()).take(TICKET_KEYS_MAX) {
+            match data_encoding::BASE64.decode(line) {
+                Ok(key) if matches!(key.len(), 48 | 80) => {
+                    keys.push(TicketKey(Zeroizing::new(key)))
+                }
+                _ => {
+                    let message = format!("a line of '{}' is no key of 48 or 80 bytes", file.value);
+                    self.error(
+                        Kind::Invalid,
+                        file.span,
+                        message,
+                        "make one by: openssl rand -base64 80",
+                    );
+                    return Vec::new();
+                }
+            }
+        }
+        if keys.len() < 3 {
+            let message = format!("'{}' has fewer than three keys", file.value);
+            self.error(
+                Kind::Invalid,
+                file.span,
+                message,
+                "the last but one seals, the others open tickets",
+            );
+        }
+        keys
+    }
+}
+
+/// Whether the files beside a certificate are shown with it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    Looked,
+    Hidden,
+}
+
+fn rebase(part: &mut Option<Spanned<String>>, base: Option<&str>) {
+    if let Some(part) = part {
+        part.value = based(base, &part.value);
+    }
+}
+
+/// A relative name behind its base.
+fn based(base: Option<&str>, name: &str) -> String {
+    match base {
+        Some(base) if !name.starts_with('/') => format!("{base}/{name}"),
+        _ => name.to_owned(),
+    }
+}
