@@ -261,9 +261,15 @@ pub fn free_address() -> SocketAddr {
     }
 }
 
-/// Sends a line to a command socket, ends the writing half as socat does, and reads the whole answer.
+/// Sends a line to a command socket, ends the writing half as socat does, and reads the whole answer. A program may
+/// listen there a little later than where it serves, which is waited for.
 pub fn ask(socket: &Path, line: &str) -> String {
-    let mut stream = UnixStream::connect(socket).expect("the socket is there");
+    let mut connected = None;
+    until(|| {
+        connected = UnixStream::connect(socket).ok();
+        connected.is_some()
+    });
+    let mut stream = connected.expect("the socket is there");
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream.write_all(format!("{line}\n").as_bytes()).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
