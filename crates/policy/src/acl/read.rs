@@ -193,8 +193,7 @@ fn compared(operator: &str, text: &str, span: Span) -> Result<String, Diagnostic
         "gt" => format!("{}:", number.saturating_add(1)),
         "le" => format!(":{number}"),
         "lt" => format!(":{}", number.saturating_sub(1)),
-        // As a range, since a number with a sign alone would be an open one.
-        _ => format!("{number}:{number}"),
+        _ => number.to_string(),
     })
 }
 

@@ -19,8 +19,7 @@ impl Range {
     /// HAProxy's sentences.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let wrong = || format!("'{text}' is not a valid number range");
-        let parts = text.split_once(':').or_else(|| text.split_once('-'));
-        let Some((low, high)) = parts else {
+        let Some((low, high)) = text.split_once([':', '-']) else {
             if text.is_empty() {
                 return Err(wrong());
             }
