@@ -36,6 +36,7 @@ pub mod queue;
 mod resolve;
 pub mod rule;
 pub mod sample;
+pub mod saved;
 pub mod stats;
 pub mod stick_table;
 pub mod stickiness;

@@ -277,12 +277,12 @@ impl ServerLive {
             ..Self::default()
         };
         live.configure(server);
-        let disabled = if server.disabled || server.dynamic {
-            ServerState::MAINTENANCE
-        } else {
-            ServerState::UP
-        };
-        live.state.store(disabled.0, Relaxed);
+        if server.disabled || server.dynamic {
+            live.mark(ServerState::MAINTENANCE);
+        }
+        if matches!(server.address, model::ServerAddress::Unresolved { .. }) {
+            live.mark(ServerState::UNRESOLVED);
+        }
         live
     }
 
@@ -312,6 +312,10 @@ impl ServerLive {
         }
         if before.address != after.address {
             self.return_home();
+            let _ = match after.address {
+                model::ServerAddress::Unresolved { .. } => self.mark(ServerState::UNRESOLVED),
+                _ => self.clear(ServerState::UNRESOLVED),
+            };
         }
         let checked = |check: &model::check::ServerCheck| {
             check.enabled || check.agent.is_some() || check.track.is_some()
@@ -540,6 +544,7 @@ impl ServerLive {
     pub fn move_to(&self, address: model::ServerAddress) {
         let moved = self.moved.get_or_init(Box::default);
         *moved.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
+        self.clear(ServerState::UNRESOLVED);
     }
 
     /// The address of the configuration holds again.

@@ -357,6 +357,8 @@ pub struct Backend {
     /// `hash-balance-factor`: 0 is off, otherwise at least 101 (per cent of the average load).
     pub hash_balance_factor: u32,
     pub hash_preserve_affinity: HashPreserveAffinity,
+    /// `load-server-state-from-file`: where its servers' states are read at the start.
+    pub state_file: Option<PathBuf>,
     /// `default-server` lines, for servers that are added at run time.
     pub presets: Vec<Preset>,
     pub servers: Vec<Server>,

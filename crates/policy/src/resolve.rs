@@ -20,6 +20,7 @@ pub(crate) use rules::known_names;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use plimsoll_config::diagnostic::{Diagnostic, FileId, Kind, Span};
@@ -27,7 +28,8 @@ use plimsoll_config::suggest::nearest;
 
 use crate::balance::BalanceSpec;
 use crate::draft::{
-    BindDraft, Draft, Findings, ProxyDraft, ServerDraft, Settings, Spanned, VariableDraft,
+    BindDraft, Draft, Findings, ProxyDraft, ServerDraft, Settings, Spanned, StateSource,
+    VariableDraft,
 };
 use crate::keyword::Sections;
 use crate::keyword::haproxy::{Context, GlobalTlsDraft, NOWHERE, StepDraft};
@@ -77,6 +79,10 @@ pub(crate) fn resolve_among(mut draft: Draft, context: &Context<'_>, store: Stor
         findings: std::mem::take(&mut draft.findings),
         tls: std::mem::take(&mut draft.global.tls),
         variables: std::mem::take(&mut draft.global.variables),
+        states: (
+            draft.global.states_base.take(),
+            draft.global.states_file.take(),
+        ),
         // Only a host that is to be sent needs the form that has one.
         log_envelope: match draft.global.model.log_hostname {
             Some(_) => LogEnvelope::Rfc3164,
@@ -157,6 +163,8 @@ struct Resolver<'a> {
     file_names: HashMap<FileId, Arc<str>>,
     /// `set-var` lines of the global section.
     variables: Vec<VariableDraft>,
+    /// `server-state-base`, `server-state-file`.
+    states: (Option<PathBuf>, Option<String>),
     /// Places that have been complained about.
     told: HashSet<Span>,
     /// Servers and listeners so far, against their caps.
@@ -180,6 +188,7 @@ impl<'a> Resolver<'a> {
             name_expressions: Vec::new(),
             file_names: HashMap::new(),
             variables: Vec::new(),
+            states: (None, None),
             broken: HashSet::new(),
             told: HashSet::new(),
             servers: 0,
@@ -498,6 +507,7 @@ impl Resolver<'_> {
         backend.check = settings.checks.resolve(&mut StepDraft::plain);
         backend.servers = self.servers(proxy);
         backend.presets = presets(settings);
+        backend.state_file = self.state_file(proxy);
         self.cookies(proxy, &mut backend);
         self.check_ports(proxy, &backend);
         self.check_observed(proxy);
@@ -524,6 +534,18 @@ impl Resolver<'_> {
             self.warn(proxy.span, message, "write 'mode http'");
         }
         None
+    }
+
+    /// Where the states of a backend's servers are read from.
+    fn state_file(&self, proxy: &ProxyDraft) -> Option<PathBuf> {
+        let (base, global) = &self.states;
+        let name = match proxy.settings.states {
+            StateSource::Nowhere => return None,
+            StateSource::Global => global.as_ref()?,
+            StateSource::Local => proxy.settings.states_file.as_ref().unwrap_or(&proxy.name),
+        };
+        // An absolute name replaces the base.
+        Some(base.as_deref().unwrap_or_else(|| Path::new("")).join(name))
     }
 
     /// Without messages there is nothing to hash but the source.
