@@ -343,6 +343,8 @@ pub struct Backend {
     pub name: String,
     /// See [`Frontend::number`]; both halves of a `listen` share one number.
     pub number: u32,
+    /// The number is written (`id`).
+    pub has_number: bool,
     pub mode: Mode,
     pub disabled: bool,
     /// Taken out at run time: an empty place that nobody sees, see [`Model::remove_backend`].
@@ -537,6 +539,8 @@ pub struct Server {
     pub name: String,
     /// `id`, or assigned from 1 upwards.
     pub number: u32,
+    /// The number is written (`id`).
+    pub has_number: bool,
     pub address: ServerAddress,
     pub weight: u16,
     pub backup: bool,
@@ -593,6 +597,7 @@ impl Server {
         Self {
             name: name.into(),
             number: 0,
+            has_number: false,
             address,
             weight: 1,
             non_stick: false,

@@ -483,6 +483,7 @@ impl Resolver<'_> {
         backend.name.clone_from(&proxy.name);
         (backend.number, backend.mode, backend.disabled) =
             (number, settings.mode, settings.disabled);
+        backend.has_number = proxy.id.is_some();
         backend.description.clone_from(&proxy.description);
         backend.timeouts = bounded(settings);
         backend.abort_on_close = settings

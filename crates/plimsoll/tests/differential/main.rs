@@ -21,5 +21,6 @@ mod newer;
 mod persistence;
 mod queues;
 mod reuse;
+mod statistics;
 mod timeouts;
 mod tunnels;

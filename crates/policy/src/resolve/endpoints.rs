@@ -189,6 +189,7 @@ impl Resolver<'_> {
                     maxconn,
                     name,
                     number,
+                    has_number: draft.id.is_some(),
                     address,
                     source,
                     socks,
