@@ -226,7 +226,7 @@ impl Exchange<'_> {
         } = answer;
         self.relay_response(client, &mut connection, &slot, scratch, piece)
             .await?;
-        if connection.stream.reusable() {
+        if connection.stream.reusable() && !self.closes_servers(backend) {
             self.keep_connection(backend, connection);
         } else {
             pool::discard(connection);
@@ -584,7 +584,8 @@ impl Exchange<'_> {
         }
         connection.uses += 1;
         account::server_connection(&self.tables, backend, connection.server, connection.reused);
-        let persistent = !self.closes_servers(backend)
+        let pretends = self.tables.backend(backend).pretend_keepalive;
+        let persistent = (pretends || !self.closes_servers(backend))
             && self
                 .tables
                 .may_reuse(backend, connection.server, connection.uses);

@@ -76,12 +76,29 @@ impl Admission {
 /// Accepts until the listening socket fails; a worker that stops drops this task.
 pub(crate) async fn run(worker: Rc<Worker>, listener: Rc<Listener>, entrance: Rc<Entrance>) {
     while let Ok(socket) = poll_fn(|_| listener.poll_accept()).await {
+        keep_pace(&worker, &entrance).await;
         // While there is no room this one waits here, and all others in the kernel's backlog.
         let admission = Admission::new([
             pass(&worker, &entrance, 0).await,
             pass(&worker, &entrance, 1).await,
         ]);
         receive(&worker, socket, &entrance, admission);
+    }
+}
+
+/// Waits until the process and the frontend take one more connection in this second, where there is a limit.
+async fn keep_pace(worker: &Worker, entrance: &Entrance) {
+    let tables = worker.tables();
+    let (plane, id) = (&tables.plane, entrance.frontend());
+    let own = tables.frontend(id).connection_rate;
+    for (rate, pace) in [
+        (plane.model.global.connection_rate, &*plane.pace),
+        (own, &plane.frontend(id).pace),
+    ] {
+        let Some(rate) = rate else { continue };
+        while let Err(until_ns) = pace.pass(rate, worker.reactor.now_ns()) {
+            worker.reactor.sleep_until(until_ns).await;
+        }
     }
 }
 

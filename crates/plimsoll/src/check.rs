@@ -33,6 +33,10 @@ pub(crate) struct Check {
     #[arg(long)]
     deny_warnings: bool,
 
+    /// Also warn of lines that work, but hardly as they are meant; docs/lints.md describes each warning.
+    #[arg(long)]
+    lint: bool,
+
     /// Also list every limit that applies to the configuration.
     #[arg(long)]
     explain: bool,
@@ -62,6 +66,7 @@ impl Check {
         }
         let configuration = configuration::load(&Request {
             files: self.files.clone(),
+            lint: self.lint,
             ..Request::default()
         });
         console::print(&self.findings(&configuration));

@@ -16,6 +16,7 @@ use plimsoll_config::haproxy::{Grammar, parse};
 use plimsoll_config::render::{self, Style};
 use plimsoll_config::source::{Environment, FILE_BYTES_MAX, Loader, MemoryLoader, Sources};
 use plimsoll_policy::keyword::haproxy::{self, Context, Machine};
+use plimsoll_policy::lint;
 use plimsoll_policy::model::Model;
 use plimsoll_sys::{process, user};
 
@@ -38,6 +39,8 @@ pub(crate) struct Request {
     pub(crate) local_peer: Option<String>,
     /// Whether a master process was asked for (`HAPROXY_MWORKER`).
     pub(crate) master: bool,
+    /// Whether lines are told that hardly mean what they say.
+    pub(crate) lint: bool,
 }
 
 /// A configuration as far as it could be understood.
@@ -163,6 +166,9 @@ fn load_from(request: &Request, loader: &dyn Loader, files: &Files) -> Configura
     }
     let mut diagnostics = parsed.diagnostics;
     diagnostics.extend(loaded.diagnostics);
+    if request.lint && model.is_some() {
+        diagnostics.extend(lint::look(&parsed.document));
+    }
     diagnostics.sort_by_key(|problem| (problem.span.file, problem.span.start));
     Configuration {
         model,

@@ -21,6 +21,7 @@ mod run;
 mod service;
 #[cfg(feature = "top")]
 mod top;
+mod why;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -44,6 +45,7 @@ Examples:
   plimsoll run --listen :8080 --to 10.0.0.1:80,10.0.0.2:80
   plimsoll check /etc/haproxy/haproxy.cfg
   plimsoll run /etc/haproxy/haproxy.cfg
+  plimsoll why -f /etc/haproxy/haproxy.cfg 'GET /cart HTTP/1.1' -H 'Host: shop.example'
   plimsoll ctl show servers state
   plimsoll top
 
@@ -63,6 +65,7 @@ enum Command {
     Top(top::Top),
     #[command(name = "plan")]
     Plan(plan::PlanCommand),
+    Why(why::Why),
 }
 
 fn main() -> ExitCode {
@@ -94,5 +97,6 @@ fn command(cli: Cli) -> anyhow::Result<u8> {
         #[cfg(feature = "top")]
         Command::Top(top) => top.run(),
         Command::Plan(plan) => plan.run(),
+        Command::Why(why) => why.run(),
     }
 }

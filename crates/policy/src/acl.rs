@@ -54,7 +54,7 @@ pub(crate) enum Test {
 }
 
 impl Clause {
-    fn holds(&self, context: &Context<'_>) -> Truth {
+    pub(crate) fn holds(&self, context: &Context<'_>) -> Truth {
         context.unsure.set(false);
         let tested = match &self.test {
             Test::Found => self.expression.any(context, &mut |_| true),

@@ -17,6 +17,7 @@ use crate::model::{
     Backend, Bind, ForwardFor, Frontend, Global, LogAddress, LogTarget, Mode, Server,
 };
 use crate::stick_table::TableSpec;
+use crate::users::Password;
 
 /// Something written, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +127,7 @@ pub(crate) struct Draft {
     /// The last `defaults` section of each name.
     pub(crate) defaults_by_name: BTreeMap<String, usize>,
     pub(crate) peers: Vec<PeersDraft>,
+    pub(crate) userlists: Vec<UserlistDraft>,
     /// `http-errors` sections: proxies that have nothing but answers to errors.
     pub(crate) http_errors: Vec<ProxyDraft>,
     /// `healthcheck` sections: proxies that have nothing but a check.
@@ -269,6 +271,28 @@ impl ProxyDraft {
             .and_then(|kind| kind.names().into_iter().next())
             .unwrap_or("proxy")
     }
+}
+
+/// A `userlist` section.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct UserlistDraft {
+    pub(crate) name: String,
+    pub(crate) span: Span,
+    pub(crate) users: Vec<UserDraft>,
+    pub(crate) groups: Vec<GroupDraft>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct UserDraft {
+    pub(crate) name: String,
+    pub(crate) password: Option<Password>,
+    pub(crate) groups: Vec<Spanned<String>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct GroupDraft {
+    pub(crate) name: String,
+    pub(crate) users: Vec<Spanned<String>>,
 }
 
 /// A `peers` section.

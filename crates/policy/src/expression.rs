@@ -24,6 +24,7 @@ use crate::pattern::Lists;
 use crate::rule::Asks;
 use crate::sample::{self, Fetch, Needs, Tested};
 use crate::stick_table::{KeyType, TableId};
+use crate::users::Userlists;
 use crate::value::{Type, Value};
 
 /// Most converters behind one sample.
@@ -118,6 +119,7 @@ pub(crate) struct Names {
     pub(crate) servers: HashMap<BackendId, HashMap<String, ServerId>>,
     /// Stick tables, with the type of their keys.
     pub(crate) tables: HashMap<String, (TableId, KeyType)>,
+    pub(crate) userlists: Userlists,
     /// `tune.stick-counters`: how many keys a connection or request may track.
     pub(crate) stick_counters: u32,
 }

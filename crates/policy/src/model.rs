@@ -29,6 +29,7 @@ use crate::rule::{Rule, Rules};
 use crate::stats::page::Page;
 use crate::stick_table::TableSpec;
 use crate::tls::Store;
+use crate::users::Userlist;
 use crate::variable::Name;
 
 /// Index of a frontend in [`Model::frontends`].
@@ -52,6 +53,7 @@ pub struct Model {
     pub backends: Vec<Backend>,
     /// Lists of patterns, for the runtime API; rules hold their own references.
     pub lists: Arc<Lists>,
+    pub userlists: Vec<Arc<Userlist>>,
     /// Stick tables; their names differ.
     pub tables: Vec<TableSpec>,
     /// Named `defaults` sections, for backends that are added at run time.
@@ -109,6 +111,8 @@ pub struct Global {
     pub spread_checks_percent: u32,
     /// `max-spread-checks`: first checks are begun within this time; `None`: within an interval.
     pub spread_checks_max_ms: Option<u64>,
+    /// `maxconnrate`, `maxsessrate`: most new client connections per second.
+    pub connection_rate: Option<u32>,
     /// Which answers stick tables count as errors and failures.
     pub statuses: Statuses,
     /// `set-var`: variables that the process begins with, in order.
@@ -259,6 +263,7 @@ impl Default for Global {
             spread_checks_percent: 0,
             spread_checks_max_ms: None,
             statuses: Statuses::default(),
+            connection_rate: None,
             variables: Vec::new(),
             tune: Tune::default(),
         }
@@ -286,6 +291,8 @@ pub struct Frontend {
     pub binds: Vec<Bind>,
     /// Most concurrent connections; `None`: the process's limit. Beyond it connections wait in the kernel's backlog.
     pub maxconn: Option<u32>,
+    /// `rate-limit sessions`: most new connections per second.
+    pub connection_rate: Option<u32>,
     /// `backlog`; `None`: derived from `maxconn`.
     pub backlog: Option<u32>,
     pub timeouts: FrontendTimeouts,
@@ -373,6 +380,8 @@ pub struct Backend {
     pub retry_on: RetryOn,
     pub reuse: Reuse,
     pub persistence: ConnectionMode,
+    /// `option http-pretend-keepalive`: servers are not told that their connections will be closed.
+    pub pretend_keepalive: bool,
     pub forward_for: Option<ForwardFor>,
     /// See [`Frontend::original_to`].
     pub original_to: Option<ForwardFor>,

@@ -13,6 +13,7 @@ use crate::balance::{self, Arranged, Balance};
 use crate::context::{Context, ExchangeFacts, Nowhere, Phase, SessionFacts};
 use crate::live::{BackendLive, ServerLive};
 use crate::model::{Backend, BackendId, Frontend, FrontendId, Initial, Model, Server, ServerId};
+use crate::pace::Pace;
 use crate::stick_table::Tables;
 use crate::tls::store::Transactions;
 use crate::value::Value;
@@ -26,6 +27,8 @@ pub struct FrontendLive {
     /// `maxconn` as an operator set it, plus one; 0: the configuration's holds.
     maxconn: AtomicU32,
     state: AtomicU32,
+    /// How fast clients come to it.
+    pub pace: Pace,
 }
 
 /// Whether a frontend accepts connections, as far as operators decide it.
@@ -91,6 +94,8 @@ pub struct Plane {
     pub variables: Arc<Shared>,
     /// The process's `maxconn` as an operator set it, plus one; 0: that of the start holds.
     process_maxconn: Arc<AtomicU32>,
+    /// How fast clients come to the process.
+    pub pace: Arc<Pace>,
     /// What commands have sent of certificates and not committed yet.
     transactions: Arc<Mutex<Arc<Transactions>>>,
 }
@@ -149,6 +154,9 @@ impl Plane {
                 .unwrap_or_default(),
             process_maxconn: previous
                 .map(|plane| Arc::clone(&plane.process_maxconn))
+                .unwrap_or_default(),
+            pace: previous
+                .map(|plane| Arc::clone(&plane.pace))
                 .unwrap_or_default(),
             transactions: previous
                 .map(|plane| Arc::clone(&plane.transactions))

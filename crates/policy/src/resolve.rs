@@ -14,6 +14,7 @@ mod logs;
 mod rules;
 mod tables;
 mod tls;
+mod users;
 
 #[cfg(test)]
 pub(crate) use rules::known_names;
@@ -109,6 +110,7 @@ pub(crate) fn resolve_among(mut draft: Draft, context: &Context<'_>, store: Stor
     }
     resolver.tracks(&draft.proxies, &places, &mut model);
     model.tables = resolver.tables(&draft);
+    model.userlists = resolver.userlists(&draft.userlists);
     let http_errors = resolver.http_errors(&draft.http_errors);
     model.templates = resolver.templates(&draft);
     resolver.rules(&draft, &http_errors, &mut model);

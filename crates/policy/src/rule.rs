@@ -146,6 +146,8 @@ pub struct Rules {
     pub content: Vec<Rule>,
     pub inspect_delay_ms: Option<u64>,
     pub request: Vec<Rule>,
+    /// `redirect` lines, which come behind all of those, wherever they are written and whatever was let through.
+    pub redirect: Vec<Rule>,
     /// `tcp-response content`.
     pub response_content: Vec<Rule>,
     pub response_inspect_delay_ms: Option<u64>,

@@ -15,6 +15,11 @@ fn the_reference_of_the_rule_language_is_current() {
     compare("rule-language.md", &rule_reference());
 }
 
+#[test]
+fn the_reference_of_lints_is_current() {
+    compare("lints.md", &plimsoll_policy::lint::reference());
+}
+
 fn compare(name: &str, made: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../docs")

@@ -153,11 +153,18 @@ impl Exchange<'_> {
                 return Ok(Some(outcome));
             }
         }
-        if rules.request.is_empty() {
-            return Ok(None);
+        let (request, redirect): (Select, Select) =
+            (|rules| &rules.request, |rules| &rules.redirect);
+        for select in [request, redirect] {
+            if select(rules).is_empty() {
+                continue;
+            }
+            let judged = self.judge(client, owner, select, Phase::Request, None);
+            if let Some(outcome) = Box::pin(judged).await? {
+                return Ok(Some(outcome));
+            }
         }
-        let request: Select = |rules| &rules.request;
-        Box::pin(self.judge(client, owner, request, Phase::Request, None)).await
+        Ok(None)
     }
 
     /// `tcp-response content` of the backend and `http-response` of both sides; an outcome where they answered in place of the server.

@@ -303,6 +303,7 @@ fn request(arguments: &Arguments) -> Request {
         claims: Claims {
             splice: !arguments.no_splice,
         },
+        lint: false,
         diagnose: arguments.diagnose,
         local_peer: arguments.local_peer.clone(),
         master: arguments.master,

@@ -24,3 +24,4 @@ mod reuse;
 mod statistics;
 mod timeouts;
 mod tunnels;
+mod users;

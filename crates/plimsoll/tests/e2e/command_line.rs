@@ -193,6 +193,68 @@ fn explain_lists_the_limits() {
 }
 
 #[test]
+fn a_request_is_explained_as_text_and_as_json() {
+    let rig = Rig::new();
+    let text = format!("{GOOD}    http-request deny if {{ path_beg /admin }}\n");
+    let file = rig.file("why.cfg", &text).display().to_string();
+    let told = plimsoll(&["why", "-f", &file, "/admin/x?y"]);
+    assert_eq!(told.status, Some(0), "{}", told.stderr);
+    for part in [
+        "frontend web\nbackend app\n",
+        "why.cfg:11  http-request deny  -> answered with 403",
+        "path = '/admin/x', matches",
+        "=> answered with 403 by ",
+    ] {
+        assert!(told.stdout.contains(part), "{part}: {}", told.stdout);
+    }
+    let told = plimsoll(&[
+        "why",
+        "--json",
+        "-f",
+        &file,
+        "GET / HTTP/1.1",
+        "-H",
+        "Host: a",
+    ]);
+    let json: serde_json::Value = serde_json::from_str(&told.stdout).expect("JSON");
+    assert_eq!(
+        (&json["backend"], &json["server"]),
+        (&"app".into(), &"a".into())
+    );
+    assert_eq!(json["steps"][0]["line"], 11);
+    let told = plimsoll(&["why", "-f", &file, "GET  HTTP/1.1"]);
+    assert_eq!(told.status, Some(1));
+    assert!(
+        told.stderr.contains("no acceptable request"),
+        "{}",
+        told.stderr
+    );
+    let told = plimsoll(&["why", "-f", &file, "--frontend", "wob", "/"]);
+    assert!(
+        told.stderr.contains("no frontend is called 'wob'"),
+        "{}",
+        told.stderr
+    );
+}
+
+#[test]
+fn lints_are_told_when_they_are_asked_for() {
+    let rig = Rig::new();
+    let text = format!("{GOOD}    acl nobody path /a\n");
+    let file = rig.file("lint.cfg", &text).display().to_string();
+    let plain = plimsoll(&["check", &file]);
+    assert!(plain.stdout.contains("no problems"), "{}", plain.stdout);
+    let told = plimsoll(&["check", "--lint", "--format", "short", &file]);
+    assert_eq!(told.status, Some(0));
+    let line = "lint.cfg:11:9: warning: no condition asks for the acl 'nobody' [unused-acl]";
+    assert!(told.stdout.contains(line), "{}", told.stdout);
+    assert_eq!(
+        plimsoll(&["check", "--lint", "--deny-warnings", &file]).status,
+        Some(1)
+    );
+}
+
+#[test]
 fn files_of_other_programs_get_a_clear_answer() {
     let rig = Rig::new();
     let cases = [

@@ -59,6 +59,7 @@ pub(crate) fn read_clause(args: &mut Args<'_>, scope: &Scope<'_>) -> Result<Clau
     }
     let versions = sample::has_versions(expression.text());
     read_patterns(args, method, versions, &mut written)?;
+    check_groups(criterion, method, &written, scope)?;
     let test = test(method, &written, criterion, &expression, scope)?;
     Ok(Clause { expression, test })
 }
@@ -152,6 +153,8 @@ fn read_patterns(
             true => &version_numbers(word)?,
             false => &word.text,
         };
+        // As in HAProxy a range, or what looks like one for its sign, is taken as it is.
+        let operator = operator.filter(|_| !word.text.contains([':', '-']));
         let text = match operator {
             Some(operator) => compared(operator, text, word.span)?,
             None => text.clone(),
@@ -192,6 +195,32 @@ fn compared(operator: &str, text: &str, span: Span) -> Result<String, Diagnostic
         "lt" => format!(":{}", number.saturating_sub(1)),
         _ => number.to_string(),
     })
+}
+
+/// What is compared with the groups of users must be groups.
+fn check_groups(
+    criterion: &Word,
+    method: Method,
+    written: &Written<'_>,
+    scope: &Scope<'_>,
+) -> Result<(), Diagnostic> {
+    let name = criterion.text.strip_prefix("http_auth_group(");
+    let name = name.and_then(|rest| rest.split([')', ',']).next());
+    let list = name.and_then(|name| scope.names.userlists.get(name.trim()));
+    let Some(list) = list.filter(|_| method == Method::Text) else {
+        return Ok(());
+    };
+    match written
+        .patterns
+        .iter()
+        .find(|(name, _)| !list.has_group(name))
+    {
+        None => Ok(()),
+        Some((name, span)) => {
+            let message = format_args!("the userlist '{}' has no group called '{name}'", list.name);
+            Err(Diagnostic::error(Kind::Reference, *span, message))
+        }
+    }
 }
 
 fn test(

@@ -5,6 +5,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind};
 use super::{Flow, Places, Reply, Row, Words, action};
 use crate::context::Context;
 use crate::expression::Scope;
+use crate::users::is_proxied;
 
 pub(crate) const ROWS: &[Row] = &[Row {
     name: "auth",
@@ -34,12 +35,8 @@ fn read(
     }
     let challenge = format!("Basic realm=\"{realm}\"");
     action(move |context: &mut Context<'_>| {
-        // A client that takes us for its proxy sends the whole target.
-        let target = context
-            .request
-            .as_deref()
-            .map_or(&b"/"[..], |head| head.target());
-        let proxied = !target.starts_with(b"/") && target != b"*";
+        let head = context.request.as_deref();
+        let proxied = head.is_some_and(|head| is_proxied(context, head));
         let (status, name): (u16, &[u8]) = match proxied {
             true => (407, b"proxy-authenticate"),
             false => (401, b"www-authenticate"),

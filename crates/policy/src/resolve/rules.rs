@@ -361,6 +361,11 @@ pub(crate) fn known_names(model: &Model) -> Names {
             .map(|(id, table)| (table.name.clone(), (id, table.key)))
             .collect(),
         stick_counters: model.global.tune.stick_counters,
+        userlists: model
+            .userlists
+            .iter()
+            .map(|list| (list.name.clone(), Arc::clone(list)))
+            .collect(),
     }
 }
 
@@ -396,7 +401,7 @@ impl Reader<'_> {
                 };
                 let action = action::read_redirect(&mut words, &self.scope)?;
                 let rule = self.conditional(action)?;
-                self.http(&mut rules.request, rule);
+                self.http(&mut rules.redirect, rule);
             }
             "tcp-request connection" => {
                 let rule = self.rule(Phase::Connection, actions::TCP_REQUEST_CONNECTION)?;

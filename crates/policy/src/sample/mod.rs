@@ -4,6 +4,7 @@
 //! yields something that fetches. What is absent: parsing of expressions ([`crate::expression`]).
 
 mod acl;
+mod auth;
 mod body;
 mod capture;
 mod constant;
@@ -247,9 +248,10 @@ fn leading_address(text: &[u8]) -> Option<IpAddr> {
     address.parse().ok().map(IpAddr::V4)
 }
 
-fn topics() -> [&'static [Row]; 31] {
+fn topics() -> [&'static [Row]; 32] {
     [
         acl::ROWS,
+        auth::ROWS,
         body::ROWS,
         capture::ROWS,
         constant::ROWS,

@@ -414,11 +414,12 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             Ok(())
         },
     ),
-    later(
+    Keyword::new(
         "maxconnrate",
+        GLOBAL,
         "NUMBER",
         "Most new connections per second.",
-        "rate limits",
+        connection_rate,
     ),
     noop(
         "maxpipes",
@@ -426,11 +427,12 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Most pipes for splicing.",
         "pipes are bounded per worker",
     ),
-    later(
+    Keyword::new(
         "maxsessrate",
+        GLOBAL,
         "NUMBER",
         "Most new sessions per second.",
-        "rate limits",
+        connection_rate,
     ),
     noop(
         "maxzlibmem",
@@ -755,6 +757,14 @@ const fn noop(
     why: &'static str,
 ) -> Keyword<Draft> {
     Keyword::inert(name, GLOBAL, usage, doc, Status::NoOp(why))
+}
+
+/// Of several rates the lowest holds: a connection and a session begin together. 0 stands for none.
+fn connection_rate(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    let rate = value::limit(args, "a rate")?;
+    let known = &mut draft.global.model.connection_rate;
+    *known = [*known, rate].into_iter().flatten().min();
+    Ok(())
 }
 
 /// A variable of the process; what it is set to is read when all names are known.

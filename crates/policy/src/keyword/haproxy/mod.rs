@@ -31,6 +31,7 @@ mod stats;
 mod stick;
 mod timeouts;
 mod tls;
+mod userlist;
 pub(crate) mod value;
 
 use std::collections::HashMap;
@@ -151,7 +152,7 @@ pub fn listen_to(
 }
 
 /// The rows of all lines, topic by topic.
-fn topics() -> [&'static [Keyword<Draft>]; 18] {
+fn topics() -> [&'static [Keyword<Draft>]; 19] {
     [
         balance::KEYWORDS,
         bind::KEYWORDS,
@@ -171,6 +172,7 @@ fn topics() -> [&'static [Keyword<Draft>]; 18] {
         stick::KEYWORDS,
         timeouts::KEYWORDS,
         tls::KEYWORDS,
+        userlist::KEYWORDS,
     ]
 }
 

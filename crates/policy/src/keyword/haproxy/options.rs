@@ -219,11 +219,13 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             },
         )
     },
-    later(
+    Keyword::switch(
         "option http-pretend-keepalive",
         BACK,
-        "Asks servers to keep connections.",
-        HTTP_RULES,
+        "Does not tell servers that their connections will be closed.",
+        |draft, on| {
+            draft.settings().back.pretend_keepalive = on;
+        },
     ),
     Keyword::new(
         "option http-restrict-req-hdr-names",

@@ -212,12 +212,16 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Judges QUIC packets.",
         "QUIC",
     ),
-    later(
+    Keyword::new(
         "rate-limit",
         Sections::FRONT,
         "sessions NUMBER",
         "Most new sessions per second.",
-        "rate limits",
+        |args, draft| {
+            value::choice(args, "what is limited", &[("sessions", ())])?;
+            draft.settings().front.connection_rate = value::limit(args, "a rate")?;
+            Ok(())
+        },
     ),
     Keyword::new(
         "redirect",

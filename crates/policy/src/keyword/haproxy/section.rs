@@ -5,7 +5,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity, Span};
 use plimsoll_config::haproxy;
 
 use super::tls::{self, TlsDraft};
-use super::{Context, address, peers, read_line, server, value};
+use super::{Context, address, peers, read_line, server, userlist, value};
 use crate::draft::{BindDraft, Draft, PROXIES_MAX, ProxyDraft, ServerDraft, Settings, UnixDraft};
 use crate::keyword::{Sections, Status};
 use crate::model::{Bind, BindAddress, Mode, Model};
@@ -93,7 +93,7 @@ pub(super) const SECTIONS: &[Section] = &[
         doc: "Traces of the program.",
         status: Status::NoOp("it only serves to debug HAProxy itself"),
     },
-    later("userlist", "Users and passwords.", "the HTTP rules"),
+    works("userlist", "Users, their passwords and groups."),
 ];
 
 /// The names of [`SECTIONS`], for the grammar.
@@ -126,6 +126,7 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
         "http-errors" => Sections::HTTP_ERRORS,
         "peers" => Sections::PEERS,
         "crt-store" => Sections::CRT_STORE,
+        "userlist" => Sections::USERLIST,
         _ => {
             let known = SECTIONS.iter().find(|known| known.name == name);
             let status =
@@ -135,7 +136,9 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
             return;
         }
     };
-    if draft.proxies.len() + draft.defaults.len() + draft.peers.len() >= PROXIES_MAX {
+    if draft.proxies.len() + draft.defaults.len() + draft.peers.len() + draft.userlists.len()
+        >= PROXIES_MAX
+    {
         let message = format_args!("there are more than {PROXIES_MAX} proxies");
         draft.report(Diagnostic::error(Kind::Invalid, draft.keyword, message));
         return;
@@ -149,6 +152,7 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
         Sections::HTTP_ERRORS => http_errors(draft, &mut args),
         Sections::PEERS => peers::open(draft, &mut args),
         Sections::CRT_STORE => tls::open_store(draft, &mut args),
+        Sections::USERLIST => userlist::open(draft, &mut args),
         _ => proxy(draft, &mut args, kind),
     };
     if let Err(error) = opened {
