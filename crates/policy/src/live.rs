@@ -277,12 +277,16 @@ impl ServerLive {
             ..Self::default()
         };
         live.configure(server);
-        if server.disabled || server.dynamic {
-            live.mark(ServerState::MAINTENANCE);
-        }
-        if matches!(server.address, model::ServerAddress::Unresolved { .. }) {
-            live.mark(ServerState::UNRESOLVED);
-        }
+        let disabled = if server.disabled || server.dynamic {
+            ServerState::MAINTENANCE
+        } else {
+            ServerState::UP
+        };
+        let unresolved = match &server.address {
+            model::ServerAddress::Unresolved { .. } => ServerState::UNRESOLVED,
+            _ => ServerState::UP,
+        };
+        live.state.store(disabled.0 | unresolved.0, Relaxed);
         live
     }
 
@@ -312,7 +316,7 @@ impl ServerLive {
         }
         if before.address != after.address {
             self.return_home();
-            let _ = match after.address {
+            let _ = match &after.address {
                 model::ServerAddress::Unresolved { .. } => self.mark(ServerState::UNRESOLVED),
                 _ => self.clear(ServerState::UNRESOLVED),
             };
@@ -544,7 +548,6 @@ impl ServerLive {
     pub fn move_to(&self, address: model::ServerAddress) {
         let moved = self.moved.get_or_init(Box::default);
         *moved.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
-        self.clear(ServerState::UNRESOLVED);
     }
 
     /// The address of the configuration holds again.

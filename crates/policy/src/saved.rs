@@ -130,6 +130,7 @@ fn relocate(model: &Server, live: &ServerLive, saved: &Saved, extent: Extent) {
     let address = ServerAddress::Inet { ip, port: place };
     if address != model.address {
         live.move_to(address);
+        live.clear(ServerState::UNRESOLVED);
     }
 }
 

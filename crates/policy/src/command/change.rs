@@ -171,6 +171,10 @@ impl ServerChange {
             }
             Self::Move(address) => {
                 live.move_to(address.clone());
+                let found = live.clear(ServerState::UNRESOLVED);
+                if found {
+                    live.note_change(now_s);
+                }
                 return true;
             }
         };

@@ -161,7 +161,11 @@ fn asked_at(model: &Server, live: &ServerLive) -> String {
         "{} {} {} {}",
         probing.check_port.or(check.port).unwrap_or(0),
         Shown(probing.check_address.or(check.address)),
-        Shown(probing.agent_address.or(agent.and_then(|agent| agent.address))),
+        Shown(
+            probing
+                .agent_address
+                .or_else(|| agent.and_then(|agent| agent.address))
+        ),
         probing.agent_port.unwrap_or(agent_port),
     )
 }
