@@ -5,6 +5,7 @@
 //! content of files. `resolve` adds them and makes the model.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use plimsoll_config::args::Word;
 use plimsoll_config::diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Kind, Severity, Span};
@@ -200,6 +201,9 @@ pub(crate) struct GlobalDraft {
     pub(crate) tls: GlobalTlsDraft,
     /// `set-var`, `set-var-fmt`.
     pub(crate) variables: Vec<VariableDraft>,
+    /// `server-state-base`, `server-state-file`.
+    pub(crate) states_base: Option<PathBuf>,
+    pub(crate) states_file: Option<String>,
     /// `external-check`: checks may run programs; `preserve-env`: with our environment.
     pub(crate) external_checks: bool,
     pub(crate) external_environment: bool,
@@ -370,6 +374,9 @@ pub(crate) struct Settings {
     /// `option forwarded`, read when all names are known.
     pub(crate) forwarded: Option<RuleDraft>,
     pub(crate) checks: ChecksDraft,
+    /// `load-server-state-from-file`, `server-state-file-name`.
+    pub(crate) states: StateSource,
+    pub(crate) states_file: Option<String>,
     /// `option abortonclose`; where nothing is said, the mode decides.
     pub(crate) abort_on_close: Option<bool>,
     pub(crate) source: Option<AddressDraft>,
@@ -404,11 +411,23 @@ impl Default for Settings {
             original_to: None,
             forwarded: None,
             checks: ChecksDraft::default(),
+            states: StateSource::Nowhere,
+            states_file: None,
             abort_on_close: None,
             source: None,
             balance: None,
         }
     }
+}
+
+/// Where states of servers come from at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StateSource {
+    Nowhere,
+    /// From the file of the process.
+    Global,
+    /// From a file of its own.
+    Local,
 }
 
 /// `cookie` and `dynamic-cookie-key`.

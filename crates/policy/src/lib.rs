@@ -40,6 +40,7 @@ pub mod resolution;
 mod resolve;
 pub mod rule;
 pub mod sample;
+pub mod saved;
 pub mod stats;
 pub mod stick_table;
 pub mod stickiness;

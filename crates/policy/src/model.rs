@@ -354,6 +354,8 @@ pub struct Backend {
     pub name: String,
     /// See [`Frontend::number`]; both halves of a `listen` share one number.
     pub number: u32,
+    /// The number is written (`id`).
+    pub has_number: bool,
     pub mode: Mode,
     pub disabled: bool,
     /// Taken out at run time: an empty place that nobody sees, see [`Model::remove_backend`].
@@ -368,6 +370,8 @@ pub struct Backend {
     /// `hash-balance-factor`: 0 is off, otherwise at least 101 (per cent of the average load).
     pub hash_balance_factor: u32,
     pub hash_preserve_affinity: HashPreserveAffinity,
+    /// `load-server-state-from-file`: where its servers' states are read at the start.
+    pub state_file: Option<PathBuf>,
     /// `default-server` lines, for servers that are added at run time.
     pub presets: Vec<Preset>,
     pub servers: Vec<Server>,
@@ -548,6 +552,8 @@ pub struct Server {
     pub name: String,
     /// `id`, or assigned from 1 upwards.
     pub number: u32,
+    /// The number is written (`id`).
+    pub has_number: bool,
     pub address: ServerAddress,
     /// Where the address follows from a name while the process runs.
     pub follows: Option<Arc<Follow>>,
@@ -606,6 +612,7 @@ impl Server {
         Self {
             name: name.into(),
             number: 0,
+            has_number: false,
             address,
             follows: None,
             weight: 1,

@@ -327,7 +327,10 @@ async fn service_address(
 ) -> Option<IpAddr> {
     let wanted = |ip: &&IpAddr| ip.is_ipv4() == (follow.prefer == Family::V4);
     let along = service.addresses.iter();
-    let known = along.clone().find(wanted).or_else(|| service.addresses.first());
+    let known = along
+        .clone()
+        .find(wanted)
+        .or_else(|| service.addresses.first());
     match known {
         Some(ip) => Some(*ip),
         None => {

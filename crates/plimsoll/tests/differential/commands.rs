@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use crate::rig::{PLIMSOLL, Rig, ask, free_address};
+use crate::rig::{PLIMSOLL, Rig, ask, free_address, until};
 use crate::stage::{reference, version};
 
 const STEPS: &str = include_str!("commands.txt");
@@ -89,7 +89,7 @@ fn answers(program: &Path) -> Vec<(String, String)> {
             if text != command {
                 text.push('\n');
             }
-            let answer = ask(&rig.path("socket"), &text);
+            let answer = settled(&rig.path("socket"), &text);
             if answer.contains("0x") {
                 references = answer.lines().filter_map(reference_of).collect();
             }
@@ -103,6 +103,16 @@ fn answers(program: &Path) -> Vec<(String, String)> {
         changed |= line.starts_with("> add");
     }
     answers
+}
+
+/// The answer to a command. A request that has been answered may hold its entries of tables for a moment more.
+fn settled(socket: &Path, text: &str) -> String {
+    let mut answer = String::new();
+    until(|| {
+        answer = ask(socket, text);
+        !(text.starts_with("show table ") && answer.contains(" use=1"))
+    });
+    answer
 }
 
 /// The reference at the beginning of a line.

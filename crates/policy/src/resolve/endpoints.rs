@@ -191,6 +191,7 @@ impl Resolver<'_> {
                     maxconn,
                     name,
                     number,
+                    has_number: draft.id.is_some(),
                     address,
                     follows: follows.clone(),
                     source,
