@@ -113,6 +113,8 @@ pub enum Needs {
     Nothing,
     /// The client's connection.
     Client,
+    /// The backend at hand.
+    Backend,
     /// What the handshakes on the client's connection brought.
     Handshake,
     /// Bytes of the request, or from a client in TCP mode.
@@ -142,6 +144,7 @@ impl Needs {
         match self {
             Self::Nothing => true,
             Self::Client => !matches!(phase, Check | Command),
+            Self::Backend => phase != Command,
             Self::Handshake => !matches!(phase, Check | Command | Connection),
             Self::RequestBytes | Self::RequestHead => {
                 matches!(phase, RequestContent | Request | Connect)
@@ -179,6 +182,7 @@ impl Needs {
         match self {
             Self::Nothing => "nothing",
             Self::Client | Self::Handshake => "the client's connection",
+            Self::Backend => "the backend",
             Self::RequestBytes => "the request's bytes",
             Self::RequestHead => "the request's header",
             Self::RequestLine => "the request",
