@@ -13,8 +13,9 @@ use plimsoll_config::diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Kind, Severity, S
 use crate::cookie::CookieSpec;
 use crate::keyword::Sections;
 use crate::keyword::haproxy::{ChecksDraft, GlobalTlsDraft, ServerChecksDraft, TlsDraft};
+use crate::model::names::{NameServer, Resolvers};
 use crate::model::{
-    Backend, Bind, ForwardFor, Frontend, Global, LogAddress, LogTarget, Mode, Server,
+    Backend, Bind, ForwardFor, Frontend, Global, LogAddress, LogTarget, Mode, Network, Server,
 };
 use crate::stick_table::TableSpec;
 use crate::users::Password;
@@ -127,6 +128,7 @@ pub(crate) struct Draft {
     /// The last `defaults` section of each name.
     pub(crate) defaults_by_name: BTreeMap<String, usize>,
     pub(crate) peers: Vec<PeersDraft>,
+    pub(crate) resolvers: Vec<ResolversDraft>,
     pub(crate) userlists: Vec<UserlistDraft>,
     /// `http-errors` sections: proxies that have nothing but answers to errors.
     pub(crate) http_errors: Vec<ProxyDraft>,
@@ -271,6 +273,40 @@ impl ProxyDraft {
             .and_then(|kind| kind.names().into_iter().next())
             .unwrap_or("proxy")
     }
+}
+
+/// A `resolvers` section.
+#[derive(Clone, Debug)]
+pub(crate) struct ResolversDraft {
+    /// All but the servers.
+    pub(crate) model: Resolvers,
+    pub(crate) span: Span,
+    pub(crate) servers: Vec<NameServerDraft>,
+}
+
+impl Default for ResolversDraft {
+    fn default() -> Self {
+        Self {
+            model: Resolvers::new(""),
+            span: Span::default(),
+            servers: Vec::new(),
+        }
+    }
+}
+
+/// Who is to be asked for addresses.
+#[derive(Clone, Debug)]
+pub(crate) enum NameServerDraft {
+    Written(NameServer),
+    /// Those of the system (`parse-resolv-conf`), as a line there says.
+    System(Span),
+}
+
+/// `resolve-opts`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ResolveOptions {
+    pub(crate) allow_duplicates: bool,
+    pub(crate) ignore_weight: bool,
 }
 
 /// A `userlist` section.
@@ -538,6 +574,10 @@ pub(crate) struct ServerDraft {
     pub(crate) init_addr: Vec<InitAddr>,
     /// `resolve-prefer`.
     pub(crate) prefer: Family,
+    /// `resolvers`, `resolve-net`, `resolve-opts`.
+    pub(crate) resolvers: Option<Spanned<String>>,
+    pub(crate) resolve_networks: Vec<Network>,
+    pub(crate) resolve_options: ResolveOptions,
     /// `set-proxy-v2-tlv-fmt`: types of fields, and the formats of their values.
     pub(crate) proxy_fields: Vec<(u8, Option<Word>)>,
     /// Where its name stands.
@@ -561,6 +601,9 @@ impl Default for ServerDraft {
             tls: TlsDraft::default(),
             init_addr: Vec::new(),
             prefer: Family::Any,
+            resolvers: None,
+            resolve_networks: Vec::new(),
+            resolve_options: ResolveOptions::default(),
             proxy_fields: Vec::new(),
             name_span: Span::default(),
             template: None,

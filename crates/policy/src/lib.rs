@@ -36,6 +36,7 @@ pub mod plan;
 pub mod plane;
 pub mod probe;
 pub mod queue;
+pub mod resolution;
 mod resolve;
 pub mod rule;
 pub mod sample;

@@ -181,9 +181,9 @@ impl ServerState {
         self.0 & (Self::DRAIN.0 | Self::INHERITED_DRAIN.0) != 0
     }
 
-    /// Neither down nor out of service.
+    /// Neither down nor out of service, and it has an address.
     pub fn is_in(self) -> bool {
-        !self.contains(Self::DOWN) && !self.is_maintained()
+        !self.contains(Self::DOWN) && !self.contains(Self::UNRESOLVED) && !self.is_maintained()
     }
 
     /// Whether new requests that no persistence binds may go there.

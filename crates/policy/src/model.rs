@@ -7,6 +7,7 @@
 pub mod check;
 mod edit;
 mod edit_tls;
+pub mod names;
 pub mod status_codes;
 pub mod tls;
 
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use self::check::{BackendCheck, CheckSpec, ServerCheck};
+use self::names::{Follow, Resolvers};
 use self::status_codes::Statuses;
 use self::tls::{BindTls, ServerTls};
 use crate::balance::{BalanceSpec, HashSpec};
@@ -53,6 +55,8 @@ pub struct Model {
     pub backends: Vec<Backend>,
     /// Lists of patterns, for the runtime API; rules hold their own references.
     pub lists: Arc<Lists>,
+    /// `resolvers` sections; their names differ.
+    pub resolvers: Vec<Resolvers>,
     pub userlists: Vec<Arc<Userlist>>,
     /// Stick tables; their names differ.
     pub tables: Vec<TableSpec>,
@@ -551,6 +555,8 @@ pub struct Server {
     /// The number is written (`id`).
     pub has_number: bool,
     pub address: ServerAddress,
+    /// Where the address follows from a name while the process runs.
+    pub follows: Option<Arc<Follow>>,
     pub weight: u16,
     pub backup: bool,
     /// No client is remembered in a stick table for being served here (`non-stick`).
@@ -608,6 +614,7 @@ impl Server {
             number: 0,
             has_number: false,
             address,
+            follows: None,
             weight: 1,
             non_stick: false,
             backup: false,

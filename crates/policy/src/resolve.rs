@@ -11,6 +11,7 @@ mod endpoints;
 mod errors;
 mod forwarded;
 mod logs;
+mod names;
 mod rules;
 mod tables;
 mod tls;
@@ -34,6 +35,7 @@ use crate::draft::{
 };
 use crate::keyword::Sections;
 use crate::keyword::haproxy::{Context, GlobalTlsDraft, NOWHERE, StepDraft};
+use crate::model::names::Resolvers;
 use crate::model::tls::{BindTls, Profile};
 use crate::model::{
     Backend, BackendId, Bind, ForwardFor, Frontend, Global, LogEnvelope, LogTarget, Mode, Model,
@@ -96,6 +98,7 @@ pub(crate) fn resolve_among(mut draft: Draft, context: &Context<'_>, store: Stor
         global: resolver.global(&draft),
         ..Model::default()
     };
+    resolver.resolvers = resolver.name_servers(&draft);
     let numbers = resolver.numbers(&draft.proxies);
     let places = resolver.names(&draft.proxies);
     for (proxy, number) in draft.proxies.iter().zip(numbers) {
@@ -109,6 +112,7 @@ pub(crate) fn resolve_among(mut draft: Draft, context: &Context<'_>, store: Stor
         }
     }
     resolver.tracks(&draft.proxies, &places, &mut model);
+    model.resolvers = std::mem::take(&mut resolver.resolvers);
     model.tables = resolver.tables(&draft);
     model.userlists = resolver.userlists(&draft.userlists);
     let http_errors = resolver.http_errors(&draft.http_errors);
@@ -165,6 +169,8 @@ struct Resolver<'a> {
     file_names: HashMap<FileId, Arc<str>>,
     /// `set-var` lines of the global section.
     variables: Vec<VariableDraft>,
+    /// Sections of name servers, which servers refer to.
+    resolvers: Vec<Resolvers>,
     /// `server-state-base`, `server-state-file`.
     states: (Option<PathBuf>, Option<String>),
     /// Places that have been complained about.
@@ -192,6 +198,7 @@ impl<'a> Resolver<'a> {
             variables: Vec::new(),
             states: (None, None),
             broken: HashSet::new(),
+            resolvers: Vec::new(),
             told: HashSet::new(),
             servers: 0,
             listeners: 0,

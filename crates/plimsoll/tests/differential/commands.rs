@@ -128,7 +128,8 @@ fn plain(answer: &str, folder: &str, changed: bool) -> String {
     // What HAProxy has for its own client.
     for line in answer.lines().filter(|line| !line.contains("'httpclient'")) {
         let words = line.split(' ').map(|word| match word.split_once('=') {
-            Some(("exp" | "shard", _)) => String::new(),
+            // A request may not have ended yet when its client has read the answer.
+            Some(("exp" | "shard" | "use", _)) => String::new(),
             // HAProxy's count goes astray with changes that fail, and with those of entries that are used twice.
             Some(("entry_cnt", _)) if changed => "entry_cnt=".to_owned(),
             _ if word.starts_with("0x") => {

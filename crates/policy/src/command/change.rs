@@ -58,7 +58,10 @@ pub enum ServerChange {
     Weight(u32),
     /// 0: no limit.
     Maxconn(u32),
+    /// To an address; it has one from now on.
     Move(ServerAddress),
+    /// Its name leads nowhere any more.
+    Lose,
     Probe(ProbeChange),
     /// What the server that it tracks passes on.
     Inherit {
@@ -177,6 +180,7 @@ impl ServerChange {
                 }
                 return true;
             }
+            Self::Lose => live.mark(ServerState::UNRESOLVED),
         };
         if changed {
             live.note_change(now_s);
