@@ -23,6 +23,7 @@ mod persistence;
 mod published;
 mod queues;
 mod reuse;
+mod statistics;
 mod timeouts;
 mod tunnels;
 mod users;
