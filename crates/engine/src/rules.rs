@@ -19,6 +19,7 @@ use plimsoll_policy::rule::{self, Rule, Verdict};
 use plimsoll_policy::stats::Sums;
 
 use plimsoll_sys::Address;
+use plimsoll_wire::head::Head;
 
 use crate::account;
 use crate::control::log::hostname;
@@ -137,8 +138,12 @@ pub(crate) struct Reached {
 }
 
 /// What rules of a TCP session see besides the connection itself.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 pub(crate) struct Sight<'a> {
+    /// The request that the first bytes are, taken for HTTP.
+    pub(crate) request: Option<&'a mut Head>,
+    /// They are no HTTP, and whatever comes cannot make them so.
+    pub(crate) refused: bool,
     /// The client's first bytes, or in `tcp-response` rules the server's.
     pub(crate) payload: Payload<'a>,
     pub(crate) reached: Option<Reached>,
@@ -177,6 +182,7 @@ pub(crate) fn with_session<T>(
         Phase::ResponseContent => context.response_payload = sight.payload,
         _ => context.request_payload = sight.payload,
     }
+    (context.request, context.refused) = (sight.request, sight.refused);
     context.backend = sight.reached.map(|reached| reached.backend);
     context.server = sight.reached.and_then(|reached| reached.server);
     context.bind = tables.frontend(session.frontend).binds.get(session.bind);

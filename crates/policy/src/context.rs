@@ -371,6 +371,8 @@ pub struct Context<'a> {
     pub exchange: &'a mut ExchangeFacts,
     /// The request's head; `None` where there is none (yet).
     pub request: Option<&'a mut Head>,
+    /// There is none and never will be, because the client speaks something else.
+    pub refused: bool,
     /// What has arrived of the request's body, or of a TCP session from the client.
     pub request_payload: Payload<'a>,
     pub response: Option<&'a mut Head>,
@@ -419,6 +421,7 @@ impl<'a> Context<'a> {
             session,
             exchange,
             request: None,
+            refused: false,
             request_payload: Payload::default(),
             response: None,
             response_payload: Payload::default(),

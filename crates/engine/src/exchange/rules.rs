@@ -258,6 +258,7 @@ impl Exchange<'_> {
                 Flow::Serve(service) => {
                     let desk = &self.tables.desk;
                     let reply = service::answer(desk, service, &self.record.request.head);
+                    self.answered_by("<PROMEX>");
                     return self.intercept(client, reply, phase).map(Some);
                 }
                 Flow::Tarpit(reply) => {
@@ -494,7 +495,11 @@ impl Exchange<'_> {
                 rule::backend(&frontend.rules, default, context)
             }),
         };
-        let backend = backend.ok_or(Fault::NoServer)?;
+        let Some(backend) = backend else {
+            // As HAProxy has it: a request that nobody takes was never complete.
+            self.record.times.received_ns = 0;
+            return Err(Fault::NoServer);
+        };
         if !self.is_same_proxy(backend) {
             self.record.facts.overrides.enter_backend();
         }

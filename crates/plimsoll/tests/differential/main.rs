@@ -12,6 +12,7 @@ mod origin;
 mod rig;
 mod stage;
 
+mod answers;
 mod commands;
 mod expressions;
 mod faults;
@@ -19,6 +20,7 @@ mod framing;
 mod logs;
 mod newer;
 mod persistence;
+mod published;
 mod queues;
 mod reuse;
 mod statistics;

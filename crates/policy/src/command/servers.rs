@@ -42,6 +42,8 @@ struct Checks {
     maintained: bool,
     /// It began so.
     disabled: bool,
+    /// The tally of a server without checks: HAProxy begins it where a `default-server` line is in force.
+    unchecked: u32,
     /// Whether the numbers of backend and server are written.
     numbered: [bool; 2],
 }
@@ -73,7 +75,8 @@ impl fmt::Display for Checks {
             }
             None => {
                 let state = if self.disabled { CHECK_PAUSED } else { 0 };
-                write!(f, "1 0 0 {state} {agent} {backend} {server}")
+                let count = self.unchecked;
+                write!(f, "1 0 {count} {state} {agent} {backend} {server}")
             }
         }
     }
@@ -139,6 +142,10 @@ fn state(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
                         health: view.sums.health(id, server),
                         maintained: live.state().is_maintained(),
                         disabled: model.disabled,
+                        unchecked: match model.disabled || backend.presets.is_empty() {
+                            true => 0,
+                            false => model.check.rhythm.rise,
+                        },
                         numbered: [backend.has_number, model.has_number],
                     },
                     place.host,

@@ -24,8 +24,8 @@ mod stick;
 pub(crate) use constant::{Unit, unhex};
 pub(crate) use header::comma;
 pub(crate) use hello::{has_versions, version_number};
-pub use layer7::path;
-pub(crate) use layer7::{path_and_query, split_query};
+pub use layer7::path_and_query;
+pub(crate) use layer7::split_query;
 pub(crate) use proxy::usable_servers;
 pub(crate) use socket::asks;
 pub(crate) use stick::{element, look_up, table};
@@ -229,7 +229,7 @@ impl Side {
 /// The request's head. Before one has arrived it may still come.
 fn request<'a>(context: &'a Context<'_>) -> Option<&'a Head> {
     let head = context.request.as_deref();
-    if head.is_none() {
+    if head.is_none() && !context.refused {
         context.may_change();
     }
     head

@@ -15,7 +15,7 @@ use crate::model::{BackendId, ServerId};
 use crate::probe::Status;
 
 /// The media type of the answer.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4";
 
 /// Upper ends of the buckets of response times, in microseconds and in seconds as they are written.
 const BUCKETS: [(u64, &str); 14] = [
