@@ -82,8 +82,8 @@ pub trait Dialogue: fmt::Debug + Send {
 pub enum Heard<'a> {
     /// The check begins.
     Begin,
-    /// The connection asked for stands.
-    Connected,
+    /// The connection asked for stands; `http2`: both sides agreed on that while they secured it.
+    Connected { http2: bool },
     /// The server has said more.
     Bytes(&'a [u8]),
     /// The server will say no more.

@@ -137,11 +137,11 @@ impl Dialogue for Talk {
     fn hear(&mut self, heard: Heard<'_>, say: &mut Vec<u8>) -> Step {
         match heard {
             Heard::Begin => {}
-            Heard::Connected => {
+            Heard::Connected { http2 } => {
                 self.connected = true;
                 self.closed = false;
                 self.heard.clear();
-                self.carrier = self.speaks_h2().then(Carrier::new);
+                self.carrier = (http2 || self.speaks_h2()).then(Carrier::new);
             }
             Heard::Bytes(bytes) => {
                 let mut carried = Vec::new();

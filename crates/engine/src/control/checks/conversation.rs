@@ -94,6 +94,8 @@ pub(super) struct Line {
     heard: bool,
     /// It is spoken through TLS.
     secured: bool,
+    /// Both sides agreed on HTTP/2.
+    http2: bool,
 }
 
 /// Leads a dialogue to its verdict; the connection that is still open then is for [`farewell`].
@@ -110,8 +112,9 @@ pub(super) async fn hold(
                 // The old connection ends before the new one begins.
                 line = None;
                 open(&dial, manner).await.map(|opened| {
+                    let http2 = opened.http2;
                     line = Some(opened);
-                    dialogue.hear(Heard::Connected, &mut say)
+                    dialogue.hear(Heard::Connected { http2 }, &mut say)
                 })
             }
             (Some(line), Step::Listen) => listen(line, &mut *dialogue, &mut say).await,
@@ -170,16 +173,18 @@ async fn open(dial: &Dial, manner: &Manner) -> Result<Line, Fault> {
             .map_err(|error| broken(&error))?;
     }
     let secures = manner.secures(dial);
+    let mut http2 = false;
     if let Some(back) = secures {
         let waits = begun + manner.connect.max(manner.answer.unwrap_or_default());
         let secured = timeout_at(waits, secure(back, dial.offer.as_deref(), stream)).await;
-        stream = secured.map_err(|_| Fault::TlsTimeout)??;
+        (stream, http2) = secured.map_err(|_| Fault::TlsTimeout)??;
     }
     Ok(Line {
         stream,
         deadline,
         heard: false,
         secured: secures.is_some(),
+        http2,
     })
 }
 
@@ -253,12 +258,12 @@ async fn pass(stream: &mut TcpStream, destination: SocketAddr) -> Result<(), Fau
     }
 }
 
-/// The handshake with a server.
+/// The handshake with a server; whether it ended with HTTP/2 beside the connection.
 async fn secure(
     back: &Back,
     offer: Option<&DialOffer>,
     stream: Box<dyn Duplex>,
-) -> Result<Box<dyn Duplex>, Fault> {
+) -> Result<(Box<dyn Duplex>, bool), Fault> {
     let asked = offer.and_then(|offer| offer.name.as_deref());
     let name = match &back.name {
         _ if asked.is_some() => asked,
@@ -269,7 +274,13 @@ async fn secure(
     };
     let connector = TlsConnector::from(back.config_for(offer));
     match connector.connect(Back::server_name(name), stream).await {
-        Ok(stream) => Ok(Box::new(stream)),
+        Ok(stream) => {
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            Ok((Box::new(stream), http2))
+        }
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Fault::TlsInvalid(
+            "Connection closed during SSL handshake".to_owned(),
+        )),
         Err(error) => Err(Fault::TlsInvalid(format!(
             "SSL handshake failure ({})",
             in_words(&error)
