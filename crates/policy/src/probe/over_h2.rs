@@ -90,3 +90,71 @@ fn write_head(head: &Head, answer: &mut Vec<u8>) {
     }
     answer.extend_from_slice(b"\r\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_wire::h1::response::{self, Asked};
+    use plimsoll_wire::h2::Event;
+
+    use super::*;
+
+    /// A server of one request: what it was asked, with the body, and what it sends.
+    fn serve(asked: &[u8], text: &[u8], body: &[u8]) -> (Head, Vec<u8>, Vec<u8>) {
+        let mut server = Connection::<()>::new(Role::Server, Config::default());
+        server
+            .receive(asked, 0, &mut Head::default)
+            .expect("a good client");
+        let Some(Event::Request(key)) = server.next_event() else {
+            panic!("a request is expected");
+        };
+        let request = server.take_head(key).expect("its head");
+        let mut said = vec![0; 64];
+        if let Read::Data { bytes, .. } = server.read(key, &mut said) {
+            said.truncate(bytes);
+        }
+        let mut head = Head::default();
+        response::parse(text, &mut head, &Limits::default(), Asked::by(&request))
+            .expect("a good response");
+        server.send_head(key, &head, body.is_empty());
+        server.send_data(key, body, true);
+        (request, said, std::mem::take(server.output()))
+    }
+
+    #[test]
+    fn requests_become_streams_and_answers_read_as_http1() {
+        let mut carrier = Carrier::new();
+        let mut say = Vec::new();
+        assert!(carrier.ask(
+            b"PUT /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi"
+        ));
+        carrier.send(&mut say);
+        let text = b"HTTP/1.1 404 Gone\r\nServer: s\r\nContent-Length: 4\r\n\r\n";
+        let (request, said, answered) = serve(&say, text, b"none");
+        assert_eq!(
+            (request.method(), request.target()),
+            (&b"PUT"[..], &b"/x"[..])
+        );
+        assert_eq!(request.value(b"connection"), None);
+        assert_eq!(said, b"hi");
+        let (mut heard, mut ended) = (Vec::new(), false);
+        // Byte by byte, as a slow network has it.
+        for byte in answered.chunks(1) {
+            assert!(!ended, "nothing follows the end");
+            ended = carrier.hear(byte, &mut heard);
+        }
+        assert!(ended);
+        let heard = String::from_utf8(heard).expect("a text");
+        assert_eq!(
+            heard.to_lowercase(),
+            "http/1.1 404 \r\nserver: s\r\ncontent-length: 4\r\n\r\nnone"
+        );
+    }
+
+    #[test]
+    fn what_is_no_request_is_not_asked_and_what_is_no_answer_ends_it() {
+        let mut carrier = Carrier::new();
+        assert!(!carrier.ask(b"GET / HTTP/1.1\r\n"));
+        assert!(carrier.ask(b"GET / HTTP/1.1\r\n\r\n"));
+        assert!(carrier.hear(b"HTTP/1.1 400 Bad request\r\n\r\n", &mut Vec::new()));
+    }
+}
