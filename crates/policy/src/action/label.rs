@@ -72,7 +72,6 @@ fn label(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::testing::Bench;
 
     #[test]
