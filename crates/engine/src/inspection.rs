@@ -122,6 +122,9 @@ pub(crate) async fn judge(
                     // Where it cannot be had, the connection is closed in the open.
                     let _ = transport.socket().vanish(*ttl);
                 }
+                if let (Flow::Label(label), Phase::RequestContent) = (&flow, phase) {
+                    rules::label(transport.socket(), *label);
+                }
                 follow(session, flow).await?;
             }
         }
@@ -146,7 +149,11 @@ fn poll_more(
 
 async fn follow(session: &mut Session, flow: Flow) -> Result<(), Fault> {
     match flow {
-        Flow::Continue | Flow::Accept | Flow::AwaitBody { .. } | Flow::Inform(_) => Ok(()),
+        Flow::Continue
+        | Flow::Accept
+        | Flow::AwaitBody { .. }
+        | Flow::Inform(_)
+        | Flow::Label(_) => Ok(()),
         Flow::Pause { ms } => {
             let worker = Rc::clone(&session.worker);
             let until_ns = worker.deadline(Some(ms));

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use plimsoll_policy::action::Flow;
+use plimsoll_policy::action::{Flow, Label};
 use plimsoll_policy::context::{
     Context, ExchangeFacts, Now, Payload, Phase, Progress, TcpInfo, World,
 };
@@ -230,6 +230,14 @@ pub(crate) fn admits_session(session: &mut Session, socket: &Socket) -> bool {
     passes((session, socket), rules, Phase::Session, refused)
 }
 
+/// Labels packets to the client. Where that may not be done, or not over such a connection, it is left out as in HAProxy.
+pub(crate) fn label(socket: &Socket, label: Label) {
+    let _ = match label {
+        Label::Mark(mark) => socket.set_mark(mark),
+        Label::Service(service) => socket.set_service(service),
+    };
+}
+
 fn passes(
     (session, socket): (&mut Session, &Socket),
     rules: &[Rule],
@@ -249,9 +257,23 @@ fn passes(
     {
         facts.ends().client = tcp_info(socket);
     }
-    let verdict = with_session(session, &mut facts, phase, Sight::default(), |context| {
-        rule::run(rules, 0, context)
-    });
+    let mut from = 0;
+    let verdict = loop {
+        let sight = Sight::default();
+        let verdict = with_session(session, &mut facts, phase, sight, |context| {
+            rule::run(rules, from, context)
+        });
+        match verdict {
+            Verdict::Stop {
+                at,
+                flow: Flow::Label(of_packets),
+            } => {
+                label(socket, of_packets);
+                from = at + 1;
+            }
+            other => break other,
+        }
+    };
     if let Verdict::Stop {
         flow: Flow::Drop { ttl },
         ..

@@ -19,6 +19,9 @@ fn answers_and_additions() {
         case("send-name-moves")
             .back("http-send-name-header x-a;server s1 {s1}")
             .sends("GET / HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nX-B: 2\r\n\r\n", 1),
+        case("labelled-packets")
+            .front("http-request set-tos 0x20;http-request set-mark 7;http-request set-header x-a b")
+            .sends(get("/"), 1),
         case("originalto-alone").front("option originalto").sends(get("/"), 1),
         case("exporter")
             .front("http-request return status 200 if { path /a };http-request use-service prometheus-exporter if { path /m }")

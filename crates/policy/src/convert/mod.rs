@@ -10,6 +10,7 @@ mod date;
 mod hash;
 mod json;
 mod jwt;
+mod jwt_verify;
 mod language;
 mod map;
 mod network;
@@ -117,6 +118,7 @@ const TOPICS: &[&[Row]] = &[
     hash::ROWS,
     json::ROWS,
     jwt::ROWS,
+    jwt_verify::ROWS,
     language::ROWS,
     map::ROWS,
     network::ROWS,

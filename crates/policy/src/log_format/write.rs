@@ -110,8 +110,13 @@ impl Format {
             return;
         }
         if self.encoding.is_http() {
-            if let Some(value) = value {
-                pen.http(&value.into_text());
+            match value {
+                None => {}
+                // No byte of theirs has to be marked.
+                Some(value @ (Value::Integer(_) | Value::Address(_) | Value::Boolean(_))) => {
+                    value.write(pen.out);
+                }
+                Some(value) => pen.http(&value.into_text()),
             }
             return;
         }
