@@ -226,6 +226,44 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// In a table of several parts entries keep their place when they are touched soon again. They expire when they should.
+    #[test]
+    fn large_tables_forget_in_time(
+        steps in proptest::collection::vec((0_u32..400, 0_u64..12, any::<bool>()), 1..2_000),
+    ) {
+        const EXPIRE_MS: u64 = 1_600;
+        let table = Arc::new(Table::new(spec(20_000, EXPIRE_MS as u32, &[])));
+        let (mut now_ms, mut touched) = (0, BTreeMap::new());
+        let mut held = BTreeMap::new();
+        for (key, wait_ms, hold) in steps {
+            now_ms += wait_ms;
+            match held.remove(&key) {
+                Some(tracked) => Tracked::release(tracked, now_ms),
+                None if hold => {
+                    held.insert(key, table.track(&Key::integer(key), now_ms, |_| {}).expect("room"));
+                }
+                None => {
+                    table.update(&Key::integer(key), now_ms, |_| {});
+                }
+            }
+            if hold || !held.contains_key(&key) {
+                touched.insert(key, now_ms);
+            }
+            let is_alive = |(key, at_ms): &(&u32, &u64)| held.contains_key(*key) || **at_ms + EXPIRE_MS > now_ms;
+            if key % 16 == 0 {
+                let alive = touched.iter().filter(is_alive).count();
+                let mut shown = 0;
+                table.visit(now_ms, |_| shown += 1);
+                prop_assert_eq!(shown, alive);
+                prop_assert_eq!(table.used(now_ms) as usize, alive);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_full_table_that_must_not_purge_takes_no_more() {
     let mut spec = spec(2, 100, &[]);
