@@ -54,14 +54,20 @@ pub(crate) fn session_ends(session: &Session) {
 }
 
 /// A client has not come through its handshake.
-pub(crate) fn handshake_failed(session: &Session, failure: &Failure) {
-    let frontend = session.tables.frontend(session.frontend);
-    let silent = matches!(failure, Failure::Silent);
-    if silent && frontend.ignore_empty_connections {
-        return;
+pub(crate) fn handshake_failed(session: &mut Session, failure: &Failure) {
+    let tables = Rc::clone(&session.tables);
+    let frontend = tables.frontend(session.frontend);
+    let counters = tables.counters.frontend(session.frontend);
+    if !matches!(failure, Failure::Silent) || !frontend.ignore_empty_connections {
+        counters.increment(FrontendCounter::RequestErrors);
+        counters.increment(FrontendCounter::TlsFailures);
     }
-    let counters = session.tables.counters.frontend(session.frontend);
-    counters.increment(FrontendCounter::RequestErrors);
+    let error = failure.error();
+    session.facts.extra().failure = Some(error);
+    let empty = matches!(failure, Failure::Silent | Failure::Closed);
+    if !empty || !frontend.ignore_empty_connections {
+        unusable(session, error.text);
+    }
 }
 
 /// A request was answered here, without a server.
@@ -163,9 +169,10 @@ fn write_exchange(session: &mut Session, moment: Moment, record: &mut Record, no
     // What rules made of the first line is for servers; the log shows what was received.
     let original = facts.original.take();
     let head = &request.head;
+    let whole = head.whole_target();
     let (method, target) = match &original {
         Some(line) => (line.method.as_slice(), line.target.as_slice()),
-        None => (head.method(), head.target()),
+        None => (head.method(), &*whole),
     };
     let line = RequestLine {
         method,

@@ -595,6 +595,7 @@ impl Exchange<'_> {
         self.add_server_name(backend, connection.server);
         self.note_server(connection);
         self.record.facts.server_tls = connection.stream.tls().map(Arc::clone);
+        self.record.facts.server_glitches = connection.stream.glitches();
         let request = &self.record.request;
         let (end, trailers) = match request.complete {
             true => (End::Done, client.request_trailers()),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 
 use plimsoll_policy::context::{ExchangeFacts, Phase, SessionFacts};
+use plimsoll_policy::counters::FrontendCounter;
 use plimsoll_policy::model::tls::ServerName;
 use plimsoll_policy::model::{BackendId, Bind, FrontendId, Mode, ServerId};
 use plimsoll_policy::stick_table::Event;
@@ -296,6 +297,11 @@ async fn secure(session: &mut Session, front: Arc<Front>, socket: Socket) -> Opt
         Ok((stream, mut facts)) => {
             let took_ns = reactor.now_ns().saturating_sub(session.accepted_ns);
             facts.handshake_ms = u32::try_from(took_ns / 1_000_000).unwrap_or(u32::MAX);
+            let counters = session.tables.counters.frontend(session.frontend);
+            counters.increment(FrontendCounter::TlsHandshakes);
+            if facts.resumed {
+                counters.increment(FrontendCounter::TlsResumed);
+            }
             session.facts.extra().tls = Some(facts.into());
             Some(stream)
         }

@@ -63,6 +63,14 @@ impl Upstream {
         matches!(self, Self::H2(_))
     }
 
+    /// Oddities on the connection so far.
+    pub(crate) fn glitches(&self) -> u32 {
+        match self {
+            Self::H1(_) => 0,
+            Self::H2(stream) => stream.glitches(),
+        }
+    }
+
     /// What the handshake with the server has told.
     pub(crate) fn tls(&self) -> Option<&Arc<Facts>> {
         match self {

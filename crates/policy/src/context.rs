@@ -171,6 +171,8 @@ pub struct SessionExtra {
     pub expects_header: bool,
     /// A PROXY protocol header was received.
     pub proxied: bool,
+    /// Oddities on the connection so far.
+    pub glitches: u32,
     /// Type-length-value fields of a PROXY protocol header of version 2, as received.
     pub proxy_fields: Vec<(u8, Vec<u8>)>,
     /// Why the connection is of no use (`fc_err`).
@@ -225,6 +227,8 @@ pub struct ExchangeFacts {
     pub cookie: CookieFacts,
     /// What the handshake with the server has told; `None`: it speaks plainly, or none was reached.
     pub server_tls: Option<Arc<Facts>>,
+    /// Oddities on the server's connection so far.
+    pub server_glitches: u32,
     /// What the server is to be asked for in TLS, where an expression says it (`sni`).
     pub server_name: Option<Box<str>>,
     /// What was found out about the two connections, where somebody asks.

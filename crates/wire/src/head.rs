@@ -8,6 +8,7 @@
 //! fields        [name span, value span] ...
 //! ```
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Most bytes of one head's arena; an edit beyond it is refused and counted.
@@ -132,6 +133,9 @@ pub struct Head {
     pub method: Slice,
     /// The target as received: origin, absolute, authority or asterisk form.
     pub target: Slice,
+    /// What HTTP/2 says of a target beside its path; empty where it did not say both.
+    pub scheme: Slice,
+    pub authority: Slice,
     // -- response
     /// 0 in a request.
     pub status: u16,
@@ -152,6 +156,16 @@ impl Head {
             fields,
             ..Self::default()
         };
+    }
+
+    /// The target as HAProxy sees it, who puts what HTTP/2 says in parts into one: `https://host/path`.
+    pub fn whole_target(&self) -> Cow<'_, [u8]> {
+        let target = self.bytes(self.target);
+        if self.scheme.is_empty() || target.first() != Some(&b'/') {
+            return Cow::Borrowed(target);
+        }
+        let (scheme, authority) = (self.bytes(self.scheme), self.bytes(self.authority));
+        Cow::Owned([scheme, b"://", authority, target].concat())
     }
 
     /// What a slice of this head's arena spans.

@@ -626,3 +626,68 @@ proptest! {
         support::h2::read_hpack(&input);
     }
 }
+
+/// The head of a request of these fields, which are written without compression.
+fn head_of(fields: &[(&str, &str)]) -> Head {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).expect("a short text"));
+            block.extend_from_slice(text.as_bytes());
+        }
+    }
+    let (_, mut server) = pair(Config::default());
+    receive(&mut server, &frame(kind::HEADERS, 5, 1, &block)).expect("no fault");
+    let key = opened(&mut server);
+    server.take_head(key).expect("a head")
+}
+
+#[test]
+fn the_parts_of_a_target_are_one_for_those_who_ask() {
+    for (scheme, authority, host, whole) in [
+        ("https", "a.test", "a.test", "https://a.test/p?q"),
+        ("https", "a.test:443", "a.test", "https://a.test/p?q"),
+        ("http", "a.test:80", "a.test", "http://a.test/p?q"),
+        ("http", "a.test:443", "a.test:443", "http://a.test:443/p?q"),
+    ] {
+        let head = head_of(&[
+            (":method", "GET"),
+            (":scheme", scheme),
+            (":path", "/p?q"),
+            (":authority", authority),
+            ("host", "other.test"),
+            ("x", " a\t"),
+        ]);
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
+        assert_eq!(text(&head.whole_target()), whole);
+        assert_eq!(text(head.target()), "/p?q");
+        let fields: Vec<_> = head
+            .fields()
+            .map(|(name, value)| (text(name), text(value)))
+            .collect();
+        let expected = [("host", host), ("x", "a")];
+        assert_eq!(
+            fields,
+            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
+    }
+    let bare = head_of(&[
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":path", "/"),
+        ("host", "a"),
+    ]);
+    assert_eq!(&*bare.whole_target(), b"/");
+}
+
+#[test]
+fn a_length_may_be_said_several_times_but_not_differently() {
+    let head = head_of(&[
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":path", "/"),
+        ("content-length", "000, 00"),
+    ]);
+    assert_eq!(head.framing, Framing::Length(0));
+}

@@ -28,6 +28,7 @@ use super::admin::desk::Desk;
 use super::admin::{Admin, Doors};
 use super::checks::Checks;
 use super::log::LogSink;
+use super::names::Names;
 use crate::engine::{StartError, connection_limit};
 use crate::orders::{Adoption, Order, Orders};
 use crate::sockets::Sockets;
@@ -76,6 +77,7 @@ struct State {
     sockets: Sockets,
     workers: Arc<[Orders]>,
     checks: Option<Checks>,
+    names: Option<Names>,
     admin: Option<Admin>,
     stopped: bool,
 }
@@ -95,6 +97,7 @@ impl Conductor {
                 sockets,
                 workers: Arc::default(),
                 checks: None,
+                names: None,
                 admin: None,
                 stopped: false,
             }),
@@ -116,6 +119,7 @@ impl Conductor {
             state.admin = Some(Admin::start(doors, Arc::clone(self))?);
         }
         state.checks = Checks::start(&desk)?;
+        state.names = Names::start(&desk)?;
         Ok(())
     }
 
@@ -192,6 +196,7 @@ impl Conductor {
         shared.desk.settle_followers();
         let (standing, next_number, fixtures, fresh) = wanted.into_parts();
         self.follow_checks(state, &shared);
+        self.follow_names(state, &shared);
         *self.present.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&shared.desk);
         let adoption = Arc::new(Adoption::new(shared.clone(), fixtures, fresh));
         for orders in state.workers.iter() {
@@ -213,6 +218,18 @@ impl Conductor {
             None => match Checks::start(&shared.desk) {
                 Ok(checks) => state.checks = checks,
                 // No thread can be had at this moment: servers count as up, as without checks.
+                Err(_) => self.count_failure(),
+            },
+        }
+    }
+
+    /// Lets the inquiries about names go on under the plane that follows, or begins them.
+    fn follow_names(&self, state: &mut State, shared: &Shared) {
+        match &state.names {
+            Some(names) => names.adopt(&shared.desk),
+            None => match Names::start(&shared.desk) {
+                Ok(names) => state.names = names,
+                // No thread can be had at this moment: servers stay where they are.
                 Err(_) => self.count_failure(),
             },
         }
@@ -289,6 +306,9 @@ impl Conductor {
         if let Some(checks) = &state.checks {
             checks.stop();
         }
+        if let Some(names) = &state.names {
+            names.stop();
+        }
         for orders in state.workers.iter() {
             orders.send(order.clone());
         }
@@ -298,7 +318,8 @@ impl Conductor {
     pub(crate) fn is_finished(&self) -> bool {
         let state = self.lock();
         let checks = state.checks.as_ref().is_none_or(Checks::is_finished);
-        checks && state.admin.as_ref().is_none_or(Admin::is_finished)
+        let names = state.names.as_ref().is_none_or(Names::is_finished);
+        checks && names && state.admin.as_ref().is_none_or(Admin::is_finished)
     }
 
     pub(crate) fn shared(&self) -> Shared {

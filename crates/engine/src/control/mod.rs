@@ -1,4 +1,4 @@
-//! What goes on beside the traffic: health checks, logs, command sockets.
+//! What goes on beside the traffic: health checks, names, logs, command sockets.
 //!
 //! What is absent: decisions about traffic, and anything that could make a worker wait.
 
@@ -6,3 +6,4 @@ pub(crate) mod admin;
 pub(crate) mod checks;
 pub(crate) mod conductor;
 pub mod log;
+pub(crate) mod names;

@@ -39,6 +39,7 @@ pub(crate) async fn serve(session: &mut Session, transport: Transport, early: Ve
     let mut front = Front {
         idle_until_ns: worker.deadline(first_wait_ms(session)),
         shared: Rc::default(),
+        glitches: 0,
         link,
         transport,
         session,
@@ -90,6 +91,8 @@ struct Front<'a> {
     shared: Rc<RefCell<Shared>>,
     /// When the connection ends because nothing is asked on it; never, while streams are open.
     idle_until_ns: u64,
+    /// Oddities that have been counted.
+    glitches: u32,
 }
 
 impl Front<'_> {
@@ -141,8 +144,19 @@ impl Front<'_> {
         self.session.ends() || total.is_some_and(|total| self.session.requests >= total)
     }
 
+    /// Counts what was odd since the last time.
+    fn count_glitches(&mut self) {
+        let now = self.link.look().counts().glitches;
+        let before = std::mem::replace(&mut self.glitches, now);
+        if now > before {
+            self.session.facts.extra().glitches = now;
+            tracking::count_session(self.session, Event::Glitch(u64::from(now - before)));
+        }
+    }
+
     /// Starts a task for each request that has come.
     fn open_streams(&mut self) {
+        self.count_glitches();
         while let Some(key) = self.link.next_request() {
             let (link, shared) = (Rc::clone(&self.link), Rc::clone(&self.shared));
             let Some(mut head) = link.with(|machine| machine.take_head(key)) else {

@@ -214,6 +214,11 @@ impl ServerHalf {
         self.request_done
     }
 
+    /// Oddities on the connection so far.
+    pub(crate) fn glitches(&self) -> u32 {
+        self.trunk.link.look().counts().glitches
+    }
+
     /// What the handshake with the server has told.
     pub(crate) fn tls(&self) -> Option<&Arc<Facts>> {
         self.trunk.tls.as_ref()

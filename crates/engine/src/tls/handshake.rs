@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
+use plimsoll_policy::context::ConnectionError;
 use plimsoll_policy::tls::{Certificate, CipherSuite, Facts, Version, facts};
 use plimsoll_wire::tls_hello::{self, Beginning};
 use rustls::server::danger::ClientCertVerifier;
@@ -27,8 +28,24 @@ pub(crate) enum Failure {
     TimedOut,
     /// The two sides cannot agree, or one broke the rules.
     Refused,
+    /// The peer's certificate is not believed.
+    Distrusted,
     /// No certificate is for the name asked for (`strict-sni`).
     NoCertificate,
+}
+
+impl Failure {
+    /// What is said of it, with HAProxy's numbers.
+    pub(crate) fn error(&self) -> ConnectionError {
+        let (number, name, text) = match self {
+            Self::Silent => (24, "SSL_EMPTY", "Connection closed during SSL handshake"),
+            Self::Closed => (25, "SSL_ABORT", "Connection error during SSL handshake"),
+            Self::TimedOut => (26, "SSL_TIMEOUT", "Timeout during SSL handshake"),
+            Self::Distrusted => (31, "SSL_CRT_FAIL", "SSL client certificate not trusted"),
+            Self::Refused | Self::NoCertificate => (34, "SSL_HANDSHAKE", "SSL handshake failure"),
+        };
+        ConnectionError { number, name, text }
+    }
 }
 
 /// A client through its handshake.
@@ -53,7 +70,7 @@ pub(crate) async fn accept(
     if let Some(clients) = clients {
         stream
             .judge_again(&*clients)
-            .map_err(|_| Failure::Refused)?;
+            .map_err(|_| Failure::Distrusted)?;
     }
     if speaks_first || !stream.may_delay_tickets() {
         // What is left to say (tickets) travels with the first response where there will be one.
@@ -194,6 +211,7 @@ impl Hello {
 /// What the library said, or that the connection is gone.
 pub(super) fn refused(error: std::io::Error) -> Failure {
     match error.downcast::<rustls::Error>() {
+        Ok(rustls::Error::InvalidCertificate(_)) => Failure::Distrusted,
         Ok(_) => Failure::Refused,
         Err(_) => Failure::Closed,
     }

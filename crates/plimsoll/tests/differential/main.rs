@@ -21,6 +21,7 @@ mod newer;
 mod persistence;
 mod queues;
 mod reuse;
+mod statistics;
 mod timeouts;
 mod tunnels;
 mod users;

@@ -297,7 +297,7 @@ fn rules_and_logs_see_the_handshake() {
     let plain = free_address();
     let bind = format!(
         "ssl crt CRT/site.pem verify optional ca-file CRT/ca.pem\n    bind {plain}\n    \
-         log {} local0\n    option httpslog\n    \
+         log {} local0\n    option httpslog\n    option dontlognull\n    \
          http-request redirect scheme https unless {{ ssl_fc }}\n    \
          http-request set-header X-TLS-Name %[ssl_fc_sni]\n    \
          http-request set-header X-TLS-Version %[ssl_fc_protocol]\n    \

@@ -1,7 +1,9 @@
 //! Actions on first lines: `set-method`, `set-path`, `replace-uri` and their like, `set-status`.
 
+use std::borrow::Cow;
+
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
-use plimsoll_wire::head::Head;
+use plimsoll_wire::head::{Head, Slice};
 use regex::bytes::Regex;
 
 use super::replace::{expand, expression};
@@ -116,15 +118,15 @@ fn places(target: &[u8]) -> Option<Span> {
 }
 
 /// What a part is now; `None`: there is no such part.
-fn current(head: &Head, part: Part) -> Option<&[u8]> {
+fn current(head: &Head, part: Part) -> Option<Cow<'_, [u8]>> {
     let target = head.target();
-    Some(match part {
+    Some(Cow::Borrowed(match part {
         Part::Method => head.method(),
-        Part::Whole => target,
+        Part::Whole => return Some(head.whole_target()),
         Part::Path => &target[places(target)?.path],
         Part::PathAndQuery => &target[places(target)?.path.start..],
         Part::Query => &target[places(target)?.query?],
-    })
+    }))
 }
 
 /// Puts `text` in place of a part; returns `false` where that cannot be.
@@ -136,7 +138,7 @@ fn put(context: &mut Context<'_>, part: Part, text: &[u8]) -> bool {
     if original.is_none() {
         *original = Some(Box::new(OriginalLine {
             method: head.method().to_vec(),
-            target: head.target().to_vec(),
+            target: head.whole_target().into_owned(),
         }));
     }
     if part == Part::Method {
@@ -172,6 +174,9 @@ fn put(context: &mut Context<'_>, part: Part, text: &[u8]) -> bool {
         return false;
     }
     head.target = head.push(&changed);
+    if part == Part::Whole {
+        (head.scheme, head.authority) = (Slice::default(), Slice::default());
+    }
     let authority = memchr::memmem::find(&changed, b"://").filter(|_| part == Part::Whole);
     match authority {
         // RFC 9112 section 3.2.2: the authority in the target and the Host field are the same.
@@ -230,7 +235,7 @@ impl Action for Replace {
         let Some(now) = current(head, self.part).filter(|now| !now.is_empty()) else {
             return Flow::Continue;
         };
-        let Some(found) = self.expression.captures(now) else {
+        let Some(found) = self.expression.captures(&now) else {
             return Flow::Continue;
         };
         let (mut template, mut text) = (Vec::new(), Vec::new());
@@ -291,8 +296,8 @@ pub(super) fn rewrite(
     };
     let head = context.request.as_deref()?;
     let now = current(head, part)?;
-    let changed = change(now)?;
-    if changed == now {
+    let changed = change(&now)?;
+    if *changed == *now {
         return Some(Flow::Continue);
     }
     let done = put(context, part, &changed);

@@ -38,6 +38,7 @@ use crate::stats::View;
 
 pub use change::{BackendChange, Change, Clear, FrontendChange, ProbeChange, ServerChange};
 pub use line::Words;
+pub use server::address_news;
 
 /// A command of the runtime API.
 pub struct Command {

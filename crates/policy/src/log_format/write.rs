@@ -105,7 +105,7 @@ impl Format {
         // The usual case, without a copy.
         if plain && self.encoding == Encoding::Raw && hole.flags == Default::default() {
             if let Some(value) = value {
-                write_raw(&value, pen.out);
+                value.write(pen.out);
             }
             return;
         }

@@ -1,5 +1,7 @@
 //! Samples of what is kept of an exchange for its line in the log.
 
+use std::borrow::Cow;
+
 use plimsoll_config::diagnostic::Diagnostic;
 
 use super::layer7::version_number;
@@ -37,9 +39,9 @@ pub(crate) const ROWS: &[Row] = &[
         needs: Needs::RequestLine,
         read: |_, _| {
             fetch(Type::Text, |context| {
-                Some(Value::text(match &context.exchange.original {
-                    Some(line) => &line.target,
-                    None => request(context)?.target(),
+                Some(Value::Text(match &context.exchange.original {
+                    Some(line) => Cow::Borrowed(line.target.as_slice()),
+                    None => request(context)?.whole_target(),
                 }))
             })
         },

@@ -12,6 +12,17 @@ use crate::value::{Type, Value};
 
 pub(crate) const ROWS: &[Row] = &[
     row(
+        "bc_glitches",
+        "",
+        Needs::Server,
+        "How many oddities there were on the server's connection.",
+        |_, _| {
+            fetch(Type::Integer, |context| {
+                Some(Value::Integer(context.exchange.server_glitches.into()))
+            })
+        },
+    ),
+    row(
         "bc_http_major",
         "",
         Needs::Server,
@@ -80,6 +91,19 @@ pub(crate) const ROWS: &[Row] = &[
         |_, _| {
             fetch(Type::Text, |context| {
                 Some(Value::text(failure(context).text.as_bytes()))
+            })
+        },
+    ),
+    row(
+        "fc_glitches",
+        "",
+        Needs::Client,
+        "How many oddities there were on the client's connection.",
+        |_, _| {
+            fetch(Type::Integer, |context| {
+                let extra = context.session.extra.as_ref();
+                let count = extra.map_or(0, |extra| extra.glitches);
+                Some(Value::Integer(count.into()))
             })
         },
     ),

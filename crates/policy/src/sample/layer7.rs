@@ -196,7 +196,7 @@ pub(crate) const ROWS: &[Row] = &[
         needs: Needs::RequestHead,
         read: |_, _| {
             fetch(Type::Text, |context| {
-                Some(Value::text(request(context)?.target()))
+                Some(Value::Text(request(context)?.whole_target()))
             })
         },
     },
@@ -226,7 +226,7 @@ pub(crate) const ROWS: &[Row] = &[
         needs: Needs::RequestHead,
         read: |_, _| {
             fetch(Type::Ipv4, |context| {
-                let (address, _) = authority(request(context)?.target())?;
+                let (address, _) = authority(&request(context)?.whole_target())?;
                 Some(Value::Address(address.into()))
             })
         },
@@ -238,7 +238,7 @@ pub(crate) const ROWS: &[Row] = &[
         needs: Needs::RequestHead,
         read: |_, _| {
             fetch(Type::Integer, |context| {
-                let (_, port) = authority(request(context)?.target())?;
+                let (_, port) = authority(&request(context)?.whole_target())?;
                 Some(Value::Integer(port.into()))
             })
         },

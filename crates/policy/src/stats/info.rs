@@ -70,6 +70,7 @@ pub fn facts(view: View<'_>) -> Vec<Fact<'_>> {
     names(view, &mut facts);
     limits(view, &mut facts);
     traffic(view, &mut facts);
+    streams(view, &mut facts);
     state(view, &mut facts);
     facts.sort_by_key(|fact| fact.position);
     facts
@@ -230,22 +231,31 @@ fn limits<'a>(view: View<'a>, facts: &mut Facts<'a>) {
     }
 }
 
-fn traffic<'a>(view: View<'a>, facts: &mut Facts<'a>) {
-    let sum = |counter| {
-        view.frontends()
-            .map(|(id, _)| view.sums.frontend(id, counter))
-            .sum::<u64>()
-    };
-    let open: u64 = view
-        .frontends()
+/// A counter of all frontends together.
+fn summed(view: View<'_>, counter: FrontendCounter) -> u64 {
+    let frontends = view.frontends();
+    frontends
+        .map(|(id, _)| view.sums.frontend(id, counter))
+        .sum()
+}
+
+fn open_connections(view: View<'_>) -> u64 {
+    let frontends = view.frontends();
+    frontends
         .map(|(id, _)| u64::from(view.sums.connections(id)))
-        .sum();
+        .sum()
+}
+
+fn traffic<'a>(view: View<'a>, facts: &mut Facts<'a>) {
+    let sum = |counter| summed(view, counter);
     let speed = view.sums.rate(Meter::ProcessConnections);
+    let shaken = sum(FrontendCounter::TlsHandshakes);
+    let resumed_percent = (100 * sum(FrontendCounter::TlsResumed)).checked_div(shaken);
     for (place, tags, value) in [
         (
             (17, "CurrConns", "Client connections now."),
             Tags::GAUGE,
-            whole(open),
+            whole(open_connections(view)),
         ),
         (
             (18, "CumConns", "Client connections in all."),
@@ -256,6 +266,11 @@ fn traffic<'a>(view: View<'a>, facts: &mut Facts<'a>) {
             (19, "CumReq", "Requests in all."),
             Tags::COUNTER,
             whole(sum(FrontendCounter::Requests)),
+        ),
+        (
+            (22, "CumSslConns", "Connections with TLS in all."),
+            Tags::COUNTER,
+            whole(shaken),
         ),
         (
             (26, "ConnRate", "Connections in the last second."),
@@ -278,19 +293,35 @@ fn traffic<'a>(view: View<'a>, facts: &mut Facts<'a>) {
             whole(u64::from(speed.max)),
         ),
         (
+            (
+                37,
+                "SslFrontendSessionReuse_pct",
+                "Per cent of all handshakes with clients that resumed a session.",
+            ),
+            Tags::RATE,
+            whole(resumed_percent.unwrap_or(0)),
+        ),
+    ] {
+        fact(facts, place, tags, value);
+    }
+}
+
+fn streams<'a>(view: View<'a>, facts: &mut Facts<'a>) {
+    for (place, tags, value) in [
+        (
             (61, "TotalBytesOut", "Bytes sent to clients in all."),
             Tags::GAUGE,
-            Value::U64(sum(FrontendCounter::BytesOut)),
+            Value::U64(summed(view, FrontendCounter::BytesOut)),
         ),
         (
             (76, "CurrStreams", "Client connections now."),
             Tags::GAUGE,
-            Value::U64(open),
+            Value::U64(open_connections(view)),
         ),
         (
             (77, "CumStreams", "Requests in all."),
             Tags::GAUGE,
-            Value::U64(sum(FrontendCounter::Requests)),
+            Value::U64(summed(view, FrontendCounter::Requests)),
         ),
     ] {
         fact(facts, place, tags, value);

@@ -94,6 +94,8 @@ pub struct Counts {
     pub cancelled: u64,
     /// Streams refused or cancelled for what the peer did on them.
     pub stream_faults: u64,
+    /// Oddities of the peer, each of which ended no more than a stream.
+    pub glitches: u32,
     /// Frames that did nothing.
     pub idle_frames: u64,
     pub frames: u64,

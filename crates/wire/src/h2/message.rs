@@ -37,7 +37,9 @@ pub(super) struct Reader<'a> {
     /// A regular field was seen.
     regular: bool,
     cookies: u32,
+    /// `:authority`, or `Host` in its place.
     authority: Slice,
+    scheme: Slice,
     protocol: Slice,
     fault: Option<Fault>,
 }
@@ -61,6 +63,7 @@ impl<'a> Reader<'a> {
             regular: false,
             cookies: 0,
             authority: Slice::default(),
+            scheme: Slice::default(),
             protocol: Slice::default(),
             fault: None,
         }
@@ -126,9 +129,11 @@ impl<'a> Reader<'a> {
             ) => {}
             _ => return Err(Fault::BadPath),
         }
+        self.name_target();
         if is_extended {
             return self.extended();
         }
+        let head = &mut *self.head;
         head.expect_continue = head
             .find(FieldKind::Expect)
             .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
@@ -139,6 +144,23 @@ impl<'a> Reader<'a> {
             (None, false) => Framing::Chunked,
         };
         Ok(length)
+    }
+
+    /// Keeps what the target is besides its path; a port that goes without saying is left out (RFC 9110 section 4.2.3).
+    fn name_target(&mut self) {
+        let authority = self.head.bytes(self.authority);
+        let (name, port) = uri::split_port(authority);
+        let scheme = self.head.bytes(self.scheme);
+        if port.is_some_and(|port| !port.is_empty()) && uri::is_default_port(Some(scheme), port) {
+            self.authority.end = self.authority.start + name.len() as u32;
+            let mut fields = self.head.fields.iter_mut();
+            if let Some(host) = fields.find(|field| field.kind == FieldKind::Host) {
+                host.value.end = self.authority.end;
+            }
+        }
+        if self.has(AUTHORITY) {
+            (self.head.scheme, self.head.authority) = (self.scheme, self.authority);
+        }
     }
 
     /// RFC 8441: what HTTP/1 calls an upgrade.
@@ -232,6 +254,7 @@ impl<'a> Reader<'a> {
                 {
                     return Err(Fault::BadScheme);
                 }
+                self.scheme = self.head.push(value);
             }
             AUTHORITY => {
                 if value.is_empty() || !uri::is_plain_authority(value) {
@@ -246,7 +269,9 @@ impl<'a> Reader<'a> {
                 self.head.target = self.head.push(value);
             }
             PROTOCOL => {
-                if value.is_empty() || !value.iter().all(|&byte| token::is_token_byte(byte)) {
+                let is_token = value.iter().all(|&byte| token::is_token_byte(byte));
+                // HTTP/2 inside of a stream would be requests that nobody looks at.
+                if value.is_empty() || !is_token || value.eq_ignore_ascii_case(b"h2c") {
                     return Err(Fault::BadPseudoHeader);
                 }
                 self.protocol = self.head.push(value);
@@ -261,13 +286,11 @@ impl<'a> Reader<'a> {
         if name.is_empty() || !name.iter().all(|&byte| h1::is_lower_name_byte(byte)) {
             return Err(Fault::BadFieldName);
         }
-        let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-        if is_blank(value.first())
-            || is_blank(value.last())
-            || value.iter().any(|&byte| is_control(byte))
-        {
+        if value.iter().any(|&byte| is_control(byte)) {
             return Err(Fault::BadFieldValue);
         }
+        // Blanks around a value are not part of it, here as in HTTP/1.
+        let value = token::trim(value);
         let kind = FieldKind::of(name);
         match kind {
             FieldKind::Connection
@@ -284,10 +307,13 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// `Host` must be what `:authority` is; alone it takes its place.
+    /// `Host` alone takes the place of `:authority`; beside it nobody sees it, whatever it says.
     fn host(&mut self, value: &[u8]) -> Result<(), Fault> {
         if !uri::is_plain_authority(value) {
             return Err(Fault::BadAuthority);
+        }
+        if self.has(AUTHORITY) {
+            return Ok(());
         }
         if !self.authority.is_empty() {
             let is_same = self.head.bytes(self.authority).eq_ignore_ascii_case(value);
@@ -369,7 +395,7 @@ fn content_length(head: &mut Head) -> Result<Option<u64>, Fault> {
         if field.kind != FieldKind::ContentLength {
             continue;
         }
-        let length = decimal::parse(head.bytes(field.value)).ok_or(Fault::BadContentLength)?;
+        let length = listed_length(head.bytes(field.value)).ok_or(Fault::BadContentLength)?;
         match agreed {
             None => agreed = Some(length),
             Some(known) if known == length => head.fields[index].kind = FieldKind::Removed,
@@ -381,6 +407,15 @@ fn content_length(head: &mut Head) -> Result<Option<u64>, Fault> {
         }
     }
     Ok(agreed)
+}
+
+/// A number, or several that are the same (RFC 9110 section 8.6).
+fn listed_length(value: &[u8]) -> Option<u64> {
+    let mut numbers = value
+        .split(|byte| *byte == b',')
+        .map(|number| decimal::parse(token::trim(number)));
+    let first = numbers.next()??;
+    numbers.all(|number| number == Some(first)).then_some(first)
 }
 
 /// Appends the block of a request. `scheme` is what the target does not say itself.

@@ -615,6 +615,7 @@ impl<T: Copy> Connection<T> {
     /// Refuses a stream that has not come into being.
     fn refuse(&mut self, id: u32, fault: Fault) -> Result<(), Fault> {
         self.note_refused(fault);
+        self.counts.glitches = self.counts.glitches.saturating_add(1);
         frame::reset(id, fault.code(), &mut self.out);
         self.remember_cancelled(id);
         self.spend_reset()
@@ -623,6 +624,7 @@ impl<T: Copy> Connection<T> {
     /// A stream's fault is its own; only too many of them end the connection.
     fn fail_stream(&mut self, key: Key, fault: Fault) -> Result<(), Fault> {
         self.note_refused(fault);
+        self.counts.glitches = self.counts.glitches.saturating_add(1);
         let Some(stream) = self.streams.get_mut(key) else {
             return Ok(());
         };

@@ -24,6 +24,7 @@ mod peers;
 mod persistence;
 mod proxy;
 mod reference;
+pub(crate) mod resolvers;
 mod rules;
 mod section;
 mod server;
@@ -152,7 +153,7 @@ pub fn listen_to(
 }
 
 /// The rows of all lines, topic by topic.
-fn topics() -> [&'static [Keyword<Draft>]; 19] {
+fn topics() -> [&'static [Keyword<Draft>]; 20] {
     [
         balance::KEYWORDS,
         bind::KEYWORDS,
@@ -166,6 +167,7 @@ fn topics() -> [&'static [Keyword<Draft>]; 19] {
         peers::KEYWORDS,
         persistence::KEYWORDS,
         proxy::KEYWORDS,
+        resolvers::KEYWORDS,
         rules::KEYWORDS,
         server::KEYWORDS,
         stats::KEYWORDS,
