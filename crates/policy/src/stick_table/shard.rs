@@ -32,8 +32,8 @@ const NEVER_MS: u64 = u64::MAX;
 /// Rows in use that one eviction passes over before it gives up.
 const EVICTION_LOOK_MAX: usize = 32;
 
-/// Expired rows that are removed with one access: more than one, so that removal outpaces insertion.
-pub(super) const PURGE_MAX: usize = 4;
+/// Rows that are looked at for removal with one access: more than one, so that removal outpaces insertion.
+pub(super) const PURGE_MAX: u32 = 4;
 
 /// How long rows live.
 #[derive(Clone, Copy, Debug)]
@@ -163,18 +163,18 @@ impl Shard {
         }
     }
 
-    /// Removes up to `most` expired rows from the old end, and returns how many; those in use are given a new life. Up to
-    /// `look` rows are passed over that stay.
+    /// Looks at up to `most` rows at the old end and removes those that have expired; those in use are given a new life.
+    /// Returns how many were removed, and how many looked at.
     pub(super) fn purge(
         &mut self,
         layout: &Layout,
         now_ms: u64,
         life: Life,
-        (most, look): (usize, usize),
-    ) -> u32 {
-        let (mut removed, mut passed) = (0, 0);
+        most: u32,
+    ) -> (u32, u32) {
+        let (mut removed, mut looked) = (0, 0);
         let mut number = self.oldest;
-        while number != NONE && (removed as usize) < most && passed < look {
+        while number != NONE && looked < most {
             let row = &self.rows[Self::at(layout, number)..];
             let (newer, since_ms) = (row[NEWER], since_ms(row, now_ms));
             if !self.is_expired(layout, number, now_ms) {
@@ -182,17 +182,16 @@ impl Shard {
                 if life.slack_ms == 0 || life.expire_ms == 0 || since_ms < life.expire_ms {
                     break;
                 }
-                passed += 1;
             } else if self.users(layout, number) == 0 {
                 self.remove(layout, number);
                 removed += 1;
             } else {
                 self.touch(layout, number, now_ms, life);
-                passed += 1;
             }
+            looked += 1;
             number = newer;
         }
-        removed
+        (removed, looked)
     }
 
     /// Removes the oldest row that nobody uses, to make room.

@@ -160,22 +160,22 @@ impl Table {
         }
     }
 
-    /// How many keys there are, after the expired ones have been removed.
+    /// How many keys there are, after the expired ones have been removed. In a larger table some of those that expired a
+    /// moment ago, within the [`SLACK_SHARE`], may be counted still.
     pub fn used(&self, now_ms: u64) -> u32 {
         self.purge(now_ms);
         self.used.load(Relaxed)
     }
 
-    /// Removes what has expired.
+    /// Removes what has expired, in a larger table but for what [`Self::used`] says.
     pub fn purge(&self, now_ms: u64) {
-        let rows = VISIT_ROWS as usize;
         for shard in 0..self.shards.len() {
             loop {
-                let removed =
+                let (removed, looked) =
                     self.lock(shard)
-                        .purge(&self.layout, now_ms, self.life(), (rows, usize::MAX));
+                        .purge(&self.layout, now_ms, self.life(), VISIT_ROWS);
                 self.used.fetch_sub(removed, Relaxed);
-                if (removed as usize) < rows {
+                if removed == 0 || looked < VISIT_ROWS {
                     break;
                 }
             }
@@ -403,7 +403,7 @@ impl Table {
         if let Some(number) = self.alive(&mut shard, hash, key, now_ms) {
             return Some((place, number, shard));
         }
-        let removed = shard.purge(&self.layout, now_ms, self.life(), (PURGE_MAX, PURGE_MAX));
+        let (removed, _) = shard.purge(&self.layout, now_ms, self.life(), PURGE_MAX);
         self.used.fetch_sub(removed, Relaxed);
         if self.used.fetch_add(1, Relaxed) >= self.size() {
             // This shard's oldest, or that of another, which takes giving this one up meanwhile.
