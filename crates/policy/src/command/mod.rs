@@ -30,6 +30,7 @@ mod show;
 mod ssl;
 mod stat;
 mod table;
+mod variable;
 mod wait;
 mod weight;
 
@@ -152,6 +153,7 @@ pub const COMMANDS: &[Command] = &[
     cli::EXPERT,
     list::GET_ACL,
     list::GET_MAP,
+    variable::GET,
     weight::GET,
     help::HELP,
     ssl::bundle::NEW_CA,

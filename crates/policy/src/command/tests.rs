@@ -436,3 +436,19 @@ fn authorities_are_added_and_counted() {
     assert_eq!(invalid, "Invalid payload\nCan't update c!\n\n");
     assert_eq!(desk.ask("del ssl ca-file c"), "CA file 'c' deleted!\n\n");
 }
+
+#[test]
+fn variables_of_the_process_are_shown() {
+    let mut desk = admin();
+    let name = crate::variable::Name::parse("proc.x").expect("a name");
+    let value = crate::value::Value::Binary(b"a\x00b".to_vec().into());
+    assert!(desk.plane.variables.set(&name, value));
+    for (line, answer) in [
+        ("get var", "Missing process-wide variable identifier.\n\n"),
+        ("get var proc.y", "Variable not found.\n\n"),
+        ("get var txn.x", "Variable not found.\n\n"),
+        ("get var proc.x", "proc.x: type=bin value=<a>\n\n"),
+    ] {
+        assert_eq!(desk.ask(line), answer, "{line}");
+    }
+}
