@@ -22,6 +22,10 @@ fn answers_and_additions() {
         case("labelled-packets")
             .front("http-request set-tos 0x20;http-request set-mark 7;http-request set-header x-a b")
             .sends(get("/"), 1),
+        case("captured-on-the-way")
+            .front("declare capture request len 3;declare capture response len 9;http-request set-var(txn.a) path,capture-req(0),upper;\
+                http-response set-var(txn.b) status,capture-res(0);http-response set-header x-a %[capture.req.uri,capture-req(7)]%[var(txn.a)]")
+            .sends(get("/abcd"), 1),
         case("originalto-alone").front("option originalto").sends(get("/"), 1),
         case("exporter")
             .front("http-request return status 200 if { path /a };http-request use-service prometheus-exporter if { path /m }")

@@ -4,9 +4,11 @@
 //! another one, or nothing where it cannot. What is absent: parsing of expressions ([`crate::expression`]).
 
 mod binary;
+mod capture;
 mod codec;
 mod crypto;
 mod date;
+mod fix;
 mod hash;
 mod json;
 mod jwt;
@@ -112,9 +114,11 @@ pub(crate) fn binary(bytes: Vec<u8>) -> Option<Value<'static>> {
 
 const TOPICS: &[&[Row]] = &[
     binary::ROWS,
+    capture::ROWS,
     codec::ROWS,
     crypto::ROWS,
     date::ROWS,
+    fix::ROWS,
     hash::ROWS,
     json::ROWS,
     jwt::ROWS,
