@@ -195,6 +195,7 @@ fn write_exchange(session: &mut Session, moment: Moment, record: &mut Record, no
             mode: Mode::Http,
             dispatch: record.dispatch.as_ref(),
             server: record.server,
+            service: record.service,
             status: record.status,
             traffic: (record.received_bytes, record.sent_bytes),
             request: Some(line),
@@ -497,6 +498,8 @@ struct Line<'a> {
     mode: Mode,
     dispatch: Option<&'a Dispatch>,
     server: Option<ServerId>,
+    /// What answered in place of a server.
+    service: Option<&'static str>,
     status: u16,
     traffic: (u64, u64),
     request: Option<RequestLine<'a>>,
@@ -610,7 +613,9 @@ fn record<'a>(session: &Session, tables: &'a Tables, line: &'a Line<'a>) -> log:
         backend: backend.map_or(frontend.name.as_str(), |id| {
             tables.backend(id).name.as_str()
         }),
-        server: server.map(|(backend, server)| tables.server(backend, server).name.as_str()),
+        server: server
+            .map(|(backend, server)| tables.server(backend, server).name.as_str())
+            .or(line.service),
         accepted: rules::progress(session).accepted,
         timers: Timers {
             handshake_ms: handshake_ms(session),

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use plimsoll_policy::model::{Global, Model};
 use plimsoll_policy::plane::Plane;
+use plimsoll_policy::saved::{self, Extent, Saved};
 
 use crate::control::admin::{DoorError, Doors};
 use crate::control::conductor::{Conductor, Loader, Outcome};
@@ -44,6 +45,8 @@ pub struct Options {
     pub loader: Option<Loader>,
     /// Listening sockets of an older process: what wants their addresses takes them.
     pub inherited: Vec<OwnedFd>,
+    /// States of servers to begin with, and what of them is taken over.
+    pub saved: Vec<(Vec<Saved>, Extent)>,
 }
 
 /// Why the engine did not start, or did not take another model.
@@ -140,6 +143,9 @@ impl Engine {
         let sink = LogSink::default();
         let tls = Tls::build(&model, None).map_err(StartError::Tls)?;
         let plane = Plane::build(model, None);
+        for (states, extent) in &options.saved {
+            saved::recall(&plane, states, *extent);
+        }
         let shared = Shared::new(plane, tls, count, &sink, &options.name);
         let mut sockets = Sockets::default();
         sockets.inherit(options.inherited);

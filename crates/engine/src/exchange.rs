@@ -81,6 +81,8 @@ pub(crate) struct Record {
     pub(crate) phase: Phase,
     pub(crate) dispatch: Option<Dispatch>,
     pub(crate) server: Option<ServerId>,
+    /// The part of this program that answered in place of a server, as lines call it.
+    pub(crate) service: Option<&'static str>,
     /// The status the client saw; 0: none.
     pub(crate) status: u16,
     /// Bytes received from the client and sent to it, heads included.
@@ -269,6 +271,8 @@ impl Exchange<'_> {
         let (status, out) = page::answer(&tables.desk, page, &wish, &question);
         let complete = *complete;
         self.record.status = status;
+        self.record.fault = Some(Fault::Local(status));
+        self.answered_by("<STATS>");
         account::intercepted(self.session);
         if !complete {
             client.close_after();
@@ -280,6 +284,14 @@ impl Exchange<'_> {
             true => Outcome::Next,
             false => Outcome::Close,
         }))
+    }
+
+    /// A part of this program takes the place of a server, without a queue and without a connection.
+    fn answered_by(&mut self, service: &'static str) {
+        let (now_ns, record) = (self.worker.reactor.now_ns(), &mut self.record);
+        record.service = Some(service);
+        let times = &mut record.times;
+        (times.admitted_ns, times.connected_ns, times.answered_ns) = (now_ns, now_ns, now_ns);
     }
 
     /// `option http-buffer-request`: waits for the body, as far as a buffer reaches.

@@ -12,6 +12,10 @@ use plimsoll_policy::counters::FrontendCounter;
 use plimsoll_policy::model::BackendId;
 use plimsoll_policy::rule::{self, Rule, Verdict};
 
+use plimsoll_wire::h1::request::{self, Parse};
+use plimsoll_wire::h1::{self, Limits};
+use plimsoll_wire::head::Head;
+
 use crate::fault::Fault;
 use crate::rules::{self, Reached, Sight};
 use crate::session::Session;
@@ -23,17 +27,57 @@ pub(crate) struct Peeked {
     pub(crate) bytes: Vec<u8>,
     /// The side has ended.
     ended: bool,
+    reading: Reading,
+}
+
+/// What the first bytes are, taken for a request of HTTP: its samples are known in TCP mode too.
+#[derive(Default)]
+enum Reading {
+    /// More than the first so many bytes are needed to know.
+    #[default]
+    Nothing,
+    Part(usize),
+    Whole(Box<Head>),
+    /// It is something else.
+    Other,
 }
 
 impl Peeked {
-    pub(crate) fn sight(&self, reached: Option<Reached>) -> Sight<'_> {
+    pub(crate) fn sight(&mut self, reached: Option<Reached>) -> Sight<'_> {
+        self.read();
+        let refused = matches!(self.reading, Reading::Other);
+        let request = match &mut self.reading {
+            Reading::Whole(head) => Some(&mut **head),
+            _ => None,
+        };
         Sight {
+            request,
+            refused,
             payload: Payload {
                 bytes: &self.bytes,
                 complete: self.ended,
             },
             reached,
         }
+    }
+
+    /// Reads the head as soon as it is there.
+    fn read(&mut self) {
+        let limits = Limits::default();
+        let scanned = match self.reading {
+            Reading::Nothing => 0,
+            Reading::Part(scanned) => scanned,
+            Reading::Whole(_) | Reading::Other => return,
+        };
+        if self.bytes.is_empty() || !h1::has_news(&self.bytes, scanned, &limits) {
+            return;
+        }
+        let mut head = Box::<Head>::default();
+        self.reading = match request::parse(&self.bytes, &mut head, &limits) {
+            Ok(Parse::Complete(_)) => Reading::Whole(head),
+            Ok(Parse::Partial) if !self.ended => Reading::Part(self.bytes.len()),
+            Ok(Parse::Partial) | Err(_) => Reading::Other,
+        };
     }
 }
 
@@ -78,6 +122,9 @@ pub(crate) async fn judge(
                     // Where it cannot be had, the connection is closed in the open.
                     let _ = transport.socket().vanish(*ttl);
                 }
+                if let (Flow::Label(label), Phase::RequestContent) = (&flow, phase) {
+                    rules::label(transport.socket(), *label);
+                }
                 follow(session, flow).await?;
             }
         }
@@ -102,7 +149,11 @@ fn poll_more(
 
 async fn follow(session: &mut Session, flow: Flow) -> Result<(), Fault> {
     match flow {
-        Flow::Continue | Flow::Accept | Flow::AwaitBody { .. } | Flow::Inform(_) => Ok(()),
+        Flow::Continue
+        | Flow::Accept
+        | Flow::AwaitBody { .. }
+        | Flow::Inform(_)
+        | Flow::Label(_) => Ok(()),
         Flow::Pause { ms } => {
             let worker = Rc::clone(&session.worker);
             let until_ns = worker.deadline(Some(ms));
@@ -123,7 +174,7 @@ async fn follow(session: &mut Session, flow: Flow) -> Result<(), Fault> {
 pub(crate) fn choose_backend(
     session: &mut Session,
     facts: &mut ExchangeFacts,
-    peeked: &Peeked,
+    peeked: &mut Peeked,
 ) -> Option<BackendId> {
     let tables = Rc::clone(&session.tables);
     let frontend = tables.frontend(session.frontend);

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use plimsoll_policy::action::Flow;
+use plimsoll_policy::action::{Flow, Label};
 use plimsoll_policy::context::{
     Context, ExchangeFacts, Now, Payload, Phase, Progress, TcpInfo, World,
 };
@@ -19,6 +19,7 @@ use plimsoll_policy::rule::{self, Rule, Verdict};
 use plimsoll_policy::stats::Sums;
 
 use plimsoll_sys::Address;
+use plimsoll_wire::head::Head;
 
 use crate::account;
 use crate::control::log::hostname;
@@ -137,8 +138,12 @@ pub(crate) struct Reached {
 }
 
 /// What rules of a TCP session see besides the connection itself.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 pub(crate) struct Sight<'a> {
+    /// The request that the first bytes are, taken for HTTP.
+    pub(crate) request: Option<&'a mut Head>,
+    /// They are no HTTP, and whatever comes cannot make them so.
+    pub(crate) refused: bool,
     /// The client's first bytes, or in `tcp-response` rules the server's.
     pub(crate) payload: Payload<'a>,
     pub(crate) reached: Option<Reached>,
@@ -177,6 +182,7 @@ pub(crate) fn with_session<T>(
         Phase::ResponseContent => context.response_payload = sight.payload,
         _ => context.request_payload = sight.payload,
     }
+    (context.request, context.refused) = (sight.request, sight.refused);
     context.backend = sight.reached.map(|reached| reached.backend);
     context.server = sight.reached.and_then(|reached| reached.server);
     context.bind = tables.frontend(session.frontend).binds.get(session.bind);
@@ -224,6 +230,14 @@ pub(crate) fn admits_session(session: &mut Session, socket: &Socket) -> bool {
     passes((session, socket), rules, Phase::Session, refused)
 }
 
+/// Labels packets to the client. Where that may not be done, or not over such a connection, it is left out as in HAProxy.
+pub(crate) fn label(socket: &Socket, label: Label) {
+    let _ = match label {
+        Label::Mark(mark) => socket.set_mark(mark),
+        Label::Service(service) => socket.set_service(service),
+    };
+}
+
 fn passes(
     (session, socket): (&mut Session, &Socket),
     rules: &[Rule],
@@ -243,9 +257,23 @@ fn passes(
     {
         facts.ends().client = tcp_info(socket);
     }
-    let verdict = with_session(session, &mut facts, phase, Sight::default(), |context| {
-        rule::run(rules, 0, context)
-    });
+    let mut from = 0;
+    let verdict = loop {
+        let sight = Sight::default();
+        let verdict = with_session(session, &mut facts, phase, sight, |context| {
+            rule::run(rules, from, context)
+        });
+        match verdict {
+            Verdict::Stop {
+                at,
+                flow: Flow::Label(of_packets),
+            } => {
+                label(socket, of_packets);
+                from = at + 1;
+            }
+            other => break other,
+        }
+    };
     if let Verdict::Stop {
         flow: Flow::Drop { ttl },
         ..

@@ -11,8 +11,8 @@ use plimsoll_policy::expression::Expression;
 use plimsoll_policy::kin::Kin;
 use plimsoll_policy::model::tls::ServerName;
 use plimsoll_policy::model::{
-    Backend, BackendId, ErrorFile, Frontend, FrontendId, LogFormat, Server, ServerAddress,
-    ServerId, ServerPort,
+    Backend, BackendId, ErrorFile, Frontend, FrontendId, LogFormat, LogSettings, Model, Server,
+    ServerAddress, ServerId, ServerPort,
 };
 use plimsoll_policy::plane::{Arrangement, Plane};
 use plimsoll_policy::rule::Rules;
@@ -118,6 +118,35 @@ pub(crate) struct Tables {
     wants_local_address: bool,
 }
 
+/// Whether anything looks at the address that clients came to: it takes a system call for each connection.
+fn wants_local_address(model: &Model) -> bool {
+    let server = |server: &Server| {
+        let is_offset = matches!(
+            server.address,
+            ServerAddress::Inet {
+                port: ServerPort::Offset(_),
+                ..
+            }
+        );
+        server.send_proxy.is_some() || is_offset
+    };
+    let logged = |log: &LogSettings| {
+        let shows = matches!(log.format, LogFormat::Custom(_) | LogFormat::Connect);
+        !log.targets.is_empty() && (shows || log.structured.is_some())
+    };
+    let frontend = |frontend: &Frontend| {
+        *frontend.rules != Rules::default()
+            || frontend.original_to.is_some()
+            || logged(&frontend.log)
+    };
+    let backend = |backend: &Backend| {
+        *backend.rules != Rules::default()
+            || backend.original_to.is_some()
+            || backend.servers.iter().any(server)
+    };
+    model.frontends.iter().any(frontend) || model.backends.iter().any(backend)
+}
+
 /// What a worker keeps for one backend.
 struct BackendTable {
     arrangement: RefCell<Arrangement>,
@@ -176,31 +205,7 @@ impl Tables {
                     .collect(),
             })
             .collect();
-        let wants_local_address = plane
-            .model
-            .backends
-            .iter()
-            .flat_map(|backend| &backend.servers)
-            .any(|server| {
-                server.send_proxy.is_some()
-                    || matches!(
-                        server.address,
-                        ServerAddress::Inet {
-                            port: ServerPort::Offset(_),
-                            ..
-                        }
-                    )
-            })
-            || plane.model.frontends.iter().any(|frontend| {
-                *frontend.rules != Rules::default()
-                    || matches!(frontend.log.format, LogFormat::Custom(_))
-                    || frontend.log.structured.is_some()
-            })
-            || plane
-                .model
-                .backends
-                .iter()
-                .any(|backend| *backend.rules != Rules::default());
+        let wants_local_address = wants_local_address(&plane.model);
         Self {
             plane,
             queues,

@@ -55,8 +55,8 @@ async fn serve_to_end(session: &mut Session, mut client: Transport, report: &mut
         }
     };
     let mut dispatch = Dispatch::new(&session.tables, backend);
-    recall(session, &mut dispatch, &peeked, report);
-    let hashed = balance_key(session, backend, &peeked, report);
+    recall(session, &mut dispatch, &mut peeked, report);
+    let hashed = balance_key(session, backend, &mut peeked, report);
     let model = session.tables.backend(backend);
     let key = key::find(&model.balance, &FirstBytes(&peeked.bytes));
     let key = key.or(hashed.as_deref()).map(<[u8]>::to_vec);
@@ -84,7 +84,12 @@ async fn serve_to_end(session: &mut Session, mut client: Transport, report: &mut
 }
 
 /// The server that a stick table remembers for this client.
-fn recall(session: &mut Session, dispatch: &mut Dispatch, peeked: &Peeked, report: &mut Report) {
+fn recall(
+    session: &mut Session,
+    dispatch: &mut Dispatch,
+    peeked: &mut Peeked,
+    report: &mut Report,
+) {
     let (tables, backend) = (Rc::clone(&session.tables), dispatch.backend);
     let rules = &tables.backend(backend).rules.stick;
     if rules.is_empty() {
@@ -118,7 +123,7 @@ impl<'a> key::Request<'a> for FirstBytes<'a> {
 fn balance_key(
     session: &mut Session,
     backend: BackendId,
-    peeked: &Peeked,
+    peeked: &mut Peeked,
     report: &mut Report,
 ) -> Option<Vec<u8>> {
     let tables = Rc::clone(&session.tables);

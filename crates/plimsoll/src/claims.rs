@@ -26,8 +26,9 @@ pub(crate) const FEATURES: &[(&str, bool)] = &[
     ("LUA", false),
     ("OPENSSL", true),
     ("OPENSSL_AWSLC", true),
-    ("PCRE", false),
-    ("PCRE2", false),
+    // Patterns in Perl's language, which is what files ask about: all of it but what needs time without bounds.
+    ("PCRE", true),
+    ("PCRE2", true),
     ("PROMEX", false),
     ("QUIC", false),
     ("SLZ", false),

@@ -3,7 +3,9 @@
 //! What is absent: the balancer itself. [`serve`] starts an engine with a finished model and stays until a signal
 //! ends it.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read as _, Write as _};
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -15,7 +17,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use plimsoll_engine::{Engine, Handle, Options};
-use plimsoll_policy::model::{Global, Model};
+use plimsoll_policy::model::{Backend, Global, Model};
+use plimsoll_policy::saved::{self, Extent, Saved};
 use plimsoll_sys::handover;
 use plimsoll_sys::process::{self, Forked};
 use plimsoll_sys::signal::{self, Signal, Signals};
@@ -32,6 +35,9 @@ const END_POLLS_MAX: u32 = 200;
 
 /// How long an older process may take to hand its listeners over.
 const HAND_OVER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Most that is read of what an older process says of its servers.
+const STATES_BYTES_MAX: u64 = 256 << 20;
 
 /// Descriptors beside two per connection: listeners, logs, the terminal.
 const DESCRIPTORS_RESERVED: u64 = 200;
@@ -107,9 +113,11 @@ fn live(model: Model, life: &Life, ready: Option<UnixStream>) -> anyhow::Result<
     ])?;
     let global = model.global.clone();
     raise_descriptor_limit(&global, life.quiet);
+    let saved = saved_states(&model, life);
     let engine = Engine::start(
         model,
         Options {
+            saved,
             name: life.name.clone(),
             loader: life.source.clone().map(Source::into_loader),
             inherited: match &life.predecessor {
@@ -139,6 +147,52 @@ fn live(model: Model, life: &Life, ready: Option<UnixStream>) -> anyhow::Result<
         let _ = parent.write_all(&[1]);
     }
     obey(&signals, engine, life)
+}
+
+/// The states that servers begin with: from files (`load-server-state-from-file`), and from the worker that this one
+/// follows under the same master. What cannot be had is told and left out.
+fn saved_states(model: &Model, life: &Life) -> Vec<(Vec<Saved>, Extent)> {
+    let take = |from: &Path, text: io::Result<String>| {
+        let text = text.map_err(|error| error.to_string());
+        let states = text.and_then(|text| saved::read(&text));
+        states.unwrap_or_else(|problem| {
+            console::complain(&format!(
+                "no server states from {}: {problem}",
+                from.display()
+            ));
+            Vec::new()
+        })
+    };
+    let mut all = Vec::new();
+    let files = model.backends.iter();
+    let files: BTreeSet<_> = files
+        .filter_map(|backend| backend.state_file.as_ref())
+        .collect();
+    for file in files {
+        let from = |backend: &&Backend| backend.state_file.as_ref() == Some(file);
+        let names = model.backends.iter().filter(from);
+        let names: BTreeSet<_> = names.map(|backend| &backend.name).collect();
+        let mut states = take(file, std::fs::read_to_string(file));
+        // A file says nothing of backends that do not ask it.
+        states.retain(|state| names.contains(&state.backend));
+        all.push((states, Extent::File));
+    }
+    if let (Some(_), Some(socket)) = (&life.line, &life.predecessor) {
+        all.push((take(socket, states_of(socket)), Extent::Heritage));
+    }
+    all
+}
+
+/// What a running process says of its servers.
+fn states_of(socket: &Path) -> io::Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(HAND_OVER_PATIENCE))?;
+    stream.set_write_timeout(Some(HAND_OVER_PATIENCE))?;
+    stream.write_all(b"show servers state\n")?;
+    stream.shutdown(Shutdown::Write)?;
+    let mut text = String::new();
+    stream.take(STATES_BYTES_MAX).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// The listening sockets of the process behind a command socket.

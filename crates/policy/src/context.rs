@@ -10,6 +10,7 @@ use std::sync::Arc;
 use plimsoll_wire::head::Head;
 
 use crate::action::Flow;
+use crate::capture;
 use crate::cookie::CookieFacts;
 use crate::log::{self, Level, Queued, Timers, Times, WallTime};
 use crate::model::{BackendId, Bind, FrontendId, ServerId};
@@ -371,6 +372,8 @@ pub struct Context<'a> {
     pub exchange: &'a mut ExchangeFacts,
     /// The request's head; `None` where there is none (yet).
     pub request: Option<&'a mut Head>,
+    /// There is none and never will be, because the client speaks something else.
+    pub refused: bool,
     /// What has arrived of the request's body, or of a TCP session from the client.
     pub request_payload: Payload<'a>,
     pub response: Option<&'a mut Head>,
@@ -391,6 +394,8 @@ pub struct Context<'a> {
 enum Later {
     /// `None`: the variable is unset.
     Variable(Name, Option<Value<'static>>),
+    /// Whether it is one of the request, its number, and the text.
+    Capture(bool, usize, Vec<u8>),
 }
 
 /// Most changes of converters that wait to be made; more are dropped.
@@ -419,6 +424,7 @@ impl<'a> Context<'a> {
             session,
             exchange,
             request: None,
+            refused: false,
             request_payload: Payload::default(),
             response: None,
             response_payload: Payload::default(),
@@ -548,8 +554,9 @@ impl Context<'_> {
     /// The value of a variable.
     pub fn variable(&self, name: &Name) -> Option<Value<'_>> {
         for change in self.later.borrow().iter().rev() {
-            let Later::Variable(changed, value) = change;
-            if changed == name {
+            if let Later::Variable(changed, value) = change
+                && changed == name
+            {
                 return value.clone();
             }
         }
@@ -567,6 +574,11 @@ impl Context<'_> {
     /// `None` unsets it.
     pub(crate) fn change_variable(&self, name: &Name, value: Option<Value<'static>>) {
         self.change(Later::Variable(name.clone(), value));
+    }
+
+    /// Keeps a text in a capture, likewise.
+    pub(crate) fn change_capture(&self, request: bool, id: usize, text: Vec<u8>) {
+        self.change(Later::Capture(request, id, text));
     }
 
     fn change(&self, change: Later) {
@@ -587,7 +599,21 @@ impl Context<'_> {
                     self.store_variable(&name, value);
                 }
                 Later::Variable(name, None) => self.remove_variable(&name),
+                Later::Capture(request, id, text) => self.keep_capture(request, id, &text),
             }
+        }
+    }
+
+    /// Keeps a text in one of the frontend's captures, where it has that many.
+    pub(crate) fn keep_capture(&mut self, request: bool, id: usize, text: &[u8]) {
+        let frontends = &self.plane.model.frontends;
+        let Some(frontend) = frontends.get(self.frontend.0 as usize) else {
+            return;
+        };
+        let (slots, facts) = (&frontend.rules.captures, &mut *self.exchange);
+        match request {
+            true => capture::put(&slots.request, id, text, &mut facts.request_captures),
+            false => capture::put(&slots.response, id, text, &mut facts.response_captures),
         }
     }
 

@@ -5,6 +5,7 @@
 //! content of files. `resolve` adds them and makes the model.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use plimsoll_config::args::Word;
 use plimsoll_config::diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Kind, Severity, Span};
@@ -13,8 +14,9 @@ use crate::cookie::CookieSpec;
 use crate::keyword::Sections;
 use crate::keyword::haproxy::acme::AcmeDraft;
 use crate::keyword::haproxy::{ChecksDraft, GlobalTlsDraft, ServerChecksDraft, TlsDraft};
+use crate::model::names::{NameServer, Resolvers};
 use crate::model::{
-    Backend, Bind, ForwardFor, Frontend, Global, LogAddress, LogTarget, Mode, Server,
+    Backend, Bind, ForwardFor, Frontend, Global, LogAddress, LogTarget, Mode, Network, Server,
 };
 use crate::stick_table::TableSpec;
 use crate::users::Password;
@@ -127,6 +129,7 @@ pub(crate) struct Draft {
     /// The last `defaults` section of each name.
     pub(crate) defaults_by_name: BTreeMap<String, usize>,
     pub(crate) peers: Vec<PeersDraft>,
+    pub(crate) resolvers: Vec<ResolversDraft>,
     pub(crate) userlists: Vec<UserlistDraft>,
     pub(crate) acme: Vec<AcmeDraft>,
     /// `http-errors` sections: proxies that have nothing but answers to errors.
@@ -200,6 +203,9 @@ pub(crate) struct GlobalDraft {
     pub(crate) tls: GlobalTlsDraft,
     /// `set-var`, `set-var-fmt`.
     pub(crate) variables: Vec<VariableDraft>,
+    /// `server-state-base`, `server-state-file`.
+    pub(crate) states_base: Option<PathBuf>,
+    pub(crate) states_file: Option<String>,
     /// `external-check`: checks may run programs; `preserve-env`: with our environment.
     pub(crate) external_checks: bool,
     pub(crate) external_environment: bool,
@@ -271,6 +277,40 @@ impl ProxyDraft {
     }
 }
 
+/// A `resolvers` section.
+#[derive(Clone, Debug)]
+pub(crate) struct ResolversDraft {
+    /// All but the servers.
+    pub(crate) model: Resolvers,
+    pub(crate) span: Span,
+    pub(crate) servers: Vec<NameServerDraft>,
+}
+
+impl Default for ResolversDraft {
+    fn default() -> Self {
+        Self {
+            model: Resolvers::new(""),
+            span: Span::default(),
+            servers: Vec::new(),
+        }
+    }
+}
+
+/// Who is to be asked for addresses.
+#[derive(Clone, Debug)]
+pub(crate) enum NameServerDraft {
+    Written(NameServer),
+    /// Those of the system (`parse-resolv-conf`), as a line there says.
+    System(Span),
+}
+
+/// `resolve-opts`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ResolveOptions {
+    pub(crate) allow_duplicates: bool,
+    pub(crate) ignore_weight: bool,
+}
+
 /// A `userlist` section.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct UserlistDraft {
@@ -336,6 +376,9 @@ pub(crate) struct Settings {
     /// `option forwarded`, read when all names are known.
     pub(crate) forwarded: Option<RuleDraft>,
     pub(crate) checks: ChecksDraft,
+    /// `load-server-state-from-file`, `server-state-file-name`.
+    pub(crate) states: StateSource,
+    pub(crate) states_file: Option<String>,
     /// `option abortonclose`; where nothing is said, the mode decides.
     pub(crate) abort_on_close: Option<bool>,
     pub(crate) source: Option<AddressDraft>,
@@ -370,11 +413,23 @@ impl Default for Settings {
             original_to: None,
             forwarded: None,
             checks: ChecksDraft::default(),
+            states: StateSource::Nowhere,
+            states_file: None,
             abort_on_close: None,
             source: None,
             balance: None,
         }
     }
+}
+
+/// Where states of servers come from at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StateSource {
+    Nowhere,
+    /// From the file of the process.
+    Global,
+    /// From a file of its own.
+    Local,
 }
 
 /// `cookie` and `dynamic-cookie-key`.
@@ -521,6 +576,10 @@ pub(crate) struct ServerDraft {
     pub(crate) init_addr: Vec<InitAddr>,
     /// `resolve-prefer`.
     pub(crate) prefer: Family,
+    /// `resolvers`, `resolve-net`, `resolve-opts`.
+    pub(crate) resolvers: Option<Spanned<String>>,
+    pub(crate) resolve_networks: Vec<Network>,
+    pub(crate) resolve_options: ResolveOptions,
     /// `set-proxy-v2-tlv-fmt`: types of fields, and the formats of their values.
     pub(crate) proxy_fields: Vec<(u8, Option<Word>)>,
     /// Where its name stands.
@@ -544,6 +603,9 @@ impl Default for ServerDraft {
             tls: TlsDraft::default(),
             init_addr: Vec::new(),
             prefer: Family::Any,
+            resolvers: None,
+            resolve_networks: Vec::new(),
+            resolve_options: ResolveOptions::default(),
             proxy_fields: Vec::new(),
             name_span: Span::default(),
             template: None,

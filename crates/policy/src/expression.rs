@@ -66,6 +66,10 @@ impl Expression {
 
     /// Hands each value to `test` until it returns `true`: see [`Fetch::any`].
     pub fn any(&self, context: &Context<'_>, test: &mut dyn FnMut(Value<'_>) -> bool) -> Tested {
+        // Most have none; a value is handed on without being moved.
+        if self.0.converters.is_empty() {
+            return self.0.fetch.any(context, test);
+        }
         let mut some = false;
         let found = self.0.fetch.any(context, &mut |value| {
             let value = self.converted(value, context);

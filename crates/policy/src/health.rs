@@ -20,8 +20,8 @@ use crate::passive::Observation;
 use crate::probe::{Class, Status, Verdict};
 
 pub use text::{
-    Census, Line, Naming, admin_lines, change_line, check_line, no_server_line, outlier_line,
-    report_header,
+    Census, Line, Naming, admin_lines, change_line, check_line, found_line, lost_line,
+    no_server_line, outlier_line, report_header,
 };
 
 /// Verdicts kept for display.

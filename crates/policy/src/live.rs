@@ -181,9 +181,9 @@ impl ServerState {
         self.0 & (Self::DRAIN.0 | Self::INHERITED_DRAIN.0) != 0
     }
 
-    /// Neither down nor out of service.
+    /// Neither down nor out of service, and it has an address.
     pub fn is_in(self) -> bool {
-        !self.contains(Self::DOWN) && !self.is_maintained()
+        !self.contains(Self::DOWN) && !self.contains(Self::UNRESOLVED) && !self.is_maintained()
     }
 
     /// Whether new requests that no persistence binds may go there.
@@ -282,7 +282,11 @@ impl ServerLive {
         } else {
             ServerState::UP
         };
-        live.state.store(disabled.0, Relaxed);
+        let unresolved = match &server.address {
+            model::ServerAddress::Unresolved { .. } => ServerState::UNRESOLVED,
+            _ => ServerState::UP,
+        };
+        live.state.store(disabled.0 | unresolved.0, Relaxed);
         live
     }
 
@@ -312,6 +316,10 @@ impl ServerLive {
         }
         if before.address != after.address {
             self.return_home();
+            let _ = match &after.address {
+                model::ServerAddress::Unresolved { .. } => self.mark(ServerState::UNRESOLVED),
+                _ => self.clear(ServerState::UNRESOLVED),
+            };
         }
         let checked = |check: &model::check::ServerCheck| {
             check.enabled || check.agent.is_some() || check.track.is_some()

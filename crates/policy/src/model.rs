@@ -8,6 +8,7 @@ pub mod acme;
 pub mod check;
 mod edit;
 mod edit_tls;
+pub mod names;
 pub mod status_codes;
 pub mod tls;
 
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use self::acme::Acme;
 use self::check::{BackendCheck, CheckSpec, ServerCheck};
+use self::names::{Follow, Resolvers};
 use self::status_codes::Statuses;
 use self::tls::{BindTls, ServerTls};
 use crate::balance::{BalanceSpec, HashSpec};
@@ -55,6 +57,8 @@ pub struct Model {
     pub backends: Vec<Backend>,
     /// Lists of patterns, for the runtime API; rules hold their own references.
     pub lists: Arc<Lists>,
+    /// `resolvers` sections; their names differ.
+    pub resolvers: Vec<Resolvers>,
     pub userlists: Vec<Arc<Userlist>>,
     /// `acme` sections; their names differ.
     pub acme: Vec<Arc<Acme>>,
@@ -360,6 +364,8 @@ pub struct Backend {
     pub name: String,
     /// See [`Frontend::number`]; both halves of a `listen` share one number.
     pub number: u32,
+    /// The number is written (`id`).
+    pub has_number: bool,
     pub mode: Mode,
     pub disabled: bool,
     /// Taken out at run time: an empty place that nobody sees, see [`Model::remove_backend`].
@@ -374,6 +380,8 @@ pub struct Backend {
     /// `hash-balance-factor`: 0 is off, otherwise at least 101 (per cent of the average load).
     pub hash_balance_factor: u32,
     pub hash_preserve_affinity: HashPreserveAffinity,
+    /// `load-server-state-from-file`: where its servers' states are read at the start.
+    pub state_file: Option<PathBuf>,
     /// `default-server` lines, for servers that are added at run time.
     pub presets: Vec<Preset>,
     pub servers: Vec<Server>,
@@ -554,7 +562,11 @@ pub struct Server {
     pub name: String,
     /// `id`, or assigned from 1 upwards.
     pub number: u32,
+    /// The number is written (`id`).
+    pub has_number: bool,
     pub address: ServerAddress,
+    /// Where the address follows from a name while the process runs.
+    pub follows: Option<Arc<Follow>>,
     pub weight: u16,
     pub backup: bool,
     /// No client is remembered in a stick table for being served here (`non-stick`).
@@ -610,7 +622,9 @@ impl Server {
         Self {
             name: name.into(),
             number: 0,
+            has_number: false,
             address,
+            follows: None,
             weight: 1,
             non_stick: false,
             backup: false,

@@ -12,6 +12,7 @@ mod endpoints;
 mod errors;
 mod forwarded;
 mod logs;
+mod names;
 mod rules;
 mod tables;
 mod tls;
@@ -22,6 +23,7 @@ pub(crate) use rules::known_names;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use plimsoll_config::diagnostic::{Diagnostic, FileId, Kind, Span};
@@ -29,10 +31,12 @@ use plimsoll_config::suggest::nearest;
 
 use crate::balance::BalanceSpec;
 use crate::draft::{
-    BindDraft, Draft, Findings, ProxyDraft, ServerDraft, Settings, Spanned, VariableDraft,
+    BindDraft, Draft, Findings, ProxyDraft, ServerDraft, Settings, Spanned, StateSource,
+    VariableDraft,
 };
 use crate::keyword::Sections;
 use crate::keyword::haproxy::{Context, GlobalTlsDraft, NOWHERE, StepDraft};
+use crate::model::names::Resolvers;
 use crate::model::tls::{BindTls, Profile};
 use crate::model::{
     Backend, BackendId, Bind, ForwardFor, Frontend, Global, LogEnvelope, LogTarget, Mode, Model,
@@ -79,6 +83,10 @@ pub(crate) fn resolve_among(mut draft: Draft, context: &Context<'_>, store: Stor
         findings: std::mem::take(&mut draft.findings),
         tls: std::mem::take(&mut draft.global.tls),
         variables: std::mem::take(&mut draft.global.variables),
+        states: (
+            draft.global.states_base.take(),
+            draft.global.states_file.take(),
+        ),
         // Only a host that is to be sent needs the form that has one.
         log_envelope: match draft.global.model.log_hostname {
             Some(_) => LogEnvelope::Rfc3164,
@@ -91,6 +99,7 @@ pub(crate) fn resolve_among(mut draft: Draft, context: &Context<'_>, store: Stor
         global: resolver.global(&draft),
         ..Model::default()
     };
+    resolver.resolvers = resolver.name_servers(&draft);
     let numbers = resolver.numbers(&draft.proxies);
     let places = resolver.names(&draft.proxies);
     for (proxy, number) in draft.proxies.iter().zip(numbers) {
@@ -104,6 +113,7 @@ pub(crate) fn resolve_among(mut draft: Draft, context: &Context<'_>, store: Stor
         }
     }
     resolver.tracks(&draft.proxies, &places, &mut model);
+    model.resolvers = std::mem::take(&mut resolver.resolvers);
     model.tables = resolver.tables(&draft);
     model.userlists = resolver.userlists(&draft.userlists);
     let http_errors = resolver.http_errors(&draft.http_errors);
@@ -166,6 +176,10 @@ struct Resolver<'a> {
     variables: Vec<VariableDraft>,
     /// `acme` sections that certificates refer to.
     subscribed: Vec<(String, Span)>,
+    /// Sections of name servers, which servers refer to.
+    resolvers: Vec<Resolvers>,
+    /// `server-state-base`, `server-state-file`.
+    states: (Option<PathBuf>, Option<String>),
     /// Places that have been complained about.
     told: HashSet<Span>,
     /// Servers and listeners so far, against their caps.
@@ -190,7 +204,9 @@ impl<'a> Resolver<'a> {
             file_names: HashMap::new(),
             variables: Vec::new(),
             subscribed: Vec::new(),
+            states: (None, None),
             broken: HashSet::new(),
+            resolvers: Vec::new(),
             told: HashSet::new(),
             servers: 0,
             listeners: 0,
@@ -484,6 +500,7 @@ impl Resolver<'_> {
         backend.name.clone_from(&proxy.name);
         (backend.number, backend.mode, backend.disabled) =
             (number, settings.mode, settings.disabled);
+        backend.has_number = proxy.id.is_some();
         backend.description.clone_from(&proxy.description);
         backend.timeouts = bounded(settings);
         backend.abort_on_close = settings
@@ -508,6 +525,7 @@ impl Resolver<'_> {
         backend.check = settings.checks.resolve(&mut StepDraft::plain);
         backend.servers = self.servers(proxy);
         backend.presets = presets(settings);
+        backend.state_file = self.state_file(proxy);
         self.cookies(proxy, &mut backend);
         self.check_ports(proxy, &backend);
         self.check_observed(proxy);
@@ -534,6 +552,18 @@ impl Resolver<'_> {
             self.warn(proxy.span, message, "write 'mode http'");
         }
         None
+    }
+
+    /// Where the states of a backend's servers are read from.
+    fn state_file(&self, proxy: &ProxyDraft) -> Option<PathBuf> {
+        let (base, global) = &self.states;
+        let name = match proxy.settings.states {
+            StateSource::Nowhere => return None,
+            StateSource::Global => global.as_ref()?,
+            StateSource::Local => proxy.settings.states_file.as_ref().unwrap_or(&proxy.name),
+        };
+        // An absolute name replaces the base.
+        Some(base.as_deref().unwrap_or_else(|| Path::new("")).join(name))
     }
 
     /// Without messages there is nothing to hash but the source.

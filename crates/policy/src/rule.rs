@@ -88,7 +88,7 @@ impl Rule {
         let flow = self.action.run(context);
         let facts = &mut *context.exchange;
         match flow {
-            Flow::Continue | Flow::Inform(_) => {}
+            Flow::Continue | Flow::Inform(_) | Flow::Label(_) => {}
             _ if self.place.line == 0 => {}
             Flow::Pause { .. } | Flow::AwaitBody { .. } => {
                 facts.waiting_rule = Some(self.place.clone());

@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::log::text::{push_ip, push_number};
+
 /// What a sample yields or a converter expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Type {
@@ -227,16 +229,16 @@ impl<'a> Value<'a> {
 
     /// Appends the value as text.
     pub fn write(&self, out: &mut Vec<u8>) {
-        use std::io::Write as _;
-        // Writing into a Vec cannot fail.
-        let _ = match self {
-            Self::Integer(value) => write!(out, "{value}"),
-            Self::Address(value) => write!(out, "{value}"),
-            other => {
-                out.extend_from_slice(&other.borrowed().into_text());
-                Ok(())
+        match self {
+            Self::Integer(value) => {
+                if *value < 0 {
+                    out.push(b'-');
+                }
+                push_number(out, value.unsigned_abs());
             }
-        };
+            Self::Address(value) => push_ip(out, *value),
+            other => out.extend_from_slice(&other.borrowed().into_text()),
+        }
     }
 }
 

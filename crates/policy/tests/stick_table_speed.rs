@@ -41,6 +41,39 @@ fn request(table: &Arc<Table>, number: u32) -> i64 {
     rate
 }
 
+/// Numbers of keys as the web has them: the n-th most frequent one comes about 1/n as often as the first.
+fn skewed() -> Vec<u32> {
+    let mut state = 1_u32;
+    let draw = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        f64::from(KEYS).powf(f64::from(state) / f64::from(u32::MAX)) as u32
+    };
+    (0..TRACKS).map(draw).collect()
+}
+
+/// What memory alone costs: one place of an index for a million keys, then the line of 64 bytes it points to, the next
+/// only when that has come, as requests do it one after the other.
+fn floor() -> f64 {
+    let places = KEYS.next_power_of_two() * 2;
+    let index: Vec<[u32; 2]> = (0..places).map(|place| [place, place % KEYS]).collect();
+    let mut rows = vec![[0_u32; 16]; KEYS as usize];
+    let mut last = 0;
+    let mut best_ns = f64::INFINITY;
+    for round in 0..ROUNDS {
+        let start = Instant::now();
+        for turn in 0..TRACKS {
+            let mixed = (round * TRACKS + turn).wrapping_mul(2_654_435_761) ^ last;
+            let [_, number] = index[(mixed & (places - 1)) as usize];
+            let row = &mut rows[number as usize];
+            last = row[3];
+            row[5] = mixed;
+        }
+        best_ns = best_ns.min(start.elapsed().as_nanos() as f64 / f64::from(TRACKS));
+    }
+    assert_eq!(last, 0);
+    best_ns
+}
+
 /// Memory of this process, in bytes.
 fn resident() -> u64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
@@ -82,6 +115,15 @@ fn nanoseconds_and_bytes_per_key() {
         request(&table, number.wrapping_mul(40_503));
     });
     println!("track, count, read and release, any of {KEYS}: {scattered:.0} ns");
+    let skewed = skewed();
+    let frequent = nanoseconds(1, |number| {
+        request(&table, skewed[(number % TRACKS) as usize]);
+    });
+    println!("the same, some far more frequent than others: {frequent:.0} ns");
+    println!(
+        "two dependent accesses to as much memory: {:.0} ns",
+        floor()
+    );
     let few = nanoseconds(1, |number| {
         request(&table, number % 1_000);
     });

@@ -87,6 +87,19 @@ pub fn vanish(fd: BorrowedFd<'_>, ttl: Option<u8>) -> io::Result<()> {
     set_reset_on_close(fd)
 }
 
+/// Marks outgoing packets for routing and filters of this machine (`SO_MARK`), which takes the right to administer the network.
+pub fn set_mark(fd: BorrowedFd<'_>, mark: u32) -> io::Result<()> {
+    option::set_int(fd, libc::SOL_SOCKET, libc::SO_MARK, mark as i32)
+}
+
+/// Sets the type of service of outgoing packets, or the traffic class of IPv6 (RFC 2474).
+pub fn set_service(fd: BorrowedFd<'_>, service: u8) -> io::Result<()> {
+    let service = i32::from(service);
+    // A socket of IPv6 may carry IPv4, and has both.
+    let old = option::set_int(fd, libc::IPPROTO_IP, libc::IP_TOS, service);
+    option::set_int(fd, libc::IPPROTO_IPV6, libc::IPV6_TCLASS, service).or(old)
+}
+
 /// Sends small pieces at once instead of waiting for acknowledgements of earlier ones.
 pub fn set_nodelay(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     Ok(sockopt::set_tcp_nodelay(fd, on)?)
@@ -155,4 +168,30 @@ pub fn local_address(fd: BorrowedFd<'_>) -> io::Result<Address> {
 /// The address at the other end.
 pub fn peer_address(fd: BorrowedFd<'_>) -> io::Result<Address> {
     Ok(rustix::net::getpeername(fd)?.map_or(Address::Unnamed, |raw| Address::decode(&raw)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd as _;
+
+    use super::*;
+
+    #[test]
+    fn packets_carry_the_type_of_service_in_both_families() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            // A machine may lack the second one.
+            let Ok(listener) = TcpListener::bind(address) else {
+                continue;
+            };
+            let address = listener.local_addr().expect("an address");
+            let stream = TcpStream::connect(address).expect("it listens");
+            set_service(stream.as_fd(), 0x28).expect("everyone may");
+            let found = match address.is_ipv4() {
+                true => u32::from(sockopt::ip_tos(stream.as_fd()).expect("an answer")),
+                false => sockopt::ipv6_tclass(stream.as_fd()).expect("an answer"),
+            };
+            assert_eq!(found, 0x28, "{address}");
+        }
+    }
 }

@@ -271,6 +271,17 @@ impl Head {
         true
     }
 
+    /// Replaces all fields called `name` by one behind all others.
+    ///
+    /// Returns `false`, and changes nothing, when the arena is full.
+    pub fn set_last(&mut self, name: &[u8], value: &[u8]) -> bool {
+        if !self.has_room(name.len() + value.len() + 4) {
+            return false;
+        }
+        self.remove(name);
+        self.add(name, value)
+    }
+
     /// Removes every field called `name`.
     pub fn remove(&mut self, name: &[u8]) {
         for index in 0..self.fields.len() {

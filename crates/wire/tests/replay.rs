@@ -54,6 +54,11 @@ fn wire_h2_connection() {
 }
 
 #[test]
+fn wire_dns() {
+    replay("wire_dns", support::read_dns);
+}
+
+#[test]
 fn wire_tls_hello() {
     replay("wire_tls_hello", support::read_tls_hello);
 }

@@ -31,6 +31,7 @@ use super::admin::desk::Desk;
 use super::admin::{Admin, Doors};
 use super::checks::Checks;
 use super::log::{self, LogSink, LogWriter};
+use super::names::Names;
 use crate::engine::{StartError, connection_limit};
 use crate::orders::{Adoption, Order, Orders};
 use crate::sockets::Sockets;
@@ -81,6 +82,7 @@ struct State {
     workers: Arc<[Orders]>,
     checks: Option<Checks>,
     renewals: Option<Renewals>,
+    names: Option<Names>,
     admin: Option<Admin>,
     stopped: bool,
 }
@@ -101,6 +103,7 @@ impl Conductor {
                 workers: Arc::default(),
                 checks: None,
                 renewals: None,
+                names: None,
                 admin: None,
                 stopped: false,
             }),
@@ -126,6 +129,7 @@ impl Conductor {
         // Set once: the conductor begins once.
         let _ = self.itself.set(Arc::downgrade(self));
         state.renewals = Renewals::start(self, &desk.plane().model)?;
+        state.names = Names::start(&desk)?;
         Ok(())
     }
 
@@ -211,6 +215,7 @@ impl Conductor {
         let (standing, next_number, fixtures, fresh) = wanted.into_parts();
         self.follow_checks(state, &shared);
         self.follow_renewals(state, &shared);
+        self.follow_names(state, &shared);
         *self.present.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&shared.desk);
         let adoption = Arc::new(Adoption::new(shared.clone(), fixtures, fresh));
         for orders in state.workers.iter() {
@@ -264,6 +269,18 @@ impl Conductor {
         let route = self.sink.route(&settings, false, &who);
         let now = WallTime::from_unix_ns(clock::wall_ns());
         LogWriter::default().event(&route, &Event { level, text }, now);
+    }
+
+    /// Lets the inquiries about names go on under the plane that follows, or begins them.
+    fn follow_names(&self, state: &mut State, shared: &Shared) {
+        match &state.names {
+            Some(names) => names.adopt(&shared.desk),
+            None => match Names::start(&shared.desk) {
+                Ok(names) => state.names = names,
+                // No thread can be had at this moment: servers stay where they are.
+                Err(_) => self.count_failure(),
+            },
+        }
     }
 
     fn count_failure(&self) {
@@ -345,6 +362,9 @@ impl Conductor {
         if let Some(renewals) = &state.renewals {
             renewals.stop();
         }
+        if let Some(names) = &state.names {
+            names.stop();
+        }
         for orders in state.workers.iter() {
             orders.send(order.clone());
         }
@@ -357,6 +377,7 @@ impl Conductor {
         let renewals = state.renewals.as_ref();
         checks
             && renewals.is_none_or(Renewals::is_finished)
+            && state.names.as_ref().is_none_or(Names::is_finished)
             && state.admin.as_ref().is_none_or(Admin::is_finished)
     }
 

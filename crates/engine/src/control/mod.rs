@@ -1,4 +1,4 @@
-//! What goes on beside the traffic: health checks, certificates that are issued, logs, command sockets.
+//! What goes on beside the traffic: health checks, names, certificates that are issued, logs, command sockets.
 //!
 //! What is absent: decisions about traffic, and anything that could make a worker wait.
 
@@ -8,3 +8,4 @@ pub(crate) mod checks;
 pub(crate) mod conductor;
 pub(crate) mod http_client;
 pub mod log;
+pub(crate) mod names;

@@ -45,7 +45,8 @@ impl Exchange<'_> {
             return Ok(None);
         };
         let target = self.record.request.head.target();
-        let is_path = uri.starts_with('/') && sample::path(target) == uri.as_bytes();
+        let is_path =
+            uri.starts_with('/') && sample::path_and_query(target) == Some(uri.as_bytes());
         if target != uri.as_bytes() && !is_path {
             return Ok(None);
         }
@@ -160,7 +161,7 @@ impl Exchange<'_> {
         if let Some(field) = &self.tables.backend(backend).name_header {
             let name = &self.tables.server(backend, server).name;
             let head = &mut self.record.request.head;
-            head.set(field.as_bytes(), name.as_bytes());
+            head.set_last(field.as_bytes(), name.as_bytes());
         }
     }
 }

@@ -36,6 +36,9 @@ pub(super) enum Owner {
 /// A set of rules of a proxy.
 type Select = fn(&Rules) -> &[Rule];
 
+/// Whose rules, which of them, and when.
+type Stage = (Owner, Select, Phase);
+
 impl Exchange<'_> {
     fn rules<'t>(&self, tables: &'t Tables, owner: Owner) -> &'t Rules {
         match owner {
@@ -148,8 +151,8 @@ impl Exchange<'_> {
         }
         if !rules.content.is_empty() {
             let content: Select = |rules| &rules.content;
-            let judged = self.judge(client, owner, content, Phase::RequestContent, None);
-            if let Some(outcome) = Box::pin(judged).await? {
+            let stage = (owner, content, Phase::RequestContent);
+            if let Some(outcome) = self.judge(client, stage, None).await? {
                 return Ok(Some(outcome));
             }
         }
@@ -159,8 +162,8 @@ impl Exchange<'_> {
             if select(rules).is_empty() {
                 continue;
             }
-            let judged = self.judge(client, owner, select, Phase::Request, None);
-            if let Some(outcome) = Box::pin(judged).await? {
+            let stage = (owner, select, Phase::Request);
+            if let Some(outcome) = self.judge(client, stage, None).await? {
                 return Ok(Some(outcome));
             }
         }
@@ -178,10 +181,8 @@ impl Exchange<'_> {
         self.response.arena_max = self.edit_limit(&self.response, answer.piece.range.len());
         if !tables.backend(backend).rules.response_content.is_empty() {
             let content: Select = |rules| &rules.response_content;
-            let owner = Owner::Backend(backend);
-            let phase = Phase::ResponseContent;
-            let judged = self.judge(client, owner, content, phase, Some(&mut *answer));
-            if let Some(outcome) = Box::pin(judged).await? {
+            let stage = (Owner::Backend(backend), content, Phase::ResponseContent);
+            if let Some(outcome) = self.judge(client, stage, Some(&mut *answer)).await? {
                 return Ok(Some(outcome));
             }
         }
@@ -190,8 +191,8 @@ impl Exchange<'_> {
             if self.rules(&tables, owner).response.is_empty() {
                 continue;
             }
-            let judged = self.judge(client, owner, response, Phase::Response, Some(&mut *answer));
-            if let Some(outcome) = Box::pin(judged).await? {
+            let stage = (owner, response, Phase::Response);
+            if let Some(outcome) = self.judge(client, stage, Some(&mut *answer)).await? {
                 return Ok(Some(outcome));
             }
         }
@@ -223,27 +224,45 @@ impl Exchange<'_> {
     async fn judge<C: ClientStream>(
         &mut self,
         client: &mut C,
-        owner: Owner,
-        select: Select,
-        phase: Phase,
-        mut answer: Option<&mut Answer>,
+        stage: Stage,
+        answer: Option<&mut Answer>,
     ) -> Result<Option<Outcome>, Fault> {
+        // Few rules want something that takes time; only they need room for it.
+        match self.look(client, stage, answer.as_deref(), 0) {
+            Verdict::Pass | Verdict::Wait { .. } => Ok(None),
+            Verdict::Stop { at, flow } => {
+                Box::pin(self.follow(client, stage, answer, (at, flow))).await
+            }
+        }
+    }
+
+    /// Walks through a set of rules from number `from`.
+    fn look<C: ClientStream>(
+        &mut self,
+        client: &C,
+        (owner, select, phase): Stage,
+        answer: Option<&Answer>,
+        from: usize,
+    ) -> Verdict {
+        (self.record.received_bytes, self.record.sent_bytes) = client.traffic();
+        self.ask_client(client);
+        let payload = answer.map_or_else(Payload::default, Answer::payload);
         let tables = Rc::clone(&self.tables);
         let set = select(self.rules(&tables, owner));
-        let mut from = 0;
+        self.with_payload(phase, payload, |context| rule::run(set, from, context))
+    }
+
+    /// Does what a rule wants, and goes on behind it.
+    async fn follow<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+        stage: Stage,
+        mut answer: Option<&mut Answer>,
+        mut next: (usize, Flow),
+    ) -> Result<Option<Outcome>, Fault> {
+        let (tables, (owner, _, phase)) = (Rc::clone(&self.tables), stage);
         loop {
-            (self.record.received_bytes, self.record.sent_bytes) = client.traffic();
-            self.ask_client(client);
-            let payload = answer
-                .as_deref()
-                .map_or_else(Payload::default, Answer::payload);
-            let verdict =
-                self.with_payload(phase, payload, |context| rule::run(set, from, context));
-            let (at, flow) = match verdict {
-                Verdict::Pass | Verdict::Wait { .. } => return Ok(None),
-                Verdict::Stop { at, flow } => (at, flow),
-            };
-            from = at + 1;
+            let (at, flow) = next;
             match flow {
                 Flow::Continue | Flow::Accept => {}
                 Flow::Pause { ms } => self.pause(client, ms).await?,
@@ -251,6 +270,11 @@ impl Exchange<'_> {
                     None => self.await_body(client, bytes, ms).await?,
                     Some(answer) => self.await_answer(answer, bytes, ms).await?,
                 },
+                Flow::Label(label) => {
+                    if let Some(socket) = client.socket() {
+                        rules::label(socket, label);
+                    }
+                }
                 Flow::Inform(head) => client
                     .inform(&head)
                     .map_err(|error| Fault::of_client(&error))?,
@@ -258,6 +282,7 @@ impl Exchange<'_> {
                 Flow::Serve(service) => {
                     let desk = &self.tables.desk;
                     let reply = service::answer(desk, service, &self.record.request.head);
+                    self.answered_by("<PROMEX>");
                     return self.intercept(client, reply, phase).map(Some);
                 }
                 Flow::Tarpit(reply) => {
@@ -281,6 +306,10 @@ impl Exchange<'_> {
                     return Err(Fault::RuleFailed);
                 }
             }
+            next = match self.look(client, stage, answer.as_deref(), at + 1) {
+                Verdict::Pass | Verdict::Wait { .. } => return Ok(None),
+                Verdict::Stop { at, flow } => (at, flow),
+            };
         }
     }
 
@@ -494,7 +523,11 @@ impl Exchange<'_> {
                 rule::backend(&frontend.rules, default, context)
             }),
         };
-        let backend = backend.ok_or(Fault::NoServer)?;
+        let Some(backend) = backend else {
+            // As HAProxy has it: a request that nobody takes was never complete.
+            self.record.times.received_ns = 0;
+            return Err(Fault::NoServer);
+        };
         if !self.is_same_proxy(backend) {
             self.record.facts.overrides.enter_backend();
         }

@@ -78,6 +78,12 @@ pub(super) trait Driver {
 
     fn vanish(&self, handle: &Handle, ttl: Option<u8>) -> io::Result<()>;
 
+    /// See [`plimsoll_sys::socket::set_mark`].
+    fn set_mark(&self, handle: &Handle, mark: u32) -> io::Result<()>;
+
+    /// See [`plimsoll_sys::socket::set_service`].
+    fn set_service(&self, handle: &Handle, service: u8) -> io::Result<()>;
+
     fn tcp_info(&self, handle: &Handle) -> io::Result<TcpInfo>;
 
     fn local_address(&self, handle: &Handle) -> io::Result<Address>;

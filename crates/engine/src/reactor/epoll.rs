@@ -134,6 +134,14 @@ impl Driver for EpollDriver {
         socket::vanish(descriptor(handle)?, ttl)
     }
 
+    fn set_mark(&self, handle: &Handle, mark: u32) -> io::Result<()> {
+        socket::set_mark(descriptor(handle)?, mark)
+    }
+
+    fn set_service(&self, handle: &Handle, service: u8) -> io::Result<()> {
+        socket::set_service(descriptor(handle)?, service)
+    }
+
     fn tcp_info(&self, handle: &Handle) -> io::Result<TcpInfo> {
         socket::tcp_info(descriptor(handle)?)
     }

@@ -260,6 +260,16 @@ impl Socket {
         self.core.driver.vanish(&self.handle, ttl)
     }
 
+    /// Marks packets to the other end; see [`plimsoll_sys::socket::set_mark`].
+    pub fn set_mark(&self, mark: u32) -> io::Result<()> {
+        self.core.driver.set_mark(&self.handle, mark)
+    }
+
+    /// Sets the type of service of packets to the other end; see [`plimsoll_sys::socket::set_service`].
+    pub fn set_service(&self, service: u8) -> io::Result<()> {
+        self.core.driver.set_service(&self.handle, service)
+    }
+
     /// The error that broke the connection, if the kernel still knows it. Asking clears it.
     pub fn take_error(&self) -> io::Result<()> {
         self.core.driver.take_error(&self.handle)

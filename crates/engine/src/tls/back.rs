@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use plimsoll_policy::model::tls::{ServerName as NameRule, ServerTls};
+use plimsoll_policy::probe::DialOffer;
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::pki_types::{IpAddr, ServerName};
 use rustls::sign::CertifiedKey;
@@ -79,6 +80,19 @@ impl Back {
     /// The library's settings, for connections that others carry.
     pub(crate) fn config(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.config)
+    }
+
+    /// The same for a connection that offers something of its own.
+    pub(crate) fn config_for(&self, offer: Option<&DialOffer>) -> Arc<ClientConfig> {
+        let Some(offer) = offer else {
+            return self.config();
+        };
+        let mut config = (*self.config).clone();
+        config.enable_sni |= offer.name.is_some();
+        if !offer.protocols.is_empty() {
+            config.alpn_protocols.clone_from(&offer.protocols);
+        }
+        Arc::new(config)
     }
 
     /// The library's form of the name to ask for.

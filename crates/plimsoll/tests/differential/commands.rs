@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use crate::rig::{PLIMSOLL, Rig, ask, free_address};
+use crate::rig::{PLIMSOLL, Rig, ask, free_address, until};
 use crate::stage::{reference, version};
 
 const STEPS: &str = include_str!("commands.txt");
@@ -89,7 +89,7 @@ fn answers(program: &Path) -> Vec<(String, String)> {
             if text != command {
                 text.push('\n');
             }
-            let answer = ask(&rig.path("socket"), &text);
+            let answer = settled(&rig.path("socket"), &text);
             if answer.contains("0x") {
                 references = answer.lines().filter_map(reference_of).collect();
             }
@@ -105,6 +105,16 @@ fn answers(program: &Path) -> Vec<(String, String)> {
     answers
 }
 
+/// The answer to a command. A request that has been answered may hold its entries of tables for a moment more.
+fn settled(socket: &Path, text: &str) -> String {
+    let mut answer = String::new();
+    until(|| {
+        answer = ask(socket, text);
+        !(text.starts_with("show table ") && answer.contains(" use=1"))
+    });
+    answer
+}
+
 /// The reference at the beginning of a line.
 fn reference_of(line: &str) -> Option<String> {
     let word = line.split([' ', ':']).next()?;
@@ -118,7 +128,8 @@ fn plain(answer: &str, folder: &str, changed: bool) -> String {
     // What HAProxy has for its own client.
     for line in answer.lines().filter(|line| !line.contains("'httpclient'")) {
         let words = line.split(' ').map(|word| match word.split_once('=') {
-            Some(("exp" | "shard", _)) => String::new(),
+            // A request may not have ended yet when its client has read the answer.
+            Some(("exp" | "shard" | "use", _)) => String::new(),
             // HAProxy's count goes astray with changes that fail, and with those of entries that are used twice.
             Some(("entry_cnt", _)) if changed => "entry_cnt=".to_owned(),
             _ if word.starts_with("0x") => {

@@ -21,6 +21,9 @@ const REQUEST: &str = "POST /n/p.html;x=7?a=1&b=x%20y&c&d=&a=2&e HTTP/1.1\r\nHos
 
 const BODY: &str = "z=1&Y=2;z=3=4";
 
+/// Where keys and tokens are.
+const JWT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../policy/tests/jwt");
+
 /// Expressions, each with a reason where ours is another value.
 fn expressions() -> Vec<(&'static str, Option<&'static str>)> {
     let lines = EXPRESSIONS.lines().filter(|line| !line.is_empty());
@@ -40,6 +43,7 @@ fn configuration(address: SocketAddr) -> String {
     );
     for (number, (expression, _)) in expressions().iter().enumerate() {
         let quoted = expression
+            .replace("{jwt}", JWT)
             .replace('\\', "\\\\")
             .replace('"', "\\\"")
             .replace('$', "\\$");

@@ -27,6 +27,18 @@ impl Receiver {
         let _ = self.0.peek(&mut [0; 1]);
     }
 
+    /// The lines that are there, masked; it waits for none.
+    pub(crate) fn pending(&self) -> Vec<String> {
+        self.0.set_nonblocking(true).unwrap();
+        let mut buffer = vec![0; 64 << 10];
+        let mut lines = Vec::new();
+        while let Ok(length) = self.0.recv(&mut buffer) {
+            lines.push(masked(&String::from_utf8_lossy(&buffer[..length])));
+        }
+        self.0.set_nonblocking(false).unwrap();
+        lines
+    }
+
     /// Waits for so many lines, then a moment for more; all of them, masked.
     pub(crate) fn lines(&self, due: usize) -> Vec<String> {
         let mut lines = Vec::new();

@@ -12,6 +12,7 @@ mod origin;
 mod rig;
 mod stage;
 
+mod answers;
 mod commands;
 mod expressions;
 mod faults;
@@ -19,8 +20,10 @@ mod framing;
 mod logs;
 mod newer;
 mod persistence;
+mod published;
 mod queues;
 mod reuse;
+mod statistics;
 mod timeouts;
 mod tunnels;
 mod users;

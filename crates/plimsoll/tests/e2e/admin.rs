@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::rig::origin::Origin;
 use crate::rig::peer::require_peer;
-use crate::rig::{Binary, DEADLINE, PLIMSOLL, Rig, ask, free_address, until};
+use crate::rig::{Binary, PLIMSOLL, Rig, ask, free_address, reach, until};
 
 /// What HAProxy 3.x and we write before the columns of modules.
 const FIRST_COLUMNS: &str = "# pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,";
@@ -135,8 +135,7 @@ fn levels_modes_and_the_end_of_the_files() {
 fn a_prompt_keeps_the_connection() {
     let stage = stage();
     let socket = &stage.socket;
-    let stream = UnixStream::connect(socket).unwrap();
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let stream = reach(socket);
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut expect = |said: &str, heard: &str| {
         (&stream).write_all(said.as_bytes()).unwrap();

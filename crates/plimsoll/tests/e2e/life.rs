@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use plimsoll_sys::signal::{self, Signal};
 
 use crate::rig::origin::Reply;
-use crate::rig::{Binary, DEADLINE, PLIMSOLL, Rig, free_address, until};
+use crate::rig::{Binary, DEADLINE, PLIMSOLL, Rig, ask, free_address, until};
 
 /// What stops at once must do so well within this.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -296,4 +296,54 @@ fn root_is_given_up_once_it_listens() {
         assert!(status.contains(&uid), "{status}");
     }
     assert_eq!(rig.get("/").text(), "a");
+}
+
+/// What `show servers state` has told is read by the next process; what is no such text is told and left out.
+#[test]
+fn states_of_servers_outlive_the_process() {
+    let text = |rig: &Rig, extra: &str, weight: u32| {
+        format!(
+            "global\n    stats socket {} level admin\n    server-state-base {}\n    server-state-file states\n\
+             defaults\n    mode http\n    timeout connect 5s\n    timeout client 10s\n    timeout server 10s\n    {extra}\n\
+             listen web\n    bind {{listen}}\n    server a 127.0.0.1:1 weight {weight}\n    server b 127.0.0.1:1\n",
+            rig.path("sock").display(),
+            rig.path("").display(),
+        )
+    };
+    let load = "load-server-state-from-file global";
+    let mut old = Rig::new();
+    old.config(&text(&old, "", 10));
+    ask(
+        &old.path("sock"),
+        "set server web/a weight 3; set server web/b state maint",
+    );
+    let states = ask(&old.path("sock"), "show servers state");
+    let begin = |states: &str, extra: &str, weight: u32| {
+        let mut rig = Rig::new();
+        rig.file("states", states);
+        rig.config(&text(&rig, extra, weight));
+        let weight = ask(&rig.path("sock"), "get weight web/a");
+        let maintained = ask(&rig.path("sock"), "show stat web 4 -1").contains(",MAINT,");
+        (weight.trim().to_owned(), maintained, rig.binary().said())
+    };
+    let (weight, maintained, said) = begin(&states, load, 10);
+    assert_eq!((&*weight, maintained), ("3 (initial 10)", true), "{said}");
+    let (weight, maintained, _) = begin(&states, load, 11);
+    assert_eq!(
+        (&*weight, maintained),
+        ("11 (initial 11)", true),
+        "an edit wins"
+    );
+    let (weight, maintained, _) = begin(&states, "", 10);
+    assert_eq!(
+        (&*weight, maintained),
+        ("10 (initial 10)", false),
+        "nobody asked"
+    );
+    let (weight, maintained, said) = begin("nonsense\n", load, 10);
+    assert_eq!((&*weight, maintained), ("10 (initial 10)", false));
+    assert!(
+        said.contains("no server states from") && said.contains("'nonsense' is not a version"),
+        "{said}"
+    );
 }

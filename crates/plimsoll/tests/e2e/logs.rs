@@ -51,6 +51,32 @@ fn a_request_that_nobody_could_serve_says_so() {
     assert!(line.contains(" 503 ") && line.contains(" SC-- "), "{line}");
 }
 
+/// Without a backend a request is never complete, as HAProxy has it.
+#[test]
+fn a_request_that_no_backend_is_there_for_has_no_time() {
+    let mut rig = Rig::new();
+    let log = rig.syslog();
+    rig.config(&format!(
+        "frontend web\n    mode http\n    option httplog\n    log {} local0\n    bind {{listen}}\n    timeout client 5s\n",
+        log.address()
+    ));
+    assert_eq!(rig.get("/").status, 503);
+    let line = log.line();
+    assert!(line.contains(" web/<NOSRV> -1/-1/-1/-1/"), "{line}");
+}
+
+#[test]
+fn a_connection_is_logged_with_both_ends() {
+    let mut rig = Rig::new();
+    let (origin, log) = (rig.origin("s1"), rig.syslog());
+    let text = text("http", &log, &origin.server_line()).replace("option httplog", "");
+    let address = rig.config(&text);
+    rig.get("/");
+    let lines = [log.line(), log.line()];
+    let shown = format!(" to {address} (web/HTTP)");
+    assert!(lines.iter().all(|line| line.contains(&shown)), "{lines:?}");
+}
+
 #[test]
 fn junk_is_logged_as_a_bad_request() {
     let mut rig = Rig::new();

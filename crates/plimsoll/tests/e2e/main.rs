@@ -17,6 +17,7 @@ mod lab;
 mod life;
 mod logs;
 mod master;
+mod names;
 mod passive;
 mod peers;
 mod prometheus;

@@ -160,6 +160,27 @@ fn the_same_program_keeps_its_worker_and_a_bad_one_changes_nothing() {
 }
 
 #[test]
+fn another_program_goes_on_with_the_states_of_servers() {
+    let stage = Stage::new();
+    let worker = stage.workers();
+    stage.ask("@1 set server web/a weight 7");
+    stage.ask("@1 set server web/a state drain");
+    let state = || {
+        let said = stage.ask("@1 show servers state web");
+        let row = said.lines().nth(2).unwrap_or_default().to_owned();
+        let words: Vec<_> = row.split(' ').map(str::to_owned).collect();
+        // From its address to its weights; behind them is the time since the last change.
+        words[4..9].join(" ")
+    };
+    let before = state();
+    assert!(before.ends_with(" 2 8 7 1"), "{before}");
+    install(&stage.program, Path::new(PLIMSOLL));
+    assert_eq!(stage.ask("reload"), "Success=1\n--\n\n");
+    assert_ne!(stage.workers(), worker);
+    assert_eq!(state(), before);
+}
+
+#[test]
 fn commands_find_their_process() {
     let stage = Stage::new();
     let worker = stage.workers()[0];

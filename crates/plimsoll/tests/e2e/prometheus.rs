@@ -122,16 +122,16 @@ fn types(text: &str) -> BTreeMap<&str, &str> {
     lines.filter_map(|line| line.split_once(' ')).collect()
 }
 
-/// What of HAProxy 2.6 has no counterpart here: zlib, TLS caches, memory pools, compression, caches, the scheduler.
+/// What of HAProxy has no counterpart here: facts of its process (zlib, TLS caches, memory pools, the scheduler), name
+/// servers, listeners one by one, and the counter that a table keeps for peers. Of proxies, servers and tables nothing is.
 fn is_absent(name: &str) -> bool {
-    let parts = [
-        "_comp_",
-        "_http_comp",
-        "_cache_",
+    let of_process = [
         "_ssl_",
         "_zlib_",
+        "_http_comp",
         "_pool",
         "_pipes_",
+        "_patterns_",
         "_tasks",
         "_run_queue",
         "_idle_time_percent",
@@ -142,30 +142,40 @@ fn is_absent(name: &str) -> bool {
         "_recv_logs",
         "_total_warnings",
         "_process_node",
-        "_connections_current",
-        "_idle_connections",
-        "_current_throttle",
-        "_queue_limit",
-        "_limit_sessions",
-        "_agent_",
-        "_check_code",
         "_process_max_memory_bytes",
-        "_backend_check_up_down",
-        "_backend_downtime",
-        "_agg_check_status",
-        "_agg_server_check_status",
-        "_listener_",
     ];
-    parts.iter().any(|part| name.contains(part))
+    match name.strip_prefix("haproxy_process_") {
+        Some(_) => of_process.iter().any(|part| name.contains(part)),
+        None => {
+            let prefixes = ["haproxy_listener_", "haproxy_resolver_"];
+            prefixes.iter().any(|prefix| name.starts_with(prefix))
+                || name == "haproxy_sticktable_local_updates"
+        }
+    }
+}
+
+/// The names of the labels of each family.
+fn labels(text: &str) -> BTreeMap<&str, Vec<&str>> {
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    let named = samples.filter_map(|line| {
+        let (name, rest) = line.split_once('{')?;
+        let parts = rest.split("=\"").map(|part| part.rsplit(['"', ',']).next());
+        let mut names: Vec<_> = parts.flatten().collect();
+        names.pop();
+        Some((name, names))
+    });
+    named.collect()
 }
 
 #[test]
 fn dashboards_made_for_haproxy_find_their_families() {
-    let Some(haproxy) = require_peer("haproxy") else {
+    let chosen = std::env::var_os("PLIMSOLL_HAPROXY").map(std::path::PathBuf::from);
+    let Some(haproxy) = chosen.or_else(|| require_peer("haproxy")) else {
         return;
     };
     let mut rig = Rig::new();
     let (_origins, lines) = servers(&rig);
+    let lines = format!("{lines}\n    stick-table type ip size 1k store gpc0");
     let configuration = CONFIGURATION.replace("SERVERS", &lines);
     let ours = rig.config(&configuration);
     let theirs = free_address();
@@ -197,6 +207,12 @@ fn dashboards_made_for_haproxy_find_their_families() {
     for (name, kind) in &our_types {
         if let Some(theirs) = their_types.get(name) {
             assert_eq!(kind, theirs, "the type of {name}");
+        }
+    }
+    let (their_labels, our_labels) = (labels(&their_text), labels(&our_text));
+    for (name, names) in &our_labels {
+        if let Some(theirs) = their_labels.get(name) {
+            assert_eq!(names, theirs, "the labels of {name}");
         }
     }
 }

@@ -15,7 +15,7 @@ use plimsoll_sys::signal::Signal;
 
 use crate::rig::client::Client;
 use crate::rig::origin::{Origin, Reply};
-use crate::rig::{DEADLINE, PLIMSOLL, Rig, free_address, plimsoll, until};
+use crate::rig::{PLIMSOLL, Rig, free_address, plimsoll, reach, until};
 
 /// Reloads in one run; `PLIMSOLL_RELOADS=1000` makes more.
 fn rounds() -> u64 {
@@ -69,8 +69,7 @@ impl Stage {
     }
 
     fn ask(&self, line: &str) -> String {
-        let mut stream = UnixStream::connect(&self.socket).expect("the socket is there");
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let mut stream = reach(&self.socket);
         stream.write_all(format!("{line}\n").as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");

@@ -122,3 +122,22 @@ fn is_closed_from(python: &Path, from: [u8; 4], to: SocketAddr) -> bool {
     let output = output.expect("python3 runs");
     String::from_utf8_lossy(&output.stdout).trim() == "0"
 }
+
+/// A label is no decision: the rules behind it run, in every set.
+#[test]
+fn packets_are_labelled_and_rules_go_on() {
+    let mut rig = Rig::new();
+    let origin = rig.origin("s1");
+    rig.config(&format!(
+        "defaults\n    mode http\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n\
+         frontend web\n    bind {{listen}}\n    tcp-request connection set-fc-tos 0x20\n    tcp-request connection set-fc-mark 7\n\
+         \x20   tcp-request connection set-var(sess.a) str(one)\n    tcp-request session set-tos 8\n\
+         \x20   tcp-request session set-var(sess.b) str(two)\n    tcp-request content set-tos 8\n\
+         \x20   http-request set-tos 16\n    http-request return status 200 content-type text/plain lf-string %[var(sess.a)],%[var(sess.b)] if {{ path /a }}\n\
+         \x20   default_backend app\nbackend app\n    http-response set-tos 24\n    http-response set-header x-behind it\n    {}\n",
+        origin.server_line()
+    ));
+    assert_eq!(rig.get("/a").body, b"one,two");
+    let response = rig.get("/b");
+    assert_eq!(response.field("x-behind"), Some("it"));
+}

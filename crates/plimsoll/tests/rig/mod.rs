@@ -261,10 +261,24 @@ pub fn free_address() -> SocketAddr {
     }
 }
 
+/// A connection to a command socket, which may appear a moment after the listeners of traffic do.
+///
+/// # Panics
+/// When it is not there in time.
+pub fn reach(socket: &Path) -> UnixStream {
+    let mut stream = None;
+    until(|| {
+        stream = UnixStream::connect(socket).ok();
+        stream.is_some()
+    });
+    let stream = stream.expect("the socket is there");
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
 /// Sends a line to a command socket, ends the writing half as socat does, and reads the whole answer.
 pub fn ask(socket: &Path, line: &str) -> String {
-    let mut stream = UnixStream::connect(socket).expect("the socket is there");
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut stream = reach(socket);
     stream.write_all(format!("{line}\n").as_bytes()).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     let mut answer = String::new();

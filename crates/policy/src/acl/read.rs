@@ -6,6 +6,7 @@ use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 
 use super::{Clause, Test};
+use crate::convert;
 use crate::expression::{self, Expression, Scope};
 use crate::keyword::haproxy::names;
 use crate::pattern::{self, List, Method, Search, Use};
@@ -41,7 +42,7 @@ struct Written<'a> {
 /// # Errors
 /// Unknown names, flags and patterns.
 pub(crate) fn read_clause(args: &mut Args<'_>, scope: &Scope<'_>) -> Result<Clause, Diagnostic> {
-    let criterion = args.word("a criterion")?;
+    let criterion = &with_converters(args.word("a criterion")?, args);
     let (expression, implied) = read_criterion(criterion, scope)?;
     let mut written = Written::default();
     read_flags(args, &mut written)?;
@@ -64,13 +65,30 @@ pub(crate) fn read_clause(args: &mut Args<'_>, scope: &Scope<'_>) -> Result<Clau
     Ok(Clause { expression, test })
 }
 
+/// Behind a comma that ends a word the list of converters goes on with the next one.
+fn with_converters(criterion: &Word, args: &mut Args<'_>) -> Word {
+    let mut whole = criterion.clone();
+    while whole.text.ends_with(',')
+        && let Some(word) = args.peek()
+        && convert::find(name_of(&word.text)).is_some()
+    {
+        args.next();
+        whole.text.push_str(&word.text);
+    }
+    whole
+}
+
+/// What stands before the arguments.
+fn name_of(text: &str) -> &str {
+    &text[..text.find(['(', ',']).unwrap_or(text.len())]
+}
+
 /// An expression, or the name of one with a suffix such as `_beg`.
 fn read_criterion(
     word: &Word,
     scope: &Scope<'_>,
 ) -> Result<(Expression, Option<Method>), Diagnostic> {
-    let name_end = word.text.find(['(', ',']).unwrap_or(word.text.len());
-    let (name, rest) = word.text.split_at(name_end);
+    let (name, rest) = word.text.split_at(name_of(&word.text).len());
     if sample::find(name).is_none() {
         let derived = SUFFIXES.iter().find_map(|(suffix, method)| {
             let base = name.strip_suffix(suffix)?;

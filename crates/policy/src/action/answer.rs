@@ -171,6 +171,9 @@ impl Action for Answer {
                 reply.head.add(name.as_bytes(), &value);
             }
         }
+        if !matches!(self.body, Body::Raw(_)) {
+            reply.head.set_length(reply.body.len() as u64);
+        }
         if let Some(kind) = &self.content_type
             && !reply.body.is_empty()
         {

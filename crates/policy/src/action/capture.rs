@@ -4,7 +4,7 @@ use plimsoll_config::args::Args;
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use super::{Flow, Places, Row, Words, action};
-use crate::capture::{self, Captures, SLOTS_MAX, Slot};
+use crate::capture::{SLOTS_MAX, Slot};
 use crate::context::{Context, Phase};
 use crate::expression::{self, Scope};
 use crate::keyword::haproxy::value::unknown;
@@ -38,19 +38,7 @@ fn read(
             return Flow::Continue;
         };
         let text = value.into_text().into_owned();
-        let frontends = &context.plane.model.frontends;
-        if let Some(frontend) = frontends.get(context.frontend.0 as usize) {
-            let Captures {
-                request: requests,
-                response: responses,
-                ..
-            } = &frontend.rules.captures;
-            let facts = &mut *context.exchange;
-            match request {
-                true => capture::put(requests, id, &text, &mut facts.request_captures),
-                false => capture::put(responses, id, &text, &mut facts.response_captures),
-            }
-        }
+        context.keep_capture(request, id, &text);
         Flow::Continue
     })
 }

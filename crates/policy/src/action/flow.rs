@@ -23,10 +23,21 @@ pub enum Flow {
     Pause { ms: u64 },
     /// Run the next rule when so many bytes of the body are there, or all of it, or this time is over.
     AwaitBody { bytes: u64, ms: u64 },
+    /// Label packets to the client from now on, where that can be had, and go on.
+    Label(Label),
     /// Send this interim response, and go on.
     Inform(Box<Head>),
     /// The rule cannot be carried out: answer 500.
     Fail,
+}
+
+/// What packets carry for routers and filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Label {
+    /// The kernel's mark (`SO_MARK`), which does not leave this machine.
+    Mark(u32),
+    /// The type of service, or DSCP (RFC 2474), in its eight bits.
+    Service(u8),
 }
 
 /// A part of this program that answers requests.

@@ -31,7 +31,7 @@ pub(crate) const ROWS: &[Row] = &[
         usage: "NAME FORMAT",
         doc: "Replaces all fields of a name by one.",
         places: Places::HTTP,
-        read: |words, scope| edit(words, scope, |head, name, value| head.set(name, value)),
+        read: |words, scope| edit(words, scope, |head, name, value| head.set_last(name, value)),
     },
 ];
 

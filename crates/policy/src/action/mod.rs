@@ -11,6 +11,7 @@ mod capture;
 mod expect_proxy;
 mod flow;
 mod header;
+mod label;
 mod list;
 mod normalize;
 mod reason;
@@ -33,7 +34,7 @@ use crate::expression::Scope;
 
 pub(crate) use answer::read_error;
 pub(crate) use capture::length as capture_length;
-pub use flow::{Flow, Reply, Service};
+pub use flow::{Flow, Label, Reply, Service};
 pub use reason::reason;
 pub(crate) use variable::Only;
 
@@ -161,6 +162,7 @@ const TOPICS: &[&[Row]] = &[
     capture::ROWS,
     expect_proxy::ROWS,
     header::ROWS,
+    label::ROWS,
     list::ROWS,
     normalize::ROWS,
     redirect::ROWS,

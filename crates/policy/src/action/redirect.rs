@@ -177,10 +177,11 @@ impl Action for Redirect {
             return Flow::Continue;
         }
         let mut reply = Box::new(Reply::new(self.status, Vec::new()));
+        reply.head.set_length(0);
+        reply.head.add(b"location", &location);
         if matches!(self.status, 302 | 303 | 307) {
             reply.head.add(b"cache-control", b"no-cache");
         }
-        reply.head.add(b"location", &location);
         if let Some(cookie) = &self.cookie {
             reply.head.add(b"set-cookie", cookie.as_bytes());
         }

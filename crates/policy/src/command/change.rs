@@ -60,7 +60,10 @@ pub enum ServerChange {
     Weight(u32),
     /// 0: no limit.
     Maxconn(u32),
+    /// To an address; it has one from now on.
     Move(ServerAddress),
+    /// Its name leads nowhere any more.
+    Lose,
     Probe(ProbeChange),
     /// What the server that it tracks passes on.
     Inherit {
@@ -173,8 +176,13 @@ impl ServerChange {
             }
             Self::Move(address) => {
                 live.move_to(address.clone());
+                let found = live.clear(ServerState::UNRESOLVED);
+                if found {
+                    live.note_change(now_s);
+                }
                 return true;
             }
+            Self::Lose => live.mark(ServerState::UNRESOLVED),
         };
         if changed {
             live.note_change(now_s);

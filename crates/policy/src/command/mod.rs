@@ -31,6 +31,7 @@ mod show;
 mod ssl;
 mod stat;
 mod table;
+mod variable;
 mod wait;
 mod weight;
 
@@ -39,6 +40,7 @@ use crate::stats::View;
 
 pub use change::{BackendChange, Change, Clear, FrontendChange, ProbeChange, ServerChange};
 pub use line::Words;
+pub use server::address_news;
 
 /// A command of the runtime API.
 pub struct Command {
@@ -154,6 +156,7 @@ pub const COMMANDS: &[Command] = &[
     cli::EXPERT,
     list::GET_ACL,
     list::GET_MAP,
+    variable::GET,
     weight::GET,
     help::HELP,
     ssl::bundle::NEW_CA,

@@ -206,6 +206,21 @@ fn set_address(
         Some("port") => read_port(words.next())?,
         Some(word) => return Err(Refusal(format!("Expected 'port' instead of '{word}'."))),
     };
+    let Some(news) = address_news((old_ip, old_port), (ip, port)) else {
+        return Ok("nothing changed\n".to_owned());
+    };
+    let change = ServerChange::Move(ServerAddress::Inet { ip, port });
+    session
+        .changes
+        .push(Change::Server(backend, server, change));
+    Ok(format!("{news} by 'stats socket command'\n"))
+}
+
+/// What is said of a server that gets another address or port; `None`: neither is another.
+pub fn address_news(
+    (old_ip, old_port): (Option<IpAddr>, ServerPort),
+    (ip, port): (IpAddr, ServerPort),
+) -> Option<String> {
     let mut news = Vec::new();
     if old_ip != Some(ip) {
         let old = old_ip.map_or_else(|| "-".to_owned(), |ip| ip.to_string());
@@ -215,14 +230,7 @@ fn set_address(
         let (old, new) = (port_text(old_port), port_text(port));
         news.push(format!("port changed from '{old}' to '{new}'"));
     }
-    if news.is_empty() {
-        return Ok("nothing changed\n".to_owned());
-    }
-    let change = ServerChange::Move(ServerAddress::Inet { ip, port });
-    session
-        .changes
-        .push(Change::Server(backend, server, change));
-    Ok(format!("{} by 'stats socket command'\n", news.join(", ")))
+    (!news.is_empty()).then(|| news.join(", "))
 }
 
 /// A port, or `+N` or `-N` for one relative to the client's.

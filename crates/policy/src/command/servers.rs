@@ -8,7 +8,7 @@ use super::{Answer, Command, Session, Words, find};
 use crate::counters::ServerCounter;
 use crate::health::{Health, Which};
 use crate::live::{RAMP_FULL, ServerLive, ServerState};
-use crate::model::{AccessLevel, ServerAddress, ServerPort};
+use crate::model::{AccessLevel, Server, ServerAddress, ServerPort};
 use crate::probe::{Class, Status};
 use crate::stats::format::write;
 use crate::stats::{View, admin_bits};
@@ -40,8 +40,12 @@ struct Checks {
     health: Option<Health>,
     /// The server is out of service, so that nobody asks it.
     maintained: bool,
-    /// Where a server without checks stands: just up.
-    rise: u32,
+    /// It began so.
+    disabled: bool,
+    /// The tally of a server without checks: HAProxy begins it where a `default-server` line is in force.
+    unchecked: u32,
+    /// Whether the numbers of backend and server are written.
+    numbered: [bool; 2],
 }
 
 /// Bits of `srv_check_state` and `srv_agent_state`: configured and switched on, paused, an agent.
@@ -58,14 +62,22 @@ impl fmt::Display for Checks {
         };
         let tally = |which| health.and_then(|health| health.tally(which));
         let agent = tally(Which::Agent).map_or(0, |_| CHECK_ON | CHECK_AGENT | paused);
+        let [backend, server] = self.numbered.map(u8::from);
         match tally(Which::Check) {
             Some(tally) => {
                 let status = tally.last().status;
                 let (number, result) = (number_of(status), result_of(status));
                 let (count, state) = (tally.count(), CHECK_ON | paused);
-                write!(f, "{number} {result} {count} {state} {agent} 0 0")
+                write!(
+                    f,
+                    "{number} {result} {count} {state} {agent} {backend} {server}"
+                )
             }
-            None => write!(f, "1 0 {} 0 {agent} 0 0", self.rise),
+            None => {
+                let state = if self.disabled { CHECK_PAUSED } else { 0 };
+                let count = self.unchecked;
+                write!(f, "1 0 {count} {state} {agent} {backend} {server}")
+            }
         }
     }
 }
@@ -117,7 +129,7 @@ fn state(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
             write(
                 &mut text,
                 format_args!(
-                    "{number} {name} {} {} {} {} {} {} {} {} {} {} {} - 0 0 - - 0\n",
+                    "{number} {name} {} {} {} {} {} {} {} {} {} {} {} - {} {}\n",
                     model.number,
                     model.name,
                     place.ip,
@@ -129,15 +141,40 @@ fn state(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
                     Checks {
                         health: view.sums.health(id, server),
                         maintained: live.state().is_maintained(),
-                        rise: model.check.rhythm.rise,
+                        disabled: model.disabled,
+                        unchecked: match model.disabled || backend.presets.is_empty() {
+                            true => 0,
+                            false => model.check.rhythm.rise,
+                        },
+                        numbered: [backend.has_number, model.has_number],
                     },
                     place.host,
                     place.port,
+                    u8::from(model.tls.is_some()),
+                    asked_at(model, live),
                 ),
             );
         }
     }
     Ok(text)
+}
+
+/// The columns from `srv_check_port` on: where checks and agents are asked, when that is elsewhere.
+fn asked_at(model: &Server, live: &ServerLive) -> String {
+    let probing = live.probing();
+    let (check, agent) = (&model.check, model.check.agent.as_ref());
+    let agent_port = agent.map_or(0, |agent| agent.port);
+    format!(
+        "{} {} {} {}",
+        probing.check_port.or(check.port).unwrap_or(0),
+        Shown(probing.check_address.or(check.address)),
+        Shown(
+            probing
+                .agent_address
+                .or_else(|| agent.and_then(|agent| agent.address))
+        ),
+        probing.agent_port.unwrap_or(agent_port),
+    )
 }
 
 /// 0 stopped, 1 starting, 2 running, 3 stopping.
@@ -155,8 +192,10 @@ fn operational(live: &ServerLive) -> u32 {
 }
 
 fn connections(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
-    let mut text =
-        "# bkname/svname bkid/svid addr port - purge_delay served used_max idle_lim\n".to_owned();
+    // What is not counted here is no number, so that nobody takes it for one.
+    let mut text = "# bkname/svname bkid/svid addr port - purge_delay served used_cur used_max need_est idle_sess \
+        unsafe_nb safe_nb idle_lim idle_cur\n"
+        .to_owned();
     for (id, backend) in find::backends(words, view)? {
         for (server, model) in view.servers(backend) {
             let live = view.plane.backend(id).server(server);
@@ -166,7 +205,7 @@ fn connections(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer
             write(
                 &mut text,
                 format_args!(
-                    "{}/{} {}/{} {} {} - {} {} {} {idle_limit}\n",
+                    "{}/{} {}/{} {} {} - {} {} {} {} - - - - {idle_limit} -\n",
                     backend.name,
                     model.name,
                     backend.number,
@@ -174,6 +213,7 @@ fn connections(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer
                     place.ip,
                     place.port,
                     model.pool_purge_delay_ms,
+                    live.current.load(Relaxed),
                     live.current.load(Relaxed),
                     view.sums.server(id, server, ServerCounter::SessionsMax),
                 ),

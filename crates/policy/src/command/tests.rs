@@ -152,9 +152,9 @@ fn server_states_are_numbers_in_columns() {
     assert_eq!(
         lines[2..5],
         [
-            "3 app 1 a 127.0.0.1 2 8 50 50 0 1 0 2 0 0 0 0 - 8001 - 0 0 - - 0",
+            "3 app 1 a 127.0.0.1 2 8 50 50 0 1 0 0 0 0 0 0 - 8001 - 0 0 - - 0",
             "3 app 2 b 127.0.0.1 0 1 20 20 0 1 0 2 14 0 0 0 - 8002 - 0 0 - - 0",
-            "3 app 3 c 127.0.0.1 0 5 1 1 61 1 0 2 0 0 0 0 - 8003 - 0 0 - - 0",
+            "3 app 3 c 127.0.0.1 0 5 1 1 61 1 0 0 8 0 0 0 - 8003 - 0 0 - - 0",
         ]
     );
     desk.ask("enable server app/b");
@@ -435,4 +435,20 @@ fn authorities_are_added_and_counted() {
     let invalid = desk.tell("set ssl ca-file c <<", Some("hello"));
     assert_eq!(invalid, "Invalid payload\nCan't update c!\n\n");
     assert_eq!(desk.ask("del ssl ca-file c"), "CA file 'c' deleted!\n\n");
+}
+
+#[test]
+fn variables_of_the_process_are_shown() {
+    let mut desk = admin();
+    let name = crate::variable::Name::parse("proc.x").expect("a name");
+    let value = crate::value::Value::Binary(b"a\x00b".to_vec().into());
+    assert!(desk.plane.variables.set(&name, value));
+    for (line, answer) in [
+        ("get var", "Missing process-wide variable identifier.\n\n"),
+        ("get var proc.y", "Variable not found.\n\n"),
+        ("get var txn.x", "Variable not found.\n\n"),
+        ("get var proc.x", "proc.x: type=bin value=<a>\n\n"),
+    ] {
+        assert_eq!(desk.ask(line), answer, "{line}");
+    }
 }

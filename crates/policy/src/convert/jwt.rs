@@ -1,6 +1,6 @@
 //! Converters of JSON web tokens (RFC 7515, RFC 7519): what is written in them.
 //!
-//! What is absent: encrypted tokens, and signatures; `jwt_verify` needs keys that are kept apart.
+//! What is absent: encrypted tokens, and signatures, which [`super::jwt_verify`] verifies.
 
 use plimsoll_config::diagnostic::Diagnostic;
 

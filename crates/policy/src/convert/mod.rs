@@ -4,12 +4,15 @@
 //! another one, or nothing where it cannot. What is absent: parsing of expressions ([`crate::expression`]).
 
 mod binary;
+mod capture;
 mod codec;
 mod crypto;
 mod date;
+mod fix;
 mod hash;
 pub(crate) mod json;
 mod jwt;
+mod jwt_verify;
 mod language;
 mod map;
 mod network;
@@ -111,12 +114,15 @@ pub(crate) fn binary(bytes: Vec<u8>) -> Option<Value<'static>> {
 
 const TOPICS: &[&[Row]] = &[
     binary::ROWS,
+    capture::ROWS,
     codec::ROWS,
     crypto::ROWS,
     date::ROWS,
+    fix::ROWS,
     hash::ROWS,
     json::ROWS,
     jwt::ROWS,
+    jwt_verify::ROWS,
     language::ROWS,
     map::ROWS,
     network::ROWS,

@@ -301,7 +301,7 @@ fn result(flow: Flow) -> (StepResult, Option<Option<String>>) {
         (decided, Some(Some(outcome)))
     };
     match flow {
-        Flow::Continue | Flow::Inform(_) => (StepResult::Ran, None),
+        Flow::Continue | Flow::Inform(_) | Flow::Label(_) => (StepResult::Ran, None),
         Flow::Pause { ms } => (StepResult::Decided(format!("waits for {ms} ms")), None),
         Flow::AwaitBody { .. } => (StepResult::Decided("waits for the body".to_owned()), None),
         Flow::Accept => {

@@ -207,6 +207,30 @@ pub fn admin_lines(
     maintained.into_iter().chain(drained).map(line).collect()
 }
 
+/// The line about a server whose name leads nowhere any more, and why.
+pub fn lost_line(naming: &Naming<'_>, reason: &str, census: Census) -> Line {
+    let (subject, count) = (naming.subject(), census.of_loss());
+    Line {
+        level: Level::Alert,
+        text: format!("{subject} is going DOWN for maintenance ({reason}){count}"),
+    }
+}
+
+/// The line about a server whose name leads somewhere again.
+pub fn found_line(naming: &Naming<'_>, host: &str, state: ServerState) -> Line {
+    let (subject, down) = (naming.subject(), state.contains(ServerState::DOWN));
+    let text = match (state.is_maintained(), down, state.is_draining()) {
+        (true, ..) => format!("{subject} ('{host}') resolves again but remains in maintenance."),
+        (_, true, _) => format!("{subject} ('{host}') is DOWN/READY (resolves again)."),
+        (_, _, true) => format!("{subject} ('{host}') is UP/DRAIN (resolves again)."),
+        _ => format!("{subject} ('{host}') is UP/READY (resolves again)."),
+    };
+    Line {
+        level: Level::Notice,
+        text,
+    }
+}
+
 /// What is said of a server that enters maintenance, or leaves it.
 fn maintenance_said(
     naming: &Naming<'_>,

@@ -26,6 +26,7 @@ impl Sections {
     pub(crate) const CRT_STORE: Self = Self(1 << 6);
     pub(crate) const HTTP_ERRORS: Self = Self(1 << 7);
     pub(crate) const HEALTHCHECK: Self = Self(1 << 8);
+    pub(crate) const RESOLVERS: Self = Self(1 << 10);
     pub(crate) const USERLIST: Self = Self(1 << 9);
     pub(crate) const ACME: Self = Self(1 << 11);
 
@@ -42,7 +43,7 @@ impl Sections {
     /// As [`Sections::BACK`], but not inherited.
     pub(crate) const OWN_BACK: Self = Self(0b11000);
 
-    const NAMES: [(Self, &'static str); 11] = [
+    const NAMES: [(Self, &'static str); 12] = [
         (Self::GLOBAL, "global"),
         (Self::DEFAULTS, "defaults"),
         (Self::FRONTEND, "frontend"),
@@ -52,6 +53,7 @@ impl Sections {
         (Self::CRT_STORE, "crt-store"),
         (Self::HTTP_ERRORS, "http-errors"),
         (Self::HEALTHCHECK, "healthcheck"),
+        (Self::RESOLVERS, "resolvers"),
         (Self::USERLIST, "userlist"),
         (Self::ACME, "acme"),
     ];

@@ -105,13 +105,18 @@ impl Format {
         // The usual case, without a copy.
         if plain && self.encoding == Encoding::Raw && hole.flags == Default::default() {
             if let Some(value) = value {
-                write_raw(&value, pen.out);
+                value.write(pen.out);
             }
             return;
         }
         if self.encoding.is_http() {
-            if let Some(value) = value {
-                pen.http(&value.into_text());
+            match value {
+                None => {}
+                // No byte of theirs has to be marked.
+                Some(value @ (Value::Integer(_) | Value::Address(_) | Value::Boolean(_))) => {
+                    value.write(pen.out);
+                }
+                Some(value) => pen.http(&value.into_text()),
             }
             return;
         }

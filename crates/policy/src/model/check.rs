@@ -13,7 +13,7 @@ use super::tls::ServerTls;
 use super::{BackendId, ServerId};
 use crate::expression::Expression;
 use crate::log_format::Format;
-use crate::probe::{DialTls, Status};
+use crate::probe::{DialOffer, DialTls, Status};
 use crate::rule::Rule;
 
 /// `inter`, unless written: time between two checks.
@@ -159,7 +159,7 @@ pub enum CheckAction {
 }
 
 /// A connection to open; what is absent comes from the server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckConnect {
     pub address: Option<IpAddr>,
     pub port: Option<u16>,
@@ -169,6 +169,10 @@ pub struct CheckConnect {
     pub via_socks: bool,
     /// `ssl`; a line without it, and without `default`, connects plainly.
     pub tls: DialTls,
+    /// `sni`, `alpn`.
+    pub offer: Option<Arc<DialOffer>>,
+    /// `proto h2`.
+    pub http2: bool,
     /// No line asked for it, so that it does not count as a step.
     pub implicit: bool,
 }
@@ -352,6 +356,8 @@ pub struct ServerCheck {
     pub port: Option<u16>,
     /// `check-send-proxy`.
     pub send_proxy: bool,
+    /// `check-proto h2`, or `proto h2` where nothing else is said.
+    pub http2: bool,
     /// `check-via-socks4`.
     pub via_socks: bool,
     /// How checks use TLS: as the traffic does, unless `check-ssl`, `check-sni` and their like say otherwise.
@@ -384,6 +390,7 @@ impl Default for ServerCheck {
             address: None,
             port: None,
             send_proxy: false,
+            http2: false,
             via_socks: false,
             tls: None,
             tls_usual: false,

@@ -198,7 +198,7 @@ fn play(script: &Script, answers: &[&[u8]], piece: usize, close: bool) -> Option
             say.is_empty(),
             "nothing can be said before there is a connection"
         );
-        step = dialogue.hear(Heard::Connected, &mut say);
+        step = dialogue.hear(Heard::Connected { http2: false }, &mut say);
     }
     for answer in answers {
         say.clear();
@@ -377,12 +377,15 @@ fn faults_say_where_the_script_was() {
         words(&*dialogue).as_deref(),
         Ok("refused at step 1 of tcp-check (connect port 80)")
     );
-    assert_eq!(dialogue.hear(Heard::Connected, &mut say), dial(81));
+    assert_eq!(
+        dialogue.hear(Heard::Connected { http2: false }, &mut say),
+        dial(81)
+    );
     assert_eq!(
         words(&*dialogue).as_deref(),
         Ok("refused at step 2 of tcp-check (connect port 81)")
     );
-    let Step::Done(verdict) = dialogue.hear(Heard::Connected, &mut say) else {
+    let Step::Done(verdict) = dialogue.hear(Heard::Connected { http2: false }, &mut say) else {
         panic!("nothing is left to do");
     };
     assert_eq!(verdict.status, Status::ConnectOk);
@@ -396,7 +399,7 @@ fn faults_say_where_the_script_was() {
         words(&*dialogue).as_deref(),
         Ok("refused at initial connection step of tcp-check")
     );
-    dialogue.hear(Heard::Connected, &mut say);
+    dialogue.hear(Heard::Connected { http2: false }, &mut say);
     let late = dialogue.fault(&Fault::Timeout);
     assert_eq!(late.status, Status::ReplyTimeout);
     assert_eq!(
@@ -421,7 +424,7 @@ fn asked(expectation: Expectation, spec: CheckSpec, standing: &Standing) -> Verd
     let mut dialogue = script.begin(standing);
     let mut say = Vec::new();
     dialogue.hear(Heard::Begin, &mut say);
-    dialogue.hear(Heard::Connected, &mut say);
+    dialogue.hear(Heard::Connected { http2: false }, &mut say);
     assert!(say.starts_with(b"OPTIONS / HTTP/1.0\r\n"));
     for &byte in RESPONSE {
         if let Step::Done(verdict) = dialogue.hear(Heard::Bytes(&[byte]), &mut say) {
@@ -524,7 +527,7 @@ fn requests_carry_what_they_need() {
     let mut dialogue = script.begin(&standing);
     let mut say = Vec::new();
     dialogue.hear(Heard::Begin, &mut say);
-    dialogue.hear(Heard::Connected, &mut say);
+    dialogue.hear(Heard::Connected { http2: false }, &mut say);
     assert_eq!(
         String::from_utf8_lossy(&say),
         "POST /x HTTP/1.1\r\nHost: a\r\nX-Haproxy-Server-State: UP 2/3\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody"

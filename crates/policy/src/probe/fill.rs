@@ -139,10 +139,13 @@ fn put(slot: Slot, text: Vec<u8>, action: &mut CheckAction) -> Result<(), &'stat
         }
         (CheckAction::Ask(ask), Slot::Target) => {
             ask.target = words(text);
-            // What is empty or has blanks would end the request line early.
+            // What has blanks would end the request line early.
             let safe = |byte: u8| byte > b' ' && byte != 0x7f;
-            if ask.target.is_empty() || !ask.target.bytes().all(safe) {
+            if !ask.target.bytes().all(safe) {
                 return Err("the text is no URI");
+            }
+            if ask.target.is_empty() {
+                ask.target.push('/');
             }
         }
         (CheckAction::Ask(ask), Slot::Field(index)) => {

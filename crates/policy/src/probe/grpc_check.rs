@@ -212,7 +212,7 @@ impl Dialogue for Call {
     fn hear(&mut self, heard: Heard<'_>, say: &mut Vec<u8>) -> Step {
         let verdict = match heard {
             Heard::Begin => return Step::Connect(Dial::default()),
-            Heard::Connected => {
+            Heard::Connected { .. } => {
                 self.ask();
                 self.stream
                     .is_none()
@@ -312,7 +312,10 @@ mod tests {
             call.hear(Heard::Begin, &mut say),
             Step::Connect(Dial::default())
         );
-        assert_eq!(call.hear(Heard::Connected, &mut say), Step::Listen);
+        assert_eq!(
+            call.hear(Heard::Connected { http2: false }, &mut say),
+            Step::Listen
+        );
         let mut server = Connection::<()>::new(Role::Server, Config::default());
         server
             .receive(&say, 0, &mut Head::default)

@@ -18,6 +18,7 @@ mod grpc_check;
 mod httpchk;
 mod ldap_check;
 mod mysql_check;
+mod over_h2;
 mod pgsql_check;
 mod redis_check;
 mod response;
@@ -61,6 +62,8 @@ pub struct Standing {
     pub around: Option<Arc<dyn Surroundings>>,
     /// The value of `X-Haproxy-Server-State`, where it is wanted.
     pub report: String,
+    /// The server speaks HTTP/2 unless a step says otherwise.
+    pub http2: bool,
 }
 
 /// One check under way.
@@ -79,8 +82,8 @@ pub trait Dialogue: fmt::Debug + Send {
 pub enum Heard<'a> {
     /// The check begins.
     Begin,
-    /// The connection asked for stands.
-    Connected,
+    /// The connection asked for stands; `http2`: both sides agreed on that while they secured it.
+    Connected { http2: bool },
     /// The server has said more.
     Bytes(&'a [u8]),
     /// The server will say no more.
@@ -99,7 +102,7 @@ pub enum Step {
 }
 
 /// A connection to open; what is absent comes from the server's configuration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dial {
     pub address: Option<IpAddr>,
     pub port: Option<u16>,
@@ -107,6 +110,16 @@ pub struct Dial {
     /// Through the server's SOCKS proxy, where it has one.
     pub via_socks: bool,
     pub tls: DialTls,
+    pub offer: Option<Arc<DialOffer>>,
+}
+
+/// What a step says in the handshake of TLS, instead of what the server's line says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DialOffer {
+    /// `sni`: the name to ask for.
+    pub name: Option<String>,
+    /// `alpn`: the protocols to offer; none: those of the server's checks.
+    pub protocols: Vec<Vec<u8>>,
 }
 
 /// Whether a connection uses TLS.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::fill::{self, Memory};
 use super::grpc_check::Call;
+use super::over_h2::Carrier;
 use super::response::{Reading, Response};
 use super::{Dial, Dialogue, Fault, Heard, Probe, Standing, Status, Step, Verdict};
 use super::{agent, ldap_check, mysql_check, spop_check};
@@ -79,6 +80,7 @@ impl Probe for Script {
             code: 0,
             head_asked: false,
             upgrade_asked: false,
+            carrier: None,
         })
     }
 }
@@ -99,6 +101,8 @@ struct Talk {
     /// The last request was HEAD; offered another protocol.
     head_asked: bool,
     upgrade_asked: bool,
+    /// What carries requests on a connection that speaks HTTP/2.
+    carrier: Option<Carrier>,
 }
 
 /// What a server has said, to be lent to expressions.
@@ -133,19 +137,32 @@ impl Dialogue for Talk {
     fn hear(&mut self, heard: Heard<'_>, say: &mut Vec<u8>) -> Step {
         match heard {
             Heard::Begin => {}
-            Heard::Connected => {
+            Heard::Connected { http2 } => {
                 self.connected = true;
                 self.closed = false;
                 self.heard.clear();
+                self.carrier = (http2 || self.speaks_h2()).then(Carrier::new);
             }
             Heard::Bytes(bytes) => {
+                let mut carried = Vec::new();
+                let bytes = match &mut self.carrier {
+                    None => bytes,
+                    Some(carrier) => {
+                        self.closed |= carrier.hear(bytes, &mut carried);
+                        &carried
+                    }
+                };
                 let room = HEARD_BYTES_MAX - self.heard.len();
                 self.heard
                     .extend_from_slice(&bytes[..bytes.len().min(room)]);
             }
             Heard::Closed => self.closed = true,
         }
-        self.go_on(say)
+        let step = self.go_on(say);
+        if let Some(carrier) = &mut self.carrier {
+            carrier.send(say);
+        }
+        step
     }
 
     fn fault(&self, fault: &Fault) -> Verdict {
@@ -155,6 +172,15 @@ impl Dialogue for Talk {
 }
 
 impl Talk {
+    /// Whether the connection that has come about is one for HTTP/2.
+    fn speaks_h2(&self) -> bool {
+        let step = self.spec.steps.get(self.at).map(|step| &step.action);
+        match step {
+            Some(CheckAction::Connect(connect)) if !connect.implicit => connect.http2,
+            _ => self.standing.http2,
+        }
+    }
+
     fn go_on(&mut self, say: &mut Vec<u8>) -> Step {
         let spec = Arc::clone(&self.spec);
         while let Some(step) = spec.steps.get(self.at) {
@@ -186,6 +212,7 @@ impl Talk {
                         send_proxy: connect.send_proxy,
                         via_socks: connect.via_socks,
                         tls: connect.tls,
+                        offer: connect.offer.clone(),
                     });
                 }
                 CheckAction::Send(bytes) => {
@@ -217,7 +244,15 @@ impl Talk {
         self.upgrade_asked = has_field(ask, "upgrade");
         let standing = &self.standing;
         let report = self.spec.send_state.then_some(standing.report.as_str());
-        write_request(ask, report, say);
+        match &mut self.carrier {
+            None => write_request(ask, report, say),
+            Some(carrier) => {
+                let mut text = Vec::new();
+                write_request(ask, report, &mut text);
+                // One that cannot be put is not answered either.
+                self.closed |= !carrier.ask(&text);
+            }
+        }
         self.heard.clear();
     }
 

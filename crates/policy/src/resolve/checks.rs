@@ -166,16 +166,19 @@ impl Resolver<'_> {
     pub(super) fn server_check(&mut self, draft: &ServerDraft) -> ServerCheck {
         let written = &draft.checks;
         let mut check = draft.model.check.clone();
+        check.http2 = written.http2.unwrap_or(draft.model.http2);
         if let (OnError::Suspend { window_ms }, Some(written_ms)) =
             (&mut check.on_error, written.error_window_ms)
         {
             *window_ms = written_ms;
         }
-        check.address = written
-            .address
-            .as_ref()
-            .and_then(|host| self.socket(host))
-            .map(|socket| socket.ip());
+        let elsewhere = written.address.as_ref();
+        if let Some(socket) = elsewhere.and_then(|host| self.socket(host)) {
+            check.address = Some(socket.ip());
+            // A port behind the address counts where 'port' does not say another.
+            let port = Some(socket.port()).filter(|port| *port != 0);
+            check.port = check.port.or(port);
+        }
         if !written.agent_enabled {
             return check;
         }

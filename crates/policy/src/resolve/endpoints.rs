@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 
@@ -158,6 +159,7 @@ impl Resolver<'_> {
         let mut next = 1;
         let mut servers = Vec::new();
         for draft in &proxy.servers {
+            let follows = self.follow(draft).map(Arc::new);
             let (address, source) = self.server_address(draft, proxy.settings.disabled);
             let socks = draft.socks.as_ref().and_then(|socks| self.socket(socks));
             let (minconn, maxconn) = self.limits(draft);
@@ -189,7 +191,9 @@ impl Resolver<'_> {
                     maxconn,
                     name,
                     number,
+                    has_number: draft.id.is_some(),
                     address,
+                    follows: follows.clone(),
                     source,
                     socks,
                     check: check.clone(),
@@ -247,7 +251,7 @@ impl Resolver<'_> {
                 host: HostDraft::Name(host, _),
                 port,
                 ..
-            } if disabled => ServerAddress::Unresolved {
+            } if disabled || is_service(host) => ServerAddress::Unresolved {
                 host: host.clone(),
                 port: *port,
             },
@@ -293,6 +297,11 @@ impl Resolver<'_> {
         self.unresolved(host, &complaint, span);
         None
     }
+}
+
+/// Whether the name stands for services (RFC 2782), which the system's resolver does not look for.
+pub(super) fn is_service(host: &str) -> bool {
+    host.starts_with('_')
 }
 
 /// The name of a server, or the names that a template stands for.

@@ -107,7 +107,7 @@ impl Resolver<'_> {
         peers
     }
 
-    fn no_such<'a>(
+    pub(super) fn no_such<'a>(
         &mut self,
         what: &str,
         name: &str,

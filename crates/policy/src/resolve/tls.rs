@@ -24,8 +24,6 @@ use crate::tls::{CipherSuite, Version, Versions, cipher, crt_list, group};
 
 /// Protocols that HTTP proxies speak with clients, and with servers.
 const SPOKEN_WITH_CLIENTS: &[&[u8]] = &[b"h2", b"http/1.1", b"http/1.0"];
-const SPOKEN_WITH_SERVERS: &[&[u8]] = &[b"h2", b"http/1.1", b"http/1.0"];
-const SPOKEN_IN_CHECKS: &[&[u8]] = &[b"http/1.1", b"http/1.0"];
 
 /// Most certificates of one bind.
 const ENTRIES_MAX: usize = 100_000;
@@ -295,7 +293,7 @@ impl Resolver<'_> {
         let defaults = own.defaults.clone().unwrap_or_default();
         let offer = self.offer(&[own, &defaults], span);
         let alpn = match (&own.alpn, mode) {
-            (Some(written), Mode::Http) => self.spoken(written, SPOKEN_WITH_SERVERS),
+            (Some(written), Mode::Http) => written.value.clone(),
             (Some(written), Mode::Tcp) => written.value.clone(),
             (None, _) => Vec::new(),
         };
@@ -361,7 +359,7 @@ impl Resolver<'_> {
             (None, _) => ServerName::None,
         };
         tls.offer.alpn = match &own.check_alpn {
-            Some(written) => self.spoken(written, SPOKEN_IN_CHECKS),
+            Some(written) => written.value.clone(),
             None => Vec::new(),
         };
         tls

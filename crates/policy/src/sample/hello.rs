@@ -302,6 +302,8 @@ mod tests {
             ("if { req.ssl_sni -i A.TEST }", Truth::Pass),
             ("if { req_ssl_sni -m end .test }", Truth::Pass),
             ("if { req.ssl_sni b.test }", Truth::Fail),
+            // A list of converters may go on behind a blank.
+            ("if { req.ssl_sni, upper, length 6 }", Truth::Pass),
             ("if { req.ssl_alpn http/1.1 }", Truth::Pass),
             ("if { req.ssl_alpn h3 }", Truth::Fail),
             ("if { req_ssl_ver 3.3 }", Truth::Pass),

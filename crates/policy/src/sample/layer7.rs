@@ -252,7 +252,7 @@ fn response<'a>(context: &'a Context<'_>) -> Option<&'a Head> {
 }
 
 /// The path with the query of a target in origin or absolute form; `None` for `*` and authorities.
-pub(crate) fn path_and_query(target: &[u8]) -> Option<&[u8]> {
+pub fn path_and_query(target: &[u8]) -> Option<&[u8]> {
     if target.first() == Some(&b'/') {
         return Some(target);
     }
@@ -260,11 +260,6 @@ pub(crate) fn path_and_query(target: &[u8]) -> Option<&[u8]> {
     let rest = &target[scheme + 3..];
     let start = rest.iter().position(|byte| matches!(byte, b'/' | b'?'))?;
     Some(&rest[start..])
-}
-
-/// The path of a target, without its query; empty where there is none.
-pub fn path(target: &[u8]) -> &[u8] {
-    path_and_query(target).map_or(b"", |path| split_query(path).0)
 }
 
 /// What stands before and behind the first question mark.

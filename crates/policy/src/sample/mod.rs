@@ -24,8 +24,8 @@ mod stick;
 pub(crate) use constant::{Unit, unhex};
 pub(crate) use header::comma;
 pub(crate) use hello::{has_versions, version_number};
-pub use layer7::path;
-pub(crate) use layer7::{path_and_query, split_query};
+pub use layer7::path_and_query;
+pub(crate) use layer7::split_query;
 pub(crate) use proxy::usable_servers;
 pub(crate) use socket::asks;
 pub(crate) use stick::{element, look_up, table};
@@ -113,6 +113,8 @@ pub enum Needs {
     Nothing,
     /// The client's connection.
     Client,
+    /// The backend at hand.
+    Backend,
     /// What the handshakes on the client's connection brought.
     Handshake,
     /// Bytes of the request, or from a client in TCP mode.
@@ -142,6 +144,7 @@ impl Needs {
         match self {
             Self::Nothing => true,
             Self::Client => !matches!(phase, Check | Command),
+            Self::Backend => phase != Command,
             Self::Handshake => !matches!(phase, Check | Command | Connection),
             Self::RequestBytes | Self::RequestHead => {
                 matches!(phase, RequestContent | Request | Connect)
@@ -179,6 +182,7 @@ impl Needs {
         match self {
             Self::Nothing => "nothing",
             Self::Client | Self::Handshake => "the client's connection",
+            Self::Backend => "the backend",
             Self::RequestBytes => "the request's bytes",
             Self::RequestHead => "the request's header",
             Self::RequestLine => "the request",
@@ -225,7 +229,7 @@ impl Side {
 /// The request's head. Before one has arrived it may still come.
 fn request<'a>(context: &'a Context<'_>) -> Option<&'a Head> {
     let head = context.request.as_deref();
-    if head.is_none() {
+    if head.is_none() && !context.refused {
         context.may_change();
     }
     head

@@ -38,7 +38,8 @@ pub(crate) const ROWS: &[Row] = &[
         doc: "The value that a variable of the process had when the configuration was read.",
         needs: Needs::Nothing,
         read: |arguments, scope| {
-            let name = arguments.word("the name of a variable")?;
+            // HAProxy takes it without a name too, and finds nothing.
+            let name = arguments.optional().unwrap_or_default();
             match scope.environment.get(&name) {
                 Some(value) => constant(Value::owned(value)),
                 None => fetch(Type::Text, |_| None),

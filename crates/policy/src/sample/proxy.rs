@@ -45,25 +45,25 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     at_hand(
         "be_connect_timeout",
-        Needs::Client,
+        Needs::Backend,
         "The time-out for connecting to servers, in milliseconds.",
         |_, _| time_out(|context| backend_at_hand(context)?.timeouts.connect_ms),
     ),
     at_hand(
         "be_id",
-        Needs::Client,
+        Needs::Backend,
         "The number of the backend.",
         |_, _| number(|context| Some(backend_at_hand(context)?.number.into())),
     ),
     at_hand(
         "be_max_retries",
-        Needs::Client,
+        Needs::Backend,
         "How often a connection to a server is tried again.",
         |_, _| number(|context| Some(backend_at_hand(context)?.retries.into())),
     ),
     at_hand(
         "be_name",
-        Needs::Client,
+        Needs::Backend,
         "The name of the backend that was chosen.",
         |_, _| {
             fetch(Type::Text, |context| {
@@ -73,13 +73,13 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     at_hand(
         "be_queue_timeout",
-        Needs::Client,
+        Needs::Backend,
         "The time-out of queues, in milliseconds.",
         |_, _| time_out(|context| queue_time_out(context, None)),
     ),
     at_hand(
         "be_server_timeout",
-        Needs::Client,
+        Needs::Backend,
         "The time-out for servers, in milliseconds.",
         |_, _| time_out(|context| backend_at_hand(context)?.timeouts.server_ms),
     ),
@@ -101,13 +101,13 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     at_hand(
         "be_tarpit_timeout",
-        Needs::Client,
+        Needs::Backend,
         "The time that the backend's tarpit lasts, in milliseconds.",
         |_, _| time_out(|context| backend_at_hand(context)?.timeouts.tarpit_ms),
     ),
     at_hand(
         "be_tunnel_timeout",
-        Needs::Client,
+        Needs::Backend,
         "The time-out of tunnels, in milliseconds.",
         |_, _| time_out(|context| backend_at_hand(context)?.timeouts.tunnel_ms),
     ),

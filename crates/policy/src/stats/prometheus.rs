@@ -1,19 +1,21 @@
 //! Statistics in Prometheus's text format, under the names of HAProxy's exporter, so that dashboards made for it work.
 //!
-//! A family is one line here: its name and the column of `show stat` it shows. What is absent: families of what is not
-//! counted here, and samples that HAProxy writes as `NaN`. Families of our own begin with `plimsoll_`.
+//! A family is one line here: its name and the column of `show stat` it shows. What a proxy or server has no value for, or
+//! what is not counted here, is `NaN`, as in HAProxy. What is absent: facts of the process that only HAProxy has, name
+//! servers and listeners. Families of our own begin with `plimsoll_`.
 
 use std::fmt::Write as _;
 
-use super::rows::{Selection, rows};
+use super::rows::{Selection, rows, status};
 use super::{Column, Row, RowKind, Value, View, info};
 use crate::counters::Summary;
-use crate::live::ServerState;
+use crate::health::{Health, Which};
+use crate::live::{ServerLive, ServerState};
 use crate::model::{BackendId, ServerId};
 use crate::probe::Status;
 
 /// The media type of the answer.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4";
 
 /// Upper ends of the buckets of response times, in microseconds and in seconds as they are written.
 const BUCKETS: [(u64, &str); 14] = [
@@ -282,6 +284,7 @@ pub struct Wish {
     frontends: bool,
     backends: bool,
     servers: bool,
+    tables: bool,
     /// `no-maint`: servers in maintenance are left out.
     without_maintenance: bool,
 }
@@ -292,6 +295,7 @@ impl Wish {
         frontends: false,
         backends: false,
         servers: false,
+        tables: false,
         without_maintenance: false,
     };
 
@@ -310,8 +314,9 @@ impl Wish {
                         "frontend" => wish.frontends = true,
                         "backend" => wish.backends = true,
                         "server" => wish.servers = true,
+                        "sticktable" => wish.tables = true,
                         // There are none of these here.
-                        "listener" | "sticktable" | "resolver" => {}
+                        "listener" | "resolver" => {}
                         _ => return None,
                     }
                 }
@@ -327,7 +332,7 @@ impl Wish {
 
     fn all(&mut self) {
         (self.process, self.frontends) = (true, true);
-        (self.backends, self.servers) = (true, true);
+        (self.backends, self.servers, self.tables) = (true, true, true);
     }
 }
 
@@ -398,6 +403,9 @@ pub fn render(view: View<'_>, wish: Wish) -> String {
                 outliers(view, &mut out);
             }
         }
+    }
+    if wish.tables {
+        tables(view, &mut out);
     }
     out
 }
@@ -480,23 +488,19 @@ fn labelled(
 }
 
 fn shown(prefix: &str, family: &Family, subjects: &[Subject<'_>], out: &mut String) {
-    let mut begun = false;
+    let name = (prefix, family.name);
+    if !subjects.is_empty() {
+        head(name, family.kind.word(), family.column.help(), out);
+    }
     for subject in subjects {
-        let value = match subject.value(family.column) {
-            Some(value) if !matches!(value, Value::Text(_)) => value,
-            _ => continue,
-        };
-        let name = (prefix, family.name);
-        if !begun {
-            begun = true;
-            head(name, family.kind.word(), family.column.help(), out);
-        }
-        match (family.milliseconds, value) {
-            (true, Value::U32(ms)) => {
-                sample(name, &subject.labels, f64::from(*ms) / 1_000.0, out);
+        let labels = &subject.labels;
+        match (family.milliseconds, subject.value(family.column)) {
+            (_, None | Some(Value::Text(_))) => sample(name, labels, "NaN", out),
+            (true, Some(Value::U32(ms))) => {
+                sample(name, labels, f64::from(*ms) / 1_000.0, out);
             }
-            (true, Value::U64(ms)) => sample(name, &subject.labels, *ms as f64 / 1_000.0, out),
-            _ => sample(name, &subject.labels, value, out),
+            (true, Some(Value::U64(ms))) => sample(name, labels, *ms as f64 / 1_000.0, out),
+            (_, Some(value)) => sample(name, labels, value, out),
         }
     }
 }
@@ -570,26 +574,80 @@ fn check_states(
     }
 }
 
-/// How many servers of each backend are in each state.
+/// How many servers of each backend are in each state; under its old name too.
 fn aggregates(view: View<'_>, out: &mut String) {
-    let (prefix, name) = ("haproxy_backend_", "agg_server_status");
+    for name in ["agg_server_check_status", "agg_server_status"] {
+        let count = |live: &ServerLive, _: Option<&Health>| Some(state(&status(live, None)));
+        aggregate(
+            view,
+            (name, "Servers by state."),
+            &SERVER_STATES,
+            count,
+            out,
+        );
+    }
+    let outcomes = Status::ALL.into_iter().filter(|status| status.is_outcome());
+    let outcomes: Vec<_> = outcomes.map(Status::name).collect();
+    let last = |_: &ServerLive, health: Option<&Health>| {
+        let tally = health?.tally(Which::Check)?;
+        Some(tally.last().status.name())
+    };
+    let name = (
+        "agg_check_status",
+        "Servers by the outcome of their last check.",
+    );
+    aggregate(view, name, &outcomes, last, out);
+}
+
+fn aggregate(
+    view: View<'_>,
+    (name, help): (&str, &str),
+    known: &[&str],
+    word: impl Fn(&ServerLive, Option<&Health>) -> Option<&'static str>,
+    out: &mut String,
+) {
+    let name = ("haproxy_backend_", name);
     let mut begun = false;
     for (id, backend) in view.backends() {
         let mut labels = String::new();
         label("proxy", &backend.name, &mut labels);
-        if !begun {
-            begun = true;
-            head((prefix, name), "gauge", "Servers by state.", out);
+        if !std::mem::replace(&mut begun, true) {
+            head(name, "gauge", help, out);
         }
-        let mut numbers = [0_u64; SERVER_STATES.len()];
+        let mut numbers = vec![0_u64; known.len()];
         for (server, _) in view.servers(backend) {
             let live = view.plane.backend(id).server(server);
-            let now = state(&super::rows::status(live, None));
-            let at = SERVER_STATES.iter().position(|state| *state == now);
-            numbers[at.unwrap_or(1)] += 1;
+            let health = view.sums.health(id, server);
+            let now = word(live, health.as_ref());
+            if let Some(at) = known.iter().position(|known| Some(*known) == now) {
+                numbers[at] += 1;
+            }
         }
-        for (state, number) in SERVER_STATES.iter().zip(numbers) {
-            labelled((prefix, name), &labels, ("state", state), number, out);
+        for (state, number) in known.iter().zip(numbers) {
+            labelled(name, &labels, ("state", state), number, out);
+        }
+    }
+}
+
+/// Stick tables: how many entries they may have and have.
+fn tables(view: View<'_>, out: &mut String) {
+    let families = [
+        ("size", "Most entries of the table."),
+        ("used", "Entries of the table now."),
+    ];
+    for (at, (name, help)) in families.into_iter().enumerate() {
+        let name = ("haproxy_sticktable_", name);
+        let mut begun = false;
+        for table in view.plane.tables.iter() {
+            if !std::mem::replace(&mut begun, true) {
+                head(name, "gauge", help, out);
+            }
+            let spec = table.spec();
+            let mut labels = String::new();
+            label("name", &spec.name, &mut labels);
+            label("type", spec.key.name(), &mut labels);
+            let numbers = [table.size(), table.used(view.now.monotonic_ms)];
+            sample(name, &labels, numbers[at], out);
         }
     }
 }

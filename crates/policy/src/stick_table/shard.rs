@@ -1,8 +1,10 @@
 //! A part of a table under one lock: rows of words, an index, and a list from the oldest row to the newest.
 //!
 //! A row is a header, the key and the data in one run of memory, so that tracking touches few cache lines. All rows
-//! live equally long after they were touched, so that the list is in order of expiry too. What is absent: the count of
-//! all entries, which the table keeps.
+//! live equally long after they were touched, so that the list is in order of expiry too. To move a row to the new end
+//! touches its neighbours, which no cache holds where there are many rows; so a row that has not been at its place for
+//! long stays there when it is touched ([`Life::slack_ms`]), and the order is right but for that time. What is absent:
+//! the count of all entries, which the table keeps.
 
 use super::entry::Entry;
 use super::index::Index;
@@ -11,14 +13,15 @@ use super::spec::Layout;
 
 const NONE: u32 = u32::MAX;
 
-/// The header: neighbours in the list, users, hash, and when the row expires.
+/// The header: neighbours in the list, users, hash, when the row expires, and when it came to its place in the list.
 const OLDER: usize = 0;
 const NEWER: usize = 1;
 const USERS: usize = 2;
 const HASH: usize = 3;
 const EXPIRES_LOW: usize = 4;
 const EXPIRES_HIGH: usize = 5;
-const HEADER: usize = 6;
+const SINCE: usize = 6;
+const HEADER: usize = 7;
 
 /// In [`USERS`] of a row that is free.
 const FREE: u32 = u32::MAX;
@@ -29,8 +32,17 @@ const NEVER_MS: u64 = u64::MAX;
 /// Rows in use that one eviction passes over before it gives up.
 const EVICTION_LOOK_MAX: usize = 32;
 
-/// Expired rows that are removed with one access: more than one, so that removal outpaces insertion.
-pub(super) const PURGE_MAX: usize = 4;
+/// Rows that are looked at for removal with one access: more than one, so that removal outpaces insertion.
+pub(super) const PURGE_MAX: u32 = 4;
+
+/// How long rows live.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Life {
+    /// After they were touched; 0: for ever.
+    pub(super) expire_ms: u32,
+    /// How long they stay at their place in the list although they are touched.
+    pub(super) slack_ms: u32,
+}
 
 #[derive(Debug)]
 pub(super) struct Shard {
@@ -101,7 +113,7 @@ impl Shard {
     }
 
     /// A row for a key that has none.
-    pub(super) fn insert(&mut self, layout: &Layout, hash: u32, key: &Key<'_>) -> u32 {
+    pub(super) fn insert(&mut self, layout: &Layout, hash: u32, key: &Key<'_>, now_ms: u64) -> u32 {
         let number = match self.free {
             NONE => {
                 let number = self.rows(layout);
@@ -121,7 +133,7 @@ impl Shard {
             *word = value;
         }
         self.index.insert(hash, number);
-        self.append(layout, number);
+        self.append(layout, number, now_ms);
         number
     }
 
@@ -134,43 +146,52 @@ impl Shard {
         self.free = number;
     }
 
-    /// The row lives for `expire_ms` from now on, and is the newest; 0: it never expires.
-    pub(super) fn touch(&mut self, layout: &Layout, number: u32, now_ms: u64, expire_ms: u32) {
-        let at_ms = match expire_ms {
+    /// The row has a new life from now on, and is among the newest.
+    pub(super) fn touch(&mut self, layout: &Layout, number: u32, now_ms: u64, life: Life) {
+        let at_ms = match life.expire_ms {
             0 => NEVER_MS,
-            _ => now_ms.saturating_add(u64::from(expire_ms)),
+            _ => now_ms.saturating_add(u64::from(life.expire_ms)),
         };
         let row = &mut self.rows[Self::at(layout, number)..];
         row[EXPIRES_LOW] = at_ms as u32;
         row[EXPIRES_HIGH] = (at_ms >> 32) as u32;
-        if self.newest != number {
+        if self.newest == number {
+            row[SINCE] = now_ms as u32;
+        } else if since_ms(row, now_ms) >= life.slack_ms {
             self.detach(layout, number);
-            self.append(layout, number);
+            self.append(layout, number, now_ms);
         }
     }
 
-    /// Removes up to `most` expired rows from the old end, and returns how many; those in use are given a new life.
+    /// Looks at up to `most` rows at the old end and removes those that have expired; those in use are given a new life.
+    /// Returns how many were removed, and how many looked at.
     pub(super) fn purge(
         &mut self,
         layout: &Layout,
         now_ms: u64,
-        expire_ms: u32,
-        most: usize,
-    ) -> u32 {
-        let mut removed = 0;
-        for _ in 0..most {
-            let number = self.oldest;
-            if number == NONE || !self.is_expired(layout, number, now_ms) {
-                break;
-            }
-            if self.users(layout, number) == 0 {
+        life: Life,
+        most: u32,
+    ) -> (u32, u32) {
+        let (mut removed, mut looked) = (0, 0);
+        let mut number = self.oldest;
+        while number != NONE && looked < most {
+            let row = &self.rows[Self::at(layout, number)..];
+            let (newer, since_ms) = (row[NEWER], since_ms(row, now_ms));
+            if !self.is_expired(layout, number, now_ms) {
+                // One that was touched at its place may live on while those behind it have expired.
+                if life.slack_ms == 0 || life.expire_ms == 0 || since_ms < life.expire_ms {
+                    break;
+                }
+            } else if self.users(layout, number) == 0 {
                 self.remove(layout, number);
                 removed += 1;
             } else {
-                self.touch(layout, number, now_ms, expire_ms);
+                self.touch(layout, number, now_ms, life);
             }
+            looked += 1;
+            number = newer;
         }
-        removed
+        (removed, looked)
     }
 
     /// Removes the oldest row that nobody uses, to make room.
@@ -208,8 +229,9 @@ impl Shard {
         }
     }
 
-    fn append(&mut self, layout: &Layout, number: u32) {
+    fn append(&mut self, layout: &Layout, number: u32, now_ms: u64) {
         let start = Self::at(layout, number);
+        self.rows[start + SINCE] = now_ms as u32;
         self.rows[start + OLDER] = self.newest;
         self.rows[start + NEWER] = NONE;
         match self.newest {
@@ -231,6 +253,11 @@ impl Shard {
             newer => self.rows[Self::at(layout, newer) + OLDER] = older,
         }
     }
+}
+
+/// For how long a row has been at its place in the list.
+fn since_ms(row: &[u32], now_ms: u64) -> u32 {
+    (now_ms as u32).wrapping_sub(row[SINCE])
 }
 
 fn stride(layout: &Layout) -> usize {

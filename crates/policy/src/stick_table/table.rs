@@ -9,13 +9,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::entry::Entry;
 use super::key::{Key, KeyValue};
-use super::shard::{PURGE_MAX, Shard};
+use super::shard::{Life, PURGE_MAX, Shard};
 use super::spec::{Layout, TableSpec};
 use super::tracked::Tracked;
 
 /// Entries per shard that are aimed at. A table no larger has one shard, in which the oldest entry is exactly that.
 const SHARD_ENTRIES: u32 = 4_096;
 const SHARDS_MAX: usize = 256;
+
+/// In larger tables an entry that is touched again within this part of its life keeps its place in the order of age; so
+/// much of an error that order may have. Where nothing expires: within so many milliseconds.
+const SLACK_SHARE: u32 = 16;
+const SLACK_MS: u32 = 1_000;
 
 /// Shards other than its own in which a new key looks for a place to take over.
 const EVICTION_SHARDS_MAX: usize = 32;
@@ -141,22 +146,36 @@ impl Table {
         self.expire_ms.load(Relaxed)
     }
 
-    /// How many keys there are, after the expired ones have been removed.
+    fn life(&self) -> Life {
+        let expire_ms = self.expire_ms();
+        let slack_ms = match (self.shards.len(), expire_ms) {
+            // All rows are in a cache, and the order is to be exact.
+            (1, _) => 0,
+            (_, 0) => SLACK_MS,
+            (_, expire_ms) => expire_ms / SLACK_SHARE,
+        };
+        Life {
+            expire_ms,
+            slack_ms,
+        }
+    }
+
+    /// How many keys there are, after the expired ones have been removed. In a larger table some of those that expired a
+    /// moment ago, within the [`SLACK_SHARE`], may be counted still.
     pub fn used(&self, now_ms: u64) -> u32 {
         self.purge(now_ms);
         self.used.load(Relaxed)
     }
 
-    /// Removes what has expired.
+    /// Removes what has expired, in a larger table but for what [`Self::used`] says.
     pub fn purge(&self, now_ms: u64) {
-        let rows = VISIT_ROWS as usize;
         for shard in 0..self.shards.len() {
             loop {
-                let removed = self
-                    .lock(shard)
-                    .purge(&self.layout, now_ms, self.expire_ms(), rows);
+                let (removed, looked) =
+                    self.lock(shard)
+                        .purge(&self.layout, now_ms, self.life(), VISIT_ROWS);
                 self.used.fetch_sub(removed, Relaxed);
-                if (removed as usize) < rows {
+                if removed == 0 || looked < VISIT_ROWS {
                     break;
                 }
             }
@@ -173,7 +192,7 @@ impl Table {
         let (place, number, mut shard) = self.obtain(key, now_ms)?;
         let users = shard.users(&self.layout, number);
         shard.set_users(&self.layout, number, users + 1);
-        shard.touch(&self.layout, number, now_ms, self.expire_ms());
+        shard.touch(&self.layout, number, now_ms, self.life());
         let mut entry = shard.entry(&self.layout, number, now_ms);
         entry.begin();
         count(&mut entry);
@@ -205,7 +224,7 @@ impl Table {
         update: impl FnOnce(&mut Entry<'_>) -> R,
     ) -> Option<R> {
         let (_, number, mut shard) = self.obtain(key, now_ms)?;
-        shard.touch(&self.layout, number, now_ms, self.expire_ms());
+        shard.touch(&self.layout, number, now_ms, self.life());
         Some(update(&mut shard.entry(&self.layout, number, now_ms)))
     }
 
@@ -372,7 +391,7 @@ impl Table {
                 self.discard(shard, number);
                 return None;
             }
-            shard.touch(&self.layout, number, now_ms, self.expire_ms());
+            shard.touch(&self.layout, number, now_ms, self.life());
         }
         Some(number)
     }
@@ -384,7 +403,7 @@ impl Table {
         if let Some(number) = self.alive(&mut shard, hash, key, now_ms) {
             return Some((place, number, shard));
         }
-        let removed = shard.purge(&self.layout, now_ms, self.expire_ms(), PURGE_MAX);
+        let (removed, _) = shard.purge(&self.layout, now_ms, self.life(), PURGE_MAX);
         self.used.fetch_sub(removed, Relaxed);
         if self.used.fetch_add(1, Relaxed) >= self.size() {
             // This shard's oldest, or that of another, which takes giving this one up meanwhile.
@@ -401,7 +420,7 @@ impl Table {
                 }
             }
         }
-        let number = shard.insert(&self.layout, hash, key);
+        let number = shard.insert(&self.layout, hash, key, now_ms);
         Some((place, number, shard))
     }
 
@@ -443,7 +462,7 @@ impl Table {
         let mut entry = shard.entry(&self.layout, number, now_ms);
         let result = change(&mut entry);
         if entry.changed {
-            shard.touch(&self.layout, number, now_ms, self.expire_ms());
+            shard.touch(&self.layout, number, now_ms, self.life());
         }
         result
     }
@@ -464,7 +483,7 @@ impl Table {
         };
         let result = show(&mut row);
         if row.entry.changed {
-            shard.touch(&self.layout, pointer.number, now_ms, self.expire_ms());
+            shard.touch(&self.layout, pointer.number, now_ms, self.life());
         }
         result
     }

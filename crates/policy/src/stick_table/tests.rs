@@ -101,7 +101,7 @@ impl Model {
         Some(&mut self.entries[place].1)
     }
 
-    fn purge(&mut self, now_ms: u64, most: usize) {
+    fn purge(&mut self, now_ms: u64, most: u32) {
         for _ in 0..most {
             match self.entries.first() {
                 Some((_, values)) if values.expires_at_ms <= now_ms => {}
@@ -116,7 +116,7 @@ impl Model {
     }
 }
 
-const PURGE: usize = shard::PURGE_MAX;
+const PURGE: u32 = shard::PURGE_MAX;
 
 /// Keys and users, by the table and by its model.
 fn both(
@@ -223,6 +223,44 @@ proptest! {
         table.visit(0, |_| rows += 1);
         prop_assert_eq!(rows, table.used(0));
         prop_assert_eq!(rows, size.min(keys));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// In a table of several parts entries keep their place when they are touched soon again. They expire when they
+    /// should, and are counted hardly longer.
+    #[test]
+    fn large_tables_forget_in_time(
+        steps in proptest::collection::vec((0_u32..400, 0_u64..12, any::<bool>()), 1..2_000),
+    ) {
+        const EXPIRE_MS: u64 = 1_600;
+        const SLACK_MS: u64 = EXPIRE_MS / 16;
+        let table = Arc::new(Table::new(spec(20_000, EXPIRE_MS as u32, &[(Data::ConnCur, 1, 0)])));
+        let (mut now_ms, mut touched, mut held) = (0, BTreeMap::new(), BTreeMap::new());
+        for (key, wait_ms, hold) in steps {
+            now_ms += wait_ms;
+            match held.remove(&key) {
+                Some(tracked) => Tracked::release(tracked, now_ms),
+                None if hold => {
+                    held.insert(key, table.track(&Key::integer(key), now_ms, |_| {}).expect("room"));
+                }
+                None => table.update(&Key::integer(key), now_ms, |_| {}).expect("room"),
+            }
+            touched.insert(key, now_ms);
+            if key % 16 == 0 {
+                let alive = |after_ms| {
+                    let lives = |(key, at_ms): &(&u32, &u64)| held.contains_key(*key) || **at_ms + after_ms > now_ms;
+                    touched.iter().filter(lives).count()
+                };
+                let mut shown = 0;
+                table.visit(now_ms, |_| shown += 1);
+                prop_assert_eq!(shown, alive(EXPIRE_MS));
+                let used = table.used(now_ms) as usize;
+                prop_assert!((shown..=alive(EXPIRE_MS + SLACK_MS)).contains(&used), "{} of {}", used, shown);
+            }
+        }
     }
 }
 

@@ -251,6 +251,25 @@ pub(crate) fn read_proxy_protocol(input: &[u8]) {
     }
 }
 
+/// An answer of a name server holds nothing but what was asked for.
+pub(crate) fn read_dns(input: &[u8]) {
+    use plimsoll_wire::dns::{Found, Kind, Question};
+    for kind in [Kind::V4, Kind::V6, Kind::Services] {
+        let question = Question {
+            id: 7,
+            name: "app.example",
+            kind,
+        };
+        match (kind, question.read(input)) {
+            (_, Err(_)) => {}
+            (Kind::Services, Ok(Found::Services(services))) => assert!(!services.is_empty()),
+            (Kind::V4, Ok(Found::Addresses(list))) => assert!(list.iter().all(|ip| ip.is_ipv4())),
+            (Kind::V6, Ok(Found::Addresses(list))) => assert!(list.iter().all(|ip| ip.is_ipv6())),
+            (_, Ok(found)) => panic!("{found:?} answers another question"),
+        }
+    }
+}
+
 /// A hello is understood the same whatever follows it, and no part of it is taken for something else.
 pub(crate) fn read_tls_hello(input: &[u8]) {
     use plimsoll_wire::tls_hello::{Beginning, parse};

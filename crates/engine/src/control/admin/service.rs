@@ -14,11 +14,6 @@ pub(crate) fn answer(desk: &Desk, service: Service, request: &Head) -> Reply {
 }
 
 fn metrics(desk: &Desk, request: &Head) -> Reply {
-    if !matches!(request.method(), b"GET" | b"HEAD") {
-        let mut reply = Reply::new(405, Vec::new());
-        reply.head.add(b"allow", b"GET, HEAD");
-        return reply;
-    }
     let target = String::from_utf8_lossy(request.target());
     let query = target.split_once('?').map_or("", |(_, query)| query);
     let query = query.split('#').next().unwrap_or_default();

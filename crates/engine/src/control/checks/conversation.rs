@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use plimsoll_policy::model::ProxyHeader;
 use plimsoll_policy::model::tls::ServerName;
-use plimsoll_policy::probe::{Dial, DialTls, Dialogue, Fault, Heard, Status, Step, Verdict};
+use plimsoll_policy::probe::{
+    Dial, DialOffer, DialTls, Dialogue, Fault, Heard, Status, Step, Verdict,
+};
 use plimsoll_wire::proxy_protocol::{v1, v2};
 use plimsoll_wire::socks4;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -70,7 +72,7 @@ pub(super) enum Target {
 
 impl Manner {
     /// How a connection is secured, when it is.
-    fn secures(&self, dial: Dial) -> Option<&Arc<Back>> {
+    fn secures(&self, dial: &Dial) -> Option<&Arc<Back>> {
         let wanted = match dial.tls {
             DialTls::Usual => self.tls_usual,
             DialTls::Yes => true,
@@ -92,6 +94,8 @@ pub(super) struct Line {
     heard: bool,
     /// It is spoken through TLS.
     secured: bool,
+    /// Both sides agreed on HTTP/2.
+    http2: bool,
 }
 
 /// Leads a dialogue to its verdict; the connection that is still open then is for [`farewell`].
@@ -107,9 +111,10 @@ pub(super) async fn hold(
             (_, Step::Connect(dial)) => {
                 // The old connection ends before the new one begins.
                 line = None;
-                open(dial, manner).await.map(|opened| {
+                open(&dial, manner).await.map(|opened| {
+                    let http2 = opened.http2;
                     line = Some(opened);
-                    dialogue.hear(Heard::Connected, &mut say)
+                    dialogue.hear(Heard::Connected { http2 }, &mut say)
                 })
             }
             (Some(line), Step::Listen) => listen(line, &mut *dialogue, &mut say).await,
@@ -148,7 +153,7 @@ pub(super) async fn farewell(mut line: Line) {
     }
 }
 
-async fn open(dial: Dial, manner: &Manner) -> Result<Line, Fault> {
+async fn open(dial: &Dial, manner: &Manner) -> Result<Line, Fault> {
     let begun = Instant::now();
     let connected = timeout_at(begun + manner.connect, connect(dial, manner)).await;
     let mut stream = connected.map_err(|_| Fault::ConnectTimeout)??;
@@ -168,16 +173,18 @@ async fn open(dial: Dial, manner: &Manner) -> Result<Line, Fault> {
             .map_err(|error| broken(&error))?;
     }
     let secures = manner.secures(dial);
+    let mut http2 = false;
     if let Some(back) = secures {
         let waits = begun + manner.connect.max(manner.answer.unwrap_or_default());
-        let secured = timeout_at(waits, secure(back, stream)).await;
-        stream = secured.map_err(|_| Fault::TlsTimeout)??;
+        let secured = timeout_at(waits, secure(back, dial.offer.as_deref(), stream)).await;
+        (stream, http2) = secured.map_err(|_| Fault::TlsTimeout)??;
     }
     Ok(Line {
         stream,
         deadline,
         heard: false,
         secured: secures.is_some(),
+        http2,
     })
 }
 
@@ -192,7 +199,7 @@ fn proxy_header(version: ProxyHeader) -> Vec<u8> {
     header
 }
 
-async fn connect(dial: Dial, manner: &Manner) -> Result<Box<dyn Duplex>, Fault> {
+async fn connect(dial: &Dial, manner: &Manner) -> Result<Box<dyn Duplex>, Fault> {
     let (ip, port) = match (&manner.target, dial.address) {
         (Target::Unix(path), None) => return connect_unix(path).await,
         (Target::Unix(_), Some(ip)) => (ip, dial.port),
@@ -251,17 +258,29 @@ async fn pass(stream: &mut TcpStream, destination: SocketAddr) -> Result<(), Fau
     }
 }
 
-/// The handshake with a server.
-async fn secure(back: &Back, stream: Box<dyn Duplex>) -> Result<Box<dyn Duplex>, Fault> {
+/// The handshake with a server; whether it ended with HTTP/2 beside the connection.
+async fn secure(
+    back: &Back,
+    offer: Option<&DialOffer>,
+    stream: Box<dyn Duplex>,
+) -> Result<(Box<dyn Duplex>, bool), Fault> {
+    let asked = offer.and_then(|offer| offer.name.as_deref());
     let name = match &back.name {
+        _ if asked.is_some() => asked,
         ServerName::Fixed(name) => Some(name.as_str()),
         ServerName::None | ServerName::Host | ServerName::Client | ServerName::Expression(_) => {
             None
         }
     };
-    let connector = TlsConnector::from(back.config());
+    let connector = TlsConnector::from(back.config_for(offer));
     match connector.connect(Back::server_name(name), stream).await {
-        Ok(stream) => Ok(Box::new(stream)),
+        Ok(stream) => {
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            Ok((Box::new(stream), http2))
+        }
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Fault::TlsInvalid(
+            "Connection closed during SSL handshake".to_owned(),
+        )),
         Err(error) => Err(Fault::TlsInvalid(format!(
             "SSL handshake failure ({})",
             in_words(&error)

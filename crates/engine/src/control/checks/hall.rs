@@ -402,6 +402,7 @@ impl Hall {
             down,
             around,
             report,
+            http2: self.server(place).check.http2,
         }
     }
 

@@ -260,6 +260,15 @@ impl Driver for SimulatedDriver {
         self.set_reset_on_close(handle)
     }
 
+    /// Nobody here looks at packets.
+    fn set_mark(&self, _: &Handle, _: u32) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_service(&self, _: &Handle, _: u8) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Packets take no time here.
     fn tcp_info(&self, _: &Handle) -> io::Result<TcpInfo> {
         Ok(TcpInfo::default())

@@ -2,7 +2,7 @@
 //!
 //! The reading of the text is `config`'s; names stay names until resolution.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use plimsoll_config::args::Args;
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
@@ -179,9 +179,6 @@ fn server_one(args: &mut Args<'_>) -> Result<ServerAddressDraft, Diagnostic> {
         Host::Descriptor(_) => {
             return Err(invalid(span, "a file descriptor is no address of a server"));
         }
-        Host::Name(name) if name.starts_with('_') => {
-            return Err(not_yet(span, "finding servers through SRV records"));
-        }
         _ => {}
     }
     let port = match address.port {
@@ -195,6 +192,38 @@ fn server_one(args: &mut Args<'_>) -> Result<ServerAddressDraft, Diagnostic> {
         host: inet(&address)?,
         port,
         span,
+    })
+}
+
+/// Where a name server is asked, and whether over TCP.
+pub(super) fn name_server(args: &mut Args<'_>) -> Result<(SocketAddr, bool), Diagnostic> {
+    blame_variables(args, |args| {
+        let address = args.address("the address of a name server")?;
+        let stream = match address.transport {
+            None | Some(Transport::Datagram) => false,
+            Some(Transport::Stream) => true,
+            Some(_) => {
+                return Err(invalid(
+                    address.span,
+                    "name servers are asked over UDP or TCP",
+                ));
+            }
+        };
+        let ip = match inet(&address)? {
+            HostDraft::Ip(ip) if !ip.is_unspecified() => ip,
+            _ => {
+                let error = invalid(address.span, "a name server has to be given by its address");
+                return Err(error.help("write an IP address, with or without a port"));
+            }
+        };
+        let port = match address.port {
+            Port::None => super::resolvers::PORT,
+            Port::Fixed(port) => port,
+            Port::Offset(_) | Port::Range(..) => {
+                return Err(invalid(address.span, "a name server has one port"));
+            }
+        };
+        Ok((SocketAddr::new(ip, port), stream))
     })
 }
 
@@ -376,7 +405,7 @@ mod tests {
         assert_eq!(port("app:+1000"), Some(ServerPort::Offset(1000)));
         assert_eq!(port("app:-1"), Some(ServerPort::Offset(-1)));
         assert_eq!(port("app:80-81"), None);
-        assert_eq!(port("_http._tcp.example:80"), None);
+        assert_eq!(port("_http._tcp.example"), Some(ServerPort::Offset(0)));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! What the kinds of checks say is written in [`crate::probe`]; here their lines are read and put together. Texts with
 //! holes wait until all names are known ([`Pending`]).
 
+use std::sync::Arc;
+
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 
@@ -14,7 +16,7 @@ use crate::model::check::{
     BackendCheck, CheckAction, CheckConnect, CheckSpec, CheckStep, Expectation, FieldWanted,
     Flavour, HttpAsk, Pattern, Program, SEND_BYTES_MAX, STEPS_MAX, Slot, Tell, TextMatch, Wanted,
 };
-use crate::probe::{self, DialTls, Status as Outcome};
+use crate::probe::{self, DialOffer, DialTls, Status as Outcome};
 
 /// What of checks a proxy inherits and writes.
 #[derive(Clone, Debug, Default)]
@@ -119,11 +121,15 @@ fn http_steps(lines: Vec<CheckStep>, option: &[CheckStep]) -> Vec<CheckStep> {
     let Some(implied) = implied else {
         return steps;
     };
+    let is_rule = |step: &&CheckStep| matches!(step.action, CheckAction::Rule(_));
+    let rules = |from: usize| steps[from..].iter().take_while(is_rule).count();
     let connects = |step: &CheckStep| matches!(step.action, CheckAction::Connect(_));
-    let at = usize::from(steps.first().is_some_and(connects));
+    let first = rules(0);
+    let behind = first + usize::from(steps.get(first).is_some_and(connects));
+    let (at, front) = (behind + rules(behind), behind);
     match steps.get_mut(at).map(|step| &mut step.action) {
         Some(CheckAction::Ask(ask)) => merge(ask, implied),
-        _ => steps.insert(at, CheckAction::Ask(implied.clone()).into()),
+        _ => steps.insert(front, CheckAction::Ask(implied.clone()).into()),
     }
     steps
 }
@@ -480,18 +486,13 @@ fn comment(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-fn not_yet(word: &Word, waits: &str) -> Diagnostic {
-    let message = format_args!("'{}' is not implemented yet", word.text);
-    Diagnostic::error(Kind::NotImplemented, word.span, message)
-        .cause(format_args!("it waits for {waits}"))
-}
-
 fn connect(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
     let mut connect = CheckConnect {
         tls: DialTls::No,
         ..CheckConnect::default()
     };
     let (mut comment, mut pending) = (None, Vec::new());
+    let mut offer = DialOffer::default();
     while let Some(word) = args.next() {
         match word.text.as_str() {
             "default" => connect.tls = DialTls::Usual,
@@ -525,14 +526,11 @@ fn connect(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
             }
             "send-proxy" => connect.send_proxy = true,
             "comment" => comment = Some(value::text(args, "a comment")?),
-            "sni" | "alpn" => {
-                return Err(not_yet(word, "names and protocols of single steps")
-                    .help("write 'check-sni' or 'check-alpn' on the server's line"));
-            }
+            "sni" => offer.name = Some(value::text(args, "a name")?),
+            "alpn" => offer.protocols = super::tls::protocols(args)?.value,
             "via-socks4" => connect.via_socks = true,
             "proto" => {
-                let proto = args.word("a protocol")?;
-                super::bind::http1_only(&proto.text, proto.span)?;
+                connect.http2 = super::checks::protocol(args)?;
             }
             _ => {
                 return Err(value::unknown(
@@ -543,17 +541,20 @@ fn connect(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
             }
         }
     }
+    connect.offer = (offer != DialOffer::default()).then(|| Arc::new(offer));
     push(draft, CheckAction::Connect(connect), comment, pending)
 }
 
 const CONNECT: &[&str] = &[
     "addr",
+    "alpn",
     "comment",
     "default",
     "linger",
     "port",
     "proto",
     "send-proxy",
+    "sni",
     "ssl",
     "via-socks4",
 ];

@@ -20,6 +20,8 @@ pub(crate) struct ServerChecksDraft {
     pub(crate) section: Option<Spanned<String>>,
     /// `track [BACKEND/]SERVER`.
     pub(crate) track: Option<Spanned<String>>,
+    /// `check-proto`: whether it is HTTP/2.
+    pub(crate) http2: Option<bool>,
     /// `error-window`.
     pub(crate) error_window_ms: Option<u64>,
     /// Where `observe` was written.
@@ -84,10 +86,21 @@ pub(super) const CHECK_POOL_CONN_NAME: Keyword<ServerDraft> = inert(
     "NAME",
     Status::NoOp(OWN_CONNECTIONS),
 );
-pub(super) const CHECK_PROTO: Keyword<ServerDraft> = word("check-proto", "NAME", |args, _| {
-    let word = args.word("a protocol")?;
-    super::bind::http1_only(&word.text, word.span)
+pub(super) const CHECK_PROTO: Keyword<ServerDraft> = word("check-proto", "NAME", |args, server| {
+    server.checks.http2 = Some(protocol(args)?);
+    Ok(())
 });
+
+/// The protocol that checks speak: whether it is HTTP/2.
+pub(super) fn protocol(args: &mut Args<'_>) -> Result<bool, Diagnostic> {
+    let word = args.word("a protocol")?;
+    let is_h2 = word.text == "h2";
+    if !is_h2 {
+        super::bind::http1_only(&word.text, word.span)?;
+    }
+    Ok(is_h2)
+}
+
 pub(super) const CHECK_REUSE_POOL: Keyword<ServerDraft> =
     inert("check-reuse-pool", "", Status::NoOp(OWN_CONNECTIONS));
 pub(super) const CHECK_SEND_PROXY: Keyword<ServerDraft> =
@@ -251,7 +264,7 @@ fn interval(args: &mut Args<'_>) -> Result<u64, Diagnostic> {
     }
 }
 
-/// An address without a port, or a name.
+/// An address, which may have a port, or a name.
 fn host(args: &mut Args<'_>) -> Result<AddressDraft, Diagnostic> {
     let word = args.word("an address")?;
     let (text, family) = match word.text.split_once('@') {
@@ -259,6 +272,13 @@ fn host(args: &mut Args<'_>) -> Result<AddressDraft, Diagnostic> {
         Some(("ipv6", text)) => (text, Family::V6),
         _ => (word.text.as_str(), Family::Any),
     };
+    if let Ok(socket) = text.parse::<std::net::SocketAddr>() {
+        return Ok(AddressDraft {
+            host: HostDraft::Ip(socket.ip()),
+            port: socket.port(),
+            span: word.span,
+        });
+    }
     let host = match text.parse() {
         Ok(ip) => HostDraft::Ip(ip),
         Err(_) => HostDraft::Name(text.to_owned(), family),

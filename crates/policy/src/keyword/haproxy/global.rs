@@ -18,7 +18,6 @@ const ONE_PROCESS: &str = "there is one process with a worker thread per core";
 const POLLER: &str = "there is one poller, epoll";
 const DEBUGGING: &str = "it only serves to debug HAProxy itself";
 const NO_COMPRESSION: &str = "nothing is compressed in this version";
-const STATE_FILE: &str = "no state file is read without 'load-server-state-from-file'";
 
 /// Words of `global`, but for `tune.*`.
 pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
@@ -576,17 +575,25 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         draft.global.model.quiet = on
     }),
     Keyword::new("resetenv", GLOBAL, "[NAME...]", ENVIRONMENT, environment),
-    noop(
+    Keyword::new(
         "server-state-base",
+        GLOBAL,
         "DIRECTORY",
         "Where state files are.",
-        STATE_FILE,
+        |args, draft| {
+            draft.global.states_base = Some(value::text(args, "a directory")?.into());
+            Ok(())
+        },
     ),
-    noop(
+    Keyword::new(
         "server-state-file",
+        GLOBAL,
         "FILE",
-        "Server states to begin with.",
-        STATE_FILE,
+        "Server states to begin with, where 'load-server-state-from-file global' is set.",
+        |args, draft| {
+            draft.global.states_file = Some(value::text(args, "a file")?);
+            Ok(())
+        },
     ),
     noop(
         "set-dumpable",

@@ -25,6 +25,7 @@ mod peers;
 mod persistence;
 mod proxy;
 mod reference;
+pub(crate) mod resolvers;
 mod rules;
 mod section;
 mod server;
@@ -170,7 +171,7 @@ pub fn listen_to(
 }
 
 /// The rows of all lines, topic by topic.
-fn topics() -> [&'static [Keyword<Draft>]; 20] {
+fn topics() -> [&'static [Keyword<Draft>]; 21] {
     [
         acme::KEYWORDS,
         balance::KEYWORDS,
@@ -185,6 +186,7 @@ fn topics() -> [&'static [Keyword<Draft>]; 20] {
         peers::KEYWORDS,
         persistence::KEYWORDS,
         proxy::KEYWORDS,
+        resolvers::KEYWORDS,
         rules::KEYWORDS,
         server::KEYWORDS,
         stats::KEYWORDS,

@@ -1,7 +1,7 @@
 //! What leads a client back to its server: cookies and server states. Stick tables are in `stick`.
 
 use super::{cookie, rules, value};
-use crate::draft::Draft;
+use crate::draft::{Draft, StateSource};
 use crate::keyword::{Keyword, Reading, Sections, Status};
 
 const BACK: Sections = Sections::BACK;
@@ -38,12 +38,20 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Leads nobody back.",
         rules::keep,
     ),
-    later(
+    Keyword::new(
         "load-server-state-from-file",
         BACK,
         "global|local|none",
-        "Where states come from.",
-        "state files",
+        "Where states of servers come from at the start.",
+        |args, draft| {
+            let known = [
+                ("global", StateSource::Global),
+                ("local", StateSource::Local),
+                ("none", StateSource::Nowhere),
+            ];
+            draft.settings().states = value::choice(args, "a source", &known)?;
+            Ok(())
+        },
     ),
     later(
         "persist",
@@ -52,12 +60,16 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Leads clients back by an RDP cookie; 'balance rdp-cookie' does so too.",
         "persistence by cookies that terminal servers make",
     ),
-    Keyword::inert(
+    Keyword::new(
         "server-state-file-name",
-        BACK,
+        Sections::OWN_BACK,
         "[NAME]",
-        "File of server states.",
-        Status::NoOp("no state file is read without 'load-server-state-from-file'"),
+        "File of server states; the backend's name, unless written.",
+        |args, draft| {
+            let name = args.next().map(|word| word.text.clone());
+            draft.settings().states_file = name.filter(|name| name != "use-backend-name");
+            Ok(())
+        },
     ),
 ];
 

@@ -5,7 +5,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity, Span};
 use plimsoll_config::haproxy;
 
 use super::tls::{self, TlsDraft};
-use super::{Context, acme, address, peers, read_line, server, userlist, value};
+use super::{Context, acme, address, peers, read_line, resolvers, server, userlist, value};
 use crate::draft::{BindDraft, Draft, PROXIES_MAX, ProxyDraft, ServerDraft, Settings, UnixDraft};
 use crate::keyword::{Sections, Status};
 use crate::model::{Bind, BindAddress, Mode, Model};
@@ -82,11 +82,7 @@ pub(super) const SECTIONS: &[Section] = &[
             instead: "start the program by the service manager",
         },
     },
-    later(
-        "resolvers",
-        "Name servers.",
-        "names that are resolved again at run time",
-    ),
+    works("resolvers", "Name servers."),
     later("ring", "Keeps logs in memory.", "rings"),
     Section {
         name: "traces",
@@ -127,6 +123,7 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
         "peers" => Sections::PEERS,
         "acme" => Sections::ACME,
         "crt-store" => Sections::CRT_STORE,
+        "resolvers" => Sections::RESOLVERS,
         "userlist" => Sections::USERLIST,
         _ => {
             let known = SECTIONS.iter().find(|known| known.name == name);
@@ -154,6 +151,7 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
         Sections::PEERS => peers::open(draft, &mut args),
         Sections::ACME => acme::open(draft, &mut args),
         Sections::CRT_STORE => tls::open_store(draft, &mut args),
+        Sections::RESOLVERS => resolvers::open(draft, &mut args),
         Sections::USERLIST => userlist::open(draft, &mut args),
         _ => proxy(draft, &mut args, kind),
     };

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity};
+use plimsoll_config::values::Network;
 
 use super::bind::{NOWHERE, http1_only, later, noop};
 use super::{address, checks, tls, value};
-use crate::draft::{Draft, Family, InitAddr, ProxyDraft, ServerAddressDraft, ServerDraft, Spanned};
+use crate::draft::{
+    Draft, Family, InitAddr, ProxyDraft, ResolveOptions, ServerAddressDraft, ServerDraft, Spanned,
+};
 use crate::keyword::{Keyword, Sections, read_words};
-use crate::model::{HashKey, ProxyHeader};
+use crate::model::{self, HashKey, ProxyHeader};
 
 /// Most servers that one `server-template` may stand for.
 const TEMPLATE_MAX: u32 = 10_000;
@@ -44,7 +47,8 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     ),
 ];
 
-const RESOLVERS: &str = "names are resolved once, by the system";
+/// Most networks of one `resolve-net`.
+const RESOLVE_NETWORKS_MAX: usize = 5;
 const POOLS: &str = "idle connections stay with their worker";
 
 /// The words of a `server` line, sorted.
@@ -361,17 +365,19 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "the HTTP rules",
     ),
     tls::renegotiate("renegotiate"),
-    noop(
+    Keyword::new(
         "resolve-net",
-        "NETWORKS",
+        NOWHERE,
+        "NETWORK[,NETWORK...]",
         "Networks preferred among addresses.",
-        RESOLVERS,
+        resolve_networks,
     ),
-    noop(
+    Keyword::new(
         "resolve-opts",
-        "LIST",
+        NOWHERE,
+        "OPTION[,OPTION...]",
         "How addresses of a name are used.",
-        RESOLVERS,
+        resolve_options,
     ),
     Keyword::new(
         "resolve-prefer",
@@ -387,11 +393,16 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
             Ok(())
         },
     ),
-    later(
+    Keyword::new(
         "resolvers",
+        NOWHERE,
         "NAME",
         "Follows the name's address.",
-        "names that are resolved again at run time",
+        |args, server| {
+            let word = args.word("a 'resolvers' section")?;
+            server.resolvers = Some(Spanned::new(word.text.clone(), word.span));
+            Ok(())
+        },
     ),
     checks::RISE,
     Keyword::switch(
@@ -792,6 +803,45 @@ fn init_addr(args: &mut Args<'_>, server: &mut ServerDraft) -> Result<(), Diagno
         }
         server.init_addr.push(method);
     }
+    Ok(())
+}
+
+fn resolve_networks(args: &mut Args<'_>, server: &mut ServerDraft) -> Result<(), Diagnostic> {
+    let word = args.word("networks")?;
+    server.resolve_networks.clear();
+    for text in word.text.split(',') {
+        let network = Network::parse(text).map_err(|fault| {
+            let message = format_args!("{}", fault.message);
+            Diagnostic::error(Kind::Invalid, word.span, message)
+        })?;
+        if server.resolve_networks.len() == RESOLVE_NETWORKS_MAX {
+            let message = format_args!("more than {RESOLVE_NETWORKS_MAX} networks");
+            return Err(Diagnostic::error(Kind::Invalid, word.span, message));
+        }
+        server.resolve_networks.push(model::Network {
+            address: network.address,
+            prefix: network.prefix_bits,
+        });
+    }
+    Ok(())
+}
+
+fn resolve_options(args: &mut Args<'_>, server: &mut ServerDraft) -> Result<(), Diagnostic> {
+    let word = args.word("options")?;
+    let mut options = ResolveOptions::default();
+    for text in word.text.split(',') {
+        match text {
+            "allow-dup-ip" => options.allow_duplicates = true,
+            "prevent-dup-ip" => options.allow_duplicates = false,
+            "ignore-weight" => options.ignore_weight = true,
+            _ => {
+                let message = format_args!("'{text}' is no way of using addresses");
+                let error = Diagnostic::error(Kind::Invalid, word.span, message);
+                return Err(error.help("write allow-dup-ip, ignore-weight, or prevent-dup-ip"));
+            }
+        }
+    }
+    server.resolve_options = options;
     Ok(())
 }
 

@@ -712,7 +712,7 @@ fn certificate(
 }
 
 /// `h2,http/1.1`.
-fn protocols(args: &mut Args<'_>) -> Result<Spanned<Vec<Vec<u8>>>, Diagnostic> {
+pub(super) fn protocols(args: &mut Args<'_>) -> Result<Spanned<Vec<Vec<u8>>>, Diagnostic> {
     let word = args.word("a list of protocols")?;
     let invalid = |message: &str| Err(Diagnostic::error(Kind::Invalid, word.span, message));
     let mut protocols = Vec::new();

@@ -1,0 +1,73 @@
+//! What the proxy says itself, in which order, and what its lines call that; and what it adds to requests.
+
+use crate::stage::{case, get, play};
+
+#[test]
+fn answers_and_additions() {
+    play(vec![
+        case("redirect-302")
+            .front("http-request redirect location /b code 302 set-cookie a=b")
+            .sends(get("/a"), 1),
+        case("redirect-301").front("redirect prefix /b code 301").sends(get("/a?b"), 1),
+        case("return-typed")
+            .front("http-request return status 200 content-type text/plain string ok hdr x-a b")
+            .sends(get("/a"), 1),
+        case("return-bare").front("http-request return status 200 hdr x-a b").sends(get("/a"), 1),
+        case("set-header-moves")
+            .front("http-request set-header host elsewhere;http-request set-header x-a b")
+            .sends("GET / HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nX-B: 2\r\nX-A: 3\r\n\r\n", 1),
+        case("send-name-moves")
+            .back("http-send-name-header x-a;server s1 {s1}")
+            .sends("GET / HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nX-B: 2\r\n\r\n", 1),
+        case("labelled-packets")
+            .front("http-request set-tos 0x20;http-request set-mark 7;http-request set-header x-a b")
+            .sends(get("/"), 1),
+        case("captured-on-the-way")
+            .front("declare capture request len 3;declare capture response len 9;http-request set-var(txn.a) path,capture-req(0),upper;\
+                http-response set-var(txn.b) status,capture-res(0);http-response set-header x-a %[capture.req.uri,capture-req(7)]%[var(txn.a)]")
+            .sends(get("/abcd"), 1),
+        case("originalto-alone").front("option originalto").sends(get("/"), 1),
+        case("exporter")
+            .front("http-request return status 200 if { path /a };http-request use-service prometheus-exporter if { path /m }")
+            .talk(|stage| {
+                let mut client = stage.client();
+                client.send("HEAD /m?scope=global HTTP/1.1\r\nHost: x\r\n\r\n");
+                client.answer_to("HEAD");
+            })
+            .lines(1),
+        case("stats-page").front("stats uri /s").talk(|stage| {
+            let mut client = stage.client();
+            client.send("HEAD /s HTTP/1.1\r\nHost: x\r\n\r\n");
+            client.answer_to("HEAD");
+        }).lines(1),
+        case("monitor-with-a-query").front("monitor-uri /m").sends(get("/m") + &get("/m?q"), 2).lines(1),
+    ]);
+}
+
+/// Samples of HTTP in TCP mode read the first bytes as a request.
+#[test]
+fn requests_in_tcp_mode() {
+    let by_path = "mode tcp;option tcplog;tcp-request inspect-delay 3s;tcp-request content reject if { path /no };\
+        tcp-request content accept if HTTP;tcp-request content reject";
+    let tcp = |name: &str, front: &str| case(name).front(front).back("mode tcp;server s1 {s1}");
+    play(vec![
+        tcp("tcp-http", by_path).sends("GET /yes HTTP/1.1\r\nHost: x\r\n\r\n", 1),
+        tcp("tcp-http-rejected", by_path)
+            .sends(get("/no"), 0)
+            .lines(1),
+        tcp("tcp-other", by_path)
+            .sends("\x16\x03\x01 and so on\r\n\r\n", 0)
+            .lines(1),
+        tcp("tcp-http-in-parts", by_path)
+            .talk(|stage| {
+                let mut client = stage.client();
+                client.send("GET /no HTT");
+                crate::stage::moment();
+                client.send("P/1.1\r\nHost: x\r\n\r\n");
+                client.finish();
+                client.rest();
+                stage.done(client);
+            })
+            .lines(1),
+    ]);
+}
