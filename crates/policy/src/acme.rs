@@ -52,7 +52,10 @@ impl Running {
 /// When a certificate is to be renewed, in seconds since 1970: a twelfth of its time before it ends, as in HAProxy.
 pub fn renewal_s(certificate: &X509Certificate<'_>) -> i64 {
     let validity = certificate.validity();
-    let (from_s, to_s) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+    let (from_s, to_s) = (
+        validity.not_before.timestamp(),
+        validity.not_after.timestamp(),
+    );
     let margin_s = match to_s.checked_sub(from_s) {
         Some(lifetime_s) if from_s >= 0 && lifetime_s > 0 => lifetime_s / 12,
         _ => MARGIN_S,
@@ -104,7 +107,11 @@ pub fn flattened(
 pub fn new_account(acme: &Acme, binding: Option<&str>) -> String {
     let mut text = "{\"termsOfServiceAgreed\":true".to_owned();
     if let Some(contact) = &acme.contact {
-        let _ = write!(text, ",\"contact\":[{}]", quoted(&format!("mailto:{contact}")));
+        let _ = write!(
+            text,
+            ",\"contact\":[{}]",
+            quoted(&format!("mailto:{contact}"))
+        );
     }
     if let Some(binding) = binding {
         let _ = write!(text, ",\"externalAccountBinding\":{binding}");
@@ -117,7 +124,10 @@ pub fn new_order(acme: &Acme, wanted: &Subscription) -> String {
     let identifier =
         |kind: &str, value: &str| format!("{{\"type\":\"{kind}\",\"value\":{}}}", quoted(value));
     let domains = wanted.domains.iter().map(|name| identifier("dns", name));
-    let ips = wanted.ips.iter().map(|ip| identifier("ip", &ip.to_string()));
+    let ips = wanted
+        .ips
+        .iter()
+        .map(|ip| identifier("ip", &ip.to_string()));
     let all: Vec<String> = domains.chain(ips).collect();
     let mut text = format!("{{\"identifiers\":[{}]", all.join(","));
     if let Some(profile) = &acme.profile {
@@ -263,9 +273,8 @@ impl Authorization {
 
     /// What went wrong with the challenge, in the authority's words.
     pub fn complaint(json: &[u8]) -> Option<String> {
-        (0..CHALLENGES_MAX).find_map(|number| {
-            text(json, &format!("$.challenges[{number}].error.detail"))
-        })
+        (0..CHALLENGES_MAX)
+            .find_map(|number| text(json, &format!("$.challenges[{number}].error.detail")))
     }
 }
 
@@ -379,11 +388,17 @@ mod tests {
     #[test]
     fn answers_are_read() {
         let json = br#"{"newNonce":"n","newAccount":"a","newOrder":"o","meta":{}}"#;
-        assert_eq!(Directory::read(json).map(|all| all.new_order), Some("o".to_owned()));
+        assert_eq!(
+            Directory::read(json).map(|all| all.new_order),
+            Some("o".to_owned())
+        );
         assert_eq!(Directory::read(b"{}"), None);
         let json = br#"{"status":"ready","authorizations":["x","y"],"finalize":"f"}"#;
         let order = Order::read(json).expect("an order");
-        assert_eq!((order.status, order.authorizations.len()), (Status::Ready, 2));
+        assert_eq!(
+            (order.status, order.authorizations.len()),
+            (Status::Ready, 2)
+        );
         let json = br#"{"status":"pending","identifier":{"type":"dns","value":"a"},"challenges":[
             {"type":"dns-01","url":"d","token":"t"},{"type":"http-01","url":"h","token":"t_-1"}]}"#;
         let read = |json: &[u8]| Authorization::read(json, Challenge::Http01);
@@ -401,7 +416,14 @@ mod tests {
     fn nothing_that_an_authority_says_is_trusted() {
         let long = format!("{{\"newNonce\":\"{}\"}}", "x".repeat(TEXT_BYTES_MAX + 1));
         assert_eq!(text(long.as_bytes(), "$.newNonce"), None);
-        for json in ["", "{", "[]", "{\"status\":{}}", "\"x", "{\"authorizations\":[1]}"] {
+        for json in [
+            "",
+            "{",
+            "[]",
+            "{\"status\":{}}",
+            "\"x",
+            "{\"authorizations\":[1]}",
+        ] {
             let json = json.as_bytes();
             assert_eq!(Order::read(json), None);
             assert_eq!(Authorization::read(json, Challenge::TlsAlpn01), None);
@@ -424,7 +446,10 @@ mod tests {
         let chain = certificate::authorities(&pem).expect("PEM");
         let parsed = certificate::parse(&chain[0]).expect("a certificate");
         let validity = parsed.validity();
-        let (from_s, to_s) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+        let (from_s, to_s) = (
+            validity.not_before.timestamp(),
+            validity.not_after.timestamp(),
+        );
         assert_eq!(renewal_s(&parsed), to_s - (to_s - from_s) / 12);
     }
 }

@@ -3,9 +3,9 @@
 //! Resolution goes on after an error, so that all problems are found in one pass; whether the model may be used is
 //! for the caller to decide from the diagnostics. What is absent: text and keywords.
 
+mod acme;
 mod captures;
 mod certificates;
-mod acme;
 mod checks;
 mod cookies;
 mod endpoints;

@@ -166,6 +166,7 @@ impl Conductor {
         let Loaded { mut model, remarks } = self.load(&files)?;
         let present = Arc::clone(self.desk().plane());
         let fixed = keep_what_is_fixed(&present.model.global, &mut model.global);
+        model.keep_issued(&present.model);
         let process_maxconn = connection_limit(&model);
         queue::fill_fullconn(&mut model, process_maxconn);
         let mut plan = Plan::new(&present.model, &model, Some(&present));
@@ -193,6 +194,7 @@ impl Conductor {
         }
         let before = Arc::clone(&state.shared.plane);
         let remarks = keep_what_is_fixed(&before.model.global, &mut model.global);
+        model.keep_issued(&before.model);
         let process_maxconn = connection_limit(&model);
         queue::fill_fullconn(&mut model, process_maxconn);
         let tls_before = Some((&before.model, &*state.shared.tls));

@@ -147,7 +147,11 @@ async fn connect(place: Place<'_>, tls: Option<&Arc<Back>>) -> io::Result<Box<dy
 }
 
 fn encoded(place: Place<'_>, request: Request<'_>) -> Vec<u8> {
-    let slash = if place.target.starts_with('/') { "" } else { "/" };
+    let slash = if place.target.starts_with('/') {
+        ""
+    } else {
+        "/"
+    };
     let mut text = format!(
         "{} {slash}{} HTTP/1.1\r\nHost: {}\r\nUser-Agent: plimsoll/{}\r\nConnection: close\r\n",
         request.method,
@@ -188,7 +192,9 @@ async fn receive(stream: &mut dyn Duplex, is_head: bool) -> io::Result<Answer> {
     let mut arrived = bytes.split_off(start);
     let mut body = Vec::new();
     loop {
-        let decoded = decoder.decode(&mut arrived).map_err(|error| malformed(&error))?;
+        let decoded = decoder
+            .decode(&mut arrived)
+            .map_err(|error| malformed(&error))?;
         body.extend_from_slice(&arrived[decoded.payload]);
         arrived.clear();
         if decoder.is_done() {
@@ -231,8 +237,12 @@ mod tests {
 
     #[test]
     fn places_are_taken_apart() {
-        let place = |url| Place::of(url).map(|place| (place.secure, place.host, place.port, place.target));
-        assert_eq!(place("https://a.test/x?y"), Some((true, "a.test", 443, "/x?y")));
+        let place =
+            |url| Place::of(url).map(|place| (place.secure, place.host, place.port, place.target));
+        assert_eq!(
+            place("https://a.test/x?y"),
+            Some((true, "a.test", 443, "/x?y"))
+        );
         assert_eq!(place("http://a.test:81"), Some((false, "a.test", 81, "")));
         assert_eq!(place("http://[::1]:8/#z"), Some((false, "::1", 8, "/")));
         assert_eq!(place("http://[::1]"), Some((false, "::1", 80, "")));
@@ -265,7 +275,11 @@ mod tests {
     #[test]
     fn answers_are_read_to_their_end() {
         for (text, is_head, expected) in [
-            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false, "ok"),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+                false,
+                "ok",
+            ),
             ("HTTP/1.1 200 OK\r\n\r\nok", false, "ok"),
             (
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n",

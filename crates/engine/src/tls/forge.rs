@@ -3,11 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use data_encoding::BASE64;
 use plimsoll_policy::keyword::haproxy::Dummy;
 use plimsoll_policy::model::acme::{Curve, KeyKind, RsaBits};
-use plimsoll_policy::tls::KeyForm;
-use plimsoll_policy::tls::certificate::PrivateKey;
+use plimsoll_policy::tls::{KeyForm, PrivateKey, pem};
 use rcgen::{
     CertificateParams, CustomExtension, DistinguishedName, DnType, Error, KeyPair, RsaKeySize,
     date_time_ymd,
@@ -68,7 +66,9 @@ pub(crate) fn proof(name: &str, digest: &[u8; 32]) -> Result<Arc<CertifiedKey>, 
     let mut parameters = parameters(&[name.to_owned()]).map_err(|error| told(&error))?;
     let identifier = CustomExtension::new_acme_identifier(digest);
     parameters.custom_extensions.push(identifier);
-    let certificate = parameters.self_signed(&*key).map_err(|error| told(&error))?;
+    let certificate = parameters
+        .self_signed(&*key)
+        .map_err(|error| told(&error))?;
     let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let signing = any_supported_type(&der).map_err(|error| told(&error))?;
     let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
@@ -92,31 +92,9 @@ pub fn dummy(wish: &Dummy) -> io::Result<Vec<u8>> {
         Ok((key, certificate))
     };
     let (key, certificate) = pair().map_err(|error: Error| io::Error::other(error.to_string()))?;
-    let mut text = pem("CERTIFICATE", certificate.der());
-    text.push_str(&private_pem(&private(&key)));
+    let text = pem::text("CERTIFICATE", certificate.der());
+    let text = text + &pem::private_key(&private(&key));
     Ok(text.into_bytes())
-}
-
-/// A key as files hold it.
-pub(crate) fn private_pem(key: &PrivateKey) -> Zeroizing<String> {
-    let label = match key.form {
-        KeyForm::Pkcs1 => "RSA PRIVATE KEY",
-        KeyForm::Pkcs8 => "PRIVATE KEY",
-        KeyForm::Sec1 => "EC PRIVATE KEY",
-    };
-    Zeroizing::new(pem(label, key.der()))
-}
-
-/// DER as a PEM file holds it (RFC 7468).
-pub(crate) fn pem(label: &str, der: &[u8]) -> String {
-    const LINE: usize = 48;
-    let mut text = format!("-----BEGIN {label}-----\n");
-    text.reserve(der.len() / 3 * 4 + der.len() / LINE + 64);
-    for line in der.chunks(LINE) {
-        BASE64.encode_append(line, &mut text);
-        text.push('\n');
-    }
-    text + "-----END " + label + "-----\n"
 }
 
 #[cfg(test)]
@@ -145,7 +123,10 @@ mod tests {
             let pem = dummy(&Dummy { key, names }).expect("a certificate");
             let loaded = loaded(&pem);
             assert_eq!(loaded.names, ["a.test", "expired"], "{key:?}");
-            assert!(super::super::provider::certified(&loaded).is_ok(), "{key:?}");
+            assert!(
+                super::super::provider::certified(&loaded).is_ok(),
+                "{key:?}"
+            );
             let again = same_key(&loaded.key).expect("a key");
             assert!(request(&again, &["b.test".to_owned()]).is_ok(), "{key:?}");
         }

@@ -43,7 +43,9 @@ impl Failure {
     pub(crate) fn error(&self) -> ConnectionError {
         let (number, name, text) = match self {
             // (That of a client which leaves without a word: nothing went wrong.)
-            Self::Silent | Self::Validated => (24, "SSL_EMPTY", "Connection closed during SSL handshake"),
+            Self::Silent | Self::Validated => {
+                (24, "SSL_EMPTY", "Connection closed during SSL handshake")
+            }
             Self::Closed => (25, "SSL_ABORT", "Connection error during SSL handshake"),
             Self::TimedOut => (26, "SSL_TIMEOUT", "Timeout during SSL handshake"),
             Self::Distrusted => (31, "SSL_CRT_FAIL", "SSL client certificate not trusted"),

@@ -147,6 +147,7 @@ pub const COMMANDS: &[Command] = &[
     frontend::DISABLE,
     server::DISABLE_HEALTH,
     server::DISABLE,
+    ssl::cert::DUMP,
     cli::ECHO,
     server::ENABLE_AGENT,
     frontend::ENABLE,

@@ -68,7 +68,23 @@ impl Model {
         }
         let store = Arc::make_mut(&mut self.store);
         let stored = store.certificates.entry(name.to_owned()).or_default();
-        Arc::make_mut(stored).content = content;
+        let stored = Arc::make_mut(stored);
+        (stored.content, stored.stands_in) = (content, false);
+    }
+
+    /// Keeps certificates that an authority has issued and that could not be written, so that nothing has to stand in for
+    /// them when files are read again.
+    pub fn keep_issued(&mut self, before: &Self) {
+        let missing = self.store.certificates.iter();
+        let missing = missing.filter(|(_, stored)| stored.stands_in);
+        let kept = missing.filter_map(|(name, stored)| {
+            let known = before.store.certificates.get(name)?;
+            let same = known.subscription == stored.subscription && !known.stands_in;
+            same.then(|| (name.clone(), known.content.clone()))
+        });
+        for (name, content) in kept.collect::<Vec<_>>() {
+            self.install(&name, content);
+        }
     }
 
     /// Presents another certificate of the same name wherever that name is used.

@@ -58,7 +58,8 @@ impl Resolver<'_> {
         if id.is_empty() || encoded.is_empty() {
             return None;
         }
-        let decoded = data_encoding::BASE64URL_NOPAD.decode(encoded.trim_end_matches('=').as_bytes());
+        let decoded =
+            data_encoding::BASE64URL_NOPAD.decode(encoded.trim_end_matches('=').as_bytes());
         let least = draft.external_algorithm.key_bytes_min();
         match decoded {
             Ok(bytes) if bytes.len() >= least => Some(ExternalAccount {
@@ -78,7 +79,9 @@ impl Resolver<'_> {
         match self.read(&file.value) {
             Ok(bytes) => {
                 let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
-                Some(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
+                Some(Zeroizing::new(
+                    text.lines().next().unwrap_or_default().to_owned(),
+                ))
             }
             Err(complaint) => {
                 self.error(Kind::Environment, file.span, complaint, "");
@@ -93,7 +96,12 @@ impl Resolver<'_> {
             let mut known = drafts.iter();
             if !known.any(|draft| draft.name.value == section) {
                 let message = format!("there is no section 'acme {section}'");
-                self.error(Kind::Reference, span, message, "write one, with its 'directory'");
+                self.error(
+                    Kind::Reference,
+                    span,
+                    message,
+                    "write one, with its 'directory'",
+                );
             }
         }
         for map in drafts.iter().filter_map(|draft| draft.map.as_ref()) {
@@ -115,7 +123,10 @@ impl Resolver<'_> {
         let file = client.ca_file.unwrap_or(nowhere);
         let span = file.span;
         let draft = TlsDraft {
-            verify: Some(Spanned::new(client.verify.unwrap_or(Verify::Required), span)),
+            verify: Some(Spanned::new(
+                client.verify.unwrap_or(Verify::Required),
+                span,
+            )),
             ca_file: Some(file),
             sni: Some(Spanned::new(SniDraft::Host, span)),
             ..TlsDraft::default()

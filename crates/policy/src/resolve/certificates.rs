@@ -186,6 +186,7 @@ impl Resolver<'_> {
                     files,
                     jwt: load.jwt,
                     subscription: subscription(load),
+                    stands_in: self.is_missing(load),
                 };
                 self.store
                     .certificates
@@ -206,12 +207,22 @@ impl Resolver<'_> {
         self.error(Kind::Environment, span, message, why.help());
     }
 
+    /// Whether an authority has not issued a certificate yet.
+    fn is_missing(&self, load: &LoadDraft) -> bool {
+        let Some(crt) = load.crt.as_ref().filter(|_| load.acme.is_some()) else {
+            return false;
+        };
+        let read = self.context.files.read(crt.value.as_ref());
+        read.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
     /// The file of a certificate, or what stands in for it until an authority has issued one.
     fn pem(&mut self, load: &LoadDraft, path: &str) -> Result<Vec<u8>, String> {
-        let read = || self.context.files.read(path.as_ref());
-        let subscribed = load.acme.is_some()
-            && read().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-        if !load.dummy && !subscribed {
+        let is_made_up = match &load.acme {
+            Some(_) => self.is_missing(load),
+            None => load.dummy,
+        };
+        if !is_made_up {
             return self.read(path);
         }
         let dummy = Dummy {
@@ -357,7 +368,11 @@ impl Resolver<'_> {
                     sctl: written(&load.sctl),
                 };
                 let span = crt.span;
-                self.subscribed.extend(load.acme.iter().map(|section| (section.value.clone(), section.span)));
+                self.subscribed.extend(
+                    load.acme
+                        .iter()
+                        .map(|section| (section.value.clone(), section.span)),
+                );
                 for part in [
                     &mut load.crt,
                     &mut load.ocsp,

@@ -38,6 +38,8 @@ pub struct Stored {
     pub jwt: bool,
     /// It comes from an authority, which renews it.
     pub subscription: Option<Arc<Subscription>>,
+    /// It was made up, because the authority has not issued it yet.
+    pub stands_in: bool,
 }
 
 /// The files that a certificate was loaded from.

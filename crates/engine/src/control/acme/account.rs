@@ -1,8 +1,6 @@
 //! An account at an authority: its key, and what it signs.
 
-use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::Path;
 
 use aws_lc_rs::digest;
@@ -15,13 +13,10 @@ use data_encoding::BASE64URL_NOPAD;
 use plimsoll_policy::acme::{Signer, flattened, protected};
 use plimsoll_policy::model::acme::{Acme, ExternalAccount, MacAlgorithm};
 use plimsoll_policy::tls::certificate::{self, PrivateKey};
-use plimsoll_policy::tls::{KeyForm, Pieces};
-use zeroize::Zeroizing;
+use plimsoll_policy::tls::{KeyForm, Pieces, pem};
 
+use super::disk;
 use crate::tls::forge;
-
-/// Largest file of a key.
-const FILE_BYTES_MAX: u64 = 65_536;
 
 /// A key that signs for an account, with its public half as JSON (RFC 7517).
 pub(super) struct Account {
@@ -64,7 +59,7 @@ impl Account {
     pub(super) fn open(acme: &Acme) -> Result<Self, String> {
         let path = Path::new(&acme.account_key);
         let told = |error: &dyn std::fmt::Display| format!("'{}': {error}", acme.account_key);
-        let key = match read(path) {
+        let key = match disk::read(path) {
             Ok(pem) => {
                 let mut pieces = Pieces::default();
                 pieces.set_key(&pem).map_err(|error| told(&error))?;
@@ -73,8 +68,8 @@ impl Account {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let made = forge::key(acme.key).map_err(|error| told(&error))?;
                 let key = forge::private(&made);
-                let text = forge::private_pem(&key);
-                store(path, text.as_bytes()).map_err(|error| told(&error))?;
+                let text = pem::private_key(&key);
+                disk::store(&[(path, text.as_bytes())]).map_err(|error| told(&error))?;
                 Some(key)
             }
             Err(error) => return Err(told(&error)),
@@ -184,35 +179,11 @@ impl Key {
     }
 }
 
-fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    use std::io::Read as _;
-    let mut bytes = Zeroizing::new(Vec::new());
-    let file = fs::File::open(path)?;
-    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Writes a file that nobody else can read, all of it or nothing.
-pub(super) fn store(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let beside = Path::new(&name);
-    // One that was left behind would keep its mode.
-    let _ = fs::remove_file(beside);
-    let write = || {
-        let mut options = fs::OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(beside, path)
-    };
-    write().inspect_err(|_| drop(fs::remove_file(beside)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use plimsoll_policy::model::acme::{Curve as Named, KeyKind, RsaBits};
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]

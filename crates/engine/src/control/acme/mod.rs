@@ -9,6 +9,7 @@
 //! [`talk`](self::talk) for what is said. What is absent: messages and dates (`policy::acme`).
 
 mod account;
+mod disk;
 mod talk;
 
 use std::collections::HashMap;
@@ -24,8 +25,8 @@ use plimsoll_policy::command::{Session, Words};
 use plimsoll_policy::log::Level;
 use plimsoll_policy::model::acme::{Acme, Subscription};
 use plimsoll_policy::model::{AccessLevel, Model};
-use plimsoll_policy::tls::store::{Content, Stored};
-use plimsoll_policy::tls::{Certificate, Pieces, certificate};
+use plimsoll_policy::tls::store::Content;
+use plimsoll_policy::tls::{Certificate, Pieces, certificate, pem};
 use plimsoll_sys::clock;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -169,14 +170,14 @@ fn due(conductor: &Conductor, setbacks: &HashMap<String, Setback>) -> (Vec<Strin
     if !plane.model.global.acme_scheduler {
         return (due, next);
     }
-    let now_s = (clock::wall_ns() / NS_PER_S) as i64;
+    let now_s = now_s();
     for (name, stored) in &plane.model.store.certificates {
         let wanted = stored.subscription.as_ref();
         let nameless = wanted.is_none_or(|it| it.domains.is_empty() && it.ips.is_empty());
         if nameless || plane.acme.has(name) {
             continue;
         }
-        let left_s = renewal(stored).saturating_sub(now_s);
+        let left_s = renewal(stored.content.chain()).saturating_sub(now_s);
         let mut wait = Duration::from_secs(left_s.max(0).unsigned_abs());
         if let Some(setback) = setbacks.get(name) {
             wait = wait.max(setback.until.saturating_duration_since(Instant::now()));
@@ -189,9 +190,14 @@ fn due(conductor: &Conductor, setbacks: &HashMap<String, Setback>) -> (Vec<Strin
     (due, next)
 }
 
-/// When a certificate is to be renewed; what cannot be read is at once.
-fn renewal(stored: &Stored) -> i64 {
-    let own = stored.content.chain().first();
+/// Seconds since 1970.
+fn now_s() -> i64 {
+    (clock::wall_ns() / NS_PER_S) as i64
+}
+
+/// When the first certificate of a chain is to be renewed; what cannot be read is at once.
+fn renewal(chain: &[Vec<u8>]) -> i64 {
+    let own = chain.first();
     own.and_then(|der| certificate::parse(der).ok())
         .map_or(0, |parsed| renewal_s(&parsed))
 }
@@ -226,7 +232,10 @@ async fn issue(conductor: &Conductor, name: &str) -> Result<(), String> {
     let shared = conductor.shared();
     let model = &shared.plane.model;
     let stored = model.store.certificates.get(name).ok_or("it is gone")?;
-    let wanted = stored.subscription.as_ref().ok_or("no authority issues it")?;
+    let wanted = stored
+        .subscription
+        .as_ref()
+        .ok_or("no authority issues it")?;
     let acme = section(model, wanted)?;
     let kept = stored.content.whole().filter(|_| acme.reuse_key);
     // (One that stands in for a certificate has a key of its own, which is better than none.)
@@ -246,7 +255,15 @@ async fn issue(conductor: &Conductor, name: &str) -> Result<(), String> {
     let pem = talk.obtain(wanted, &request).await?;
     let whole = assembled(name, &pem, &key)?;
     serve(conductor, name, &whole)?;
-    keep(wanted, &whole).map_err(|error| format!("it is served, but not written: {error}"))
+    let kept = keep(wanted, &whole);
+    kept.map_err(|error| format!("it is served, but cannot be written: {error}"))?;
+    // An authority that always issues such is not to be asked without a pause.
+    match renewal(&whole.chain) <= now_s() {
+        true => {
+            Err("it is served, but to be renewed again already; is the clock right?".to_owned())
+        }
+        false => Ok(()),
+    }
 }
 
 fn section<'a>(model: &'a Model, wanted: &Subscription) -> Result<&'a Acme, String> {
@@ -278,17 +295,19 @@ fn serve(conductor: &Conductor, name: &str, whole: &Certificate) -> Result<(), S
 
 /// Writes a certificate and its key to their files, which nobody else can read.
 fn keep(wanted: &Subscription, whole: &Certificate) -> io::Result<()> {
-    let chain = whole.chain.iter().map(|der| forge::pem("CERTIFICATE", der));
-    let chain: String = chain.collect();
-    let key = forge::private_pem(&whole.key);
+    let chain = pem::chain(&whole.chain);
+    let key = pem::private_key(&whole.key);
+    let path = Path::new(&wanted.path);
     match &wanted.key_path {
-        Some(path) => {
-            account::store(Path::new(path), key.as_bytes())?;
-            account::store(Path::new(&wanted.path), chain.as_bytes())
-        }
+        Some(key_path) => disk::store(&[
+            (Path::new(key_path), key.as_bytes()),
+            (path, chain.as_bytes()),
+        ]),
         None => {
-            let both = Zeroizing::new(chain + &key);
-            account::store(Path::new(&wanted.path), both.as_bytes())
+            let mut both = Zeroizing::new(String::with_capacity(chain.len() + key.len()));
+            both.push_str(&chain);
+            both.push_str(&key);
+            disk::store(&[(path, both.as_bytes())])
         }
     }
 }

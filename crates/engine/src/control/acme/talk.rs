@@ -18,7 +18,7 @@ use crate::tls::forge;
 use crate::tls::proofs::Proofs;
 
 /// How often a message is said again because its nonce was too old.
-const NONCES_MAX: u32 = 3;
+const NONCES_MAX: u32 = 10;
 
 /// Pauses between looks at something that the authority works on, unless it names one.
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
@@ -89,7 +89,7 @@ impl<'a> Talk<'a> {
         let place = place.ok_or("the order has no address")?;
         let order = read(&answer, "order", Order::read)?;
         let mut shown = Vec::new();
-        let validated = self.validate(&order, &mut shown).await;
+        let validated = self.validate(&order, wanted, &mut shown).await;
         for (name, offered) in &shown {
             self.hide(name, offered);
         }
@@ -120,6 +120,7 @@ impl<'a> Talk<'a> {
     async fn validate(
         &mut self,
         order: &Order,
+        wanted: &Subscription,
         shown: &mut Vec<(String, Offered)>,
     ) -> Result<(), String> {
         for url in &order.authorizations {
@@ -129,6 +130,10 @@ impl<'a> Talk<'a> {
             let found = read(&answer, "authorization", read_one)?;
             if found.status == Status::Valid {
                 continue;
+            }
+            // Nothing is shown for names that others may have asked for.
+            if !wanted.names().iter().any(|name| is_same(name, &found.name)) {
+                return Err(format!("nobody asked for '{}'", found.name));
             }
             let Some(offered) = found.challenge else {
                 let (kind, name) = (wished.name(), &found.name);
@@ -163,7 +168,10 @@ impl<'a> Talk<'a> {
             Challenge::TlsAlpn01 => {
                 let authorization = format!("{}.{thumbprint}", offered.token);
                 let digest = digest::digest(&digest::SHA256, authorization.as_bytes());
-                let digest = digest.as_ref().first_chunk().ok_or("a digest of 32 bytes")?;
+                let digest = digest
+                    .as_ref()
+                    .first_chunk()
+                    .ok_or("a digest of 32 bytes")?;
                 let key = forge::proof(name, digest)?;
                 self.stage.proofs().show(&asked_name(name), key)
             }
@@ -207,6 +215,7 @@ impl<'a> Talk<'a> {
             };
             let signed = self.account.signed(&nonce, url, signer, payload);
             let signed = signed.ok_or("the account's key does not sign")?;
+            self.check_place(url)?;
             let request = Request {
                 method: "POST",
                 url,
@@ -224,7 +233,16 @@ impl<'a> Talk<'a> {
         }
     }
 
+    /// An authority that is called by https is not called in the clear (RFC 8555 section 6.1).
+    fn check_place(&self, url: &str) -> Result<(), String> {
+        match self.acme.directory.starts_with("https:") && !url.starts_with("https:") {
+            true => Err(format!("the authority leads from https to '{url}'")),
+            false => Ok(()),
+        }
+    }
+
     async fn fresh_nonce(&self) -> Result<String, String> {
+        self.check_place(&self.directory.new_nonce)?;
         let request = Request {
             method: "HEAD",
             url: &self.directory.new_nonce,
@@ -234,6 +252,12 @@ impl<'a> Talk<'a> {
         let nonce = answer.field("Replay-Nonce").map(str::to_owned);
         nonce.ok_or_else(|| "the authority gives no nonce".to_owned())
     }
+}
+
+/// Names are the same in either case; those with a wildcard are told without it (RFC 8555 section 7.1.3).
+fn is_same(wanted: &str, told: &str) -> bool {
+    let wanted = wanted.strip_prefix("*.").unwrap_or(wanted);
+    wanted.eq_ignore_ascii_case(told)
 }
 
 /// What an answer says, or that it says something else.

@@ -174,10 +174,12 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "HS256|HS384|HS512",
         "How the binding is signed.",
         |args, draft| {
-            let known =
-                [MacAlgorithm::Hs256, MacAlgorithm::Hs384, MacAlgorithm::Hs512].map(|known| {
-                    (known.name(), known)
-                });
+            let known = [
+                MacAlgorithm::Hs256,
+                MacAlgorithm::Hs384,
+                MacAlgorithm::Hs512,
+            ]
+            .map(|known| (known.name(), known));
             section(draft).external_algorithm = value::choice(args, "an algorithm", &known)?;
             Ok(())
         },
@@ -216,7 +218,11 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "What kind of certificate is asked for.",
         profile,
     ),
-    dns("provider-name", "TEXT", "Told to what writes names into DNS."),
+    dns(
+        "provider-name",
+        "TEXT",
+        "Told to what writes names into DNS.",
+    ),
     Keyword::new(
         "reuse-key",
         ACME,
@@ -229,9 +235,10 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     ),
 ];
 
-/// What only challenges by DNS need.
+/// What only challenges by DNS need, which [`challenge`] refuses.
 const fn dns(name: &'static str, usage: &'static str, doc: &'static str) -> Keyword<Draft> {
-    Keyword::inert(name, ACME, usage, doc, Status::NotYet("challenges by DNS"))
+    let why = "http-01 and tls-alpn-01 have no use for it, and challenges by DNS are refused";
+    Keyword::inert(name, ACME, usage, doc, Status::NoOp(why))
 }
 
 /// `acme NAME`.

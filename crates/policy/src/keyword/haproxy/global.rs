@@ -3,8 +3,8 @@
 use plimsoll_config::args::Args;
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
-use super::value;
 use super::tls::VERIFY_SERVER;
+use super::value;
 use super::{bind, log};
 use crate::draft::{Draft, Spanned, VariableDraft};
 use crate::keyword::{Keyword, Sections, Status};
@@ -766,7 +766,8 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
 ];
 
 const HTTP_CLIENT_DOC: &str = "How authorities are called.";
-const HTTP_CLIENT: &str = "authorities are called by the machine's resolver, patiently, and again when they fail";
+const HTTP_CLIENT: &str =
+    "authorities are called by the machine's resolver, patiently, and again when they fail";
 
 const fn noop(
     name: &'static str,
