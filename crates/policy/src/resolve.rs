@@ -119,10 +119,10 @@ pub(crate) fn resolve_among(mut draft: Draft, context: &Context<'_>, store: Stor
     let http_errors = resolver.http_errors(&draft.http_errors);
     model.templates = resolver.templates(&draft);
     resolver.rules(&draft, &http_errors, &mut model);
-    let is_subscribed = !resolver.subscribed.is_empty();
+    let needed = resolver.subscribed.first().map(|(_, span)| *span);
     resolver.subscriptions(&draft.acme, &model);
     model.acme = resolver.authorities_that_issue(&draft.acme);
-    model.global.http_client = resolver.http_client(is_subscribed);
+    model.global.http_client = resolver.http_client(needed);
     model.store = Arc::new(std::mem::take(&mut resolver.store));
     if draft.global.zero_warning {
         resolver.deny_warnings();

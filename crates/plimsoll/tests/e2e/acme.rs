@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use plimsoll_sys::signal::Signal;
 use serde_json::json;
 
+use crate::rig::origin::Reply;
 use crate::rig::peer::require_peer;
 use crate::rig::syslog::Syslog;
 use crate::rig::{PLIMSOLL, Rig, ask, free_address, run, until};
@@ -234,6 +235,20 @@ fn certificates_are_renewed_before_they_end_and_when_told() {
 }
 
 #[test]
+fn a_key_without_its_certificate_keeps_nobody_from_starting() {
+    let mut stage = Stage::new();
+    let [one, other] = [0, 1].map(|_| stage.authority.made("site.test", 30 * 86_400));
+    let chain = one.replace(key_of(&one), "");
+    stage.rig.file("kept/site.pem", &(chain + key_of(&other)));
+    stage.start("");
+    let said = stage.rig.binary().said();
+    assert!(said.contains("does not belong to its key"), "{said}");
+    stage.wait_until_issued(1);
+    stage.wait_for_line("Successful update");
+    stage.serves();
+}
+
+#[test]
 fn authorities_that_fail_are_told_and_change_nothing() {
     for (manners, why) in [
         (
@@ -277,7 +292,10 @@ fn authorities_that_fail_are_told_and_change_nothing() {
 fn what_is_not_ours_is_not_validated() {
     let mut stage = Stage::new();
     // All names lead to somebody else.
-    let elsewhere = stage.rig.origin("elsewhere");
+    let other = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nwho?";
+    let elsewhere = stage
+        .rig
+        .origin_with("elsewhere", |_| Reply::SendAndClose(other.into()));
     stage.authority = Authority::start(elsewhere.address);
     stage.start("");
     let line = stage.wait_for_line("<131>");

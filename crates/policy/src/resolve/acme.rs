@@ -113,13 +113,11 @@ impl Resolver<'_> {
         }
     }
 
-    /// How authorities are called, where there are any.
-    pub(super) fn http_client(&mut self, is_needed: bool) -> Option<Arc<ServerTls>> {
-        if !is_needed {
-            return None;
-        }
+    /// How authorities are called, where something needs one.
+    pub(super) fn http_client(&mut self, needed: Option<Span>) -> Option<Arc<ServerTls>> {
+        let needed = needed?;
         let client = std::mem::take(&mut self.tls.http_client);
-        let nowhere = Spanned::new("@system-ca".to_owned(), Span::default());
+        let nowhere = Spanned::new("@system-ca".to_owned(), needed);
         let file = client.ca_file.unwrap_or(nowhere);
         let span = file.span;
         let draft = TlsDraft {

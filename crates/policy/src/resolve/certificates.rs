@@ -174,28 +174,47 @@ impl Resolver<'_> {
         if self.broken.contains(name) {
             return None;
         }
-        let Some(pieces) = self.pieces(load, &mut files, span) else {
+        let Some((certificate, stands_in)) = self.whole(load, name, &mut files, span) else {
             self.broken.insert(name.to_owned());
             return None;
         };
-        match pieces.assemble(name) {
-            Ok(certificate) => {
-                let certificate = Arc::new(certificate);
-                let stored = Stored {
-                    content: Content::Whole(Arc::clone(&certificate)),
-                    files,
-                    jwt: load.jwt,
-                    subscription: subscription(load),
-                    stands_in: self.is_missing(load),
-                };
-                self.store
-                    .certificates
-                    .insert(name.to_owned(), Arc::new(stored));
-                Some(certificate)
-            }
+        let certificate = Arc::new(certificate);
+        let stored = Stored {
+            content: Content::Whole(Arc::clone(&certificate)),
+            files,
+            jwt: load.jwt,
+            subscription: subscription(load),
+            stands_in,
+        };
+        let known = &mut self.store.certificates;
+        known.insert(name.to_owned(), Arc::new(stored));
+        Some(certificate)
+    }
+
+    /// A certificate put together, and whether it stands in for one that an authority is to issue.
+    fn whole(
+        &mut self,
+        load: &LoadDraft,
+        name: &str,
+        files: &mut Files,
+        span: Span,
+    ) -> Option<(Certificate, bool)> {
+        let mut stands_in = self.is_missing(load);
+        let mut assembled = match stands_in {
+            true => self.stand_in(load, span)?.assemble(name),
+            false => self.pieces(load, files, span)?.assemble(name),
+        };
+        // The process ended after the first of two files was written; that keeps nobody from starting.
+        if load.acme.is_some() && matches!(assembled, Err(CertificateError::KeyMismatch)) {
+            let message = format!("'{name}' does not belong to its key, so that another stands in");
+            self.warn(span, message, "the authority is asked for it at once");
+            stands_in = true;
+            assembled = self.stand_in(load, span)?.assemble(name);
+        }
+        match assembled {
+            Ok(certificate) => Some((certificate, stands_in)),
             Err(why) => {
                 self.useless(load, &why, span);
-                self.broken.insert(name.to_owned());
                 None
             }
         }
@@ -216,15 +235,21 @@ impl Resolver<'_> {
         read.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
-    /// The file of a certificate, or what stands in for it until an authority has issued one.
-    fn pem(&mut self, load: &LoadDraft, path: &str) -> Result<Vec<u8>, String> {
-        let is_made_up = match &load.acme {
-            Some(_) => self.is_missing(load),
-            None => load.dummy,
-        };
-        if !is_made_up {
-            return self.read(path);
+    /// What stands in for a certificate until an authority has issued it.
+    fn stand_in(&mut self, load: &LoadDraft, span: Span) -> Option<Pieces> {
+        let path = &load.crt.as_ref()?.value;
+        let made = self.dummy(load, path).map(Zeroizing::new);
+        let read = made.map(|pem| Pieces::read(&pem));
+        match read {
+            Ok(Ok(pieces)) => return Some(pieces),
+            Ok(Err(why)) => self.useless(load, &why, span),
+            Err(complaint) => self.error(Kind::Environment, span, complaint, ""),
         }
+        None
+    }
+
+    /// A certificate that nobody has signed, with its key.
+    fn dummy(&self, load: &LoadDraft, path: &str) -> Result<Vec<u8>, String> {
         let dummy = Dummy {
             key: match load.dummy {
                 true => load.dummy_key.kind(true),
@@ -239,7 +264,11 @@ impl Resolver<'_> {
     /// What the files of a certificate have; what is missing is told.
     fn pieces(&mut self, load: &LoadDraft, files: &mut Files, span: Span) -> Option<Pieces> {
         let path = &load.crt.as_ref()?.value;
-        let pem = match self.pem(load, path) {
+        let pem = match load.dummy && load.acme.is_none() {
+            true => self.dummy(load, path),
+            false => self.read(path),
+        };
+        let pem = match pem {
             Ok(pem) => Zeroizing::new(pem),
             Err(complaint) => {
                 self.error(Kind::Environment, span, complaint, "");
