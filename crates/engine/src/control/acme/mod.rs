@@ -15,7 +15,6 @@ mod talk;
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -137,7 +136,6 @@ async fn attend(
     own: UnboundedSender<News>,
     mut arriving: UnboundedReceiver<News>,
 ) {
-    let conductor = Rc::new(conductor);
     let mut setbacks: HashMap<String, Setback> = HashMap::new();
     loop {
         let (due, next) = due(&conductor, &setbacks);
@@ -203,12 +201,12 @@ fn renewal(chain: &[Vec<u8>]) -> i64 {
 }
 
 /// Asks for a certificate beside whatever else goes on, unless it is being asked for.
-fn begin(conductor: &Rc<Arc<Conductor>>, name: String, news: &UnboundedSender<News>) {
+fn begin(conductor: &Arc<Conductor>, name: String, news: &UnboundedSender<News>) {
     let running = Arc::clone(&conductor.desk().plane().acme);
     if !running.begin(&name) {
         return;
     }
-    let (conductor, news) = (Rc::clone(conductor), news.clone());
+    let (conductor, news) = (Arc::clone(conductor), news.clone());
     tokio::task::spawn_local(async move {
         let start = format!("acme: {name}: Starting update of the certificate.");
         conductor.tell(Level::Notice, &start);

@@ -268,7 +268,7 @@ impl Office {
         }
         known
             .then_some(())
-            .ok_or((400, "badNonce", "unknown".to_owned()))
+            .ok_or_else(|| (400, "badNonce", "unknown".to_owned()))
     }
 
     fn order(&self, payload: &Value, base: &str) -> Result<Reply, Refusal> {
@@ -359,11 +359,11 @@ impl Office {
         let encoded = payload["csr"].as_str().unwrap_or_default();
         let der = BASE64URL_NOPAD.decode(encoded.as_bytes());
         let der = der.map_err(|_| refusal("the request"))?;
-        let key = requested(&der, &order.names).ok_or((
-            400,
-            "badCSR",
-            "it is for other names, or its signature does not fit".to_owned(),
-        ))?;
+        let key = requested(&der, &order.names);
+        let key = key.ok_or_else(|| {
+            let why = "it is for other names, or its signature does not fit";
+            (400, "badCSR", why.to_owned())
+        })?;
         let (manners, validity) = {
             let desk = self.desk();
             (desk.manners, desk.validity)

@@ -132,8 +132,9 @@ fn pieces_of(word: &str, view: View<'_>) -> Result<Pieces, Refusal> {
 fn dump(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
     let pieces = pieces_of(words.next().ok_or(NOT_FOUND)?, view)?;
     let key = pieces.key.as_ref().map(pem::private_key);
-    let chain = pem::chain(&pieces.chain);
-    Ok(key.map_or(chain.clone(), |key| key.to_string() + &chain))
+    let mut text = key.map_or_else(String::new, |key| key.to_string());
+    text.push_str(&pem::chain(&pieces.chain));
+    Ok(text)
 }
 
 /// The names of all certificates.
