@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 use plimsoll_policy::balance::key;
 use plimsoll_policy::context::{ExchangeFacts, Overrides, Phase as Moment};
@@ -12,11 +13,11 @@ use crate::account;
 use crate::dispatch::{Affinity, Dispatch};
 use crate::fault::{Fault, Phase};
 use crate::inspection::{self, Peeked};
-use crate::pool::{self, Opening};
+use crate::pool::{self, Identity, Opening};
 use crate::proxy_protocol;
 use crate::queue::Slot;
 use crate::rules::{self, Reached, Sight};
-use crate::session::Session;
+use crate::session::{LINGER_BYTES_MAX, Session};
 use crate::tracking;
 use crate::transport::Transport;
 use crate::tunnel::{self, Ended, Patience, Side};
@@ -51,7 +52,8 @@ async fn serve_to_end(session: &mut Session, mut client: Transport, report: &mut
         Err(fault) => {
             report.fault = Some(fault);
             report.received_bytes = peeked.bytes.len() as u64;
-            return account::tcp(session, None, None, report);
+            account::tcp(session, None, None, report);
+            return part(session, &mut client, fault);
         }
     };
     let mut dispatch = Dispatch::new(&session.tables, backend);
@@ -79,7 +81,24 @@ async fn serve_to_end(session: &mut Session, mut client: Transport, report: &mut
         Err(fault) => {
             report.fault = Some(fault);
             account::tcp(session, Some(&dispatch), report.server, report);
+            part(session, client.transport, fault);
         }
+    }
+}
+
+/// Closes the connection of a client that is not served: the end comes before anything else. Closed with unread bytes it
+/// would be reset, and the client would not know whether it was heard (RFC 9112 section 9.6).
+fn part(session: &Session, client: &mut Transport, fault: Fault) {
+    // Whom a rule turns away is shown the door at once.
+    if matches!(fault, Fault::Rejected | Fault::ClientClosed) || client.shutdown_write().is_err() {
+        return;
+    }
+    let mut scratch = session.worker.reactor.scratch();
+    let mut left = LINGER_BYTES_MAX;
+    while left > 0
+        && let Poll::Ready(Ok(count @ 1..)) = client.poll_read(&mut scratch)
+    {
+        left = left.saturating_sub(count);
     }
 }
 
@@ -202,7 +221,12 @@ async fn reach_server(
             client_port: session.local_port(),
             connect_ms: report.facts.overrides.connect_ms,
             name,
-            header: header.as_deref(),
+            // A connection of TCP is never shared; nothing else tells it apart.
+            identity: Identity {
+                header: header.as_deref(),
+                ..Identity::default()
+            },
+            protocol: None,
         };
         match pool::open(&worker, &tables, ids, opening).await {
             Ok(transport) => {
