@@ -219,26 +219,7 @@ async fn reach_server(
         report.phase = Phase::Connect;
         account::server_connection(&tables, dispatch.backend, slot.server, false);
         let ids = (dispatch.backend, slot.server);
-        let fields = proxy_fields(session, ids, &mut report.facts);
-        if let Some(expression) = tables.name_expression(ids) {
-            let name = rules::name_of(session, &mut report.facts, ids, expression);
-            report.facts.server_name = name;
-        }
-        let name = session.server_name(ids, None, report.facts.server_name.as_deref());
-        let model = tables.server(dispatch.backend, slot.server);
-        let header = proxy_protocol::header(model, session, None, &fields);
-        let opening = Opening {
-            client_port: session.local_port(),
-            connect_ms: report.facts.overrides.connect_ms,
-            name,
-            // A connection of TCP is never shared; nothing else tells it apart.
-            identity: Identity {
-                header: header.as_deref(),
-                ..Identity::default()
-            },
-            protocol: None,
-        };
-        match pool::open(&worker, &tables, ids, opening).await {
+        match open(session, ids, report).await {
             Ok(transport) => {
                 report.connected_ns = worker.reactor.now_ns();
                 report.facts.server_tls = transport.facts().map(Arc::clone);
@@ -265,6 +246,33 @@ async fn reach_server(
             }
         }
     }
+}
+
+/// Connects to a server, introducing the client where the server wants that.
+async fn open(
+    session: &mut Session,
+    ids: (BackendId, ServerId),
+    report: &mut Report,
+) -> Result<Transport, Fault> {
+    let (worker, tables) = (Rc::clone(&session.worker), Rc::clone(&session.tables));
+    let fields = proxy_fields(session, ids, &mut report.facts);
+    if let Some(expression) = tables.name_expression(ids) {
+        let name = rules::name_of(session, &mut report.facts, ids, expression);
+        report.facts.server_name = name;
+    }
+    let header = proxy_protocol::header(tables.server(ids.0, ids.1), session, None, &fields);
+    let opening = Opening {
+        client_port: session.local_port(),
+        connect_ms: report.facts.overrides.connect_ms,
+        name: session.server_name(ids, None, report.facts.server_name.as_deref()),
+        // A connection of TCP is never shared; nothing else tells it apart.
+        identity: Identity {
+            header: header.as_deref(),
+            ..Identity::default()
+        },
+        protocol: None,
+    };
+    pool::open(&worker, &tables, ids, opening).await
 }
 
 /// What the configuration adds to the PROXY header for this server.
