@@ -41,7 +41,7 @@ use crate::tcp;
 use crate::transport::Transport;
 use crate::upstream::Upstream;
 use crate::worker::Worker;
-use crate::{account, tracking};
+use crate::{account, stories, tracking};
 
 /// A request taken from a client.
 #[derive(Default)]
@@ -139,12 +139,17 @@ pub(crate) fn run<'a, C: ClientStream>(
     times: Times,
 ) -> impl Future<Output = Outcome> + use<'a, C> {
     let worker = Rc::clone(&session.worker);
+    let facts = ExchangeFacts {
+        story: stories::begin(session),
+        ..ExchangeFacts::default()
+    };
     let mut exchange = Exchange {
         tables: Rc::clone(&session.tables),
         response: worker.take_head(),
         record: Record {
             request,
             times,
+            facts,
             ..Record::default()
         },
         upload_begun: false,
@@ -197,6 +202,9 @@ impl Exchange<'_> {
         if self.abandoned {
             return Err(Fault::GaveUp);
         }
+        self.record
+            .facts
+            .tell(|story| story.candidates(&self.tables.plane, backend));
         self.judge_persistence(backend);
         self.follow_cookie(backend);
         self.choose_server(backend);
@@ -384,6 +392,7 @@ impl Exchange<'_> {
             let now_ns = self.worker.reactor.now_ns();
             account::attempt_failed(&self.tables, (backend, failed), fault, now_ns);
             drop(slot);
+            self.record.facts.tell(|story| story.failed(fault.words()));
             self.record.times.answered_ns = 0;
             let (replayable, retries) = (self.replayable(), self.record.facts.overrides.retries);
             let watch = self.heeds_leaving(client, backend);
@@ -400,6 +409,7 @@ impl Exchange<'_> {
                     || watch && client.poll_gone().is_ready(),
                 )
                 .await?;
+            self.record.facts.retries(dispatch.is_pinned());
         }
     }
 
@@ -435,6 +445,9 @@ impl Exchange<'_> {
             }
         }
         let slot = acquired?;
+        self.record
+            .facts
+            .tell(|story| story.tries(&self.tables.plane, (backend, slot.server), key));
         self.record.server = Some(slot.server);
         self.record.times.admitted_ns = self.worker.reactor.now_ns();
         Ok(slot)
@@ -880,6 +893,7 @@ impl Exchange<'_> {
             (self.record.received_bytes, self.record.sent_bytes) = client.take_traffic();
             tracking::exchange_ends(self.session, &mut self.record);
             self.ask_client(client);
+            self.name_story();
             account::exchange(self.session, &mut self.record);
             self.record.facts.restore(&mut self.session.facts);
         }

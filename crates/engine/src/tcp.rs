@@ -17,6 +17,7 @@ use crate::proxy_protocol;
 use crate::queue::Slot;
 use crate::rules::{self, Reached, Sight};
 use crate::session::Session;
+use crate::stories;
 use crate::tracking;
 use crate::transport::Transport;
 use crate::tunnel::{self, Ended, Patience, Side};
@@ -40,6 +41,7 @@ pub(crate) struct Report {
 /// Serves one client connection as a stream of bytes.
 pub(crate) async fn serve(session: &mut Session, client: Transport) {
     let mut report = Report::default();
+    report.facts.story = stories::begin(session);
     serve_to_end(session, client, &mut report).await;
     tracking::tcp_ends(session, &mut report.facts);
 }
@@ -55,6 +57,9 @@ async fn serve_to_end(session: &mut Session, mut client: Transport, report: &mut
         }
     };
     let mut dispatch = Dispatch::new(&session.tables, backend);
+    report
+        .facts
+        .tell(|story| story.candidates(&session.tables.plane, backend));
     recall(session, &mut dispatch, &mut peeked, report);
     let hashed = balance_key(session, backend, &mut peeked, report);
     let model = session.tables.backend(backend);
@@ -107,6 +112,8 @@ fn recall(
     });
     if let Some(id) = known {
         dispatch.pin(id);
+        let reason = || "which a stick table remembers".to_owned();
+        report.facts.reason(reason);
     }
 }
 
@@ -185,6 +192,9 @@ async fn reach_server(
                 client.transport.socket().is_broken()
             })
             .await?;
+        report
+            .facts
+            .tell(|story| story.tries(&tables.plane, (dispatch.backend, slot.server), key));
         report.server = Some(slot.server);
         report.admitted_ns = worker.reactor.now_ns();
         report.phase = Phase::Connect;
@@ -216,6 +226,7 @@ async fn reach_server(
                 let now_ns = worker.reactor.now_ns();
                 account::attempt_failed(&tables, (dispatch.backend, failed), fault, now_ns);
                 drop(slot);
+                report.facts.tell(|story| story.failed(fault.words()));
                 dispatch
                     .retry(
                         &worker,
@@ -226,6 +237,7 @@ async fn reach_server(
                         || client.transport.socket().is_broken(),
                     )
                     .await?;
+                report.facts.retries(dispatch.is_pinned());
             }
         }
     }
@@ -291,6 +303,7 @@ async fn direct(
     let backend = inspection::choose_backend(session, facts, peeked).ok_or(Fault::NoServer)?;
     let rules = &tables.backend(backend).rules;
     let is_other = tables.backend(backend).number != frontend.number;
+    facts.tell(|story| story.enter(&tables.backend(backend).name));
     if is_other {
         facts.overrides.enter_backend();
     }

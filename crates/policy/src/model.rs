@@ -121,6 +121,8 @@ pub struct Global {
     pub statuses: Statuses,
     /// `set-var`: variables that the process begins with, in order.
     pub variables: Vec<(Name, Initial)>,
+    /// `why-sampling`: why one request in so many goes where it goes is written down; 0: never.
+    pub why_sampling: u32,
     pub tune: Tune,
 }
 
@@ -269,6 +271,7 @@ impl Default for Global {
             statuses: Statuses::default(),
             connection_rate: None,
             variables: Vec::new(),
+            why_sampling: 0,
             tune: Tune::default(),
         }
     }

@@ -29,3 +29,4 @@ mod stick;
 mod tcp;
 mod tls;
 mod upgrade;
+mod why;
