@@ -25,7 +25,7 @@ use crate::stream::ClientStream as _;
 use crate::tables::Tables;
 use crate::tcp::Report;
 use crate::tls::handshake::Failure;
-use crate::tracking;
+use crate::{stories, tracking};
 
 pub(crate) fn session_begins(session: &mut Session) {
     session.worker.session_begins();
@@ -156,6 +156,7 @@ pub(crate) fn exchange(session: &mut Session, record: &mut Record) {
     }
     let moment = last_moment(session, record.times.answered_ns > 0);
     write_exchange(session, moment, record, now_ns);
+    stories::exchange_ends(session, record);
 }
 
 /// The head of a response is there: `option logasap` writes its line now.
@@ -327,6 +328,7 @@ pub(crate) fn tcp(
     }
     let moment = last_moment(session, report.connected_ns > 0);
     write_tcp(session, moment, dispatch, server, report);
+    stories::tcp_ends(session, dispatch.map(|it| it.backend), report);
 }
 
 /// The server is connected: `option logasap` writes its line now.

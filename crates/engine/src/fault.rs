@@ -117,6 +117,34 @@ impl Fault {
         }
     }
 
+    /// In words, for people.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Refused(_) => "the request is not acceptable",
+            Self::GaveUp => "the client gave up",
+            Self::ClientClosed => "the client left",
+            Self::ClientTimeout => "the client was silent for too long",
+            Self::Denied(_) => "a rule refused it",
+            Self::Local(_) => "it was answered here",
+            Self::Rejected => "a rule closed the connection",
+            Self::RuleFailed => "a rule could not be carried out",
+            Self::NoServer => "no server can be used",
+            Self::QueueFull => "the queue is full",
+            Self::QueueTimeout => "no slot of a server came free in time",
+            Self::Exhausted => "a limit was hit",
+            Self::ConnectRefused => "the connection was refused",
+            Self::ConnectTimeout => "the connection was not accepted in time",
+            Self::HandshakeFailed => "the handshake failed",
+            Self::EmptyResponse => "the server closed without an answer",
+            Self::ServerClosed => "the server closed in the middle of its answer",
+            Self::ServerTimeout => "the server was silent for too long",
+            Self::JunkResponse => "the answer is not acceptable",
+            Self::ServerDown => "the server went down",
+            Self::ServerUp => "the servers that this one stands in for came back",
+            Self::RetryStatus(_) => "its status asks for another attempt",
+        }
+    }
+
     /// What `retry-on` calls it.
     pub(crate) fn retry_cause(self) -> RetryOn {
         match self {

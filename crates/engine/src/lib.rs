@@ -31,6 +31,7 @@ mod rules;
 mod session;
 mod sockets;
 mod socks;
+mod stories;
 mod stream;
 mod tables;
 mod tcp;

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 use plimsoll_policy::balance::key;
 use plimsoll_policy::context::{ExchangeFacts, Overrides, Phase as Moment};
@@ -12,11 +13,12 @@ use crate::account;
 use crate::dispatch::{Affinity, Dispatch};
 use crate::fault::{Fault, Phase};
 use crate::inspection::{self, Peeked};
-use crate::pool::{self, Opening};
+use crate::pool::{self, Identity, Opening};
 use crate::proxy_protocol;
 use crate::queue::Slot;
 use crate::rules::{self, Reached, Sight};
-use crate::session::Session;
+use crate::session::{LINGER_BYTES_MAX, Session};
+use crate::stories;
 use crate::tracking;
 use crate::transport::Transport;
 use crate::tunnel::{self, Ended, Patience, Side};
@@ -40,6 +42,7 @@ pub(crate) struct Report {
 /// Serves one client connection as a stream of bytes.
 pub(crate) async fn serve(session: &mut Session, client: Transport) {
     let mut report = Report::default();
+    report.facts.story = stories::begin(session);
     serve_to_end(session, client, &mut report).await;
     tracking::tcp_ends(session, &mut report.facts);
 }
@@ -51,10 +54,14 @@ async fn serve_to_end(session: &mut Session, mut client: Transport, report: &mut
         Err(fault) => {
             report.fault = Some(fault);
             report.received_bytes = peeked.bytes.len() as u64;
-            return account::tcp(session, None, None, report);
+            account::tcp(session, None, None, report);
+            return part(session, &mut client, fault);
         }
     };
     let mut dispatch = Dispatch::new(&session.tables, backend);
+    report
+        .facts
+        .tell(|story| story.candidates(&session.tables.plane, backend));
     recall(session, &mut dispatch, &mut peeked, report);
     let hashed = balance_key(session, backend, &mut peeked, report);
     let model = session.tables.backend(backend);
@@ -79,7 +86,24 @@ async fn serve_to_end(session: &mut Session, mut client: Transport, report: &mut
         Err(fault) => {
             report.fault = Some(fault);
             account::tcp(session, Some(&dispatch), report.server, report);
+            part(session, client.transport, fault);
         }
+    }
+}
+
+/// Closes the connection of a client that is not served: the end comes before anything else. Closed with unread bytes it
+/// would be reset, and the client would not know whether it was heard (RFC 9112 section 9.6).
+fn part(session: &Session, client: &mut Transport, fault: Fault) {
+    // Whom a rule turns away is shown the door at once.
+    if matches!(fault, Fault::Rejected | Fault::ClientClosed) || client.shutdown_write().is_err() {
+        return;
+    }
+    let mut scratch = session.worker.reactor.scratch();
+    let mut left = LINGER_BYTES_MAX;
+    while left > 0
+        && let Poll::Ready(Ok(count @ 1..)) = client.poll_read(&mut scratch)
+    {
+        left = left.saturating_sub(count);
     }
 }
 
@@ -107,6 +131,8 @@ fn recall(
     });
     if let Some(id) = known {
         dispatch.pin(id);
+        let reason = || "which a stick table remembers".to_owned();
+        report.facts.reason(reason);
     }
 }
 
@@ -185,26 +211,15 @@ async fn reach_server(
                 client.transport.socket().is_broken()
             })
             .await?;
+        report
+            .facts
+            .tell(|story| story.tries(&tables.plane, (dispatch.backend, slot.server), key));
         report.server = Some(slot.server);
         report.admitted_ns = worker.reactor.now_ns();
         report.phase = Phase::Connect;
         account::server_connection(&tables, dispatch.backend, slot.server, false);
         let ids = (dispatch.backend, slot.server);
-        let fields = proxy_fields(session, ids, &mut report.facts);
-        if let Some(expression) = tables.name_expression(ids) {
-            let name = rules::name_of(session, &mut report.facts, ids, expression);
-            report.facts.server_name = name;
-        }
-        let name = session.server_name(ids, None, report.facts.server_name.as_deref());
-        let model = tables.server(dispatch.backend, slot.server);
-        let header = proxy_protocol::header(model, session, None, &fields);
-        let opening = Opening {
-            client_port: session.local_port(),
-            connect_ms: report.facts.overrides.connect_ms,
-            name,
-            header: header.as_deref(),
-        };
-        match pool::open(&worker, &tables, ids, opening).await {
+        match open(session, ids, report).await {
             Ok(transport) => {
                 report.connected_ns = worker.reactor.now_ns();
                 report.facts.server_tls = transport.facts().map(Arc::clone);
@@ -216,6 +231,7 @@ async fn reach_server(
                 let now_ns = worker.reactor.now_ns();
                 account::attempt_failed(&tables, (dispatch.backend, failed), fault, now_ns);
                 drop(slot);
+                report.facts.tell(|story| story.failed(fault.words()));
                 dispatch
                     .retry(
                         &worker,
@@ -226,9 +242,37 @@ async fn reach_server(
                         || client.transport.socket().is_broken(),
                     )
                     .await?;
+                report.facts.retries(dispatch.is_pinned());
             }
         }
     }
+}
+
+/// Connects to a server, introducing the client where the server wants that.
+async fn open(
+    session: &mut Session,
+    ids: (BackendId, ServerId),
+    report: &mut Report,
+) -> Result<Transport, Fault> {
+    let (worker, tables) = (Rc::clone(&session.worker), Rc::clone(&session.tables));
+    let fields = proxy_fields(session, ids, &mut report.facts);
+    if let Some(expression) = tables.name_expression(ids) {
+        let name = rules::name_of(session, &mut report.facts, ids, expression);
+        report.facts.server_name = name;
+    }
+    let header = proxy_protocol::header(tables.server(ids.0, ids.1), session, None, &fields);
+    let opening = Opening {
+        client_port: session.local_port(),
+        connect_ms: report.facts.overrides.connect_ms,
+        name: session.server_name(ids, None, report.facts.server_name.as_deref()),
+        // A connection of TCP is never shared; nothing else tells it apart.
+        identity: Identity {
+            header: header.as_deref(),
+            ..Identity::default()
+        },
+        protocol: None,
+    };
+    pool::open(&worker, &tables, ids, opening).await
 }
 
 /// What the configuration adds to the PROXY header for this server.
@@ -291,6 +335,7 @@ async fn direct(
     let backend = inspection::choose_backend(session, facts, peeked).ok_or(Fault::NoServer)?;
     let rules = &tables.backend(backend).rules;
     let is_other = tables.backend(backend).number != frontend.number;
+    facts.tell(|story| story.enter(&tables.backend(backend).name));
     if is_other {
         facts.overrides.enter_backend();
     }

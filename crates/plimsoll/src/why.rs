@@ -1,4 +1,4 @@
-//! `plimsoll why`: what a configuration makes of a request, rule by rule.
+//! `plimsoll why`: what a configuration makes of a request, rule by rule, or what a running balancer made of one.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -6,33 +6,51 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use plimsoll_policy::acl::Truth;
 use plimsoll_policy::context::Now;
-use plimsoll_policy::explain::{self, Explanation, Question, Step, StepResult, TermTold};
+use plimsoll_policy::explain::{self, Question};
 use plimsoll_policy::log::WallTime;
 use plimsoll_policy::model::{Frontend, FrontendId, Model};
 use plimsoll_policy::plane::Plane;
-use serde_json::{Value, json};
 
 use crate::configuration::{self, Request};
-use crate::console;
+use crate::{console, ctl};
 
 /// Explain what becomes of a request: each rule that runs or is passed by, what its ACLs' samples are worth, the backend,
 /// and why its server is chosen.
 ///
-/// Nothing is sent to anybody. Counters and tables begin empty, as behind a start.
+/// With '-f' a request is replayed: nothing is sent to anybody, counters and tables begin empty, as behind a start. With
+/// '--socket' a running balancer is asked for a request that it has written down; it does so when 'why-sampling' or the
+/// command 'set why sampling 1/N' says so.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Example:
-  plimsoll why -f haproxy.cfg 'GET /cart?id=7 HTTP/1.1' -H 'Host: shop.example' --from 192.0.2.7")]
+Examples:
+  plimsoll why -f haproxy.cfg 'GET /cart?id=7 HTTP/1.1' -H 'Host: shop.example' --from 192.0.2.7
+  plimsoll why --socket /run/plimsoll/admin.sock 5A2C01F3:0050_0A00
+  plimsoll why --socket /run/plimsoll/admin.sock")]
 pub(crate) struct Why {
     /// The configuration; may be given several times.
-    #[arg(short, long = "file", required = true, value_name = "FILE")]
+    #[arg(
+        short,
+        long = "file",
+        required_unless_present = "socket",
+        requires = "line",
+        value_name = "FILE"
+    )]
     files: Vec<PathBuf>,
 
-    /// The first line of the request; its version may be left out.
+    /// Ask a running balancer by its command socket: a path, 'abns@NAME', or HOST:PORT.
+    #[arg(
+        short,
+        long,
+        conflicts_with_all = ["files", "header", "data", "frontend", "from"],
+        value_name = "SOCKET"
+    )]
+    socket: Option<String>,
+
+    /// The first line of the request, whose version may be left out; of a running balancer the unique id of a request, or
+    /// '#' and its number. Without any it lists those that it has written down.
     #[arg(value_name = "REQUEST")]
-    line: String,
+    line: Option<String>,
 
     /// A field of its header; may be given several times. Without a Host one is made up.
     #[arg(short = 'H', long, value_name = "FIELD")]
@@ -61,6 +79,20 @@ impl Why {
     /// # Errors
     /// When the request cannot be understood.
     pub(crate) fn run(&self) -> anyhow::Result<u8> {
+        if let Some(socket) = &self.socket {
+            let id = self.line.as_deref().unwrap_or_default();
+            // An id is one word to the command socket, whatever is in it.
+            let mut word = String::new();
+            for character in id.chars() {
+                if matches!(character, '\\' | ' ' | ';' | '\t') {
+                    word.push('\\');
+                }
+                word.push(character);
+            }
+            anyhow::ensure!(!id.contains('\n'), "an id has no line breaks");
+            let json = if self.json { " json" } else { "" };
+            return ctl::ask(socket, &format!("show why {word}{json}\n"));
+        }
         let configuration = configuration::load(&Request {
             files: self.files.clone(),
             ..Request::default()
@@ -74,8 +106,8 @@ impl Why {
         let plane = Plane::build(model, None);
         let told = explain::request(&plane, &question);
         console::print(&match self.json {
-            true => format!("{:#}\n", as_json(&told)),
-            false => as_text(&told),
+            true => told.to_json() + "\n",
+            false => told.to_string(),
         });
         Ok(0)
     }
@@ -107,7 +139,7 @@ impl Why {
     /// The request as HTTP/1 would bring it.
     fn request(&self) -> (String, Vec<u8>) {
         let body = self.data.clone().unwrap_or_default().into_bytes();
-        let mut text = self.line.trim().to_owned();
+        let mut text = self.line.as_deref().unwrap_or("/").trim().to_owned();
         if !text.contains(' ') {
             text = format!("GET {text}");
         }
@@ -161,133 +193,4 @@ fn address(text: &str) -> anyhow::Result<SocketAddr> {
             40_000
         },
     ))
-}
-
-fn as_text(told: &Explanation) -> String {
-    let mut text = format!("frontend {}\n", told.frontend);
-    let mut proxy = told.frontend.as_str();
-    for step in &told.steps {
-        if step.proxy != proxy {
-            proxy = &step.proxy;
-            let _ = writeln!(text, "backend {proxy}");
-        }
-        write_step(step, &mut text);
-    }
-    if let Some(backend) = &told.backend {
-        let _ = writeln!(text, "servers of {backend}");
-        for candidate in &told.candidates {
-            let weight = candidate.weight;
-            let note = candidate
-                .out
-                .map(|out| format!(": {out}"))
-                .unwrap_or_default();
-            let _ = writeln!(text, "  {} (weight {weight}){note}", candidate.name);
-        }
-    }
-    let _ = writeln!(text, "=> {}", told.outcome);
-    text
-}
-
-fn write_step(step: &Step, text: &mut String) {
-    let result = match &step.result {
-        StepResult::Skipped => "passed by",
-        StepResult::Waits => "needs more bytes",
-        StepResult::Ran => "runs",
-        StepResult::Decided(decision) => decision,
-    };
-    let _ = writeln!(text, "  {}  {}  -> {result}", step.place, step.text);
-    for (index, terms) in step.condition.iter().enumerate() {
-        let word = match (index, step.unless) {
-            (0, false) => "if",
-            (0, true) => "unless",
-            _ => "or",
-        };
-        for (index, term) in terms.iter().enumerate() {
-            let word = if index == 0 { word } else { "and" };
-            write_term(word, term, text);
-        }
-    }
-}
-
-fn write_term(word: &str, term: &TermTold, text: &mut String) {
-    let not = if term.negated { "!" } else { "" };
-    let name = if term.name.is_empty() {
-        "{…}"
-    } else {
-        &term.name
-    };
-    let _ = writeln!(text, "      {word} {not}{name}: {}", truth(term.truth));
-    for clause in &term.clauses {
-        let value = match &clause.value {
-            Some(value) => format!("'{value}'"),
-            None => "nothing".to_owned(),
-        };
-        let outcome = match clause.truth {
-            Truth::Pass => "matches",
-            Truth::Fail => "does not match",
-            Truth::Unsure => "needs more bytes",
-        };
-        let _ = writeln!(text, "          {} = {value}, {outcome}", clause.expression);
-    }
-}
-
-fn truth(truth: Truth) -> &'static str {
-    match truth {
-        Truth::Pass => "yes",
-        Truth::Fail => "no",
-        Truth::Unsure => "not yet",
-    }
-}
-
-fn as_json(told: &Explanation) -> Value {
-    let term = |term: &TermTold| {
-        let clauses = term.clauses.iter().map(|clause| {
-            json!({
-                "sample": clause.expression,
-                "value": clause.value,
-                "matches": truth(clause.truth),
-            })
-        });
-        json!({
-            "acl": term.name,
-            "negated": term.negated,
-            "holds": truth(term.truth),
-            "clauses": clauses.collect::<Vec<_>>(),
-        })
-    };
-    let step = |step: &Step| {
-        let condition = step.condition.iter();
-        let condition = condition.map(|terms| terms.iter().map(term).collect::<Vec<_>>());
-        let (result, decision) = match &step.result {
-            StepResult::Skipped => ("skipped", None),
-            StepResult::Waits => ("waits", None),
-            StepResult::Ran => ("ran", None),
-            StepResult::Decided(decision) => ("decided", Some(decision)),
-        };
-        json!({
-            "proxy": step.proxy,
-            "file": &*step.place.file,
-            "line": step.place.line,
-            "rule": step.text,
-            "unless": step.unless,
-            "condition": condition.collect::<Vec<_>>(),
-            "result": result,
-            "decision": decision,
-        })
-    };
-    let candidates = told.candidates.iter().map(|candidate| {
-        json!({
-            "server": candidate.name,
-            "weight": candidate.weight,
-            "excluded": candidate.out,
-        })
-    });
-    json!({
-        "frontend": told.frontend,
-        "steps": told.steps.iter().map(step).collect::<Vec<_>>(),
-        "backend": told.backend,
-        "candidates": candidates.collect::<Vec<_>>(),
-        "server": told.server,
-        "outcome": told.outcome,
-    })
 }

@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::expression::Expression;
 use crate::pattern::Search;
 use crate::sample::Tested;
+use crate::value::Value;
 
 pub(crate) use condition::{Acls, named, read_condition};
 pub(crate) use read::{file_list, read_clause};
@@ -53,28 +54,60 @@ pub(crate) enum Test {
     Patterns(Vec<Search>),
 }
 
+/// Who is told of what a condition looks at, and in which order. Most conditions are judged before [`Nobody`].
+pub(crate) trait Audience {
+    /// The terms of another alternative follow.
+    fn alternative(&mut self) {}
+
+    fn term(&mut self, _: &Term) {}
+
+    fn clause(&mut self, _: &Clause) {}
+
+    /// One value of the sample of the clause at hand.
+    fn value(&mut self, _: &Value<'_>) {}
+
+    fn clause_ends(&mut self, _: Truth) {}
+
+    /// `!` is part of the outcome.
+    fn term_ends(&mut self, _: Truth) {}
+}
+
+/// Nobody listens, which costs nothing.
+pub(crate) struct Nobody;
+
+impl Audience for Nobody {}
+
 impl Clause {
-    pub(crate) fn holds(&self, context: &Context<'_>) -> Truth {
+    fn judge(&self, context: &Context<'_>, audience: &mut impl Audience) -> Truth {
         context.unsure.set(false);
+        audience.clause(self);
         let tested = match &self.test {
-            Test::Found => self.expression.any(context, &mut |_| true),
-            Test::True => self
-                .expression
-                .any(context, &mut |value| value.as_boolean() == Some(true)),
+            Test::Found => self.expression.any(context, &mut |value| {
+                audience.value(&value);
+                true
+            }),
+            Test::True => self.expression.any(context, &mut |value| {
+                audience.value(&value);
+                value.as_boolean() == Some(true)
+            }),
             Test::Patterns(lists) => match lists.as_slice() {
-                [list] => self
-                    .expression
-                    .any(context, &mut |value| list.matches(value)),
+                [list] => self.expression.any(context, &mut |value| {
+                    audience.value(&value);
+                    list.matches(value)
+                }),
                 lists => self.expression.any(context, &mut |value| {
+                    audience.value(&value);
                     lists.iter().any(|list| list.matches(value.borrowed()))
                 }),
             },
         };
-        match tested {
+        let truth = match tested {
             Tested::Found => Truth::Pass,
             _ if context.unsure.get() => Truth::Unsure,
             Tested::Different | Tested::Missing => Truth::Fail,
-        }
+        };
+        audience.clause_ends(truth);
+        truth
     }
 }
 
@@ -89,9 +122,13 @@ pub struct Acl {
 impl Acl {
     /// Whether one of the clauses holds.
     pub fn holds(&self, context: &Context<'_>) -> Truth {
+        self.judge(context, &mut Nobody)
+    }
+
+    fn judge(&self, context: &Context<'_>, audience: &mut impl Audience) -> Truth {
         let mut best = Truth::Fail;
         for clause in &self.clauses {
-            best = best.max(clause.holds(context));
+            best = best.max(clause.judge(context, audience));
             if best == Truth::Pass {
                 break;
             }
@@ -108,9 +145,12 @@ pub struct Term {
 }
 
 impl Term {
-    fn holds(&self, context: &Context<'_>) -> Truth {
-        let truth = self.acl.holds(context);
-        if self.negated { truth.not() } else { truth }
+    fn judge(&self, context: &Context<'_>, audience: &mut impl Audience) -> Truth {
+        audience.term(self);
+        let truth = self.acl.judge(context, audience);
+        let truth = if self.negated { truth.not() } else { truth };
+        audience.term_ends(truth);
+        truth
     }
 }
 
@@ -124,11 +164,17 @@ pub struct Condition {
 impl Condition {
     /// Whether the condition holds; [`Truth::Unsure`] where that depends on what has not arrived.
     pub fn holds(&self, context: &Context<'_>) -> Truth {
+        self.judge(context, &mut Nobody)
+    }
+
+    /// As [`Condition::holds`], with somebody to listen.
+    pub(crate) fn judge(&self, context: &Context<'_>, audience: &mut impl Audience) -> Truth {
         let mut best = Truth::Fail;
         for terms in &self.alternatives {
+            audience.alternative();
             let mut worst = Truth::Pass;
             for term in terms {
-                worst = worst.min(term.holds(context));
+                worst = worst.min(term.judge(context, audience));
                 if worst == Truth::Fail {
                     break;
                 }

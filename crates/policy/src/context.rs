@@ -12,6 +12,7 @@ use plimsoll_wire::head::Head;
 use crate::action::Flow;
 use crate::capture;
 use crate::cookie::CookieFacts;
+use crate::explain::Story;
 use crate::log::{self, Level, Queued, Timers, Times, WallTime};
 use crate::model::{BackendId, Bind, FrontendId, ServerId};
 use crate::plane::Plane;
@@ -232,8 +233,12 @@ pub struct ExchangeFacts {
     pub server_glitches: u32,
     /// What the server is to be asked for in TLS, where an expression says it (`sni`).
     pub server_name: Option<Box<str>>,
+    /// What tells its connections apart, where an expression says it (`pool-conn-name`).
+    pub pool_name: Option<Box<[u8]>>,
     /// What was found out about the two connections, where somebody asks.
     pub ends: Option<Box<Ends>>,
+    /// What is written down of it, where somebody may want to know why it went where it went.
+    pub story: Option<Box<Story>>,
     /// The rule that decided last (`last_rule_file`), and the one that is waited for (`waiting_entity`).
     pub last_rule: Option<Place>,
     pub waiting_rule: Option<Place>,
@@ -264,6 +269,25 @@ pub struct TcpInfo {
 }
 
 impl ExchangeFacts {
+    /// Tells what is to be written down, where anything is.
+    pub fn tell(&self, tell: impl FnOnce(&Story)) {
+        if let Some(story) = &self.story {
+            tell(story);
+        }
+    }
+
+    /// Something other than the algorithm has chosen the server, which is written down where anything is.
+    pub fn reason(&self, words: impl FnOnce() -> String) {
+        self.tell(|story| story.chosen_by(words()));
+    }
+
+    /// Another attempt follows: with the same server, or with one that the algorithm chooses.
+    pub fn retries(&self, again: bool) {
+        if again {
+            self.reason(|| "once more".to_owned());
+        }
+    }
+
     /// Room for what is found out about the two connections.
     pub fn ends(&mut self) -> &mut Ends {
         self.ends.get_or_insert_default()

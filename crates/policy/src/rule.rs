@@ -87,6 +87,9 @@ impl Rule {
         context.settle();
         let flow = self.action.run(context);
         let facts = &mut *context.exchange;
+        if let Some(story) = &facts.story {
+            story.acted(&flow);
+        }
         match flow {
             Flow::Continue | Flow::Inform(_) | Flow::Label(_) => {}
             _ if self.place.line == 0 => {}
@@ -235,14 +238,28 @@ pub enum Verdict {
     Stop { at: usize, flow: Flow },
 }
 
+/// Whether what stands behind `if` or `unless` holds, if anything stands there. Where a story is written, it is told of
+/// the line.
+fn judge(
+    test: Option<&Condition>,
+    line: impl FnOnce() -> (Place, Arc<str>),
+    context: &Context<'_>,
+) -> Truth {
+    match &context.exchange.story {
+        None => test.map_or(Truth::Pass, |test| test.holds(context)),
+        Some(story) => story.judge(test, line(), context),
+    }
+}
+
 /// Walks through `rules` from number `from`.
 pub fn run(rules: &[Rule], from: usize, context: &mut Context<'_>) -> Verdict {
     context.exchange.waiting_rule = None;
     for (at, rule) in rules.iter().enumerate().skip(from) {
-        match rule.condition.as_ref().map(|test| test.holds(context)) {
-            Some(Truth::Fail) => continue,
-            Some(Truth::Unsure) => return rule.wait(at, context),
-            Some(Truth::Pass) | None => {}
+        let line = || (rule.place.clone(), Arc::clone(&rule.text));
+        match judge(rule.condition.as_ref(), line, context) {
+            Truth::Fail => continue,
+            Truth::Unsure => return rule.wait(at, context),
+            Truth::Pass => {}
         }
         match rule.act(context) {
             Flow::Continue if rule.action.waits() && context.unsure.get() => {
@@ -258,7 +275,7 @@ pub fn run(rules: &[Rule], from: usize, context: &mut Context<'_>) -> Verdict {
 
 /// What became of a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pick<R> {
+pub(crate) enum Pick<R> {
     /// This one.
     Take(R),
     /// It cannot be had: the next may.
@@ -268,20 +285,31 @@ pub enum Pick<R> {
 }
 
 /// The first of the targets whose conditions hold that `look` takes. A condition that cannot be decided ends the search.
-pub fn pick<T, R>(
-    choices: &[Choice<T>],
+/// `word` is what such lines begin with.
+fn pick<T, R>(
+    (word, choices): (&str, &[Choice<T>]),
     context: &Context<'_>,
+    name: impl Fn(&T) -> String,
     look: impl Fn(&T) -> Pick<R>,
 ) -> Option<R> {
     for choice in choices {
-        match choice.condition.as_ref().map(|test| test.holds(context)) {
-            Some(Truth::Fail) => {}
-            Some(Truth::Unsure) => return None,
-            Some(Truth::Pass) | None => match look(&choice.target) {
-                Pick::Take(taken) => return Some(taken),
-                Pick::Skip => {}
-                Pick::End => return None,
-            },
+        let line = || {
+            let text = format!("{word} {}", name(&choice.target));
+            (choice.place.clone(), text.into())
+        };
+        match judge(choice.condition.as_ref(), line, context) {
+            Truth::Fail => continue,
+            Truth::Unsure => return None,
+            Truth::Pass => {}
+        }
+        let picked = look(&choice.target);
+        if let Some(story) = &context.exchange.story {
+            story.picked(&picked);
+        }
+        match picked {
+            Pick::Take(taken) => return Some(taken),
+            Pick::Skip => {}
+            Pick::End => return None,
         }
     }
     None
@@ -299,13 +327,16 @@ pub fn backend(
         .map(|test| test.holds(context))
         .any(|truth| matches!(truth, Truth::Pass));
     let may = |id: &BackendId| forced || context.plane.is_eligible(*id);
-    let chosen = pick(&rules.use_backend, context, |target| {
+    let name = |target: &BackendTarget| match target {
+        BackendTarget::Known(id) => context.plane.model.backends[id.0 as usize].name.clone(),
+        BackendTarget::Named(format) => String::from_utf8_lossy(&format.text(context)).into_owned(),
+    };
+    let choices = ("use_backend", rules.use_backend.as_slice());
+    let chosen = pick(choices, context, name, |target| {
         let id = match target {
             BackendTarget::Known(id) => *id,
             BackendTarget::Named(format) => {
-                let mut name = Vec::new();
-                format.write(context, &mut name);
-                match context.plane.find_backend(&name) {
+                match context.plane.find_backend(&format.text(context)) {
                     Some(id) => id,
                     None => return Pick::End,
                 }
@@ -319,20 +350,25 @@ pub fn backend(
     chosen.or_else(|| default.filter(may))
 }
 
-/// The first target whose condition holds; `Err` where more bytes are needed to know.
-///
-/// # Errors
-/// The number of the choice that cannot be decided yet.
-pub fn choose<'a, T>(
-    choices: &'a [Choice<T>],
+/// The server of this backend that `use-server` lines choose. The first whose condition holds counts, whatever the state
+/// of its server.
+pub fn server(
+    choices: &[Choice<ServerTarget>],
+    backend: BackendId,
     context: &Context<'_>,
-) -> Result<Option<&'a T>, usize> {
-    for (at, choice) in choices.iter().enumerate() {
-        match choice.condition.as_ref().map(|test| test.holds(context)) {
-            Some(Truth::Fail) => {}
-            Some(Truth::Unsure) => return Err(at),
-            Some(Truth::Pass) | None => return Ok(Some(&choice.target)),
-        }
-    }
-    Ok(None)
+) -> Option<ServerId> {
+    let servers = &context.plane.model.backends[backend.0 as usize].servers;
+    let name = |target: &ServerTarget| match target {
+        ServerTarget::Known(id) => servers[id.0 as usize].name.clone(),
+        ServerTarget::Named(format) => String::from_utf8_lossy(&format.text(context)).into_owned(),
+    };
+    pick(("use-server", choices), context, name, |target| {
+        let id = match target {
+            ServerTarget::Known(id) => Some(*id),
+            ServerTarget::Named(format) => {
+                context.plane.find_server(backend, &format.text(context))
+            }
+        };
+        id.map_or(Pick::End, Pick::Take)
+    })
 }

@@ -41,7 +41,11 @@ backend app
 ";
 
 fn told(request: &str, source: &str) -> Explanation {
-    let outcome = load_text("why.cfg", TEXT, MemoryLoader::new());
+    told_by(TEXT, request, source)
+}
+
+fn told_by(text: &str, request: &str, source: &str) -> Explanation {
+    let outcome = load_text("why.cfg", text, MemoryLoader::new());
     let model = outcome
         .model
         .unwrap_or_else(|| panic!("{:?}", outcome.diagnostics));
@@ -143,7 +147,7 @@ fn each_rule_is_told_with_its_reasons() {
     let lines: Vec<_> = told.steps.iter().map(|step| step.place.line).collect();
     assert_eq!(lines, [10, 11, 12, 13, 14, 15]);
     let deny = &told.steps[2];
-    assert_eq!(deny.text, "http-request deny deny_status 429");
+    assert_eq!(&*deny.text, "http-request deny deny_status 429");
     assert_eq!(deny.result, StepResult::Skipped);
     let terms = &deny.condition[0];
     let names = terms
@@ -154,14 +158,52 @@ fn each_rule_is_told_with_its_reasons() {
         names,
         [("admin", false, Truth::Pass), ("inside", true, Truth::Fail)]
     );
-    assert_eq!(terms[0].clauses[0].value.as_deref(), Some("/admin/x"));
-    assert_eq!(terms[1].clauses[0].value.as_deref(), Some("10.1.1.1"));
+    assert_eq!(terms[0].clauses[0].values, ["/admin/x"]);
+    assert_eq!(terms[1].clauses[0].values, ["10.1.1.1"]);
     let out: Vec<_> = told
         .candidates
         .iter()
         .map(|candidate| candidate.out)
         .collect();
     assert_eq!(out, [None, None]);
+}
+
+/// A story is told of what is looked at, and changes nothing: what counts is counted once.
+#[test]
+fn what_counts_is_counted_once() {
+    let text = "\
+frontend web
+    mode http
+    timeout client 1s
+    bind :80
+    stick-table type ip size 10 store gpc0
+    http-request track-sc0 src
+    http-request set-header x-a one if { sc0_inc_gpc0 gt 1 } or { req.hdr(x) a b } { src 192.0.2.1 }
+    http-request set-header x-b %[sc0_get_gpc0]
+    http-request deny if { sc0_get_gpc0 eq 1 } { req.hdr(x) b c }
+";
+    let told = told_by(
+        text,
+        "GET / HTTP/1.1\r\nHost: a\r\nX: a, b\r\nX: c",
+        "192.0.2.9",
+    );
+    let condition = &told.steps[1].condition;
+    assert_eq!(condition.len(), 2, "alternatives");
+    assert_eq!(condition[0][0].clauses[0].values, ["1"]);
+    assert_eq!(condition[1][0].clauses[0].values, ["a"], "enough");
+    assert_eq!(condition[1][1].clauses[0].values, ["192.0.2.9"]);
+    assert_eq!(told.steps[3].condition[0][0].clauses[0].values, ["1"]);
+    assert_eq!(told.steps[3].condition[0][1].clauses[0].values, ["a", "b"]);
+    assert!(told.outcome.contains("answered with 403"), "{told}");
+    assert_eq!(
+        told.to_string().matches("does not match").count(),
+        2,
+        "{told}"
+    );
+    assert!(
+        told.to_json()
+            .contains(r#""values":["a","b"],"matches":"yes""#)
+    );
 }
 
 #[test]

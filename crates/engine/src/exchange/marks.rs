@@ -115,6 +115,9 @@ impl Exchange<'_> {
         self.record.facts.cookie = facts;
         if let (Some(id), Some(dispatch)) = (server, &mut self.record.dispatch) {
             dispatch.pin(id);
+            self.record
+                .facts
+                .reason(|| format!("which the cookie '{}' names", cookie.name));
         }
     }
 
@@ -154,6 +157,16 @@ impl Exchange<'_> {
                 head.add(name.as_bytes(), &id);
             }
         });
+    }
+
+    /// Whoever asks for this exchange's story asks by its name.
+    pub(super) fn name_story(&mut self) {
+        if self.record.facts.story.is_some() {
+            self.with_context(Phase::Log, |context| {
+                context.number();
+                context.unique_id();
+            });
+        }
     }
 
     /// `http-send-name-header`: tells the server what it is called here.

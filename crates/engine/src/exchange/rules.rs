@@ -8,7 +8,7 @@ use plimsoll_policy::context::{Context, Payload, Phase, Progress};
 use plimsoll_policy::counters::{BackendCounter, FrontendCounter};
 use plimsoll_policy::log::Queued;
 use plimsoll_policy::model::{BackendId, ConnectionMode, ServerId};
-use plimsoll_policy::rule::{self, Asks, Rule, Rules, ServerTarget, Verdict};
+use plimsoll_policy::rule::{self, Asks, Rule, Rules, Verdict};
 use plimsoll_policy::stick_table::Event;
 use plimsoll_policy::stickiness;
 use plimsoll_wire::head::{FieldKind, Head};
@@ -44,6 +44,16 @@ impl Exchange<'_> {
         match owner {
             Owner::Frontend => &tables.frontend(self.session.frontend).rules,
             Owner::Backend(id) => &tables.backend(id).rules,
+        }
+    }
+
+    /// Says whose rules are looked at, where it is written down.
+    fn enter(&self, owner: Owner) {
+        if let Some(story) = &self.record.facts.story {
+            story.enter(match owner {
+                Owner::Frontend => &self.tables.frontend(self.session.frontend).name,
+                Owner::Backend(id) => &self.tables.backend(id).name,
+            });
         }
     }
 
@@ -216,6 +226,7 @@ impl Exchange<'_> {
         for owner in owners.chain(frontend.then_some(Owner::Frontend)) {
             let rules = &self.rules(&tables, owner).after_response;
             if !rules.is_empty() {
+                self.enter(owner);
                 self.with_context(Phase::AfterResponse, |context| rule::run(rules, 0, context));
             }
         }
@@ -246,6 +257,7 @@ impl Exchange<'_> {
     ) -> Verdict {
         (self.record.received_bytes, self.record.sent_bytes) = client.traffic();
         self.ask_client(client);
+        self.enter(owner);
         let payload = answer.map_or_else(Payload::default, Answer::payload);
         let tables = Rc::clone(&self.tables);
         let set = select(self.rules(&tables, owner));
@@ -550,6 +562,8 @@ impl Exchange<'_> {
             && !dispatch.is_pinned()
         {
             dispatch.pin(id);
+            let reason = || "which a stick table remembers".to_owned();
+            self.record.facts.reason(reason);
         }
         self.prefer_last_server(backend);
     }
@@ -574,6 +588,8 @@ impl Exchange<'_> {
             && !dispatch.is_pinned()
         {
             dispatch.prefer(server);
+            let reason = || "to which the client has a connection".to_owned();
+            self.record.facts.reason(reason);
         }
     }
 
@@ -603,15 +619,22 @@ impl Exchange<'_> {
     }
 
     /// Finds what a server is to be asked for in TLS, where an expression says it.
-    pub(super) fn find_server_name(&mut self, server: (BackendId, ServerId)) {
+    pub(super) fn find_names(&mut self, server: (BackendId, ServerId)) {
         let tables = Rc::clone(&self.tables);
-        let Some(expression) = tables.name_expression(server) else {
-            return;
-        };
-        let name = self.with_context(Phase::Connect, |context| {
-            rules::host(&expression.evaluate(context)?.into_text())
-        });
-        self.record.facts.server_name = name;
+        if let Some(expression) = tables.name_expression(server) {
+            let name = self.with_context(Phase::Connect, |context| {
+                rules::host(&expression.evaluate(context)?.into_text())
+            });
+            self.record.facts.server_name = name;
+        }
+        if let Some(name) = &tables.server(server.0, server.1).pool_name
+            && let Some(expression) = &name.expression
+        {
+            let name = self.with_context(Phase::Connect, |context| {
+                Some(expression.evaluate(context)?.into_text().into())
+            });
+            self.record.facts.pool_name = name;
+        }
     }
 
     /// `use-server`: the server that rules choose, if it can take the request.
@@ -622,19 +645,12 @@ impl Exchange<'_> {
             return;
         }
         let server = self.with_context(Phase::Request, |context| {
-            match rule::choose(choices, context) {
-                Ok(Some(ServerTarget::Known(id))) => Some(*id),
-                Ok(Some(ServerTarget::Named(format))) => {
-                    let mut name = Vec::new();
-                    format.write(context, &mut name);
-                    context.plane.find_server(backend, &name)
-                }
-                Ok(None) | Err(_) => None,
-            }
+            rule::server(choices, backend, context)
         });
         let usable = server.filter(|id| tables.plane.backend(backend).server(*id).is_usable());
         if let (Some(id), Some(dispatch)) = (usable, &mut self.record.dispatch) {
             dispatch.pin(id);
+            self.record.facts.reason(|| "which a rule names".to_owned());
         }
     }
 

@@ -5,9 +5,12 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::rig::{DEADLINE, until};
+
+/// Longest wait for a proxy to end connections that it has no more use for.
+const AFTERMATH: Duration = Duration::from_millis(500);
 
 /// One step of an origin.
 #[derive(Clone, Debug)]
@@ -61,6 +64,8 @@ struct Seen {
     connections: usize,
     requests: usize,
     notes: Vec<String>,
+    /// Connections that wait for the proxy to end them.
+    held: usize,
     /// Passages through the gate, allowed and asked for.
     allowed: usize,
     asked: usize,
@@ -115,8 +120,11 @@ impl Origin {
         self.seen.lock().unwrap().notes.push(note);
     }
 
-    /// What was written down.
+    /// What was written down, as soon as the proxy has left those connections that wait for it, which is a moment after
+    /// the client's part was over.
     pub(crate) fn notes(&self) -> Vec<String> {
+        let hurry = Instant::now() + AFTERMATH;
+        until(|| self.seen.lock().unwrap().held == 0 || Instant::now() > hurry);
         let seen = self.seen.lock().unwrap();
         let mut notes = seen.notes.clone();
         notes.push(format!("{} connections", seen.connections));
@@ -243,10 +251,13 @@ impl Visit {
 
     fn read_to_end(&mut self, end: &str) {
         let mut bytes = Vec::new();
+        self.origin.seen.lock().unwrap().held += 1;
         // A reset is an end as well.
         let _ = self.reader.read_to_end(&mut bytes);
         let note = format!("{} read {}, {end}", self.label, abridged(&bytes));
-        self.origin.note(note);
+        let mut seen = self.origin.seen.lock().unwrap();
+        seen.held -= 1;
+        seen.notes.push(note);
     }
 
     fn read_body(&mut self, head: &[String]) -> io::Result<()> {

@@ -200,7 +200,7 @@ fn a_request_is_explained_as_text_and_as_json() {
     let told = plimsoll(&["why", "-f", &file, "/admin/x?y"]);
     assert_eq!(told.status, Some(0), "{}", told.stderr);
     for part in [
-        "frontend web\nbackend app\n",
+        "frontend web\nproxy app\n",
         "why.cfg:11  http-request deny  -> answered with 403",
         "path = '/admin/x', matches",
         "=> answered with 403 by ",

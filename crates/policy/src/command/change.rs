@@ -28,6 +28,8 @@ pub enum Change {
     Transactions(Box<Transactions>),
     /// Ask an authority for this certificate anew.
     Renew(String),
+    /// Write down why one request in so many goes where it goes; 0: no more.
+    Sampling(u32),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

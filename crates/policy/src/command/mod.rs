@@ -34,6 +34,7 @@ mod table;
 mod variable;
 mod wait;
 mod weight;
+mod why;
 
 use crate::model::AccessLevel;
 use crate::stats::View;
@@ -41,6 +42,7 @@ use crate::stats::View;
 pub use change::{BackendChange, Change, Clear, FrontendChange, ProbeChange, ServerChange};
 pub use line::Words;
 pub use server::address_news;
+pub(crate) use why::read_share;
 
 /// A command of the runtime API.
 pub struct Command {
@@ -182,6 +184,7 @@ pub const COMMANDS: &[Command] = &[
     table::SET,
     cli::TIMEOUT,
     weight::SET,
+    why::SET,
     list::SHOW_ACL,
     show::ACTIVITY,
     show::BACKEND,
@@ -207,6 +210,7 @@ pub const COMMANDS: &[Command] = &[
     stat::STAT,
     table::SHOW,
     show::VERSION,
+    why::SHOW,
     frontend::SHUTDOWN,
     backend::UNPUBLISH,
     cli::USER,

@@ -1,8 +1,12 @@
 //! What conditions come to, and why.
 
 use super::VALUE_BYTES_MAX;
-use crate::acl::{Condition, Truth};
+use crate::acl::{Audience, Clause, Condition, Term, Truth};
 use crate::context::Context;
+use crate::value::Value;
+
+/// Most values of one sample that are shown.
+const VALUES_MAX: usize = 16;
 
 /// One ACL in a condition.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,7 +16,7 @@ pub struct TermTold {
     pub negated: bool,
     /// What it comes to, `!` included.
     pub truth: Truth,
-    /// Its lines, of which one is enough.
+    /// Its lines up to the one that was enough.
     pub clauses: Vec<ClauseTold>,
 }
 
@@ -21,33 +25,80 @@ pub struct TermTold {
 pub struct ClauseTold {
     /// The sample with its converters.
     pub expression: String,
-    /// What it is worth, as text; `None`: there is nothing.
-    pub value: Option<String>,
+    /// What it is worth, as text. Of several values, those that were looked at.
+    pub values: Vec<String>,
     pub truth: Truth,
 }
 
-/// Every ACL of a condition with its samples, those that decide nothing any more included.
-pub(super) fn told(condition: &Condition, context: &Context<'_>) -> Vec<Vec<TermTold>> {
-    let term = |term: &crate::acl::Term| {
-        let truth = term.acl.holds(context);
-        let clauses = term.acl.clauses.iter().map(|clause| ClauseTold {
-            expression: clause.expression.text().to_owned(),
-            value: clause.expression.evaluate(context).map(|value| {
-                let text = value.into_text();
-                let end = text.len().min(VALUE_BYTES_MAX);
-                String::from_utf8_lossy(&text[..end]).into_owned()
-            }),
-            truth: clause.holds(context),
-        });
-        TermTold {
+/// What a condition comes to, and each ACL that was looked at for that.
+pub(super) fn judge(condition: &Condition, context: &Context<'_>) -> (Truth, Vec<Vec<TermTold>>) {
+    let mut ear = Ear::default();
+    let truth = condition.judge(context, &mut ear);
+    (truth, ear.0)
+}
+
+/// Writes down what it hears.
+#[derive(Default)]
+struct Ear(Vec<Vec<TermTold>>);
+
+impl Ear {
+    fn last_term(&mut self) -> Option<&mut TermTold> {
+        self.0.last_mut()?.last_mut()
+    }
+
+    fn last_clause(&mut self) -> Option<&mut ClauseTold> {
+        self.last_term()?.clauses.last_mut()
+    }
+}
+
+impl Audience for Ear {
+    fn alternative(&mut self) {
+        self.0.push(Vec::new());
+    }
+
+    fn term(&mut self, term: &Term) {
+        let told = TermTold {
             name: term.acl.name.clone(),
             negated: term.negated,
-            truth: if term.negated { truth.not() } else { truth },
-            clauses: clauses.collect(),
+            truth: Truth::Unsure,
+            clauses: Vec::new(),
+        };
+        if let Some(terms) = self.0.last_mut() {
+            terms.push(told);
         }
-    };
-    let alternatives = condition.alternatives.iter();
-    alternatives
-        .map(|terms| terms.iter().map(term).collect())
-        .collect()
+    }
+
+    fn clause(&mut self, clause: &Clause) {
+        let told = ClauseTold {
+            expression: clause.expression.text().to_owned(),
+            values: Vec::new(),
+            truth: Truth::Unsure,
+        };
+        if let Some(term) = self.last_term() {
+            term.clauses.push(told);
+        }
+    }
+
+    fn value(&mut self, value: &Value<'_>) {
+        if let Some(clause) = self.last_clause()
+            && clause.values.len() < VALUES_MAX
+        {
+            let text = value.borrowed().into_text();
+            let end = text.len().min(VALUE_BYTES_MAX);
+            let text = String::from_utf8_lossy(&text[..end]);
+            clause.values.push(text.into_owned());
+        }
+    }
+
+    fn clause_ends(&mut self, truth: Truth) {
+        if let Some(clause) = self.last_clause() {
+            clause.truth = truth;
+        }
+    }
+
+    fn term_ends(&mut self, truth: Truth) {
+        if let Some(term) = self.last_term() {
+            term.truth = truth;
+        }
+    }
 }

@@ -2,13 +2,14 @@
 
 use plimsoll_wire::head::Head;
 
-use super::{Ended, Step, StepResult, Walk, condition};
+use super::replay::{Ended, Walk};
 use crate::acl::Truth;
 use crate::balance::{BalanceSpec, Pick, key, usable};
 use crate::context::Phase;
 use crate::cookie::Asked;
 use crate::model::{Backend, BackendId, ServerId};
-use crate::rule::{Persist, ServerTarget};
+use crate::plane::Plane;
+use crate::rule::{self, Persist};
 use crate::stats::rows::algorithm;
 use crate::stickiness;
 
@@ -17,8 +18,55 @@ use crate::stickiness;
 pub struct Candidate {
     pub name: String,
     pub weight: u32,
+    /// Requests and sessions that it has, those that wait for it included.
+    pub load: u32,
     /// Why it may not be, otherwise.
     pub out: Option<&'static str>,
+}
+
+/// The servers of a backend, as they are now.
+pub(super) fn candidates(plane: &Plane, backend: BackendId) -> Vec<Candidate> {
+    let model = &plane.model.backends[backend.0 as usize];
+    let plane = plane.backend(backend);
+    let servers = (0..).map(ServerId).zip(&model.servers);
+    let servers = servers.filter(|(_, server)| !server.removed);
+    let pairs = servers.clone();
+    let pairs = pairs.map(|(id, server)| (server, plane.server(id)));
+    let takes = usable(pairs, model.all_backups);
+    let takes: Vec<_> = takes.iter().map(|candidate| candidate.id).collect();
+    let candidate = |(id, server): (ServerId, &crate::model::Server)| {
+        let live = plane.server(id);
+        let out = match (takes.contains(&id), live.is_usable()) {
+            (true, _) => None,
+            (false, false) => Some("cannot be used"),
+            (false, true) => Some("a backup, whose turn has not come"),
+        };
+        Candidate {
+            name: server.name.clone(),
+            weight: live.weight(),
+            load: live.load(),
+            out,
+        }
+    };
+    servers.map(candidate).collect()
+}
+
+pub(super) fn name(plane: &Plane, (backend, server): (BackendId, ServerId)) -> &str {
+    &plane.model.backends[backend.0 as usize].servers[server.0 as usize].name
+}
+
+/// How a backend's algorithm chose a server.
+pub(super) fn algorithm_told(plane: &Plane, backend: BackendId, key: Option<&[u8]>) -> String {
+    let balance = &plane.model.backends[backend.0 as usize].balance;
+    let name = algorithm(balance);
+    match key {
+        Some(key) => {
+            let end = key.len().min(super::VALUE_BYTES_MAX);
+            let key = String::from_utf8_lossy(&key[..end]);
+            format!("by 'balance {name}' of '{key}'")
+        }
+        None => format!("by 'balance {name}'"),
+    }
 }
 
 /// The request as algorithms look at it.
@@ -45,52 +93,39 @@ impl<'a> key::Request<'a> for Keys<'a> {
 }
 
 impl Walk<'_> {
-    /// Persistence first, then rules, then tables, then the algorithm.
-    pub(super) fn choose_server(&mut self, backend: BackendId) -> Result<(), Ended> {
+    /// Persistence first, then rules, then tables, then the algorithm. The sentence that all of it ends with.
+    pub(super) fn choose_server(&mut self, backend: BackendId) -> Result<String, Ended> {
         let plane = self.plane;
         let model = &plane.model.backends[backend.0 as usize];
-        self.list(backend, model);
         self.persistence(model);
-        let chosen = self.by_cookie(backend, model);
-        let chosen = self.by_rule(backend, model).or(chosen);
+        let by_cookie = self.by_cookie(backend, model);
+        let chosen = self.by_rule(backend, model).or(by_cookie);
         let chosen = chosen.or_else(|| self.by_table(backend, model));
-        let chosen = match chosen {
-            Some(chosen) => Some(chosen),
-            None => self.by_algorithm(backend, model),
-        };
-        let Some((id, why)) = chosen else {
-            let outcome = format!("503: no server of '{}' can be used", model.name);
-            return Err(Ended(outcome));
-        };
-        let name = self.server_name(backend, id);
-        self.told.server = Some(name.to_owned());
-        self.told.outcome = format!("sent to {}/{name}, {why}", model.name);
-        Ok(())
-    }
-
-    fn list(&mut self, backend: BackendId, model: &Backend) {
-        let plane = self.plane.backend(backend);
-        let servers = model.servers.iter().enumerate();
-        let pairs = servers.clone();
-        let pairs = pairs.map(|(index, server)| (server, plane.server(ServerId(index as u32))));
-        let takes = usable(pairs, model.all_backups);
-        let takes: Vec<_> = takes.iter().map(|candidate| candidate.id).collect();
-        self.told.candidates = servers
-            .map(|(index, server)| {
-                let id = ServerId(index as u32);
-                let live = plane.server(id);
-                let out = match (takes.contains(&id), live.is_usable()) {
-                    (true, _) => None,
-                    (false, false) => Some("cannot be used"),
-                    (false, true) => Some("a backup, whose turn has not come"),
-                };
-                Candidate {
-                    name: server.name.clone(),
-                    weight: live.weight(),
-                    out,
+        let (id, reason, key) = match chosen {
+            Some((id, reason)) => (id, Some(reason), None),
+            None => match self.by_algorithm(backend, model) {
+                Some((id, key)) => (id, None, key),
+                None => {
+                    let outcome = format!("503: no server of '{}' can be used", model.name);
+                    return Err(Ended(outcome));
                 }
-            })
-            .collect();
+            },
+        };
+        let mut why = reason.clone();
+        let why = why.get_or_insert_with(|| algorithm_told(plane, backend, key.as_deref()));
+        // Whose turn it is depends on those who came before.
+        let first = reason.is_none() && key.is_none() && model.balance != BalanceSpec::Source;
+        let turn = if first {
+            ", were it the first request of all"
+        } else {
+            ""
+        };
+        if let Some(story) = &self.exchange.story {
+            story.chosen_by(why.clone());
+            story.tries(plane, (backend, id), None);
+        }
+        let name = name(plane, (backend, id));
+        Ok(format!("sent to {}/{name}, {why}{turn}", model.name))
     }
 
     fn persistence(&mut self, model: &Backend) {
@@ -123,41 +158,14 @@ impl Walk<'_> {
     }
 
     fn by_rule(&mut self, backend: BackendId, model: &Backend) -> Option<(ServerId, String)> {
-        for choice in &model.rules.use_server {
-            let (told, truth, id) = self.with(Phase::Request, |context| {
-                let test = choice.condition.as_ref();
-                let truth = test.map_or(Truth::Pass, |test| test.holds(context));
-                let told = test.map(|test| condition::told(test, context));
-                let id = match &choice.target {
-                    ServerTarget::Known(id) => Some(*id),
-                    ServerTarget::Named(format) => {
-                        let mut name = Vec::new();
-                        format.write(context, &mut name);
-                        context.plane.find_server(backend, &name)
-                    }
-                };
-                (told.unwrap_or_default(), truth, id)
-            });
-            let name = id.map(|id| self.server_name(backend, id));
-            self.told.steps.push(Step {
-                proxy: model.name.clone(),
-                place: choice.place.clone(),
-                text: format!("use-server {}", name.unwrap_or("(nobody)")),
-                unless: choice.condition.as_ref().is_some_and(|test| test.unless),
-                condition: told,
-                result: match truth {
-                    Truth::Pass => StepResult::Decided("chosen".to_owned()),
-                    Truth::Unsure => StepResult::Waits,
-                    Truth::Fail => StepResult::Skipped,
-                },
-            });
-            if truth == Truth::Pass {
-                let plane = self.plane.backend(backend);
-                let id = id.filter(|id| plane.server(*id).is_usable())?;
-                return Some((id, format!("which the rule at {} names", choice.place)));
-            }
-        }
-        None
+        let rules = model.rules.use_server.as_slice();
+        let server = self.with(Phase::Request, |context| {
+            rule::server(rules, backend, context)
+        });
+        let plane = self.plane.backend(backend);
+        let id = server.filter(|id| plane.server(*id).is_usable())?;
+        let place = self.exchange.story.as_ref()?.last_place()?;
+        Some((id, format!("which the rule at {place} names")))
     }
 
     fn by_table(&mut self, backend: BackendId, model: &Backend) -> Option<(ServerId, String)> {
@@ -168,7 +176,12 @@ impl Walk<'_> {
         known.map(|id| (id, "which a stick table remembers".to_owned()))
     }
 
-    fn by_algorithm(&mut self, backend: BackendId, model: &Backend) -> Option<(ServerId, String)> {
+    /// The server, and what algorithms have hashed.
+    fn by_algorithm(
+        &mut self,
+        backend: BackendId,
+        model: &Backend,
+    ) -> Option<(ServerId, Option<Vec<u8>>)> {
         let hashed = model.balance_key.as_ref().and_then(|expression| {
             self.with(Phase::Request, |context| {
                 let value = expression.evaluate(context)?;
@@ -185,16 +198,6 @@ impl Walk<'_> {
         };
         let arrangement = self.plane.backend(backend).arrangement(model);
         let id = arrangement.picker.pick(&pick)?;
-        let name = algorithm(&model.balance);
-        let why = match (&model.balance, key) {
-            (_, Some(key)) => {
-                let key = String::from_utf8_lossy(key);
-                format!("by 'balance {name}' of '{key}'")
-            }
-            (BalanceSpec::Source, None) => format!("by 'balance {name}'"),
-            // Whose turn it is depends on those who came before.
-            (_, None) => format!("by 'balance {name}', were it the first request of all"),
-        };
-        Some((id, why))
+        Some((id, key.map(<[u8]>::to_vec)))
     }
 }

@@ -7,6 +7,13 @@ use crate::expression::Expression;
 use crate::value::{Type, Value};
 
 impl Format {
+    /// The text with its holes filled in.
+    pub(crate) fn text(&self, context: &Context<'_>) -> Vec<u8> {
+        let mut text = Vec::new();
+        self.write(context, &mut text);
+        text
+    }
+
     /// Appends the text with its holes filled in.
     pub fn write(&self, context: &Context<'_>, out: &mut Vec<u8>) {
         if self.whole.form != Form::Plain {

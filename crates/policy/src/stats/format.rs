@@ -158,7 +158,7 @@ pub(super) fn json_field(
 const MAX_SAFE_NUMBER: u64 = (1 << 53) - 1;
 
 /// RFC 8259 section 7.
-fn json_text(text: &str, out: &mut String) {
+pub(crate) fn json_text(text: &str, out: &mut String) {
     out.push('"');
     for letter in text.chars() {
         match letter {

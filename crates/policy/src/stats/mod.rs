@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::counters::{BackendCounter, FrontendCounter, ServerCounter, Summary};
+use crate::explain::Told;
 use crate::health::Health;
 use crate::live::ServerState;
 use crate::model::{Backend, BackendId, Frontend, FrontendId, Model, Server, ServerId};
@@ -60,6 +61,16 @@ pub trait Sums {
     fn health(&self, backend: BackendId, server: ServerId) -> Option<Health>;
     /// Log messages that could not be delivered.
     fn lost_logs(&self) -> u64;
+
+    /// Exchanges that were written down, the oldest first.
+    fn stories(&self) -> Vec<Arc<Told>> {
+        Vec::new()
+    }
+
+    /// One request in so many is written down; 0: none.
+    fn sampling(&self) -> u32 {
+        0
+    }
 }
 
 /// A kind of event and where it happens.

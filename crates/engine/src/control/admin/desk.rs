@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use plimsoll_policy::command::{BackendChange, Change, Clear, FrontendChange, ServerChange};
 use plimsoll_policy::counters::{BackendCounter, FrontendCounter, ServerCounter, Summary};
+use plimsoll_policy::explain::Told;
 use plimsoll_policy::health::{Census, Health, Line, Naming, admin_lines, no_server_line};
 use plimsoll_policy::kin::Kin;
 use plimsoll_policy::live::ServerState;
@@ -22,6 +23,7 @@ use crate::engine::connection_limit;
 use crate::gate::Gate;
 use crate::observe::Reports;
 use crate::orders::{Order, Orders};
+use crate::stories::Stories;
 use crate::tls::Tls;
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -34,6 +36,7 @@ pub(crate) struct Desk {
     lost_logs: Arc<AtomicU64>,
     process: Arc<Process>,
     meters: Mutex<Meters>,
+    stories: Arc<Stories>,
     gates: Gates,
     tls: Arc<Tls>,
     /// Known once the workers run.
@@ -127,6 +130,7 @@ impl Desk {
             lost_logs: sink.losses(),
             process: Arc::new(Self::process(&plane.model, workers)),
             meters: Mutex::new(meters),
+            stories: Arc::new(Stories::new(workers, plane.model.global.why_sampling)),
             gates,
             tls: Arc::clone(tls),
             workers: OnceLock::new(),
@@ -147,6 +151,10 @@ impl Desk {
         gates: Gates,
         tls: &Arc<Tls>,
     ) -> Self {
+        let (before, after) = (&self.plane.model.global, &plane.model.global);
+        if before.why_sampling != after.why_sampling {
+            self.stories.set_every(after.why_sampling);
+        }
         let meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
         let process = match self.process.connections_max == gates.process_limit {
             true => Arc::clone(&self.process),
@@ -161,6 +169,7 @@ impl Desk {
             lost_logs: Arc::clone(&self.lost_logs),
             process,
             meters: Mutex::new(meters.next(&plane.model, kin)),
+            stories: Arc::clone(&self.stories),
             gates,
             tls: Arc::clone(tls),
             workers: self.workers.clone(),
@@ -177,6 +186,10 @@ impl Desk {
 
     pub(crate) fn tls(&self) -> &Arc<Tls> {
         &self.tls
+    }
+
+    pub(crate) fn stories(&self) -> &Stories {
+        &self.stories
     }
 
     pub(crate) fn plane(&self) -> &Arc<Plane> {
@@ -269,6 +282,7 @@ impl Desk {
                 self.gates.process.set_limit(limit);
             }
             Change::Clear(clear) => self.clear(*clear),
+            Change::Sampling(every) => self.stories.set_every(*every),
             Change::Transactions(transactions) => {
                 self.plane
                     .set_transactions(Transactions::clone(transactions));
@@ -530,5 +544,13 @@ impl Sums for Desk {
 
     fn lost_logs(&self) -> u64 {
         self.lost_logs.load(Relaxed)
+    }
+
+    fn stories(&self) -> Vec<Arc<Told>> {
+        self.stories.all()
+    }
+
+    fn sampling(&self) -> u32 {
+        self.stories.every()
     }
 }

@@ -6,6 +6,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind};
 use super::tls::VERIFY_SERVER;
 use super::value;
 use super::{bind, log};
+use crate::command::read_share;
 use crate::draft::{Draft, Spanned, VariableDraft};
 use crate::keyword::{Keyword, Sections, Status};
 use crate::model::status_codes::StatusCodes;
@@ -756,6 +757,19 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "TIME",
         "Reports blocked tasks.",
         DEBUGGING,
+    ),
+    Keyword::new(
+        "why-sampling",
+        GLOBAL,
+        "1/N|off",
+        "Writes down why one request in N goes where it goes, for 'show why'. Plimsoll's own.",
+        |args, draft| {
+            let word = args.word("a share of the requests")?;
+            let every = read_share(&word.text);
+            let error = |reason| Diagnostic::error(Kind::Invalid, word.span, reason);
+            draft.global.model.why_sampling = every.map_err(error)?;
+            Ok(())
+        },
     ),
     Keyword::switch(
         "zero-warning",
