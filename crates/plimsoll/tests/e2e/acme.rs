@@ -486,12 +486,16 @@ fn pebble_issues_by_both_challenges_and_nobody_is_cut_off() {
     let pebble = Pebble::start(&pebble, &names, stage.web, stage.secure);
     stage.rig.file("id", "kid-1\n");
     stage.rig.file("mac", &format!("{EXTERNAL_KEY}\n"));
+    // A key of RSA takes its time to be made.
+    let kept = "../policy/tests/tls/pair.pem.rsa";
+    let kept = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(kept));
+    stage.rig.file("hands.key", &kept.expect("a key for tests"));
     let folder = stage.rig.path("");
     let folder = folder.display();
     let external = format!("eab-key-id {folder}/id\n    eab-mac-key {folder}/mac\n");
     let more = format!(
         "    {external}acme hands\n    directory {}\n    account-key {folder}/hands.key\n    {external}    \
-         challenge tls-alpn-01\n    keytype RSA\n    bits 2048\n\
+         challenge tls-alpn-01\n    keytype ECDSA\n    curves P-384\n\
          crt-store hands\n    load crt {folder}/hands.pem alias pair key {folder}/hands.pem.key acme hands domains hands.test ips 127.0.0.1\n",
         pebble.directory,
     );

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::Resolver;
 use crate::draft::Spanned;
 use crate::keyword::haproxy::{Dummy, LoadDraft};
-use crate::model::acme::{KeyKind, RsaBits, Subscription};
+use crate::model::acme::{Curve, KeyKind, Subscription};
 use crate::model::tls::{Bundle, TicketKey};
 use crate::tls::certificate::{self, CertificateError, Parts};
 use crate::tls::store::{BundleKind, Content, Files, List, ListLine, Stored, StoredBundle};
@@ -253,7 +253,8 @@ impl Resolver<'_> {
         let dummy = Dummy {
             key: match load.dummy {
                 true => load.dummy_key.kind(true),
-                false => KeyKind::Rsa(RsaBits::B2048),
+                // The fastest to make: there may be thousands of names to begin with.
+                false => KeyKind::Ecdsa(Curve::P256),
             },
             names: load.domains.clone(),
         };
