@@ -494,7 +494,9 @@ impl Exchange<'_> {
     ) -> Option<Box<Connection>> {
         let header = self.proxy_header((backend, server));
         let name = self.server_name((backend, server));
-        let wanted = (name, header.as_deref());
+        let client = self.session.facts.destination;
+        let destination = pool::destination(&self.tables, (backend, server), client);
+        let wanted = ((name, destination), header.as_deref());
         if let Some(index) = self.session.find_own(backend, server, wanted)
             && let Some(own) = self.session.take_own(index)
         {
@@ -508,7 +510,10 @@ impl Exchange<'_> {
             Reuse::Safe | Reuse::Always => false,
         };
         let name = self.server_name((backend, server));
-        let mut connection = self.tables.pool(backend, server).take(proven, name)?;
+        let mut connection = self
+            .tables
+            .pool(backend, server)
+            .take(proven, (name, destination))?;
         // It may have been opened under another plane, where ids meant others.
         (connection.backend, connection.server) = (backend, server);
         Some(connection)
@@ -530,7 +535,7 @@ impl Exchange<'_> {
         let header = self.proxy_header(ids);
         let name = self.server_name(ids);
         let opening = Opening {
-            client_port: self.session.local_port(),
+            client: self.session.facts.destination,
             connect_ms: self.record.facts.overrides.connect_ms,
             name,
             header: header.as_deref(),

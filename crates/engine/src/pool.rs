@@ -4,6 +4,7 @@
 //! needed. The connection used last is lent first: its memory is warm, and the surplus grows old and is purged.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use plimsoll_policy::model::{BackendId, Reuse, ServerAddress, ServerId, ServerPort};
@@ -43,6 +44,8 @@ pub(crate) struct Connection {
     pub(crate) name: Option<Box<str>>,
     /// The PROXY header that it began with; it is of no use to whoever would be introduced in another way.
     pub(crate) header: Option<Box<[u8]>>,
+    /// Where it leads, if that depends on where the client wanted to go.
+    pub(crate) destination: Option<SocketAddr>,
     pub(crate) backend: BackendId,
     pub(crate) server: ServerId,
 }
@@ -56,6 +59,7 @@ impl Connection {
         opening: Opening<'_>,
     ) -> Result<Box<Self>, Fault> {
         let name = opening.name;
+        let destination = destination(tables, (backend, server), opening.client);
         // A connection that was introduced speaks for one client.
         let alone = opening.header.is_some() || tables.backend(backend).reuse == Reuse::Never;
         let transport = open(worker, tables, (backend, server), opening).await?;
@@ -65,7 +69,7 @@ impl Connection {
             false => Upstream::H1(h1::server::Server::new(worker.clone(), transport, limits)),
             true => {
                 let config = h2::server::config(tables, limits);
-                let trunk = Trunk::start(worker, transport, config, name)?;
+                let trunk = Trunk::start(worker, transport, config, (name, destination))?;
                 match alone {
                     true => trunk.retire(),
                     false => tables.pool(backend, server).share(Rc::clone(&trunk)),
@@ -73,13 +77,13 @@ impl Connection {
                 Upstream::H2(ServerHalf::new(trunk))
             }
         };
-        Ok(Self::over(stream, (backend, server), name))
+        Ok(Self::over(stream, (backend, server), (name, destination)))
     }
 
     fn over(
         stream: Upstream,
         (backend, server): (BackendId, ServerId),
-        name: Option<&str>,
+        (name, destination): Aim<'_>,
     ) -> Box<Self> {
         Box::new(Self {
             stream,
@@ -88,6 +92,7 @@ impl Connection {
             uses: 0,
             name: name.map(Into::into),
             header: None,
+            destination,
             backend,
             server,
         })
@@ -99,11 +104,15 @@ impl Connection {
     }
 }
 
+/// What a connection to a server has to lead to: the name that it asked for in TLS, and where the client wanted to go, if
+/// that is where it leads. One that leads elsewhere is of no use.
+pub(crate) type Aim<'a> = (Option<&'a str>, Option<SocketAddr>);
+
 /// How a connection to a server begins.
 #[derive(Clone, Copy)]
 pub(crate) struct Opening<'a> {
-    /// The port the client connected to, for servers without one of their own.
-    pub(crate) client_port: u16,
+    /// Where the client wanted to go, for servers without an address or a port of their own.
+    pub(crate) client: Option<SocketAddr>,
     /// What a rule set in place of `timeout connect`, in milliseconds.
     pub(crate) connect_ms: Option<u64>,
     /// What the server is asked for in TLS.
@@ -132,15 +141,18 @@ pub(crate) async fn open(
     opening: Opening<'_>,
 ) -> Result<Transport, Fault> {
     let Opening {
-        client_port,
+        client,
         connect_ms,
         name,
         header,
     } = opening;
     let model = tables.server(backend, server);
     let moved = tables.plane.backend(backend).server(server).moved_to();
-    let server_address = address_of(moved.as_ref().unwrap_or(&model.address), client_port)
-        .ok_or(Fault::ConnectRefused)?;
+    let place = moved.as_ref().unwrap_or(&model.address);
+    // A server that was not configured so cannot be made to follow clients: its idle connections are everybody's.
+    let strays = place.follows_client() && !model.address.follows_client();
+    let server_address = address_of(place, client).filter(|_| !strays);
+    let server_address = server_address.ok_or(Fault::ConnectRefused)?;
     let address = match model.socks {
         Some(proxy) => Address::Inet(proxy),
         None => server_address.clone(),
@@ -224,16 +236,38 @@ fn refused(error: &std::io::Error) -> Fault {
     }
 }
 
-fn address_of(address: &ServerAddress, client_port: u16) -> Option<Address> {
+/// Where a connection has to lead, if that depends on where the client wanted to go.
+pub(crate) fn destination(
+    tables: &Tables,
+    (backend, server): (BackendId, ServerId),
+    client: Option<SocketAddr>,
+) -> Option<SocketAddr> {
+    let own = &tables.server(backend, server).address;
+    if !own.follows_client() {
+        return None;
+    }
+    let moved = tables.plane.backend(backend).server(server).moved_to();
+    match address_of(moved.as_ref().unwrap_or(own), client)? {
+        Address::Inet(address) => Some(address),
+        _ => None,
+    }
+}
+
+fn address_of(address: &ServerAddress, client: Option<SocketAddr>) -> Option<Address> {
     match address {
         ServerAddress::Inet { ip, port } => {
+            let ip = match ip.is_unspecified() {
+                true => client?.ip(),
+                false => *ip,
+            };
             let port = match port {
                 ServerPort::Fixed(port) => *port,
                 ServerPort::Offset(offset) => {
-                    u16::try_from(i32::from(client_port) + offset).ok()?
+                    let base = client.map_or(0, |address| address.port());
+                    u16::try_from(i32::from(base) + offset).ok()?
                 }
             };
-            Some(Address::Inet((*ip, port).into()))
+            Some(Address::Inet((ip, port).into()))
         }
         ServerAddress::Unix(path) => Some(Address::Unix(path.clone())),
         ServerAddress::Abstract(name) => Some(Address::Abstract(name.as_bytes().into())),
@@ -283,30 +317,31 @@ impl Pool {
     }
 
     /// A stream of the oldest shared connection with room, so that the others may empty.
-    fn join(&self, proven: bool, name: Option<&str>) -> Option<Box<Connection>> {
+    fn join(&self, proven: bool, aim: Aim<'_>) -> Option<Box<Connection>> {
         let mut trunks = self.trunks.borrow_mut();
         trunks.retain(|trunk| !trunk.is_over());
         let mut trunks = trunks.iter();
         let trunk = trunks.find(|trunk| {
-            trunk.has_room() && (!proven || trunk.is_proven()) && trunk.name() == name
+            trunk.has_room() && (!proven || trunk.is_proven()) && trunk.aim() == aim
         })?;
         let stream = Upstream::H2(ServerHalf::new(Rc::clone(trunk)));
-        let mut connection = Connection::over(stream, (BackendId(0), ServerId(0)), name);
+        let mut connection = Connection::over(stream, (BackendId(0), ServerId(0)), aim);
         connection.uses = trunk.uses();
         connection.reused = trunk.is_proven();
         Some(connection)
     }
 
-    /// Takes the connection used last that asked for `name`; `proven`: only one that has already been reused.
-    pub(crate) fn take(&self, proven: bool, name: Option<&str>) -> Option<Box<Connection>> {
-        let stream = self.join(proven, name);
+    /// Takes the connection used last that leads there; `proven`: only one that has already been reused.
+    pub(crate) fn take(&self, proven: bool, aim: Aim<'_>) -> Option<Box<Connection>> {
+        let stream = self.join(proven, aim);
         if stream.is_some() {
             return stream;
         }
         let mut idle = self.idle.borrow_mut();
         loop {
             let index = idle.iter().rposition(|connection| {
-                (connection.reused || !proven) && connection.name.as_deref() == name
+                (connection.reused || !proven)
+                    && (connection.name.as_deref(), connection.destination) == aim
             })?;
             let mut connection = idle.remove(index);
             self.spare.set(self.spare.get().min(idle.len()));

@@ -20,7 +20,7 @@ use crate::exchange::{self, Outcome, Request, Times};
 use crate::fault::Fault;
 use crate::h1::client::NoRequest;
 use crate::listener::Admission;
-use crate::pool::Connection;
+use crate::pool::{Aim, Connection};
 use crate::reactor::Socket;
 use crate::reply::{self, Reply};
 use crate::stream::{ClientStream as _, End};
@@ -137,11 +137,6 @@ impl Session {
         self.leaving || self.worker.is_stopping()
     }
 
-    /// The port the client connected to, for servers that have none of their own; 0 when nobody asks for it.
-    pub(crate) fn local_port(&self) -> u16 {
-        self.facts.destination.map_or(0, |address| address.port())
-    }
-
     /// The name that a server is to be asked for in TLS; `request` is the one that goes there, `found` what an expression
     /// has yielded for it.
     pub(crate) fn server_name<'a>(
@@ -171,12 +166,12 @@ impl Session {
         &self,
         backend: BackendId,
         server: ServerId,
-        (name, header): (Option<&str>, Option<&[u8]>),
+        (aim, header): (Aim<'_>, Option<&[u8]>),
     ) -> Option<usize> {
         self.own.iter().position(|own| {
             own.backend == backend
                 && own.server == server
-                && own.name.as_deref() == name
+                && (own.name.as_deref(), own.destination) == aim
                 && own.header.as_deref() == header
         })
     }

@@ -209,7 +209,7 @@ async fn reach_server(
         let model = tables.server(dispatch.backend, slot.server);
         let header = proxy_protocol::header(model, session, None, &fields);
         let opening = Opening {
-            client_port: session.local_port(),
+            client: session.facts.destination,
             connect_ms: report.facts.overrides.connect_ms,
             name,
             header: header.as_deref(),

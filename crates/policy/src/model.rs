@@ -722,6 +722,17 @@ pub enum ServerAddress {
     },
 }
 
+impl ServerAddress {
+    /// Whether it depends on where the client wanted to go: the address 0.0.0.0 or `::`, or a port that is none of its own.
+    pub fn follows_client(&self) -> bool {
+        match self {
+            Self::Inet { ip, port } => ip.is_unspecified() || matches!(port, ServerPort::Offset(_)),
+            Self::Unresolved { port, .. } => matches!(port, ServerPort::Offset(_)),
+            Self::Unix(_) | Self::Abstract(_) => false,
+        }
+    }
+}
+
 /// The port to connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ServerPort {

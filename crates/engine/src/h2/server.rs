@@ -4,6 +4,7 @@
 //! so that the requests and responses of one turn of the loop leave in one write, whoever they belong to.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -20,6 +21,7 @@ use super::link::{Link, Over};
 use super::stream::Stream;
 use crate::counters::Side;
 use crate::fault::Fault;
+use crate::pool::Aim;
 use crate::reactor::TaskId;
 use crate::stream::{End, Piece, ServerStream, StreamError};
 use crate::tables::Tables;
@@ -59,6 +61,8 @@ pub(crate) struct Trunk {
     waiting: RefCell<Vec<TaskId>>,
     /// The name that was asked for in TLS.
     name: Option<Box<str>>,
+    /// Where it leads, if that depends on where the client wanted to go.
+    destination: Option<SocketAddr>,
     /// What the handshake has told.
     tls: Option<Arc<Facts>>,
 }
@@ -69,7 +73,7 @@ impl Trunk {
         worker: &Rc<Worker>,
         transport: Transport,
         config: Config,
-        name: Option<&str>,
+        (name, destination): Aim<'_>,
     ) -> Result<Rc<Self>, Fault> {
         let link = Rc::new(Link::new(Rc::clone(worker), Role::Client, config));
         let trunk = Rc::new(Self {
@@ -79,6 +83,7 @@ impl Trunk {
             uses: Cell::new(0),
             waiting: RefCell::default(),
             name: name.map(Into::into),
+            destination,
             tls: transport.facts().map(Arc::clone),
         });
         let task = carry(Rc::clone(&trunk), transport);
@@ -102,9 +107,9 @@ impl Trunk {
         self.uses.get() > 0
     }
 
-    /// The name that was asked for in TLS.
-    pub(crate) fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+    /// What it leads to.
+    pub(crate) fn aim(&self) -> Aim<'_> {
+        (self.name.as_deref(), self.destination)
     }
 
     /// Streams opened on it so far.
