@@ -14,7 +14,7 @@ use std::task::Poll;
 
 use plimsoll_policy::balance::key;
 use plimsoll_policy::context;
-use plimsoll_policy::context::ExchangeFacts;
+use plimsoll_policy::context::{ExchangeFacts, Labels};
 pub(crate) use plimsoll_policy::log::Times;
 use plimsoll_policy::model::{BackendId, ConnectionMode, ForwardFor, RetryOn, Reuse, ServerId};
 use plimsoll_policy::passive::Observation;
@@ -28,7 +28,7 @@ use crate::control::admin::page;
 use crate::dispatch::{Affinity, Dispatch};
 use crate::fault::{Fault, Phase};
 use crate::observe;
-use crate::pool::{self, Connection, Opening};
+use crate::pool::{self, Connection, Opening, Route};
 use crate::proxy_protocol;
 use crate::queue::Slot;
 use crate::reactor::Scratch;
@@ -494,9 +494,9 @@ impl Exchange<'_> {
     ) -> Option<Box<Connection>> {
         let header = self.proxy_header((backend, server));
         let name = self.server_name((backend, server));
-        let client = self.session.facts.destination;
-        let destination = pool::destination(&self.tables, (backend, server), client);
-        let wanted = ((name, destination), header.as_deref());
+        let (client, labels) = (self.session.facts.destination, self.labels());
+        let route = Route::to(&self.tables, (backend, server), client, labels);
+        let wanted = ((name, route), header.as_deref());
         if let Some(index) = self.session.find_own(backend, server, wanted)
             && let Some(own) = self.session.take_own(index)
         {
@@ -513,10 +513,15 @@ impl Exchange<'_> {
         let mut connection = self
             .tables
             .pool(backend, server)
-            .take(proven, (name, destination))?;
+            .take(proven, (name, route))?;
         // It may have been opened under another plane, where ids meant others.
         (connection.backend, connection.server) = (backend, server);
         Some(connection)
+    }
+
+    /// What packets to the server carry.
+    fn labels(&self) -> Labels {
+        self.record.facts.overrides.server_labels
     }
 
     /// What the server is to be asked for in TLS.
@@ -536,6 +541,7 @@ impl Exchange<'_> {
         let name = self.server_name(ids);
         let opening = Opening {
             client: self.session.facts.destination,
+            labels: self.labels(),
             connect_ms: self.record.facts.overrides.connect_ms,
             name,
             header: header.as_deref(),

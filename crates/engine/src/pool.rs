@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use plimsoll_policy::context::Labels;
 use plimsoll_policy::model::{BackendId, Reuse, ServerAddress, ServerId, ServerPort};
 use plimsoll_policy::passive::Observation;
 use plimsoll_sys::{Address, ConnectOptions};
@@ -44,8 +45,7 @@ pub(crate) struct Connection {
     pub(crate) name: Option<Box<str>>,
     /// The PROXY header that it began with; it is of no use to whoever would be introduced in another way.
     pub(crate) header: Option<Box<[u8]>>,
-    /// Where it leads, if that depends on where the client wanted to go.
-    pub(crate) destination: Option<SocketAddr>,
+    pub(crate) route: Route,
     pub(crate) backend: BackendId,
     pub(crate) server: ServerId,
 }
@@ -59,7 +59,7 @@ impl Connection {
         opening: Opening<'_>,
     ) -> Result<Box<Self>, Fault> {
         let name = opening.name;
-        let destination = destination(tables, (backend, server), opening.client);
+        let route = Route::to(tables, (backend, server), opening.client, opening.labels);
         // A connection that was introduced speaks for one client.
         let alone = opening.header.is_some() || tables.backend(backend).reuse == Reuse::Never;
         let transport = open(worker, tables, (backend, server), opening).await?;
@@ -69,7 +69,7 @@ impl Connection {
             false => Upstream::H1(h1::server::Server::new(worker.clone(), transport, limits)),
             true => {
                 let config = h2::server::config(tables, limits);
-                let trunk = Trunk::start(worker, transport, config, (name, destination))?;
+                let trunk = Trunk::start(worker, transport, config, (name, route))?;
                 match alone {
                     true => trunk.retire(),
                     false => tables.pool(backend, server).share(Rc::clone(&trunk)),
@@ -77,13 +77,13 @@ impl Connection {
                 Upstream::H2(ServerHalf::new(trunk))
             }
         };
-        Ok(Self::over(stream, (backend, server), (name, destination)))
+        Ok(Self::over(stream, (backend, server), (name, route)))
     }
 
     fn over(
         stream: Upstream,
         (backend, server): (BackendId, ServerId),
-        (name, destination): Aim<'_>,
+        (name, route): Aim<'_>,
     ) -> Box<Self> {
         Box::new(Self {
             stream,
@@ -92,7 +92,7 @@ impl Connection {
             uses: 0,
             name: name.map(Into::into),
             header: None,
-            destination,
+            route,
             backend,
             server,
         })
@@ -104,15 +104,52 @@ impl Connection {
     }
 }
 
-/// What a connection to a server has to lead to: the name that it asked for in TLS, and where the client wanted to go, if
-/// that is where it leads. One that leads elsewhere is of no use.
-pub(crate) type Aim<'a> = (Option<&'a str>, Option<SocketAddr>);
+/// How packets to a server get there, as far as that depends on whose request it is. A connection that takes another route
+/// is of no use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Route {
+    /// Where they go, if that depends on where the client wanted to go.
+    destination: Option<SocketAddr>,
+    labels: Labels,
+}
+
+impl Route {
+    /// The route to a server for a client that wanted to go there.
+    pub(crate) fn to(
+        tables: &Tables,
+        (backend, server): (BackendId, ServerId),
+        client: Option<SocketAddr>,
+        labels: Labels,
+    ) -> Self {
+        let own = &tables.server(backend, server).address;
+        if !own.follows_client() {
+            return Self {
+                destination: None,
+                labels,
+            };
+        }
+        let moved = tables.plane.backend(backend).server(server).moved_to();
+        let destination = match address_of(moved.as_ref().unwrap_or(own), client) {
+            Some(Address::Inet(address)) => Some(address),
+            _ => None,
+        };
+        Self {
+            destination,
+            labels,
+        }
+    }
+}
+
+/// What a connection to a server has to be: the name that it asked for in TLS, and its route.
+pub(crate) type Aim<'a> = (Option<&'a str>, Route);
 
 /// How a connection to a server begins.
 #[derive(Clone, Copy)]
 pub(crate) struct Opening<'a> {
     /// Where the client wanted to go, for servers without an address or a port of their own.
     pub(crate) client: Option<SocketAddr>,
+    /// What packets carry.
+    pub(crate) labels: Labels,
     /// What a rule set in place of `timeout connect`, in milliseconds.
     pub(crate) connect_ms: Option<u64>,
     /// What the server is asked for in TLS.
@@ -142,6 +179,7 @@ pub(crate) async fn open(
 ) -> Result<Transport, Fault> {
     let Opening {
         client,
+        labels,
         connect_ms,
         name,
         header,
@@ -162,6 +200,8 @@ pub(crate) async fn open(
             .source
             .or_else(|| tables.backend(backend).source)
             .map(Address::Inet),
+        mark: labels.mark,
+        service: labels.service,
         ..tables.connect_options()
     };
     let usual_ms = tables.backend(backend).timeouts.connect_ms;
@@ -233,23 +273,6 @@ fn refused(error: &std::io::Error) -> Fault {
         Fault::Exhausted
     } else {
         Fault::ConnectRefused
-    }
-}
-
-/// Where a connection has to lead, if that depends on where the client wanted to go.
-pub(crate) fn destination(
-    tables: &Tables,
-    (backend, server): (BackendId, ServerId),
-    client: Option<SocketAddr>,
-) -> Option<SocketAddr> {
-    let own = &tables.server(backend, server).address;
-    if !own.follows_client() {
-        return None;
-    }
-    let moved = tables.plane.backend(backend).server(server).moved_to();
-    match address_of(moved.as_ref().unwrap_or(own), client)? {
-        Address::Inet(address) => Some(address),
-        _ => None,
     }
 }
 
@@ -341,7 +364,7 @@ impl Pool {
         loop {
             let index = idle.iter().rposition(|connection| {
                 (connection.reused || !proven)
-                    && (connection.name.as_deref(), connection.destination) == aim
+                    && (connection.name.as_deref(), connection.route) == aim
             })?;
             let mut connection = idle.remove(index);
             self.spare.set(self.spare.get().min(idle.len()));

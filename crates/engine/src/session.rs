@@ -171,7 +171,7 @@ impl Session {
         self.own.iter().position(|own| {
             own.backend == backend
                 && own.server == server
-                && (own.name.as_deref(), own.destination) == aim
+                && (own.name.as_deref(), own.route) == aim
                 && own.header.as_deref() == header
         })
     }

@@ -210,6 +210,7 @@ async fn reach_server(
         let header = proxy_protocol::header(model, session, None, &fields);
         let opening = Opening {
             client: session.facts.destination,
+            labels: report.facts.overrides.server_labels,
             connect_ms: report.facts.overrides.connect_ms,
             name,
             header: header.as_deref(),

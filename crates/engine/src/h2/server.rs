@@ -4,7 +4,6 @@
 //! so that the requests and responses of one turn of the loop leave in one write, whoever they belong to.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -21,7 +20,7 @@ use super::link::{Link, Over};
 use super::stream::Stream;
 use crate::counters::Side;
 use crate::fault::Fault;
-use crate::pool::Aim;
+use crate::pool::{Aim, Route};
 use crate::reactor::TaskId;
 use crate::stream::{End, Piece, ServerStream, StreamError};
 use crate::tables::Tables;
@@ -61,8 +60,7 @@ pub(crate) struct Trunk {
     waiting: RefCell<Vec<TaskId>>,
     /// The name that was asked for in TLS.
     name: Option<Box<str>>,
-    /// Where it leads, if that depends on where the client wanted to go.
-    destination: Option<SocketAddr>,
+    route: Route,
     /// What the handshake has told.
     tls: Option<Arc<Facts>>,
 }
@@ -73,7 +71,7 @@ impl Trunk {
         worker: &Rc<Worker>,
         transport: Transport,
         config: Config,
-        (name, destination): Aim<'_>,
+        (name, route): Aim<'_>,
     ) -> Result<Rc<Self>, Fault> {
         let link = Rc::new(Link::new(Rc::clone(worker), Role::Client, config));
         let trunk = Rc::new(Self {
@@ -83,7 +81,7 @@ impl Trunk {
             uses: Cell::new(0),
             waiting: RefCell::default(),
             name: name.map(Into::into),
-            destination,
+            route,
             tls: transport.facts().map(Arc::clone),
         });
         let task = carry(Rc::clone(&trunk), transport);
@@ -109,7 +107,7 @@ impl Trunk {
 
     /// What it leads to.
     pub(crate) fn aim(&self) -> Aim<'_> {
-        (self.name.as_deref(), self.destination)
+        (self.name.as_deref(), self.route)
     }
 
     /// Streams opened on it so far.
