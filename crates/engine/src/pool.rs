@@ -238,11 +238,7 @@ pub(crate) async fn open(
         protocol,
     } = opening;
     let model = tables.server(backend, server);
-    let moved = tables.plane.backend(backend).server(server).moved_to();
-    let place = moved.as_ref().unwrap_or(&model.address);
-    // A server that was not configured so cannot be made to follow clients: its idle connections are everybody's.
-    let strays = place.follows_client() && !model.address.follows_client();
-    let server_address = address_of(place, client).filter(|_| !strays);
+    let server_address = present_address(tables, (backend, server), client);
     let server_address = server_address.ok_or(Fault::ConnectRefused)?;
     let address = match model.socks {
         Some(proxy) => Address::Inet(proxy),
@@ -295,6 +291,20 @@ pub(crate) async fn open(
     let (connected, now_ns) = (Observation::Connected, worker.reactor.now_ns());
     observe::note(tables, (backend, server), connected, now_ns);
     Ok(transport)
+}
+
+/// Where a server is now, for a client that wanted to go there.
+fn present_address(
+    tables: &Tables,
+    (backend, server): (BackendId, ServerId),
+    client: Option<SocketAddr>,
+) -> Option<Address> {
+    let own = &tables.server(backend, server).address;
+    let moved = tables.plane.backend(backend).server(server).moved_to();
+    let place = moved.as_ref().unwrap_or(own);
+    // A server that was not configured so cannot be made to follow clients: its idle connections are everybody's.
+    let strays = place.follows_client() && !own.follows_client();
+    address_of(place, client).filter(|_| !strays)
 }
 
 /// Sends the header that tells a server who the client is. A fresh connection has room for it.
