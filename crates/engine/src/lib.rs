@@ -19,6 +19,7 @@ mod h1;
 mod h2;
 mod inspection;
 mod listener;
+mod lookup;
 mod observe;
 mod orders;
 mod pool;

@@ -792,12 +792,11 @@ pub enum ServerAddress {
 }
 
 impl ServerAddress {
-    /// Whether its port follows from the one that the client connected to.
+    /// Whether it depends on where the client wanted to go: the address 0.0.0.0 or `::`, or a port that is none of its own.
     pub fn follows_client(&self) -> bool {
         match self {
-            Self::Inet { port, .. } | Self::Unresolved { port, .. } => {
-                matches!(port, ServerPort::Offset(_))
-            }
+            Self::Inet { ip, port } => ip.is_unspecified() || matches!(port, ServerPort::Offset(_)),
+            Self::Unresolved { port, .. } => matches!(port, ServerPort::Offset(_)),
             Self::Unix(_) | Self::Abstract(_) => false,
         }
     }
