@@ -179,10 +179,12 @@ fn what_clients_do_is_counted() {
         origin.server_line()
     );
     start(&mut rig, &sections);
-    table(&rig, "clear table t"); // The rig's own question is over, or counts as one more connection.
-    until(|| {
-        table(&rig, "show table t").contains("used:0") || table(&rig, "clear table t") != "\n"
-    });
+    // The connection by which the rig found the listener has been counted, and has gone.
+    assert!(until(|| {
+        let held = table(&rig, "show table t");
+        (value(&held, "conn_cnt"), value(&held, "conn_cur")) == (Some(1), Some(0))
+    }));
+    assert_eq!(table(&rig, "clear table t"), "\n");
     let mut client = rig.client();
     for (path, status, count) in [
         ("/", 200, Some("1")),
@@ -207,6 +209,11 @@ fn what_clients_do_is_counted() {
     for (name, expected) in [("gpc0", 1), ("http_req_cnt", 4), ("http_err_cnt", 2)] {
         assert_eq!(value(&users, name), Some(expected), "{name}: {users}");
     }
+    // An answer is counted when its exchange ends, which is a moment after the client has it.
+    assert!(until(|| value(
+        &table(&rig, "show table t"),
+        "http_err_cnt"
+    ) == Some(2)));
     let held = table(&rig, "show table t");
     for (name, expected) in [
         ("use", 1),

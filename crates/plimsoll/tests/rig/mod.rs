@@ -42,6 +42,9 @@ pub const PLIMSOLL: &str = env!("CARGO_BIN_EXE_plimsoll");
 /// that none is taken between the moment it is found free and the moment the binary binds it.
 const PORTS: std::ops::Range<u16> = 12_000..32_000;
 
+/// Ports of one test process: more than it needs at a time.
+const BLOCK_PORTS: u16 = 1_000;
+
 /// A folder, the origins and log receivers in use, and the running binary.
 pub struct Rig {
     folder: TempDir,
@@ -247,16 +250,43 @@ pub fn until(mut condition: impl FnMut() -> bool) -> bool {
     true
 }
 
-/// A free address on the loopback interface.
+/// A free address on the loopback interface, which no other test of this or another process is given meanwhile.
 pub fn free_address() -> SocketAddr {
-    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
-    // Test processes that run side by side begin at different places.
-    let next = NEXT.get_or_init(|| AtomicU16::new((std::process::id() % 997) as u16 * 20));
-    loop {
-        let offset = next.fetch_add(1, Ordering::Relaxed) % PORTS.len() as u16;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, PORTS.start + offset));
-        if TcpListener::bind(address).is_ok() {
-            return address;
+    static BLOCK: OnceLock<PortBlock> = OnceLock::new();
+    BLOCK.get_or_init(PortBlock::take).next()
+}
+
+/// The ports of this test process. Others may run side by side, and one of them must not come to listen where another
+/// means nobody to.
+struct PortBlock {
+    /// Listens on the block's first port as long as the process lives, which tells others that the block is taken.
+    guard: TcpListener,
+    handed_out: AtomicU16,
+}
+
+impl PortBlock {
+    fn take() -> Self {
+        let mut guard = None;
+        until(|| {
+            let mut blocks = PORTS.step_by(usize::from(BLOCK_PORTS));
+            guard = blocks.find_map(|first| TcpListener::bind((Ipv4Addr::LOCALHOST, first)).ok());
+            guard.is_some()
+        });
+        Self {
+            guard: guard.expect("not every block of ports is taken"),
+            handed_out: AtomicU16::new(0),
+        }
+    }
+
+    fn next(&self) -> SocketAddr {
+        let first = self.guard.local_addr().expect("it listens").port();
+        loop {
+            let turn = self.handed_out.fetch_add(1, Ordering::Relaxed);
+            let port = first + 1 + turn % (BLOCK_PORTS - 1);
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            if TcpListener::bind(address).is_ok() {
+                return address;
+            }
         }
     }
 }

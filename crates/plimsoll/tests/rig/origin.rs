@@ -137,7 +137,8 @@ fn listen(
     let address = listener.local_addr().unwrap();
     let handle = Arc::new(handle);
     thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
+        // A connection that cannot be taken at this moment, for want of descriptors, is not the last one.
+        for stream in listener.incoming().filter_map(Result::ok) {
             let connection = {
                 let mut seen = seen.lock().unwrap();
                 seen.connections += 1;
