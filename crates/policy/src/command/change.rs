@@ -26,6 +26,8 @@ pub enum Change {
     Backend(BackendId, BackendChange),
     /// What has been sent of certificates and not been committed.
     Transactions(Box<Transactions>),
+    /// Ask an authority for this certificate anew.
+    Renew(String),
     /// Write down why one request in so many goes where it goes; 0: no more.
     Sampling(u32),
 }
