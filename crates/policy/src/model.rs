@@ -179,6 +179,8 @@ pub struct TlsTune {
     pub cache_sessions: u32,
     /// Bytes of a client's hello kept for samples (`tune.ssl.capture-buffer-size`).
     pub capture_bytes: u32,
+    /// Certificates made on the fly that are remembered for each bind (`tune.ssl.ssl-ctx-cache-size`).
+    pub substitutes: u32,
 }
 
 impl Default for TlsTune {
@@ -186,6 +188,7 @@ impl Default for TlsTune {
         Self {
             cache_sessions: 20_000,
             capture_bytes: 0,
+            substitutes: 1_000,
         }
     }
 }

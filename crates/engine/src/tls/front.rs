@@ -1,6 +1,7 @@
 //! What a bind presents: its certificates by name, and the settings of each handshake.
 
 use std::collections::{HashMap, hash_map};
+use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use plimsoll_policy::model::TlsTune;
@@ -8,6 +9,7 @@ use plimsoll_policy::model::tls::{BindTls, Entry, Profile};
 use plimsoll_policy::tls::Certificate;
 use plimsoll_policy::tls::names::Names;
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert,
@@ -17,6 +19,7 @@ use rustls::sign::CertifiedKey;
 
 use super::proofs::Proofs;
 use super::provider::{Workshop, versions};
+use super::substitutes::Substitutes;
 use super::tickets::Tickets;
 use super::trust::Clients;
 use super::{SetupError, agree};
@@ -24,12 +27,13 @@ use super::{SetupError, agree};
 /// TLS of one bind.
 pub(crate) struct Front {
     shelf: Shelf,
+    /// Certificates for names that have none.
+    substitutes: Option<Substitutes>,
     memory: Memory,
-    /// Bytes of clients' hellos that are kept for samples.
-    capture_bytes: usize,
     proofs: Arc<Proofs>,
     /// What all this was made of.
     made_of: Arc<BindTls>,
+    tune: TlsTune,
 }
 
 /// The certificates by name.
@@ -67,6 +71,23 @@ impl Present {
         };
         Arc::clone(self.without_alpn.get_or_init(without))
     }
+
+    /// The same with another certificate of the same key.
+    pub(super) fn with(&self, certificate: Arc<Certificate>) -> Self {
+        let chain = certificate.chain.iter();
+        let chain = chain.map(|der| CertificateDer::from(der.clone()));
+        let key = CertifiedKey::new(chain.collect(), Arc::clone(&self.key.key));
+        let key = Arc::new(key);
+        let mut config = ServerConfig::clone(&self.config);
+        config.cert_resolver = Arc::new(Own(Arc::clone(&key)));
+        Self {
+            certificate,
+            key,
+            clients: self.clients.clone(),
+            config: Arc::new(config),
+            without_alpn: OnceLock::new(),
+        }
+    }
 }
 
 impl Front {
@@ -78,8 +99,7 @@ impl Front {
         workshop: &mut Workshop,
         proofs: &Arc<Proofs>,
     ) -> Result<Arc<Self>, SetupError> {
-        let capture_bytes = tune.capture_bytes as usize;
-        let same = |old: &&Arc<Self>| *old.made_of == **tls && old.capture_bytes == capture_bytes;
+        let same = |old: &&Arc<Self>| *old.made_of == **tls && old.tune == *tune;
         if let Some(same) = old.filter(same) {
             return Ok(Arc::clone(same));
         }
@@ -99,18 +119,22 @@ impl Front {
             workshop.keep(&present.certificate, &present.key);
         }
         let shelf = Shelf::build(tls, &memory, workshop)?;
+        let kept = tune.substitutes;
+        let authority = tls.authority.as_ref();
+        let substitutes = authority.map(|authority| Substitutes::new(authority, kept));
         Ok(Arc::new(Self {
             shelf,
+            substitutes: substitutes.transpose()?,
             memory,
-            capture_bytes,
             proofs: Arc::clone(proofs),
             made_of: Arc::clone(tls),
+            tune: *tune,
         }))
     }
 
     /// How much of a client's hello is kept for samples.
     pub(super) fn capture_bytes(&self) -> usize {
-        self.capture_bytes
+        self.tune.capture_bytes as usize
     }
 
     /// What validators of authorities are shown.
@@ -118,9 +142,51 @@ impl Front {
         &self.proofs
     }
 
-    /// The certificates.
-    pub(super) fn shelf(&self) -> &Shelf {
-        &self.shelf
+    /// The certificate for what a client asks.
+    pub(super) fn pick(&self, hello: &ClientHello<'_>) -> Option<Picked<'_>> {
+        if let (Some(substitutes), Some(name)) = (&self.substitutes, hello.server_name()) {
+            return self.substituted(substitutes, hello, name);
+        }
+        let index = self.shelf.pick(hello, self.shelf.strict)?;
+        self.shelf.at(index)
+    }
+
+    /// As [`Self::pick`], where names without a certificate get one. With `strict-sni` there is nothing else for those that
+    /// cannot have one.
+    fn substituted(
+        &self,
+        substitutes: &Substitutes,
+        hello: &ClientHello<'_>,
+        name: &str,
+    ) -> Option<Picked<'_>> {
+        if let Some(index) = self.shelf.pick(hello, true) {
+            return self.shelf.at(index);
+        }
+        let index = self.shelf.pick(hello, false)?;
+        let twin = self.shelf.presents.get(index)?;
+        let made = substitutes.get(&name.to_ascii_lowercase(), index, twin);
+        match made {
+            Some(made) => Some(Picked::Made(made)),
+            None if self.shelf.strict => None,
+            None => Some(Picked::Own(twin)),
+        }
+    }
+}
+
+/// What a client is shown.
+pub(super) enum Picked<'a> {
+    Own(&'a Present),
+    Made(Arc<Present>),
+}
+
+impl Deref for Picked<'_> {
+    type Target = Present;
+
+    fn deref(&self) -> &Present {
+        match self {
+            Self::Own(present) => present,
+            Self::Made(present) => present,
+        }
     }
 }
 
@@ -146,18 +212,21 @@ impl Shelf {
         })
     }
 
-    /// The certificate for what a client asks.
-    pub(super) fn pick(&self, hello: &ClientHello<'_>) -> Option<&Present> {
+    /// The place of the certificate for what a client asks; `strict`: only one that is for its name.
+    fn pick(&self, hello: &ClientHello<'_>, strict: bool) -> Option<usize> {
         let client = agree::verifies(hello, self.tls13);
         let asked = hello.server_name();
-        let index = match asked {
+        match asked {
             Some(name) if name.bytes().any(|byte| byte.is_ascii_uppercase()) => {
                 let name = name.to_ascii_lowercase();
-                self.names.pick(Some(&name), client, self.strict)
+                self.names.pick(Some(&name), client, strict)
             }
-            name => self.names.pick(name, client, self.strict),
-        }?;
-        self.presents.get(index)
+            name => self.names.pick(name, client, strict),
+        }
+    }
+
+    fn at(&self, index: usize) -> Option<Picked<'_>> {
+        self.presents.get(index).map(Picked::Own)
     }
 }
 

@@ -205,13 +205,12 @@ impl Hello {
         accepted: Accepted,
         socket: Socket,
     ) -> Result<Answered, Failure> {
-        let shelf = front.shelf();
         let hello = accepted.client_hello();
         if let Some(config) = front.proofs().answer(&hello) {
             let stream = begin(accepted, config, socket, &self.rest)?;
             return Ok(Answered::Validator(stream));
         }
-        let Some(present) = shelf.pick(&hello) else {
+        let Some(present) = front.pick(&hello) else {
             // RFC 6066 section 3: unrecognized_name, fatal.
             let _ = socket.try_write(&[21, 3, 3, 0, 2, 2, 112]);
             return Err(Failure::NoCertificate);

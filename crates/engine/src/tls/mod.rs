@@ -12,6 +12,7 @@ pub(crate) mod handshake;
 pub(crate) mod proofs;
 mod provider;
 pub(crate) mod stream;
+mod substitutes;
 mod tickets;
 mod trust;
 

@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::rig::origin::Reply;
 use crate::rig::peer::require_peer;
 use crate::rig::syslog::Syslog;
-use crate::rig::{PLIMSOLL, Rig, ask, free_address, run, until};
+use crate::rig::{PLIMSOLL, Rig, ask, free_address, pem, run, until};
 
 use self::authority::{Authority, Manners};
 
@@ -379,11 +379,8 @@ impl Pebble {
         let own = own
             .and_then(|own| own.self_signed(&key))
             .expect("a certificate");
-        let certificate = rig.file("own.pem", &authority::pem("CERTIFICATE", own.der()));
-        let key = rig.file(
-            "own.key",
-            &authority::pem("PRIVATE KEY", &key.serialize_der()),
-        );
+        let certificate = rig.file("own.pem", &pem("CERTIFICATE", own.der()));
+        let key = rig.file("own.key", &pem("PRIVATE KEY", &key.serialize_der()));
         let settings = json!({ "pebble": {
             "listenAddress": listen.to_string(),
             "managementListenAddress": management.to_string(),

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::rig::origin::{Origin, Reply};
 use crate::rig::peer::require_peer;
-use crate::rig::{Outcome, Rig, free_address, run};
+use crate::rig::{Outcome, Rig, free_address, pem, run};
 
 /// The certificates that all tests share.
 fn certificate(name: &str) -> PathBuf {
@@ -356,5 +356,69 @@ fn http2_is_agreed_upon() {
             "{}",
             outcome.stderr
         );
+    }
+}
+
+/// An authority as `ca-sign-file` has it, on P-384, in a name with more than one part of a kind.
+fn signing_authority(rig: &Rig) -> PathBuf {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
+    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).expect("a key");
+    let mut parameters = CertificateParams::new([]).expect("no names");
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    parameters
+        .distinguished_name
+        .push(DnType::OrganizationName, "ours");
+    let own = parameters.self_signed(&key).expect("a certificate");
+    let text = pem("CERTIFICATE", own.der()) + &pem("PRIVATE KEY", &key.serialize_der());
+    rig.file("authority.pem", &text)
+}
+
+#[test]
+fn names_without_a_certificate_get_one_from_our_authority() {
+    let Some(openssl) = require_peer("openssl") else {
+        return;
+    };
+    for (words, fallback) in [("", true), ("strict-sni", false)] {
+        let mut rig = Rig::new();
+        let origin = echo(&rig);
+        let authority = signing_authority(&rig).display().to_string();
+        let bind = format!(
+            "ssl crt CRT/site.pem crt CRT/rsa.pem generate-certificates ca-sign-file {authority} {words}"
+        );
+        let address = rig.config(&text(&bind, &origin.server_line()));
+        let shown = |name: &str, more: &[&str]| {
+            let words = [
+                "-servername",
+                name,
+                "-verify_return_error",
+                "-CAfile",
+                &authority,
+            ];
+            let words = [&words[..], &["-verify_hostname", name], more].concat();
+            s_client(&openssl, address, &words)
+        };
+        let rsa = ["-tls1_2", "-cipher", "aRSA"];
+        for more in [&[][..], &["-tls1_2"], &rsa] {
+            let outcome = shown("unknown.test", more);
+            let whole = outcome.stdout.contains("Verify return code: 0 (ok)");
+            assert!(whole, "{more:?}: {}{}", outcome.stdout, outcome.stderr);
+        }
+        // The same one again, and another one for another name.
+        let certificate = |outcome: &Outcome| {
+            let start = outcome.stdout.find("-----BEGIN").expect("a certificate");
+            let end = outcome.stdout.find("-----END").expect("a certificate");
+            outcome.stdout[start..end].to_owned()
+        };
+        let first = certificate(&shown("unknown.test", &[]));
+        assert_eq!(certificate(&shown("UNKNOWN.test", &[])), first);
+        assert_ne!(certificate(&shown("other.unknown.test", &[])), first);
+        // Names that have a certificate, and what is no name of a host.
+        let own = s_client(&openssl, address, &["-servername", "www.site.test"]);
+        assert!(own.stdout.contains("CN = www.site.test"), "{}", own.stdout);
+        for words in [&["-noservername"][..], &["-servername", "under_score.test"]] {
+            let outcome = s_client(&openssl, address, words);
+            let said = outcome.stdout.contains("CN = www.site.test");
+            assert_eq!(said, fallback, "{words:?}: {}", outcome.stdout);
+        }
     }
 }

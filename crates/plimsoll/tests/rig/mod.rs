@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use data_encoding::BASE64;
 use plimsoll_sys::signal::{self, Signal};
 use tempfile::TempDir;
 
@@ -339,6 +340,12 @@ pub fn run(command: &mut Command) -> Outcome {
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// DER as a file holds it.
+pub fn pem(label: &str, der: &[u8]) -> String {
+    let encoded = BASE64.encode(der);
+    format!("-----BEGIN {label}-----\n{encoded}\n-----END {label}-----\n")
 }
 
 /// The root of the workspace.

@@ -136,6 +136,8 @@ pub struct BindTls {
     pub tickets: bool,
     /// Keys of tickets, shared with other processes; empty: our own, renewed by themselves.
     pub ticket_keys: Vec<TicketKey>,
+    /// Makes certificates for names that have none (`generate-certificates`): who signs them.
+    pub authority: Option<Arc<Certificate>>,
 }
 
 /// The name that a server is asked for.

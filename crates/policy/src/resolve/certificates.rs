@@ -220,6 +220,26 @@ impl Resolver<'_> {
         }
     }
 
+    /// A certificate that signs others, with its key; commands do not show it.
+    pub(super) fn signing_certificate(
+        &mut self,
+        file: &Spanned<String>,
+    ) -> Option<Arc<Certificate>> {
+        let path = based(self.store.ca_base.as_deref(), &file.value);
+        let load = LoadDraft {
+            crt: Some(Spanned::new(path.clone(), file.span)),
+            ..LoadDraft::default()
+        };
+        let pieces = self.pieces(&load, &mut Files::default(), file.span)?;
+        match pieces.assemble(&path) {
+            Ok(certificate) => Some(Arc::new(certificate)),
+            Err(why) => {
+                self.useless(&load, &why, file.span);
+                None
+            }
+        }
+    }
+
     fn useless(&mut self, load: &LoadDraft, why: &CertificateError, span: Span) {
         let path = load.crt.as_ref().map_or("", |crt| &crt.value);
         let message = format!("'{path}' is of no use as a certificate: {why}");

@@ -20,7 +20,7 @@ use crate::model::{Backend, Mode, Server};
 use crate::probe::DialTls;
 use crate::tls::names::Filter;
 use crate::tls::store::{List, ListLine};
-use crate::tls::{CipherSuite, Version, Versions, cipher, crt_list, group};
+use crate::tls::{Certificate, CipherSuite, Version, Versions, cipher, crt_list, group};
 
 /// Protocols that HTTP proxies speak with clients, and with servers.
 const SPOKEN_WITH_CLIENTS: &[&[u8]] = &[b"h2", b"http/1.1", b"http/1.0"];
@@ -48,6 +48,7 @@ impl Resolver<'_> {
         if let Some(keys) = &own.ticket_keys {
             tls.ticket_keys = self.ticket_keys(keys);
         }
+        tls.authority = self.signing_authority(own);
         for named in &own.certificates {
             self.named(named, mode, &mut tls);
         }
@@ -57,6 +58,23 @@ impl Resolver<'_> {
             self.report(error.help("add 'crt FILE'"));
         }
         usable.then(|| Arc::new(tls))
+    }
+
+    /// Who signs the certificates that a bind makes on the fly.
+    fn signing_authority(&mut self, own: &TlsDraft) -> Option<Arc<Certificate>> {
+        match (own.generates, &own.ca_sign_file) {
+            (Some(_), Some(file)) => return self.signing_certificate(file),
+            (Some(span), None) => {
+                let message = "'generate-certificates' needs an authority".to_owned();
+                self.error(Kind::Invalid, span, message, "add 'ca-sign-file FILE'");
+            }
+            (None, Some(file)) => {
+                let message = "'ca-sign-file' signs nothing".to_owned();
+                self.warn(file.span, message, "add 'generate-certificates'");
+            }
+            (None, None) => {}
+        }
+        None
     }
 
     /// What a word of a bind line names: a file, a directory, a list, or something of a store.

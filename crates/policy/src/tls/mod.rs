@@ -16,6 +16,7 @@ pub mod names;
 pub mod pem;
 pub mod pieces;
 pub mod store;
+pub mod substitute;
 pub mod version;
 pub(crate) mod x509;
 

@@ -14,7 +14,7 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED,
     RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm,
 };
-use data_encoding::{BASE64, BASE64URL_NOPAD};
+use data_encoding::BASE64URL_NOPAD;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData,
     SignatureAlgorithm, date_time_ymd,
@@ -24,8 +24,8 @@ use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
 
-use crate::rig::DEADLINE;
 use crate::rig::origin::{Origin, Reply, Request};
+use crate::rig::{DEADLINE, pem};
 
 /// How it behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -503,11 +503,6 @@ fn fetched(web: SocketAddr, name: &str, token: &str) -> Option<String> {
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
     head.starts_with("HTTP/1.1 200 ").then(|| body.to_owned())
-}
-
-pub(super) fn pem(label: &str, der: &[u8]) -> String {
-    let encoded = BASE64.encode(der);
-    format!("-----BEGIN {label}-----\n{encoded}\n-----END {label}-----\n")
 }
 
 /// Seconds since 1970.

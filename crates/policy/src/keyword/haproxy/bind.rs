@@ -55,17 +55,12 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
     ),
     tls::ca_file(),
     tls::ca_ignore_err(),
-    later(
-        "ca-sign-file",
-        "FILE",
-        "Certificates made on the fly.",
-        "certificates made on the fly",
-    ),
-    later(
+    tls::ca_sign_file(),
+    noop(
         "ca-sign-pass",
         "PHRASE",
-        "Certificates made on the fly.",
-        "certificates made on the fly",
+        "Opens the key of 'ca-sign-file'.",
+        "keys that are protected by a phrase are refused",
     ),
     tls::ca_verify_file(),
     noop(
@@ -112,12 +107,7 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
     tls::force_tlsv11(),
     tls::force_tlsv12(),
     tls::force_tlsv13(),
-    later(
-        "generate-certificates",
-        "",
-        "Certificates made on the fly.",
-        "certificates made on the fly",
-    ),
+    tls::generate_certificates(),
     Keyword::new(
         "gid",
         NOWHERE,

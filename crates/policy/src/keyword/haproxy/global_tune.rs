@@ -471,10 +471,17 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     noop("tune.ssl.maxrecord", "NUMBER", RECORDS),
     noop("tune.ssl.ocsp-update.maxdelay", "NUMBER", OCSP),
     noop("tune.ssl.ocsp-update.mindelay", "NUMBER", OCSP),
-    noop(
+    Keyword::new(
         "tune.ssl.ssl-ctx-cache-size",
+        GLOBAL,
         "NUMBER",
-        "no certificates are made on the fly",
+        "Certificates made on the fly that are remembered.",
+        |args, draft| {
+            let what = "the number of certificates";
+            let number = value::number(args, what, 0..=SUBSTITUTES_MAX)?;
+            draft.global.model.tune.tls.substitutes = number;
+            Ok(())
+        },
     ),
     Keyword::new(
         "tune.stick-counters",
@@ -522,6 +529,9 @@ const LUA: &str = "Lua programs are refused";
 const fn noop(name: &'static str, usage: &'static str, why: &'static str) -> Keyword<Draft> {
     Keyword::inert(name, GLOBAL, usage, DOC, Status::NoOp(why))
 }
+
+/// Most certificates made on the fly that each bind remembers.
+const SUBSTITUTES_MAX: u32 = 100_000;
 
 /// Most sessions that are remembered.
 const SESSIONS_MAX: u32 = 10_000_000;

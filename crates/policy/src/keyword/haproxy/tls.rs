@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use plimsoll_config::args::{Args, Word};
-use plimsoll_config::diagnostic::{Diagnostic, Kind};
+use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 
 use super::acme::KeyDraft;
 use super::bind::{NOWHERE, noop};
@@ -73,6 +73,9 @@ pub(crate) struct TlsDraft {
     pub(crate) tickets: Option<bool>,
     pub(crate) ticket_keys: Option<Spanned<String>>,
     pub(crate) client_order: Option<bool>,
+    pub(crate) ca_sign_file: Option<Spanned<String>>,
+    /// Where `generate-certificates` stands.
+    pub(crate) generates: Option<Span>,
     // ---- servers
     pub(crate) sni: Option<Spanned<SniDraft>>,
     pub(crate) no_sni_auto: bool,
@@ -424,6 +427,30 @@ pub(super) const fn no_ca_names<D: HasTls>() -> Keyword<D> {
         "Does not name authorities to clients.",
         |draft, on| {
             draft.tls().hide_authorities = Some(on);
+        },
+    )
+}
+
+pub(super) const fn ca_sign_file<D: HasTls>() -> Keyword<D> {
+    word(
+        "ca-sign-file",
+        "FILE",
+        "The authority that signs certificates made on the fly.",
+        |args, draft| {
+            draft.tls().ca_sign_file = Some(spanned(args, "a certificate with its key")?);
+            Ok(())
+        },
+    )
+}
+
+pub(super) const fn generate_certificates<D: HasTls>() -> Keyword<D> {
+    word(
+        "generate-certificates",
+        "",
+        "Makes certificates for names that have none.",
+        |args, draft| {
+            draft.tls().generates = Some(args.end());
+            Ok(())
         },
     )
 }
