@@ -178,6 +178,7 @@ pub const COMMANDS: &[Command] = &[
     ssl::cert::SET,
     ssl::bundle::SET_CRL,
     table::SET,
+    variable::SET,
     cli::TIMEOUT,
     weight::SET,
     why::SET,
