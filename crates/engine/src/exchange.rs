@@ -20,6 +20,7 @@ use plimsoll_policy::model::{BackendId, ConnectionMode, ForwardFor, RetryOn, Reu
 use plimsoll_policy::passive::Observation;
 use plimsoll_policy::rule::Asks;
 use plimsoll_policy::stick_table::Event;
+use plimsoll_wire::h1::token;
 use plimsoll_wire::head::{FieldKind, Framing, Head, Version};
 use plimsoll_wire::websocket;
 
@@ -28,7 +29,7 @@ use crate::control::admin::page;
 use crate::dispatch::{Affinity, Dispatch};
 use crate::fault::{Fault, Phase};
 use crate::observe;
-use crate::pool::{self, Connection, Opening};
+use crate::pool::{self, Connection, Identity, Opening, Wish};
 use crate::proxy_protocol;
 use crate::queue::Slot;
 use crate::reactor::Scratch;
@@ -466,7 +467,7 @@ impl Exchange<'_> {
         slot: &Slot,
     ) -> Result<(Box<Connection>, Scratch, Piece), Fault> {
         self.record.phase = Phase::Connect;
-        self.find_server_name((backend, slot.server));
+        self.find_names((backend, slot.server));
         let mut connection = match self.reuse_connection(backend, slot.server) {
             Some(connection) => connection,
             None => Box::pin(self.open_connection(backend, slot.server)).await?,
@@ -493,9 +494,8 @@ impl Exchange<'_> {
         server: ServerId,
     ) -> Option<Box<Connection>> {
         let header = self.proxy_header((backend, server));
-        let name = self.server_name((backend, server));
-        let wanted = (name, header.as_deref());
-        if let Some(index) = self.session.find_own(backend, server, wanted)
+        let wish = self.wish((backend, server), header.as_deref());
+        if let Some(index) = self.session.find_own(backend, server, wish)
             && let Some(own) = self.session.take_own(index)
         {
             return Some(own);
@@ -507,11 +507,39 @@ impl Exchange<'_> {
             Reuse::Aggressive => first,
             Reuse::Safe | Reuse::Always => false,
         };
-        let name = self.server_name((backend, server));
-        let mut connection = self.tables.pool(backend, server).take(proven, name)?;
+        let wish = self.wish((backend, server), header.as_deref());
+        let mut connection = self.tables.pool(backend, server).take(proven, wish)?;
         // It may have been opened under another plane, where ids meant others.
         (connection.backend, connection.server) = (backend, server);
         Some(connection)
+    }
+
+    /// What a connection has to be like to carry the request to a server.
+    fn wish<'a>(
+        &'a self,
+        (backend, server): (BackendId, ServerId),
+        header: Option<&'a [u8]>,
+    ) -> Wish<'a> {
+        let model = self.tables.server(backend, server);
+        let name = match &model.pool_name {
+            Some(_) => self.record.facts.pool_name.as_deref(),
+            None => self.server_name((backend, server)).map(str::as_bytes),
+        };
+        let head = &self.record.request.head;
+        Wish {
+            identity: Identity {
+                name,
+                client_port: match model.address.follows_client() {
+                    true => Some(self.session.local_port()),
+                    false => None,
+                },
+                header,
+            },
+            protocol: match asks_for_web_sockets(head) {
+                true => model.web_socket_protocol(),
+                false => None,
+            },
+        }
     }
 
     /// What the server is to be asked for in TLS.
@@ -528,19 +556,15 @@ impl Exchange<'_> {
     ) -> Result<Box<Connection>, Fault> {
         let ids = (backend, server);
         let header = self.proxy_header(ids);
-        let name = self.server_name(ids);
+        let Wish { identity, protocol } = self.wish(ids, header.as_deref());
         let opening = Opening {
             client_port: self.session.local_port(),
             connect_ms: self.record.facts.overrides.connect_ms,
-            name,
-            header: header.as_deref(),
+            name: self.server_name(ids),
+            identity,
+            protocol,
         };
-        let opened = Connection::open(&self.worker, &self.tables, ids, opening);
-        let mut connection = opened.await?;
-        // It speaks for this client from now on.
-        connection.private |= header.is_some();
-        connection.header = header.map(Into::into);
-        Ok(connection)
+        Connection::open(&self.worker, &self.tables, ids, opening).await
     }
 
     /// The PROXY header that introduces this client to a server; `None`: the server wants none.
@@ -1011,12 +1035,16 @@ fn authenticates_connection(response: &Head) -> bool {
         .any(|value| begins(value, b"NTLM") || begins(value, b"Negotiate"))
 }
 
+/// Whether a request asks for WebSockets (RFC 6455 section 4.1).
+fn asks_for_web_sockets(request: &Head) -> bool {
+    let protocols = request.find(FieldKind::Upgrade);
+    protocols.is_some_and(|protocols| token::contains(protocols, b"websocket"))
+}
+
 /// RFC 6455 section 4.2.2: whoever switches to WebSockets has to prove that it was asked to. A cache that plays back an old
 /// answer, or a server that switches to whatever it is asked for, cannot.
 fn proves_handshake(request: &Head, response: &Head) -> bool {
-    let asks = request
-        .find(FieldKind::Upgrade)
-        .is_some_and(|protocol| plimsoll_wire::h1::token::contains(protocol, b"websocket"));
+    let asks = asks_for_web_sockets(request);
     let key = request
         .value(b"sec-websocket-key")
         .and_then(websocket::Key::read);

@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use plimsoll_policy::model::{BackendId, Reuse, ServerAddress, ServerId, ServerPort};
+use plimsoll_policy::model::{BackendId, Protocol, Reuse, ServerAddress, ServerId, ServerPort};
 use plimsoll_policy::passive::Observation;
 use plimsoll_sys::{Address, ConnectOptions};
 
@@ -39,10 +39,7 @@ pub(crate) struct Connection {
     pub(crate) private: bool,
     /// Exchanges begun on it.
     pub(crate) uses: u32,
-    /// The name that the server was asked for in TLS; a connection for one name is of no use for another.
-    pub(crate) name: Option<Box<str>>,
-    /// The PROXY header that it began with; it is of no use to whoever would be introduced in another way.
-    pub(crate) header: Option<Box<[u8]>>,
+    pub(crate) mark: Mark,
     pub(crate) backend: BackendId,
     pub(crate) server: ServerId,
 }
@@ -55,17 +52,22 @@ impl Connection {
         (backend, server): (BackendId, ServerId),
         opening: Opening<'_>,
     ) -> Result<Box<Self>, Fault> {
-        let name = opening.name;
-        // A connection that was introduced speaks for one client.
-        let alone = opening.header.is_some() || tables.backend(backend).reuse == Reuse::Never;
+        let (mark, wanted) = (opening.identity.keep(), opening.protocol);
+        let alone = tables.backend(backend).reuse == Reuse::Never;
         let transport = open(worker, tables, (backend, server), opening).await?;
         let limits = tables.response_limits(backend);
-        let http2 = tables.server(backend, server).http2 || transport.has_agreed_on(b"h2");
+        let agreed = transport.has_agreed_on(b"h2");
+        let http2 = match wanted {
+            None => agreed || tables.server(backend, server).http2,
+            Some(Protocol::Http1) => false,
+            // Where protocols are offered the server has the last word.
+            Some(Protocol::Http2) => agreed || !offers_protocols(tables, (backend, server)),
+        };
         let stream = match http2 {
             false => Upstream::H1(h1::server::Server::new(worker.clone(), transport, limits)),
             true => {
                 let config = h2::server::config(tables, limits);
-                let trunk = Trunk::start(worker, transport, config, name)?;
+                let trunk = Trunk::start(worker, transport, config, mark.clone())?;
                 match alone {
                     true => trunk.retire(),
                     false => tables.pool(backend, server).share(Rc::clone(&trunk)),
@@ -73,21 +75,16 @@ impl Connection {
                 Upstream::H2(ServerHalf::new(trunk))
             }
         };
-        Ok(Self::over(stream, (backend, server), name))
+        Ok(Self::over(stream, (backend, server), mark))
     }
 
-    fn over(
-        stream: Upstream,
-        (backend, server): (BackendId, ServerId),
-        name: Option<&str>,
-    ) -> Box<Self> {
+    fn over(stream: Upstream, (backend, server): (BackendId, ServerId), mark: Mark) -> Box<Self> {
         Box::new(Self {
             stream,
             reused: false,
             private: false,
             uses: 0,
-            name: name.map(Into::into),
-            header: None,
+            mark,
             backend,
             server,
         })
@@ -96,6 +93,64 @@ impl Connection {
     /// The socket, where the connection has one for itself.
     pub(crate) fn socket(&self) -> Option<&Socket> {
         self.stream.own().map(|server| server.transport.socket())
+    }
+}
+
+/// What tells connections to one server apart: one that differs is of no use to a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Identity<'a> {
+    /// What `pool-conn-name` yields, or else the name that the server is asked for in TLS.
+    pub(crate) name: Option<&'a [u8]>,
+    /// The port that the client connected to, where the server's follows from it.
+    pub(crate) client_port: Option<u16>,
+    /// The PROXY header that it begins with: whom it has introduced it speaks for.
+    pub(crate) header: Option<&'a [u8]>,
+}
+
+impl Identity<'_> {
+    fn keep(self) -> Mark {
+        Mark {
+            name: self.name.map(Into::into),
+            client_port: self.client_port,
+            header: self.header.map(Into::into),
+        }
+    }
+}
+
+/// The identity of an open connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mark {
+    name: Option<Box<[u8]>>,
+    client_port: Option<u16>,
+    header: Option<Box<[u8]>>,
+}
+
+impl Mark {
+    pub(crate) fn identity(&self) -> Identity<'_> {
+        Identity {
+            name: self.name.as_deref(),
+            client_port: self.client_port,
+            header: self.header.as_deref(),
+        }
+    }
+}
+
+/// What a request asks of a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wish<'a> {
+    pub(crate) identity: Identity<'a>,
+    /// The only protocol in which it can be carried.
+    pub(crate) protocol: Option<Protocol>,
+}
+
+impl Wish<'_> {
+    fn suits(&self, protocol: Protocol, mark: &Mark) -> bool {
+        self.protocol.is_none_or(|wanted| wanted == protocol) && mark.identity() == self.identity
+    }
+
+    /// Whether a connection that is one exchange's at a time will do.
+    pub(crate) fn suits_own(&self, connection: &Connection) -> bool {
+        self.suits(Protocol::Http1, &connection.mark)
     }
 }
 
@@ -108,8 +163,16 @@ pub(crate) struct Opening<'a> {
     pub(crate) connect_ms: Option<u64>,
     /// What the server is asked for in TLS.
     pub(crate) name: Option<&'a str>,
-    /// A PROXY protocol header.
-    pub(crate) header: Option<&'a [u8]>,
+    /// What tells it from others; a PROXY header is sent first.
+    pub(crate) identity: Identity<'a>,
+    /// The only protocol that is of use.
+    pub(crate) protocol: Option<Protocol>,
+}
+
+/// Whether the server is offered protocols in TLS.
+fn offers_protocols(tables: &Tables, (backend, server): (BackendId, ServerId)) -> bool {
+    let tls = tables.tls.server(backend, server);
+    tls.is_some_and(|back| back.offers_protocols())
 }
 
 /// Closes a connection whose last response is complete.
@@ -135,7 +198,8 @@ pub(crate) async fn open(
         client_port,
         connect_ms,
         name,
-        header,
+        identity,
+        protocol,
     } = opening;
     let model = tables.server(backend, server);
     let moved = tables.plane.backend(backend).server(server).moved_to();
@@ -172,13 +236,14 @@ pub(crate) async fn open(
     if let (Some(_), Address::Inet(destination)) = (model.socks, server_address) {
         socks::ask(&worker.reactor, &socket, destination, deadline_ns).await?;
     }
-    if let Some(header) = header {
+    if let Some(header) = identity.header {
         introduce(&socket, header)?;
     }
     let transport = match tables.tls.server(backend, server) {
         None => Transport::Plain(socket),
         Some(back) => {
-            let shaken = handshake::connect(&worker.reactor, back, name, socket, deadline_ns);
+            let call = (name, protocol);
+            let shaken = handshake::connect(&worker.reactor, back, call, socket, deadline_ns);
             match Box::pin(shaken).await {
                 Ok(stream) => Transport::Tls(stream),
                 Err(Failure::TimedOut) => return Err(Fault::ConnectTimeout),
@@ -283,30 +348,33 @@ impl Pool {
     }
 
     /// A stream of the oldest shared connection with room, so that the others may empty.
-    fn join(&self, proven: bool, name: Option<&str>) -> Option<Box<Connection>> {
+    fn join(&self, proven: bool, wish: Wish<'_>) -> Option<Box<Connection>> {
         let mut trunks = self.trunks.borrow_mut();
         trunks.retain(|trunk| !trunk.is_over());
         let mut trunks = trunks.iter();
         let trunk = trunks.find(|trunk| {
-            trunk.has_room() && (!proven || trunk.is_proven()) && trunk.name() == name
+            trunk.has_room()
+                && (!proven || trunk.is_proven())
+                && wish.suits(Protocol::Http2, trunk.mark())
         })?;
         let stream = Upstream::H2(ServerHalf::new(Rc::clone(trunk)));
-        let mut connection = Connection::over(stream, (BackendId(0), ServerId(0)), name);
+        let mark = wish.identity.keep();
+        let mut connection = Connection::over(stream, (BackendId(0), ServerId(0)), mark);
         connection.uses = trunk.uses();
         connection.reused = trunk.is_proven();
         Some(connection)
     }
 
-    /// Takes the connection used last that asked for `name`; `proven`: only one that has already been reused.
-    pub(crate) fn take(&self, proven: bool, name: Option<&str>) -> Option<Box<Connection>> {
-        let stream = self.join(proven, name);
+    /// Takes the connection used last that suits a request; `proven`: only one that has already been reused.
+    pub(crate) fn take(&self, proven: bool, wish: Wish<'_>) -> Option<Box<Connection>> {
+        let stream = self.join(proven, wish);
         if stream.is_some() {
             return stream;
         }
         let mut idle = self.idle.borrow_mut();
         loop {
             let index = idle.iter().rposition(|connection| {
-                (connection.reused || !proven) && connection.name.as_deref() == name
+                (connection.reused || !proven) && wish.suits_own(connection)
             })?;
             let mut connection = idle.remove(index);
             self.spare.set(self.spare.get().min(idle.len()));

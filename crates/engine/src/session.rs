@@ -20,7 +20,7 @@ use crate::exchange::{self, Outcome, Request, Times};
 use crate::fault::Fault;
 use crate::h1::client::NoRequest;
 use crate::listener::Admission;
-use crate::pool::Connection;
+use crate::pool::{Connection, Wish};
 use crate::reactor::Socket;
 use crate::reply::{self, Reply};
 use crate::stream::{ClientStream as _, End};
@@ -171,14 +171,11 @@ impl Session {
         &self,
         backend: BackendId,
         server: ServerId,
-        (name, header): (Option<&str>, Option<&[u8]>),
+        wish: Wish<'_>,
     ) -> Option<usize> {
-        self.own.iter().position(|own| {
-            own.backend == backend
-                && own.server == server
-                && own.name.as_deref() == name
-                && own.header.as_deref() == header
-        })
+        self.own
+            .iter()
+            .position(|own| own.backend == backend && own.server == server && wish.suits_own(own))
     }
 
     /// Takes that connection, if it still lives.

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 use plimsoll_policy::balance::key;
 use plimsoll_policy::context::{ExchangeFacts, Overrides, Phase as Moment};
@@ -12,11 +13,11 @@ use crate::account;
 use crate::dispatch::{Affinity, Dispatch};
 use crate::fault::{Fault, Phase};
 use crate::inspection::{self, Peeked};
-use crate::pool::{self, Opening};
+use crate::pool::{self, Identity, Opening};
 use crate::proxy_protocol;
 use crate::queue::Slot;
 use crate::rules::{self, Reached, Sight};
-use crate::session::Session;
+use crate::session::{LINGER_BYTES_MAX, Session};
 use crate::stories;
 use crate::tracking;
 use crate::transport::Transport;
@@ -53,7 +54,8 @@ async fn serve_to_end(session: &mut Session, mut client: Transport, report: &mut
         Err(fault) => {
             report.fault = Some(fault);
             report.received_bytes = peeked.bytes.len() as u64;
-            return account::tcp(session, None, None, report);
+            account::tcp(session, None, None, report);
+            return part(session, &mut client, fault);
         }
     };
     let mut dispatch = Dispatch::new(&session.tables, backend);
@@ -84,7 +86,24 @@ async fn serve_to_end(session: &mut Session, mut client: Transport, report: &mut
         Err(fault) => {
             report.fault = Some(fault);
             account::tcp(session, Some(&dispatch), report.server, report);
+            part(session, client.transport, fault);
         }
+    }
+}
+
+/// Closes the connection of a client that is not served: the end comes before anything else. Closed with unread bytes it
+/// would be reset, and the client would not know whether it was heard (RFC 9112 section 9.6).
+fn part(session: &Session, client: &mut Transport, fault: Fault) {
+    // Whom a rule turns away is shown the door at once.
+    if matches!(fault, Fault::Rejected | Fault::ClientClosed) || client.shutdown_write().is_err() {
+        return;
+    }
+    let mut scratch = session.worker.reactor.scratch();
+    let mut left = LINGER_BYTES_MAX;
+    while left > 0
+        && let Poll::Ready(Ok(count @ 1..)) = client.poll_read(&mut scratch)
+    {
+        left = left.saturating_sub(count);
     }
 }
 
@@ -200,21 +219,7 @@ async fn reach_server(
         report.phase = Phase::Connect;
         account::server_connection(&tables, dispatch.backend, slot.server, false);
         let ids = (dispatch.backend, slot.server);
-        let fields = proxy_fields(session, ids, &mut report.facts);
-        if let Some(expression) = tables.name_expression(ids) {
-            let name = rules::name_of(session, &mut report.facts, ids, expression);
-            report.facts.server_name = name;
-        }
-        let name = session.server_name(ids, None, report.facts.server_name.as_deref());
-        let model = tables.server(dispatch.backend, slot.server);
-        let header = proxy_protocol::header(model, session, None, &fields);
-        let opening = Opening {
-            client_port: session.local_port(),
-            connect_ms: report.facts.overrides.connect_ms,
-            name,
-            header: header.as_deref(),
-        };
-        match pool::open(&worker, &tables, ids, opening).await {
+        match open(session, ids, report).await {
             Ok(transport) => {
                 report.connected_ns = worker.reactor.now_ns();
                 report.facts.server_tls = transport.facts().map(Arc::clone);
@@ -241,6 +246,33 @@ async fn reach_server(
             }
         }
     }
+}
+
+/// Connects to a server, introducing the client where the server wants that.
+async fn open(
+    session: &mut Session,
+    ids: (BackendId, ServerId),
+    report: &mut Report,
+) -> Result<Transport, Fault> {
+    let (worker, tables) = (Rc::clone(&session.worker), Rc::clone(&session.tables));
+    let fields = proxy_fields(session, ids, &mut report.facts);
+    if let Some(expression) = tables.name_expression(ids) {
+        let name = rules::name_of(session, &mut report.facts, ids, expression);
+        report.facts.server_name = name;
+    }
+    let header = proxy_protocol::header(tables.server(ids.0, ids.1), session, None, &fields);
+    let opening = Opening {
+        client_port: session.local_port(),
+        connect_ms: report.facts.overrides.connect_ms,
+        name: session.server_name(ids, None, report.facts.server_name.as_deref()),
+        // A connection of TCP is never shared; nothing else tells it apart.
+        identity: Identity {
+            header: header.as_deref(),
+            ..Identity::default()
+        },
+        protocol: None,
+    };
+    pool::open(&worker, &tables, ids, opening).await
 }
 
 /// What the configuration adds to the PROXY header for this server.

@@ -233,6 +233,8 @@ pub struct ExchangeFacts {
     pub server_glitches: u32,
     /// What the server is to be asked for in TLS, where an expression says it (`sni`).
     pub server_name: Option<Box<str>>,
+    /// What tells its connections apart, where an expression says it (`pool-conn-name`).
+    pub pool_name: Option<Box<[u8]>>,
     /// What was found out about the two connections, where somebody asks.
     pub ends: Option<Box<Ends>>,
     /// What is written down of it, where somebody may want to know why it went where it went.

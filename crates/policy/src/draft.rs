@@ -578,6 +578,8 @@ pub(crate) struct ServerDraft {
     pub(crate) resolvers: Option<Spanned<String>>,
     pub(crate) resolve_networks: Vec<Network>,
     pub(crate) resolve_options: ResolveOptions,
+    /// `pool-conn-name`.
+    pub(crate) pool_name: Option<Spanned<String>>,
     /// `set-proxy-v2-tlv-fmt`: types of fields, and the formats of their values.
     pub(crate) proxy_fields: Vec<(u8, Option<Word>)>,
     /// Where its name stands.
@@ -604,6 +606,7 @@ impl Default for ServerDraft {
             resolvers: None,
             resolve_networks: Vec::new(),
             resolve_options: ResolveOptions::default(),
+            pool_name: None,
             proxy_fields: Vec::new(),
             name_span: Span::default(),
             template: None,

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use self::check::{BackendCheck, CheckSpec, ServerCheck};
 use self::names::{Follow, Resolvers};
 use self::status_codes::Statuses;
-use self::tls::{BindTls, ServerTls};
+use self::tls::{BindTls, NameExpression, ServerTls};
 use crate::balance::{BalanceSpec, HashSpec};
 use crate::cookie::CookieSpec;
 use crate::expression::Expression;
@@ -596,8 +596,17 @@ pub struct Server {
     pub proxy_fields: Vec<(u8, Arc<Format>)>,
     /// `ssl`.
     pub tls: Option<Arc<ServerTls>>,
+    /// TLS that `set server … ssl on` takes up: that of a line with `no-ssl` behind a `default-server ssl`, or what was
+    /// switched off.
+    pub idle_tls: Option<Arc<ServerTls>>,
+    /// `no-ssl`, until somebody has changed it at run time.
+    pub no_tls: bool,
     /// `proto h2`.
     pub http2: bool,
+    /// `ws`.
+    pub web_sockets: WebSockets,
+    /// `pool-conn-name`: what tells its connections apart, in place of the name asked for in TLS.
+    pub pool_name: Option<Arc<NameExpression>>,
     pub check: ServerCheck,
     pub description: Option<String>,
 }
@@ -639,7 +648,11 @@ impl Server {
             proxy_options: ProxyOptions::default(),
             proxy_fields: Vec::new(),
             tls: None,
+            idle_tls: None,
+            no_tls: false,
             http2: false,
+            web_sockets: WebSockets::Auto,
+            pool_name: None,
             check: ServerCheck::default(),
             description: None,
         }
@@ -671,11 +684,57 @@ impl Server {
             max_reuse: None,
             hash_key: HashKey::Id,
             cookie: None,
+            idle_tls: None,
+            no_tls: false,
             check: ServerCheck::default(),
             description: None,
             ..self.clone()
         }
     }
+
+    /// The protocol that WebSockets want of a connection; `None`: whatever it speaks will do.
+    ///
+    /// Where a server may agree on either protocol, HTTP/1.1 is the one in which it surely knows them.
+    pub fn web_socket_protocol(&self) -> Option<Protocol> {
+        let agrees = |protocol: &[u8]| {
+            let offer = self.tls.as_ref().map(|tls| &tls.offer.alpn);
+            offer.is_some_and(|offer| offer.iter().any(|own| own == protocol))
+        };
+        match self.web_sockets {
+            WebSockets::Http1 => Some(Protocol::Http1),
+            WebSockets::Http2 => Some(Protocol::Http2),
+            WebSockets::Auto if !self.http2 && agrees(b"http/1.1") => Some(Protocol::Http1),
+            WebSockets::Auto => None,
+        }
+    }
+
+    /// TLS of all kinds, in use or not.
+    pub(crate) fn all_tls(&self) -> impl Iterator<Item = &Arc<ServerTls>> {
+        let all = [&self.tls, &self.idle_tls, &self.check.tls];
+        all.into_iter().flatten()
+    }
+
+    pub(crate) fn all_tls_mut(&mut self) -> impl Iterator<Item = &mut Arc<ServerTls>> {
+        let all = [&mut self.tls, &mut self.idle_tls, &mut self.check.tls];
+        all.into_iter().flatten()
+    }
+}
+
+/// A version of HTTP that a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// How WebSockets are asked for at a server (`ws`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WebSockets {
+    /// As it is spoken to anyway, but over HTTP/1.1 where that is among the protocols it is offered.
+    #[default]
+    Auto,
+    Http1,
+    Http2,
 }
 
 /// What places a server on a consistent hash ring (`hash-key`).
@@ -720,6 +779,18 @@ pub enum ServerAddress {
         host: String,
         port: ServerPort,
     },
+}
+
+impl ServerAddress {
+    /// Whether its port follows from the one that the client connected to.
+    pub fn follows_client(&self) -> bool {
+        match self {
+            Self::Inet { port, .. } | Self::Unresolved { port, .. } => {
+                matches!(port, ServerPort::Offset(_))
+            }
+            Self::Unix(_) | Self::Abstract(_) => false,
+        }
+    }
 }
 
 /// The port to connect to.

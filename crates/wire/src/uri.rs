@@ -150,7 +150,9 @@ pub fn is_plain_authority(authority: &[u8]) -> bool {
     let is_port = match port {
         [] => true,
         [b':', digits @ ..] if digits.iter().all(u8::is_ascii_digit) => true,
-        [b':', rest @ ..] if host_end == 0 => rest.iter().all(|&byte| is_host(byte) && byte != b':'),
+        [b':', rest @ ..] if host_end == 0 => {
+            rest.iter().all(|&byte| is_host(byte) && byte != b':')
+        }
         _ => false,
     };
     is_port && host.iter().all(|&byte| is_host(byte))

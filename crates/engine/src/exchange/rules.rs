@@ -619,15 +619,22 @@ impl Exchange<'_> {
     }
 
     /// Finds what a server is to be asked for in TLS, where an expression says it.
-    pub(super) fn find_server_name(&mut self, server: (BackendId, ServerId)) {
+    pub(super) fn find_names(&mut self, server: (BackendId, ServerId)) {
         let tables = Rc::clone(&self.tables);
-        let Some(expression) = tables.name_expression(server) else {
-            return;
-        };
-        let name = self.with_context(Phase::Connect, |context| {
-            rules::host(&expression.evaluate(context)?.into_text())
-        });
-        self.record.facts.server_name = name;
+        if let Some(expression) = tables.name_expression(server) {
+            let name = self.with_context(Phase::Connect, |context| {
+                rules::host(&expression.evaluate(context)?.into_text())
+            });
+            self.record.facts.server_name = name;
+        }
+        if let Some(name) = &tables.server(server.0, server.1).pool_name
+            && let Some(expression) = &name.expression
+        {
+            let name = self.with_context(Phase::Connect, |context| {
+                Some(expression.evaluate(context)?.into_text().into())
+            });
+            self.record.facts.pool_name = name;
+        }
     }
 
     /// `use-server`: the server that rules choose, if it can take the request.

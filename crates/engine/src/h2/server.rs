@@ -20,6 +20,7 @@ use super::link::{Link, Over};
 use super::stream::Stream;
 use crate::counters::Side;
 use crate::fault::Fault;
+use crate::pool::Mark;
 use crate::reactor::TaskId;
 use crate::stream::{End, Piece, ServerStream, StreamError};
 use crate::tables::Tables;
@@ -57,8 +58,8 @@ pub(crate) struct Trunk {
     uses: Cell<u32>,
     /// Exchanges that have to know what the server allows before they ask.
     waiting: RefCell<Vec<TaskId>>,
-    /// The name that was asked for in TLS.
-    name: Option<Box<str>>,
+    /// What tells it from other connections to the same server.
+    mark: Mark,
     /// What the handshake has told.
     tls: Option<Arc<Facts>>,
 }
@@ -69,7 +70,7 @@ impl Trunk {
         worker: &Rc<Worker>,
         transport: Transport,
         config: Config,
-        name: Option<&str>,
+        mark: Mark,
     ) -> Result<Rc<Self>, Fault> {
         let link = Rc::new(Link::new(Rc::clone(worker), Role::Client, config));
         let trunk = Rc::new(Self {
@@ -78,7 +79,7 @@ impl Trunk {
             rested: Cell::new(false),
             uses: Cell::new(0),
             waiting: RefCell::default(),
-            name: name.map(Into::into),
+            mark,
             tls: transport.facts().map(Arc::clone),
         });
         let task = carry(Rc::clone(&trunk), transport);
@@ -102,9 +103,9 @@ impl Trunk {
         self.uses.get() > 0
     }
 
-    /// The name that was asked for in TLS.
-    pub(crate) fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+    /// What tells it from other connections to the same server.
+    pub(crate) fn mark(&self) -> &Mark {
+        &self.mark
     }
 
     /// Streams opened on it so far.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use plimsoll_policy::model::Protocol;
 use plimsoll_policy::model::tls::{ServerName as NameRule, ServerTls};
 use plimsoll_policy::probe::DialOffer;
 use rustls::client::{ResolvesClientCert, Resumption};
@@ -69,12 +70,33 @@ impl Back {
         *self.made_of == *wanted
     }
 
-    /// Begins a connection; `name` is what the server is asked for.
-    pub(super) fn begin(&self, name: Option<&str>) -> Result<ClientConnection, rustls::Error> {
+    /// Whether servers are offered protocols to choose from.
+    pub(crate) fn offers_protocols(&self) -> bool {
+        !self.config.alpn_protocols.is_empty()
+    }
+
+    /// Begins a connection; `name` is what the server is asked for, `protocol` the only one it is offered where it is
+    /// offered any.
+    pub(super) fn begin(
+        &self,
+        name: Option<&str>,
+        protocol: Option<Protocol>,
+    ) -> Result<ClientConnection, rustls::Error> {
+        let config = match protocol {
+            Some(protocol) if self.offers_protocols() => {
+                let mut config = (*self.config).clone();
+                config.alpn_protocols = vec![match protocol {
+                    Protocol::Http1 => b"http/1.1".to_vec(),
+                    Protocol::Http2 => b"h2".to_vec(),
+                }];
+                Arc::new(config)
+            }
+            _ => self.config(),
+        };
         let fitting = name.filter(|name| name.len() <= agree::NAME_BYTES_MAX);
         let name = fitting.and_then(|name| ServerName::try_from(name.to_owned()).ok());
         let name = name.unwrap_or_else(|| ServerName::IpAddress(nobody()));
-        ClientConnection::new(Arc::clone(&self.config), name)
+        ClientConnection::new(config, name)
     }
 
     /// The library's settings, for connections that others carry.

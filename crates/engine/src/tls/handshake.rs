@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 
 use plimsoll_policy::context::ConnectionError;
+use plimsoll_policy::model::Protocol;
 use plimsoll_policy::tls::{Certificate, CipherSuite, Facts, Version, facts};
 use plimsoll_wire::tls_hello::{self, Beginning};
 use rustls::server::danger::ClientCertVerifier;
@@ -88,11 +89,11 @@ pub(crate) async fn accept(
 pub(crate) async fn connect(
     reactor: &Reactor,
     back: &Back,
-    name: Option<&str>,
+    (name, protocol): (Option<&str>, Option<Protocol>),
     socket: Socket,
     deadline_ns: u64,
 ) -> Result<Box<Stream>, Failure> {
-    let connection = back.begin(name).map_err(|_| Failure::Refused)?;
+    let connection = back.begin(name, protocol).map_err(|_| Failure::Refused)?;
     let mut stream = Box::new(Stream::new(socket, Connection::Client(connection)));
     finish(reactor, &mut stream, deadline_ns).await?;
     let sent = reactor.until(deadline_ns, || stream.poll_flush()).await;

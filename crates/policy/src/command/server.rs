@@ -69,9 +69,6 @@ pub(super) const DISABLE_AGENT: Command = Command {
 const USAGE: &str = "usage: set server <backend>/<server> addr | agent | agent-addr | agent-port | agent-send | \
     check-addr | check-port | fqdn | health | name | ssl | state | weight";
 
-/// What the configuration alone can set.
-const FIXED: [&str; 1] = ["ssl"];
-
 /// Longest name of a server that is renamed, and of a host, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -109,12 +106,8 @@ fn set(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
         }
         Some("addr") => return set_address(words, view, session, (backend, server)),
         Some("name") => return rename(words, view, session, (backend, server)),
+        Some("ssl") => return set_tls(words, view, session, (backend, server)),
         Some("fqdn") => return set_host(words, view, session, (backend, server)),
-        Some(word) if FIXED.contains(&word) => {
-            return Err(Refusal(format!(
-                "'{word}' cannot be changed while the process runs, in this version."
-            )));
-        }
         _ => return Err(USAGE.into()),
     };
     session
@@ -190,9 +183,7 @@ fn set_host(
         .as_deref()
         .ok_or("set server <b>/<s> fqdn failed because no resolution is configured.")?;
     if follow.is_service() {
-        return Err(
-            "set server <b>/<s> fqdn failed because SRV resolution is configured.".into(),
-        );
+        return Err("set server <b>/<s> fqdn failed because SRV resolution is configured.".into());
     }
     let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     let news = if follow.host.as_deref() == Some(host) {
@@ -211,6 +202,34 @@ fn set_host(
         )
     };
     Ok(format!("{news} by 'stats socket command'\n"))
+}
+
+/// `ssl on|off`.
+fn set_tls(
+    words: &mut Words<'_>,
+    view: View<'_>,
+    session: &mut Session,
+    (backend, server): (BackendId, ServerId),
+) -> Answer {
+    let known = view.server(backend, server);
+    if known.dynamic {
+        return Err("'set server <srv> ssl' not supported on dynamic servers".into());
+    }
+    if known.tls.is_none() && known.idle_tls.is_none() {
+        return Err(
+            "'set server <srv> ssl' cannot be set.  default-server should define ssl settings"
+                .into(),
+        );
+    }
+    let on = match words.next() {
+        Some("on") => true,
+        Some("off") => false,
+        _ => return Err("'set server <srv> ssl' expects 'on' or 'off'.".into()),
+    };
+    let mut model = view.model().clone();
+    model.switch_tls(backend, server, on);
+    session.changes.push(Change::Model(Box::new(model)));
+    Ok("server ssl setting updated.\n".to_owned())
 }
 
 /// `addr IP [port PORT]`.

@@ -150,13 +150,21 @@ fn state(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
                         numbered: [backend.has_number, model.has_number],
                     },
                     place.port,
-                    u8::from(model.tls.is_some()),
+                    uses_tls(model),
                     asked_at(model, live),
                 ),
             );
         }
     }
     Ok(text)
+}
+
+/// 1 and 0, or -1 where `no-ssl` is written and still holds.
+fn uses_tls(model: &Server) -> i8 {
+    match model.no_tls {
+        true => -1,
+        false => i8::from(model.tls.is_some()),
+    }
 }
 
 /// The columns from `srv_check_port` on: where checks and agents are asked, when that is elsewhere.

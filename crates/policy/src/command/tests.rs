@@ -302,7 +302,7 @@ fn tables_are_shown_set_and_cleared() {
 #[test]
 fn entries_in_use_and_strangers_are_kept_apart() {
     let mut desk = admin();
-    let table = std::sync::Arc::clone(desk.plane.tables.named("clients").unwrap());
+    let table = Arc::clone(desk.plane.tables.named("clients").unwrap());
     let key = crate::stick_table::Key::parse(table.spec().key, "10.0.0.1").unwrap();
     let held = table.track(&key, testing::NOW_MS, |_| {});
     let shown = desk.ask("show table clients");
@@ -512,19 +512,30 @@ fn servers_follow_another_name() {
     let mut model = desk.plane.model.clone();
     model.resolvers = vec![Resolvers::new("dns")];
     let mut backends = model.backends.iter_mut();
-    let app = backends.find(|backend| backend.name == "app").expect("it is there");
+    let app = backends
+        .find(|backend| backend.name == "app")
+        .expect("it is there");
     app.servers[0].follows = Some(Arc::new(Follow::later(ResolversId(0))));
     desk.plane = Plane::build(model, Some(&desk.plane));
     for (host, news) in [
-        ("h.example", "app/a changed its FQDN from (null) to h.example"),
+        (
+            "h.example",
+            "app/a changed its FQDN from (null) to h.example",
+        ),
         ("h.example", "no need to change the FDQN"),
-        ("i.example", "app/a changed its FQDN from h.example to i.example"),
+        (
+            "i.example",
+            "app/a changed its FQDN from h.example to i.example",
+        ),
         ("a/b", "invalid fqdn 'a/b'"),
     ] {
         let answer = format!("{news} by 'stats socket command'\n\n");
         assert_eq!(desk.ask(&format!("{place} {host}")), answer);
     }
     let table = desk.ask("show servers state app");
-    let line = table.lines().find(|line| line.contains(" a ")).expect("a row");
+    let line = table
+        .lines()
+        .find(|line| line.contains(" a "))
+        .expect("a row");
     assert_eq!(line.split(' ').nth(17), Some("i.example"), "{line}");
 }

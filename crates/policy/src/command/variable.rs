@@ -59,8 +59,7 @@ fn set(words: &mut Words<'_>, _: View<'_>, session: &mut Session) -> Answer {
             return Err(Refusal(format!("'set var': {wanted} but got '{word}'.")));
         }
     };
-    let (name, value) =
-        haproxy::dynamic_variable(name, value, is_format).map_err(Refusal)?;
+    let (name, value) = haproxy::dynamic_variable(name, value, is_format).map_err(Refusal)?;
     session.changes.push(Change::Variable(name, value));
     Ok(String::new())
 }

@@ -364,6 +364,10 @@ pub struct ServerCheck {
     pub tls: Option<Arc<ServerTls>>,
     /// Whether connections use TLS unless a step says otherwise.
     pub tls_usual: bool,
+    /// Whether that follows the server's traffic: it has neither `check-ssl` nor a place of its own.
+    pub tls_follows: bool,
+    /// `check-sni-auto`: the host that a check names is the name that its connection asks for in TLS.
+    pub sni_auto: bool,
     /// `healthcheck`: steps of its own instead of the backend's.
     pub spec: Option<CheckSpec>,
     pub agent: Option<AgentCheck>,
@@ -394,6 +398,8 @@ impl Default for ServerCheck {
             via_socks: false,
             tls: None,
             tls_usual: false,
+            tls_follows: false,
+            sni_auto: true,
             spec: None,
             agent: None,
             track: None,

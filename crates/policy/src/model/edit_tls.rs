@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::tls::{BindTls, Bundle, Entry, Profile, ServerTls, Verify};
-use super::{Bind, Frontend, Mode, Model};
+use super::{BackendId, Bind, Frontend, Mode, Model, ServerId};
 use crate::tls::Certificate;
 
 impl Model {
@@ -28,7 +28,7 @@ impl Model {
 
     fn server_tls(&self) -> impl Iterator<Item = &Arc<ServerTls>> {
         let servers = self.backends.iter().flat_map(|backend| &backend.servers);
-        servers.filter_map(|server| server.tls.as_ref().or(server.check.tls.as_ref()))
+        servers.filter_map(|server| server.all_tls().next())
     }
 
     /// How often binds and servers present a certificate.
@@ -58,6 +58,18 @@ impl Model {
             tls.verify != Verify::None && bundles.any(named)
         });
         binds + servers.count()
+    }
+
+    /// Speaks TLS to a server, or plainly, with checks that follow its traffic; a server without TLS at hand stays as it is.
+    pub fn switch_tls(&mut self, backend: BackendId, id: ServerId, on: bool) {
+        let server = &mut self.backends[backend.0 as usize].servers[id.0 as usize];
+        server.no_tls = false;
+        if on != server.tls.is_some() {
+            std::mem::swap(&mut server.tls, &mut server.idle_tls);
+        }
+        if server.check.tls_follows {
+            server.check.tls_usual = server.tls.is_some() && server.check.tls.is_some();
+        }
     }
 
     /// Presents another certificate of the same name wherever that name is used.
@@ -218,8 +230,7 @@ impl Model {
             .iter_mut()
             .flat_map(|backend| &mut backend.servers);
         for server in servers {
-            let both = [&mut server.tls, &mut server.check.tls];
-            for tls in both.into_iter().flatten() {
+            for tls in server.all_tls_mut() {
                 let mut copy = ServerTls::clone(tls);
                 if edit(&mut copy) {
                     *tls = Arc::new(copy);

@@ -116,8 +116,6 @@ impl Follow {
 
     /// Whether the name stands for services rather than for a host.
     pub fn is_service(&self) -> bool {
-        self.host
-            .as_ref()
-            .is_some_and(|host| host.starts_with('_'))
+        self.host.as_ref().is_some_and(|host| host.starts_with('_'))
     }
 }

@@ -111,6 +111,8 @@ pub struct Dial {
     pub via_socks: bool,
     pub tls: DialTls,
     pub offer: Option<Arc<DialOffer>>,
+    /// The host that the request behind it is for, where no line says how to connect.
+    pub host: Option<String>,
 }
 
 /// What a step says in the handshake of TLS, instead of what the server's line says.

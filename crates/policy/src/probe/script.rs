@@ -213,6 +213,7 @@ impl Talk {
                         via_socks: connect.via_socks,
                         tls: connect.tls,
                         offer: connect.offer.clone(),
+                        host: connect.implicit.then(|| self.host_asked()).flatten(),
                     });
                 }
                 CheckAction::Send(bytes) => {
@@ -254,6 +255,24 @@ impl Talk {
             }
         }
         self.heard.clear();
+    }
+
+    /// The host of the next request, without its port (HAProxy: `check-sni-auto`).
+    fn host_asked(&mut self) -> Option<String> {
+        let spec = Arc::clone(&self.spec);
+        let mut steps = spec.steps.iter().skip(self.at);
+        let step = steps.find(|step| matches!(step.action, CheckAction::Ask(_)))?;
+        let action = self.filled(step).ok()?;
+        let CheckAction::Ask(ask) = &*action else {
+            return None;
+        };
+        let mut hosts = ask.fields.iter();
+        let (_, host) = hosts.rfind(|(name, _)| name.eq_ignore_ascii_case("host"))?;
+        let end = host
+            .rfind([':', ']'])
+            .filter(|&at| host[at..].starts_with(':'));
+        let name = &host[..end.unwrap_or(host.len())];
+        (!name.is_empty()).then(|| name.to_owned())
     }
 
     /// What a step does, with its holes filled in.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 
+use super::tls::ServerSecrecy;
 use super::{LISTENERS_MAX, Resolver, SERVERS_MAX, free};
 use crate::draft::{
     AddressDraft, BindDraft, Family, HostDraft, InitAddr, ListenDraft, ProxyDraft,
@@ -164,16 +165,19 @@ impl Resolver<'_> {
             let socks = draft.socks.as_ref().and_then(|socks| self.socket(socks));
             let (minconn, maxconn) = self.limits(draft);
             let mut check = self.server_check(draft);
-            let tls = match proxy.settings.disabled {
-                true => None,
-                false => {
-                    let (traffic, of_checks) = self.server_tls(draft, proxy.settings.mode);
-                    check.tls_usual = of_checks.is_some();
-                    check.tls = of_checks;
-                    self.check_agent_tls(draft, &check);
-                    traffic
-                }
-            };
+            let mut secrecy = ServerSecrecy::default();
+            if !proxy.settings.disabled {
+                secrecy = self.server_tls(draft, proxy.settings.mode);
+                check.tls = secrecy.check.take();
+                check.tls_usual = check.tls.is_some();
+                check.tls_follows = secrecy.check_follows;
+                check.sni_auto = !draft.tls.no_check_sni_auto && draft.tls.check_sni.is_none();
+                self.check_agent_tls(draft, &check);
+            }
+            let pool_name = draft
+                .pool_name
+                .as_ref()
+                .map(|name| self.name_expression(name));
             let mut written = draft.id.as_ref().map(|id| id.value);
             for name in server_names(draft) {
                 if self.servers == SERVERS_MAX {
@@ -197,7 +201,10 @@ impl Resolver<'_> {
                     source,
                     socks,
                     check: check.clone(),
-                    tls: tls.clone(),
+                    tls: secrecy.traffic.clone(),
+                    idle_tls: secrecy.idle.clone(),
+                    no_tls: secrecy.no_tls,
+                    pool_name: pool_name.clone(),
                     ..draft.model.clone()
                 });
             }

@@ -181,35 +181,48 @@ impl Resolver<'_> {
         self.proxy_fields(proxy, scope, backend);
     }
 
-    /// The expressions behind `sni` of a backend's servers.
+    /// The expressions behind `sni` and `pool-conn-name` of a backend's servers.
     fn server_names(&mut self, backend: &mut Backend, scope: &Scope<'_>) {
         let scope = Scope {
             phase: Phase::Connect,
             ..*scope
         };
         for server in &mut backend.servers {
-            let Some(tls) = &mut server.tls else { continue };
-            let ServerName::Expression(written) = &tls.name else {
-                continue;
-            };
-            let mut known = self.name_expressions.iter();
-            let place = known.find(|(text, _)| *text == written.text);
-            let span = place.map_or(NOWHERE, |(_, span)| *span);
-            let read = expression::parse_text(&written.text, span, &scope).and_then(|read| {
-                expression::check_phase(&read, span, &scope)?;
-                Ok(read)
-            });
-            match read {
-                Ok(read) => {
-                    let name = NameExpression {
-                        text: written.text.clone(),
-                        expression: Some(read),
-                    };
-                    Arc::make_mut(tls).name = ServerName::Expression(Arc::new(name));
+            for tls in server.all_tls_mut() {
+                if let ServerName::Expression(written) = &tls.name
+                    && let Some(name) = self.name(written, &scope)
+                {
+                    Arc::make_mut(tls).name = ServerName::Expression(name);
                 }
-                // The same line may have made several servers.
-                Err(error) if self.told.insert(span) => self.findings.push(error),
-                Err(_) => {}
+            }
+            if let Some(written) = &server.pool_name
+                && let Some(name) = self.name(written, &scope)
+            {
+                server.pool_name = Some(name);
+            }
+        }
+    }
+
+    /// The expression that was written; `None`: it is wrong, and that is reported.
+    fn name(&mut self, written: &NameExpression, scope: &Scope<'_>) -> Option<Arc<NameExpression>> {
+        let mut known = self.name_expressions.iter();
+        let place = known.find(|(text, _)| *text == written.text);
+        let span = place.map_or(NOWHERE, |(_, span)| *span);
+        let read = expression::parse_text(&written.text, span, scope).and_then(|read| {
+            expression::check_phase(&read, span, scope)?;
+            Ok(read)
+        });
+        match read {
+            Ok(read) => Some(Arc::new(NameExpression {
+                text: written.text.clone(),
+                expression: Some(read),
+            })),
+            // The same line may have made several servers.
+            Err(error) => {
+                if self.told.insert(span) {
+                    self.findings.push(error);
+                }
+                None
             }
         }
     }

@@ -268,25 +268,33 @@ impl Resolver<'_> {
     // ---- Servers
 
     /// TLS of a server line, for traffic and for checks.
-    pub(super) fn server_tls(
-        &mut self,
-        draft: &ServerDraft,
-        mode: Mode,
-    ) -> (Option<Arc<ServerTls>>, Option<Arc<ServerTls>>) {
+    pub(super) fn server_tls(&mut self, draft: &ServerDraft, mode: Mode) -> ServerSecrecy {
         let own = &draft.tls;
         let traffic = own.ssl.as_ref().is_some_and(|ssl| ssl.value);
-        // Checks go where traffic goes, unless they have a port or an address of their own.
+        // Checks go where traffic goes, unless they have a port or an address of their own. Those of servers that a
+        // command adds have to say what they want.
         let elsewhere = draft.model.check.port.is_some() || draft.checks.address.is_some();
-        let checked = own.check_ssl.unwrap_or(traffic && !elsewhere);
-        if !traffic && !checked {
-            return (None, None);
+        let follows = own.check_ssl.is_none() && !elsewhere && !draft.model.dynamic;
+        let checked = own.check_ssl.unwrap_or(traffic && follows);
+        let no_tls = own.ssl.as_ref().is_some_and(|ssl| !ssl.value);
+        let mut secrecy = ServerSecrecy {
+            no_tls,
+            // As in HAProxy: checks of a server with 'no-ssl' stay plain, whatever it is switched to.
+            check_follows: follows && !no_tls,
+            ..ServerSecrecy::default()
+        };
+        if !traffic && !checked && !own.idle {
+            return secrecy;
         }
         let span = own.ssl.as_ref().map_or(draft.name_span, |ssl| ssl.span);
         let Some(tls) = self.towards(own, mode, span) else {
-            return (None, None);
+            return secrecy;
         };
-        let check = checked.then(|| Arc::new(self.check_tls(own, &tls)));
-        (traffic.then(|| Arc::new(tls)), check)
+        secrecy.check = checked.then(|| Arc::new(check_tls(own, &tls)));
+        let tls = Arc::new(tls);
+        secrecy.idle = own.idle.then(|| Arc::clone(&tls));
+        secrecy.traffic = traffic.then_some(tls);
+        secrecy
     }
 
     fn towards(&mut self, own: &TlsDraft, mode: Mode, span: Span) -> Option<ServerTls> {
@@ -313,11 +321,8 @@ impl Resolver<'_> {
                     SniDraft::Host => ServerName::Host,
                     SniDraft::Client => ServerName::Client,
                     SniDraft::Expression(text) => {
-                        self.name_expressions.push((text.clone(), sni.span));
-                        ServerName::Expression(Arc::new(NameExpression {
-                            text: text.clone(),
-                            expression: None,
-                        }))
+                        let name = Spanned::new(text.clone(), sni.span);
+                        ServerName::Expression(self.name_expression(&name))
                     }
                 },
                 (None, Mode::Http) if !own.no_sni_auto => ServerName::Host,
@@ -349,20 +354,14 @@ impl Resolver<'_> {
         Some(tls)
     }
 
-    /// What checks do otherwise.
-    fn check_tls(&mut self, own: &TlsDraft, traffic: &ServerTls) -> ServerTls {
-        let mut tls = traffic.clone();
-        tls.name = match (&own.check_sni, &traffic.name) {
-            (Some(name), _) => ServerName::Fixed(name.value.clone()),
-            (None, ServerName::Fixed(name)) => ServerName::Fixed(name.clone()),
-            // A check has neither request nor client to take a name from.
-            (None, _) => ServerName::None,
-        };
-        tls.offer.alpn = match &own.check_alpn {
-            Some(written) => written.value.clone(),
-            None => Vec::new(),
-        };
-        tls
+    /// An expression that is read once all names are known.
+    pub(super) fn name_expression(&mut self, written: &Spanned<String>) -> Arc<NameExpression> {
+        let text = written.value.clone();
+        self.name_expressions.push((text.clone(), written.span));
+        Arc::new(NameExpression {
+            text,
+            expression: None,
+        })
     }
 
     // ---- What both sides choose
@@ -493,6 +492,32 @@ impl Resolver<'_> {
         }
         known
     }
+}
+
+/// TLS towards a server.
+#[derive(Default)]
+pub(super) struct ServerSecrecy {
+    pub(super) traffic: Option<Arc<ServerTls>>,
+    pub(super) check: Option<Arc<ServerTls>>,
+    pub(super) idle: Option<Arc<ServerTls>>,
+    pub(super) no_tls: bool,
+    pub(super) check_follows: bool,
+}
+
+/// What checks do otherwise.
+fn check_tls(own: &TlsDraft, traffic: &ServerTls) -> ServerTls {
+    let mut tls = traffic.clone();
+    tls.name = match (&own.check_sni, &traffic.name) {
+        (Some(name), _) => ServerName::Fixed(name.value.clone()),
+        (None, ServerName::Fixed(name)) => ServerName::Fixed(name.clone()),
+        // A check has neither request nor client to take a name from.
+        (None, _) => ServerName::None,
+    };
+    tls.offer.alpn = match &own.check_alpn {
+        Some(written) => written.value.clone(),
+        None => Vec::new(),
+    };
+    tls
 }
 
 const SUITES_HELP: &str = "write such as ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256, or leave the list out";

@@ -50,6 +50,8 @@ pub(super) struct Manner {
     pub(super) tls: Option<Arc<Back>>,
     /// Whether connections use it unless a step says otherwise.
     pub(super) tls_usual: bool,
+    /// The host that a request is for is the name to ask for in TLS, where nothing else is.
+    pub(super) sni_auto: bool,
 }
 
 /// How a connection ends that has served its purpose.
@@ -79,6 +81,20 @@ impl Manner {
             DialTls::No => false,
         };
         self.tls.as_ref().filter(|_| wanted)
+    }
+
+    /// What is said in the handshake in place of what the server's line says.
+    fn offer(&self, dial: &Dial) -> Option<DialOffer> {
+        let written = dial.offer.as_deref().cloned();
+        let host = dial.host.clone().filter(|_| self.sni_auto);
+        if host.is_none() {
+            return written;
+        }
+        let offer = written.unwrap_or_default();
+        Some(DialOffer {
+            name: offer.name.or(host),
+            ..offer
+        })
     }
 }
 
@@ -176,7 +192,8 @@ async fn open(dial: &Dial, manner: &Manner) -> Result<Line, Fault> {
     let mut http2 = false;
     if let Some(back) = secures {
         let waits = begun + manner.connect.max(manner.answer.unwrap_or_default());
-        let secured = timeout_at(waits, secure(back, dial.offer.as_deref(), stream)).await;
+        let offer = manner.offer(dial);
+        let secured = timeout_at(waits, secure(back, offer.as_ref(), stream)).await;
         (stream, http2) = secured.map_err(|_| Fault::TlsTimeout)??;
     }
     Ok(Line {

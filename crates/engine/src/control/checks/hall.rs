@@ -480,6 +480,7 @@ impl Hall {
         Ok(Manner {
             ending,
             tls_usual: check.tls_usual && agent.is_none(),
+            sni_auto: check.sni_auto && agent.is_none(),
             tls: tls.filter(|_| agent.is_none_or(|agent| agent.tls)),
             target,
             socks: server.socks,

@@ -108,11 +108,8 @@ pub(super) const CHECK_SEND_PROXY: Keyword<ServerDraft> =
         server.model.check.send_proxy = on
     });
 pub(super) const CHECK_SNI: Keyword<ServerDraft> = tls::check_sni();
-pub(super) const CHECK_SNI_AUTO: Keyword<ServerDraft> = inert(
-    "check-sni-auto",
-    "",
-    Status::NoOp("checks ask for the name of 'check-sni', or for the constant one of 'sni'"),
-);
+pub(super) const CHECK_SNI_AUTO: Keyword<ServerDraft> =
+    tls::check_sni_auto("check-sni-auto", false);
 pub(super) const CHECK_SSL: Keyword<ServerDraft> = tls::check_ssl("check-ssl", false);
 pub(super) const CHECK_VIA_SOCKS4: Keyword<ServerDraft> =
     switch("check-via-socks4", |server, on| {

@@ -80,6 +80,7 @@ pub fn dynamic_server(
         return Err("an address is expected".to_owned());
     };
     server.init_addr = vec![InitAddr::None];
+    server.model.dynamic = true;
     let has_number = server.id.is_some();
     let context = Context {
         files: &Nothing,
@@ -193,6 +194,19 @@ mod tests {
         assert!(server.backup && server.check.enabled);
         assert_eq!(server.check.rhythm.interval_ms, 5_000);
         assert_eq!(read("10.0.0.1:80 id 9").unwrap().number, 9);
+    }
+
+    #[test]
+    fn checks_of_added_servers_say_themselves_that_they_use_tls() {
+        for (words, traffic, checks) in [
+            ("ssl verify none check", true, false),
+            ("ssl verify none check check-ssl", true, true),
+            ("verify none check check-ssl", false, true),
+        ] {
+            let server = read(&format!("10.0.0.1:80 {words}")).unwrap();
+            let found = (server.tls.is_some(), server.check.tls_usual);
+            assert_eq!(found, (traffic, checks), "{words}");
+        }
     }
 
     #[test]

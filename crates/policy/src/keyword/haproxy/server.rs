@@ -12,7 +12,7 @@ use crate::draft::{
     Draft, Family, InitAddr, ProxyDraft, ResolveOptions, ServerAddressDraft, ServerDraft, Spanned,
 };
 use crate::keyword::{Keyword, Sections, read_words};
-use crate::model::{self, HashKey, ProxyHeader};
+use crate::model::{self, HashKey, ProxyHeader, WebSockets};
 
 /// Most servers that one `server-template` may stand for.
 const TEMPLATE_MAX: u32 = 10_000;
@@ -247,7 +247,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
     checks::NO_CHECK,
     off("no-check-reuse-pool"),
     checks::NO_CHECK_SEND_PROXY,
-    off("no-check-sni-auto"),
+    tls::check_sni_auto("no-check-sni-auto", true),
     tls::check_ssl("no-check-ssl", true),
     tls::renegotiate("no-renegotiate"),
     Keyword::switch(
@@ -299,11 +299,16 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
     checks::ON_ERROR,
     checks::ON_MARKED_DOWN,
     checks::ON_MARKED_UP,
-    later(
+    Keyword::new(
         "pool-conn-name",
+        NOWHERE,
         "EXPRESSION",
         "What tells idle connections apart.",
-        "the rule language",
+        |args, server| {
+            let word = args.word("an expression")?;
+            server.pool_name = Some(Spanned::new(word.text.clone(), word.span));
+            Ok(())
+        },
     ),
     noop(
         "pool-low-conn",
@@ -528,11 +533,23 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
             Ok(())
         },
     ),
-    noop(
+    Keyword::new(
         "ws",
+        NOWHERE,
         "auto|h1|h2",
         "Protocol of WebSockets.",
-        "WebSockets are spoken in the protocol of their server",
+        |args, server| {
+            server.model.web_sockets = value::choice(
+                args,
+                "a protocol of WebSockets",
+                &[
+                    ("auto", WebSockets::Auto),
+                    ("h1", WebSockets::Http1),
+                    ("h2", WebSockets::Http2),
+                ],
+            )?;
+            Ok(())
+        },
     ),
 ];
 

@@ -47,6 +47,8 @@ pub(crate) enum SniDraft {
 pub(crate) struct TlsDraft {
     /// `ssl`.
     pub(crate) ssl: Option<Spanned<bool>>,
+    /// `no-ssl` stands behind an `ssl`, which may be taken up again at run time.
+    pub(crate) idle: bool,
     /// What `ssl-default-…` lines had said before this one.
     pub(crate) defaults: Option<Arc<Self>>,
     pub(crate) certificates: Vec<Spanned<CertificateDraft>>,
@@ -77,6 +79,7 @@ pub(crate) struct TlsDraft {
     // ---- checks
     pub(crate) check_ssl: Option<bool>,
     pub(crate) check_sni: Option<Spanned<String>>,
+    pub(crate) no_check_sni_auto: bool,
     pub(crate) check_alpn: Option<Spanned<Vec<Vec<u8>>>>,
 }
 
@@ -459,14 +462,18 @@ pub(super) const fn prefer_client_ciphers<D: HasTls>() -> Keyword<D> {
 
 pub(super) const fn ssl<D: HasTls>() -> Keyword<D> {
     word("ssl", "", "Speaks TLS.", |args, draft| {
-        draft.tls().ssl = Some(Spanned::new(true, args.end()));
+        let tls = draft.tls();
+        tls.ssl = Some(Spanned::new(true, args.end()));
+        tls.idle = false;
         Ok(())
     })
 }
 
 pub(super) const fn no_ssl<D: HasTls>() -> Keyword<D> {
     word("no-ssl", "", "Undoes 'ssl'.", |args, draft| {
-        draft.tls().ssl = Some(Spanned::new(false, args.end()));
+        let tls = draft.tls();
+        tls.idle |= tls.ssl.as_ref().is_some_and(|ssl| ssl.value);
+        tls.ssl = Some(Spanned::new(false, args.end()));
         Ok(())
     })
 }
@@ -575,6 +582,14 @@ pub(super) const fn check_sni<D: HasTls>() -> Keyword<D> {
             Ok(())
         },
     )
+}
+
+pub(super) const fn check_sni_auto<D: HasTls>(name: &'static str, off: bool) -> Keyword<D> {
+    let doc = "Checks ask for the host that they name.";
+    match off {
+        false => switch(name, doc, |draft, _| draft.tls().no_check_sni_auto = false),
+        true => switch(name, doc, |draft, _| draft.tls().no_check_sni_auto = true),
+    }
 }
 
 pub(super) const fn check_alpn<D: HasTls>() -> Keyword<D> {
