@@ -19,6 +19,7 @@ use crate::capture::Captures;
 use crate::context::{Context, Phase};
 use crate::convert::{self, Convert};
 use crate::keyword::haproxy::names;
+use crate::model::names::ResolversId;
 use crate::model::{BackendId, ErrorFile, FrontendId, Mode, ServerId};
 use crate::pattern::Lists;
 use crate::rule::Asks;
@@ -124,6 +125,7 @@ pub(crate) struct Names {
     /// Stick tables, with the type of their keys.
     pub(crate) tables: HashMap<String, (TableId, KeyType)>,
     pub(crate) userlists: Userlists,
+    pub(crate) resolvers: HashMap<String, ResolversId>,
     /// `tune.stick-counters`: how many keys a connection or request may track.
     pub(crate) stick_counters: u32,
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::acme::Running;
 use crate::balance::{self, Arranged, Balance};
 use crate::context::{Context, ExchangeFacts, Now, Phase, SessionFacts, World};
 use crate::live::{BackendLive, ServerLive};
@@ -98,6 +99,8 @@ pub struct Plane {
     pub pace: Arc<Pace>,
     /// What commands have sent of certificates and not committed yet.
     transactions: Arc<Mutex<Arc<Transactions>>>,
+    /// Certificates that authorities are being asked for.
+    pub acme: Arc<Running>,
 }
 
 impl Plane {
@@ -160,6 +163,9 @@ impl Plane {
                 .unwrap_or_default(),
             transactions: previous
                 .map(|plane| Arc::clone(&plane.transactions))
+                .unwrap_or_default(),
+            acme: previous
+                .map(|plane| Arc::clone(&plane.acme))
                 .unwrap_or_default(),
         }
     }

@@ -35,6 +35,8 @@ use tokio::time::{sleep, timeout};
 
 use super::admin::desk::Desk;
 
+mod answers;
+
 const NS_PER_MS: u64 = 1_000_000;
 
 /// Hosts of one service whose addresses did not come along and are asked for.
@@ -48,12 +50,19 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Starts to follow the names of a plane; `None` when no server follows one.
+    /// Starts to follow the names of a plane; `None` when no server follows one, and no rule asks.
     pub(crate) fn start(desk: &Arc<Desk>) -> io::Result<Option<Self>> {
-        let backends = &desk.plane().model.backends;
+        let Model {
+            frontends,
+            backends,
+            ..
+        } = &desk.plane().model;
         let mut servers = backends.iter().flat_map(|backend| &backend.servers);
         let has_name = |follow: &Arc<Follow>| follow.host.is_some();
-        if !servers.any(|server| server.follows.as_ref().is_some_and(has_name)) {
+        let rules = frontends.iter().map(|frontend| &frontend.rules);
+        let mut rules = rules.chain(backends.iter().map(|backend| &backend.rules));
+        let follows = servers.any(|server| server.follows.as_ref().is_some_and(has_name));
+        if !follows && !rules.any(|rules| rules.asks.resolves) {
             return Ok(None);
         }
         let first = Arc::clone(desk);
@@ -70,7 +79,8 @@ impl Names {
                 let tasks = LocalSet::new();
                 tasks.block_on(&runtime, async {
                     tokio::select! {
-                        () = attend(first, arriving) => {}
+                        () = attend(Arc::clone(&first), arriving) => {}
+                        () = answers::give(Arc::clone(first.questions())) => {}
                         () = ended.notified() => {}
                     }
                 });

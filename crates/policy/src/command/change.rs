@@ -29,6 +29,8 @@ pub enum Change {
     Transactions(Box<Transactions>),
     /// Give a variable of the process this value.
     Variable(Name, Initial),
+    /// Ask an authority for this certificate anew.
+    Renew(String),
     /// Write down why one request in so many goes where it goes; 0: no more.
     Sampling(u32),
 }

@@ -2,6 +2,7 @@
 //!
 //! Each is read once however often it is named, and kept in the store by its name.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use zeroize::Zeroizing;
 
 use super::Resolver;
 use crate::draft::Spanned;
-use crate::keyword::haproxy::LoadDraft;
+use crate::keyword::haproxy::{Dummy, LoadDraft};
+use crate::model::acme::{Curve, KeyKind, Subscription};
 use crate::model::tls::{Bundle, TicketKey};
 use crate::tls::certificate::{self, CertificateError, Parts};
 use crate::tls::store::{BundleKind, Content, Files, List, ListLine, Stored, StoredBundle};
@@ -172,26 +174,47 @@ impl Resolver<'_> {
         if self.broken.contains(name) {
             return None;
         }
-        let Some(pieces) = self.pieces(load, &mut files, span) else {
+        let Some((certificate, stands_in)) = self.whole(load, name, &mut files, span) else {
             self.broken.insert(name.to_owned());
             return None;
         };
-        match pieces.assemble(name) {
-            Ok(certificate) => {
-                let certificate = Arc::new(certificate);
-                let stored = Stored {
-                    content: Content::Whole(Arc::clone(&certificate)),
-                    files,
-                    jwt: load.jwt,
-                };
-                self.store
-                    .certificates
-                    .insert(name.to_owned(), Arc::new(stored));
-                Some(certificate)
-            }
+        let certificate = Arc::new(certificate);
+        let stored = Stored {
+            content: Content::Whole(Arc::clone(&certificate)),
+            files,
+            jwt: load.jwt,
+            subscription: subscription(load),
+            stands_in,
+        };
+        let known = &mut self.store.certificates;
+        known.insert(name.to_owned(), Arc::new(stored));
+        Some(certificate)
+    }
+
+    /// A certificate put together, and whether it stands in for one that an authority is to issue.
+    fn whole(
+        &mut self,
+        load: &LoadDraft,
+        name: &str,
+        files: &mut Files,
+        span: Span,
+    ) -> Option<(Certificate, bool)> {
+        let mut stands_in = self.is_missing(load);
+        let mut assembled = match stands_in {
+            true => self.stand_in(load, span)?.assemble(name),
+            false => self.pieces(load, files, span)?.assemble(name),
+        };
+        // The process ended after the first of two files was written; that keeps nobody from starting.
+        if load.acme.is_some() && matches!(assembled, Err(CertificateError::KeyMismatch)) {
+            let message = format!("'{name}' does not belong to its key, so that another stands in");
+            self.warn(span, message, "the authority is asked for it at once");
+            stands_in = true;
+            assembled = self.stand_in(load, span)?.assemble(name);
+        }
+        match assembled {
+            Ok(certificate) => Some((certificate, stands_in)),
             Err(why) => {
                 self.useless(load, &why, span);
-                self.broken.insert(name.to_owned());
                 None
             }
         }
@@ -203,10 +226,50 @@ impl Resolver<'_> {
         self.error(Kind::Environment, span, message, why.help());
     }
 
+    /// Whether an authority has not issued a certificate yet.
+    fn is_missing(&self, load: &LoadDraft) -> bool {
+        let Some(crt) = load.crt.as_ref().filter(|_| load.acme.is_some()) else {
+            return false;
+        };
+        let read = self.context.files.read(crt.value.as_ref());
+        read.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// What stands in for a certificate until an authority has issued it.
+    fn stand_in(&mut self, load: &LoadDraft, span: Span) -> Option<Pieces> {
+        let path = &load.crt.as_ref()?.value;
+        let made = self.dummy(load, path).map(Zeroizing::new);
+        let read = made.map(|pem| Pieces::read(&pem));
+        match read {
+            Ok(Ok(pieces)) => return Some(pieces),
+            Ok(Err(why)) => self.useless(load, &why, span),
+            Err(complaint) => self.error(Kind::Environment, span, complaint, ""),
+        }
+        None
+    }
+
+    /// A certificate that nobody has signed, with its key.
+    fn dummy(&self, load: &LoadDraft, path: &str) -> Result<Vec<u8>, String> {
+        let dummy = Dummy {
+            key: match load.dummy {
+                true => load.dummy_key.kind(true),
+                // The fastest to make: there may be thousands of names to begin with.
+                false => KeyKind::Ecdsa(Curve::P256),
+            },
+            names: load.domains.clone(),
+        };
+        let made = self.context.machine.dummy(&dummy);
+        made.map_err(|error| format!("no certificate can be made for '{path}': {error}"))
+    }
+
     /// What the files of a certificate have; what is missing is told.
     fn pieces(&mut self, load: &LoadDraft, files: &mut Files, span: Span) -> Option<Pieces> {
         let path = &load.crt.as_ref()?.value;
-        let pem = match self.read(path) {
+        let pem = match load.dummy && load.acme.is_none() {
+            true => self.dummy(load, path),
+            false => self.read(path),
+        };
+        let pem = match pem {
             Ok(pem) => Zeroizing::new(pem),
             Err(complaint) => {
                 self.error(Kind::Environment, span, complaint, "");
@@ -335,6 +398,11 @@ impl Resolver<'_> {
                     sctl: written(&load.sctl),
                 };
                 let span = crt.span;
+                self.subscribed.extend(
+                    load.acme
+                        .iter()
+                        .map(|section| (section.value.clone(), section.span)),
+                );
                 for part in [
                     &mut load.crt,
                     &mut load.ocsp,
@@ -481,6 +549,18 @@ impl Resolver<'_> {
         }
         keys
     }
+}
+
+/// What a `load` line says of the authority that issues a certificate.
+fn subscription(load: &LoadDraft) -> Option<Arc<Subscription>> {
+    let (section, crt) = (load.acme.as_ref()?, load.crt.as_ref()?);
+    Some(Arc::new(Subscription {
+        section: section.value.clone(),
+        domains: load.domains.clone(),
+        ips: load.ips.clone(),
+        path: crt.value.clone(),
+        key_path: load.key.as_ref().map(|key| key.value.clone()),
+    }))
 }
 
 /// Whether the files beside a certificate are shown with it.

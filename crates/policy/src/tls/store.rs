@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::Certificate;
 use super::pieces::Pieces;
+use crate::model::acme::Subscription;
 use crate::model::tls::Bundle;
 
 /// What a configuration, and commands since, have loaded.
@@ -35,6 +36,10 @@ pub struct Stored {
     pub files: Files,
     /// `jwt on`: tokens are verified with it.
     pub jwt: bool,
+    /// It comes from an authority, which renews it.
+    pub subscription: Option<Arc<Subscription>>,
+    /// It was made up, because the authority has not issued it yet.
+    pub stands_in: bool,
 }
 
 /// The files that a certificate was loaded from.

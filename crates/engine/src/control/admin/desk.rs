@@ -23,6 +23,7 @@ use crate::control::log::{self, LogRoute, LogSink, LogWriter};
 use crate::counters::AllCounters;
 use crate::engine::connection_limit;
 use crate::gate::Gate;
+use crate::lookup::Questions;
 use crate::observe::Reports;
 use crate::orders::{Order, Orders};
 use crate::rules;
@@ -46,6 +47,7 @@ pub(crate) struct Desk {
     workers: OnceLock<Arc<[Orders]>>,
     healths: OnceLock<HealthSource>,
     reports: Arc<Reports>,
+    questions: Arc<Questions>,
     /// Where the lines about each backend go.
     routes: Vec<LogRoute>,
     writer: Mutex<LogWriter>,
@@ -139,6 +141,7 @@ impl Desk {
             workers: OnceLock::new(),
             healths: OnceLock::new(),
             reports: Arc::default(),
+            questions: Arc::default(),
             routes: routes(&plane.model, sink, program),
             writer: Mutex::default(),
         }
@@ -178,6 +181,7 @@ impl Desk {
             workers: self.workers.clone(),
             healths: OnceLock::new(),
             reports: Arc::clone(&self.reports),
+            questions: Arc::clone(&self.questions),
             routes: routes(&plane.model, sink, program),
             writer: Mutex::default(),
         }
@@ -245,6 +249,11 @@ impl Desk {
         &self.reports
     }
 
+    /// Where workers leave what rules want to know of names.
+    pub(crate) fn questions(&self) -> &Arc<Questions> {
+        &self.questions
+    }
+
     /// How long a connection may be silent, unless it says otherwise.
     pub(super) fn timeout_ms(&self) -> u64 {
         self.plane.model.global.stats_timeout_ms
@@ -294,7 +303,7 @@ impl Desk {
                     .set_transactions(Transactions::clone(transactions));
             }
             // These are the conductor's.
-            Change::Reload | Change::Plan { .. } | Change::Model(_) => {}
+            Change::Reload | Change::Plan { .. } | Change::Model(_) | Change::Renew(_) => {}
             Change::Backend(backend, change) => {
                 let live = &self.plane.backend(*backend).live;
                 live.set_published(*change == BackendChange::Publish);
