@@ -24,6 +24,7 @@ pub mod forwarded;
 pub mod health;
 pub mod keyword;
 pub mod kin;
+pub mod ledger;
 pub mod lint;
 pub mod live;
 pub mod log;
