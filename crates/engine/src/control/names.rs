@@ -279,10 +279,10 @@ impl Duty {
         let news = address_news((old_ip, old_port), (spot.ip, port));
         if was_lost || news.is_some() {
             let address = ServerAddress::Inet { ip: spot.ip, port };
-            self.change(place, ServerChange::Move(address));
             if let Some((section, server)) = source.split_once('/') {
                 self.circle().ledger.count(section, server, Said::Update);
             }
+            self.change(place, ServerChange::Move(address));
         }
         let naming = Naming::of(&self.desk.plane().model, place.0, place.1);
         if let Some(news) = news.filter(|_| old_ip.is_some()) {

@@ -480,11 +480,11 @@ fn with_hardly_any_memory_left_no_request_is_lost() {
         stream
     };
     let held: Vec<_> = (0..CLIENTS).map(hold).collect();
-    traffic.goes_on(500);
+    traffic.goes_on(50);
     let used_kib = status_kib(rig.binary().id(), "VmSize");
     assert!(used_kib <= at_rest_kib + ROOM_KIB, "{used_kib} KiB");
     drop(held);
-    traffic.goes_on(100);
+    traffic.goes_on(50);
     assert_eq!(traffic.stop(), 0, "requests lost");
     assert!(rig.binary().is_running(), "{}", rig.binary().said());
 }
