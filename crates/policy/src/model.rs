@@ -25,6 +25,7 @@ use self::tls::{BindTls, NameExpression, ServerTls};
 use crate::balance::{BalanceSpec, HashSpec};
 use crate::cookie::CookieSpec;
 use crate::expression::Expression;
+use crate::jwe::Allowed;
 use crate::log_format::Format;
 use crate::pattern::Lists;
 use crate::rule::{Rule, Rules};
@@ -123,6 +124,8 @@ pub struct Global {
     pub variables: Vec<(Name, Initial)>,
     /// `why-sampling`: why one request in so many goes where it goes is written down; 0: never.
     pub why_sampling: u32,
+    /// How tokens may be encrypted that are to be decrypted.
+    pub tokens: Allowed,
     pub tune: Tune,
 }
 
@@ -272,6 +275,7 @@ impl Default for Global {
             connection_rate: None,
             variables: Vec::new(),
             why_sampling: 0,
+            tokens: Allowed::default(),
             tune: Tune::default(),
         }
     }

@@ -167,7 +167,11 @@ impl Resolver<'_> {
         span: Span,
     ) -> Option<Arc<Certificate>> {
         if let Some(known) = self.store.certificates.get(name) {
-            return known.content.whole().cloned();
+            let whole = known.content.whole().cloned();
+            if whole.is_none() && !load.jwt {
+                self.keyless(name, span);
+            }
+            return whole;
         }
         if self.broken.contains(name) {
             return None;
@@ -176,6 +180,17 @@ impl Resolver<'_> {
             self.broken.insert(name.to_owned());
             return None;
         };
+        if pieces.key.is_none() {
+            // For tokens alone; whoever would present it is told.
+            let stored = Stored {
+                content: Content::Part(Arc::new(pieces)),
+                files,
+                jwt: load.jwt,
+            };
+            let known = &mut self.store.certificates;
+            known.insert(name.to_owned(), Arc::new(stored));
+            return None;
+        }
         match pieces.assemble(name) {
             Ok(certificate) => {
                 let certificate = Arc::new(certificate);
@@ -195,6 +210,13 @@ impl Resolver<'_> {
                 None
             }
         }
+    }
+
+    /// A certificate for tokens is to be presented.
+    fn keyless(&mut self, name: &str, span: Span) {
+        let message = format!("'{name}' has no private key and cannot be presented");
+        let help = "load its key, or another certificate";
+        self.error(Kind::Reference, span, message, help);
     }
 
     fn useless(&mut self, load: &LoadDraft, why: &CertificateError, span: Span) {
@@ -226,7 +248,11 @@ impl Resolver<'_> {
             sct: sct.as_deref(),
             issuer: issuer.as_deref(),
         };
-        match certificate::gather(&parts) {
+        let gathered = match load.jwt {
+            true => certificate::gather_public(&parts),
+            false => certificate::gather(&parts),
+        };
+        match gathered {
             Ok(mut pieces) => {
                 // A key that is named counts before one that stands in the file.
                 if load.key.is_some()
@@ -300,7 +326,11 @@ impl Resolver<'_> {
     /// What `@STORE/NAME`, or the name of something in the store without a name, stands for.
     fn stored(&mut self, name: &str, span: Span) -> Option<Vec<Arc<Certificate>>> {
         if let Some(known) = self.store.certificates.get(name) {
-            return Some(known.content.whole().cloned().into_iter().collect());
+            let whole = known.content.whole().cloned();
+            if whole.is_none() {
+                self.keyless(name, span);
+            }
+            return Some(whole.into_iter().collect());
         }
         if !name.starts_with('@') {
             return None;
@@ -323,7 +353,8 @@ impl Resolver<'_> {
                 let name = match (&load.alias, store.as_str()) {
                     (Some(alias), store) => format!("@{store}/{alias}"),
                     (None, "") => self.store.full_name(&crt.value),
-                    (None, store) => format!("@{store}/{}", crt.value.trim_start_matches('/')),
+                    (None, store) if crt.value.starts_with('/') => format!("@{store}{}", crt.value),
+                    (None, store) => format!("@{store}/{}", crt.value),
                 };
                 let written =
                     |part: &Option<Spanned<String>>| part.as_ref().map(|part| part.value.clone());

@@ -38,7 +38,10 @@ impl Resolver<'_> {
         http_errors: &HashMap<String, Vec<ErrorFile>>,
         model: &mut Model,
     ) {
-        let names = known_names(model);
+        let names = Names {
+            certificates: RefCell::new(std::mem::take(&mut self.store.certificates)),
+            ..known_names(model)
+        };
         let lists = Lists::default();
         let variables = self.variables(&names, &lists, http_errors);
         model.global.variables = variables;
@@ -92,6 +95,7 @@ impl Resolver<'_> {
             http_errors,
         };
         self.check_steps(draft, &reach, model);
+        self.store.certificates = names.certificates.take();
         lists.number();
         self.findings
             .extend(lists.broken_promises().into_iter().map(|(name, span)| {
@@ -373,6 +377,7 @@ pub(crate) fn known_names(model: &Model) -> Names {
             .zip(&model.tables)
             .map(|(id, table)| (table.name.clone(), (id, table.key)))
             .collect(),
+        certificates: RefCell::new(model.store.certificates.clone()),
         stick_counters: model.global.tune.stick_counters,
         userlists: model
             .userlists
