@@ -29,7 +29,7 @@ use crate::control::admin::page;
 use crate::dispatch::{Affinity, Dispatch};
 use crate::fault::{Fault, Phase};
 use crate::observe;
-use crate::pool::{self, Connection, Identity, Opening, Wish};
+use crate::pool::{self, Connection, Identity, Opening, Route, Wish};
 use crate::proxy_protocol;
 use crate::queue::Slot;
 use crate::reactor::Scratch;
@@ -529,10 +529,12 @@ impl Exchange<'_> {
         Wish {
             identity: Identity {
                 name,
-                client_port: match model.address.follows_client() {
-                    true => Some(self.session.local_port()),
-                    false => None,
-                },
+                route: Route::to(
+                    &self.tables,
+                    (backend, server),
+                    self.session.facts.destination,
+                    self.record.facts.overrides.server_labels,
+                ),
                 header,
             },
             protocol: match asks_for_web_sockets(head) {
@@ -558,7 +560,7 @@ impl Exchange<'_> {
         let header = self.proxy_header(ids);
         let Wish { identity, protocol } = self.wish(ids, header.as_deref());
         let opening = Opening {
-            client_port: self.session.local_port(),
+            client: self.session.facts.destination,
             connect_ms: self.record.facts.overrides.connect_ms,
             name: self.server_name(ids),
             identity,
@@ -760,7 +762,10 @@ impl Exchange<'_> {
         answer: Answer,
         backend: BackendId,
     ) -> Result<Outcome, Fault> {
-        if !proves_handshake(&self.record.request.head, &self.response) {
+        let stream = &answer.connection.stream;
+        let is_sent = self.record.request.complete || stream.is_request_done();
+        // What follows in the middle of a request would be read as part of it by one, and as the other protocol by others.
+        if !is_sent || !proves_handshake(&self.record.request.head, &self.response) {
             return Err(Fault::JunkResponse);
         }
         self.record.phase = Phase::Data;

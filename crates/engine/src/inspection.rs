@@ -12,11 +12,13 @@ use plimsoll_policy::counters::FrontendCounter;
 use plimsoll_policy::model::BackendId;
 use plimsoll_policy::rule::{self, Rule, Verdict};
 
+use plimsoll_policy::value::Value;
 use plimsoll_wire::h1::request::{self, Parse};
 use plimsoll_wire::h1::{self, Limits};
 use plimsoll_wire::head::Head;
 
 use crate::fault::Fault;
+use crate::lookup;
 use crate::rules::{self, Reached, Sight};
 use crate::session::Session;
 use crate::transport::Transport;
@@ -125,6 +127,16 @@ pub(crate) async fn judge(
                 if let (Flow::Label(label), Phase::RequestContent) = (&flow, phase) {
                     rules::label(transport.socket(), *label);
                 }
+                if let Flow::Resolve(lookup) = flow {
+                    let (name, address) = lookup::find(&worker, &session.tables, *lookup).await;
+                    if let Some(address) = address {
+                        let sight = peeked.sight(reached);
+                        rules::with_session(session, facts, phase, sight, |context| {
+                            context.set_variable(&name, Value::Address(address));
+                        });
+                    }
+                    continue;
+                }
                 follow(session, flow).await?;
             }
         }
@@ -153,6 +165,7 @@ async fn follow(session: &mut Session, flow: Flow) -> Result<(), Fault> {
         | Flow::Accept
         | Flow::AwaitBody { .. }
         | Flow::Inform(_)
+        | Flow::Resolve(_)
         | Flow::Label(_) => Ok(()),
         Flow::Pause { ms } => {
             let worker = Rc::clone(&session.worker);

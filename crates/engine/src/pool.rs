@@ -4,8 +4,10 @@
 //! needed. The connection used last is lent first: its memory is warm, and the surplus grows old and is purged.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 
+use plimsoll_policy::context::Labels;
 use plimsoll_policy::model::{BackendId, Protocol, Reuse, ServerAddress, ServerId, ServerPort};
 use plimsoll_policy::passive::Observation;
 use plimsoll_sys::{Address, ConnectOptions};
@@ -96,13 +98,47 @@ impl Connection {
     }
 }
 
+/// How packets to a server get there, as far as that depends on whose request it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Route {
+    /// Where they go, if that depends on where the client wanted to go.
+    destination: Option<SocketAddr>,
+    labels: Labels,
+}
+
+impl Route {
+    /// The route to a server for a client that wanted to go there.
+    pub(crate) fn to(
+        tables: &Tables,
+        (backend, server): (BackendId, ServerId),
+        client: Option<SocketAddr>,
+        labels: Labels,
+    ) -> Self {
+        let own = &tables.server(backend, server).address;
+        if !own.follows_client() {
+            return Self {
+                destination: None,
+                labels,
+            };
+        }
+        let moved = tables.plane.backend(backend).server(server).moved_to();
+        let destination = match address_of(moved.as_ref().unwrap_or(own), client) {
+            Some(Address::Inet(address)) => Some(address),
+            _ => None,
+        };
+        Self {
+            destination,
+            labels,
+        }
+    }
+}
+
 /// What tells connections to one server apart: one that differs is of no use to a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Identity<'a> {
     /// What `pool-conn-name` yields, or else the name that the server is asked for in TLS.
     pub(crate) name: Option<&'a [u8]>,
-    /// The port that the client connected to, where the server's follows from it.
-    pub(crate) client_port: Option<u16>,
+    pub(crate) route: Route,
     /// The PROXY header that it begins with: whom it has introduced it speaks for.
     pub(crate) header: Option<&'a [u8]>,
 }
@@ -111,7 +147,7 @@ impl Identity<'_> {
     fn keep(self) -> Mark {
         Mark {
             name: self.name.map(Into::into),
-            client_port: self.client_port,
+            route: self.route,
             header: self.header.map(Into::into),
         }
     }
@@ -121,7 +157,7 @@ impl Identity<'_> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Mark {
     name: Option<Box<[u8]>>,
-    client_port: Option<u16>,
+    route: Route,
     header: Option<Box<[u8]>>,
 }
 
@@ -129,7 +165,7 @@ impl Mark {
     pub(crate) fn identity(&self) -> Identity<'_> {
         Identity {
             name: self.name.as_deref(),
-            client_port: self.client_port,
+            route: self.route,
             header: self.header.as_deref(),
         }
     }
@@ -157,8 +193,8 @@ impl Wish<'_> {
 /// How a connection to a server begins.
 #[derive(Clone, Copy)]
 pub(crate) struct Opening<'a> {
-    /// The port the client connected to, for servers without one of their own.
-    pub(crate) client_port: u16,
+    /// Where the client wanted to go, for servers without an address or a port of their own.
+    pub(crate) client: Option<SocketAddr>,
     /// What a rule set in place of `timeout connect`, in milliseconds.
     pub(crate) connect_ms: Option<u64>,
     /// What the server is asked for in TLS.
@@ -195,16 +231,15 @@ pub(crate) async fn open(
     opening: Opening<'_>,
 ) -> Result<Transport, Fault> {
     let Opening {
-        client_port,
+        client,
         connect_ms,
         name,
         identity,
         protocol,
     } = opening;
     let model = tables.server(backend, server);
-    let moved = tables.plane.backend(backend).server(server).moved_to();
-    let server_address = address_of(moved.as_ref().unwrap_or(&model.address), client_port)
-        .ok_or(Fault::ConnectRefused)?;
+    let server_address = present_address(tables, (backend, server), client);
+    let server_address = server_address.ok_or(Fault::ConnectRefused)?;
     let address = match model.socks {
         Some(proxy) => Address::Inet(proxy),
         None => server_address.clone(),
@@ -214,6 +249,8 @@ pub(crate) async fn open(
             .source
             .or_else(|| tables.backend(backend).source)
             .map(Address::Inet),
+        mark: identity.route.labels.mark,
+        service: identity.route.labels.service,
         ..tables.connect_options()
     };
     let usual_ms = tables.backend(backend).timeouts.connect_ms;
@@ -256,6 +293,20 @@ pub(crate) async fn open(
     Ok(transport)
 }
 
+/// Where a server is now, for a client that wanted to go there.
+fn present_address(
+    tables: &Tables,
+    (backend, server): (BackendId, ServerId),
+    client: Option<SocketAddr>,
+) -> Option<Address> {
+    let own = &tables.server(backend, server).address;
+    let moved = tables.plane.backend(backend).server(server).moved_to();
+    let place = moved.as_ref().unwrap_or(own);
+    // A server that was not configured so cannot be made to follow clients: its idle connections are everybody's.
+    let strays = place.follows_client() && !own.follows_client();
+    address_of(place, client).filter(|_| !strays)
+}
+
 /// Sends the header that tells a server who the client is. A fresh connection has room for it.
 fn introduce(socket: &Socket, header: &[u8]) -> Result<(), Fault> {
     match socket.try_write(header) {
@@ -289,16 +340,21 @@ fn refused(error: &std::io::Error) -> Fault {
     }
 }
 
-fn address_of(address: &ServerAddress, client_port: u16) -> Option<Address> {
+fn address_of(address: &ServerAddress, client: Option<SocketAddr>) -> Option<Address> {
     match address {
         ServerAddress::Inet { ip, port } => {
+            let ip = match ip.is_unspecified() {
+                true => client?.ip(),
+                false => *ip,
+            };
             let port = match port {
                 ServerPort::Fixed(port) => *port,
                 ServerPort::Offset(offset) => {
-                    u16::try_from(i32::from(client_port) + offset).ok()?
+                    let base = client.map_or(0, |address| address.port());
+                    u16::try_from(i32::from(base) + offset).ok()?
                 }
             };
-            Some(Address::Inet((*ip, port).into()))
+            Some(Address::Inet((ip, port).into()))
         }
         ServerAddress::Unix(path) => Some(Address::Unix(path.clone())),
         ServerAddress::Abstract(name) => Some(Address::Abstract(name.as_bytes().into())),

@@ -137,11 +137,6 @@ impl Session {
         self.leaving || self.worker.is_stopping()
     }
 
-    /// The port the client connected to, for servers that have none of their own; 0 when nobody asks for it.
-    pub(crate) fn local_port(&self) -> u16 {
-        self.facts.destination.map_or(0, |address| address.port())
-    }
-
     /// The name that a server is to be asked for in TLS; `request` is the one that goes there, `found` what an expression
     /// has yielded for it.
     pub(crate) fn server_name<'a>(

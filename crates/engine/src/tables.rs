@@ -12,7 +12,7 @@ use plimsoll_policy::kin::Kin;
 use plimsoll_policy::model::tls::ServerName;
 use plimsoll_policy::model::{
     Backend, BackendId, ErrorFile, Frontend, FrontendId, LogFormat, LogSettings, Model, Server,
-    ServerAddress, ServerId, ServerPort,
+    ServerId,
 };
 use plimsoll_policy::plane::{Arrangement, Plane};
 use plimsoll_policy::rule::Rules;
@@ -120,16 +120,7 @@ pub(crate) struct Tables {
 
 /// Whether anything looks at the address that clients came to: it takes a system call for each connection.
 fn wants_local_address(model: &Model) -> bool {
-    let server = |server: &Server| {
-        let is_offset = matches!(
-            server.address,
-            ServerAddress::Inet {
-                port: ServerPort::Offset(_),
-                ..
-            }
-        );
-        server.send_proxy.is_some() || is_offset
-    };
+    let server = |server: &Server| server.send_proxy.is_some() || server.address.follows_client();
     let logged = |log: &LogSettings| {
         let shows = matches!(log.format, LogFormat::Custom(_) | LogFormat::Connect);
         !log.targets.is_empty() && (shows || log.structured.is_some())

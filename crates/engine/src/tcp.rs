@@ -13,7 +13,7 @@ use crate::account;
 use crate::dispatch::{Affinity, Dispatch};
 use crate::fault::{Fault, Phase};
 use crate::inspection::{self, Peeked};
-use crate::pool::{self, Identity, Opening};
+use crate::pool::{self, Identity, Opening, Route};
 use crate::proxy_protocol;
 use crate::queue::Slot;
 use crate::rules::{self, Reached, Sight};
@@ -261,12 +261,17 @@ async fn open(
         report.facts.server_name = name;
     }
     let header = proxy_protocol::header(tables.server(ids.0, ids.1), session, None, &fields);
+    let (client, labels) = (
+        session.facts.destination,
+        report.facts.overrides.server_labels,
+    );
     let opening = Opening {
-        client_port: session.local_port(),
+        client,
         connect_ms: report.facts.overrides.connect_ms,
         name: session.server_name(ids, None, report.facts.server_name.as_deref()),
         // A connection of TCP is never shared; nothing else tells it apart.
         identity: Identity {
+            route: Route::to(&tables, ids, client, labels),
             header: header.as_deref(),
             ..Identity::default()
         },

@@ -308,6 +308,15 @@ pub struct OriginalLine {
     pub target: Vec<u8>,
 }
 
+/// What packets to a server carry for routers and filters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    /// The kernel's mark (`SO_MARK`), which does not leave this machine.
+    pub mark: Option<u32>,
+    /// The type of service, or DSCP (RFC 2474), in its eight bits.
+    pub service: Option<u8>,
+}
+
 /// What rules set for one exchange in place of what the configuration says for all.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Overrides {
@@ -327,6 +336,8 @@ pub struct Overrides {
     /// `set-priority-class`, `set-priority-offset`.
     pub priority_class: i32,
     pub priority_offset_ms: i64,
+    /// `set-bc-mark`, `set-bc-tos`.
+    pub server_labels: Labels,
     /// A rule answered in place of a server.
     pub intercepted: bool,
     /// `use-server`: the server that a rule chose.

@@ -19,6 +19,7 @@ use crate::capture::Captures;
 use crate::context::{Context, Phase};
 use crate::convert::{self, Convert};
 use crate::keyword::haproxy::names;
+use crate::model::names::ResolversId;
 use crate::model::{BackendId, ErrorFile, FrontendId, Mode, ServerId};
 use crate::pattern::Lists;
 use crate::rule::Asks;
@@ -127,6 +128,7 @@ pub(crate) struct Names {
     pub(crate) userlists: Userlists,
     /// Certificates by their names in the store; what tokens are verified with is loaded into it.
     pub(crate) certificates: RefCell<BTreeMap<String, Arc<Stored>>>,
+    pub(crate) resolvers: HashMap<String, ResolversId>,
     /// `tune.stick-counters`: how many keys a connection or request may track.
     pub(crate) stick_counters: u32,
 }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod acl;
+pub mod acme;
 pub mod action;
 pub mod agent;
 mod arguments;

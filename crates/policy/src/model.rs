@@ -4,6 +4,7 @@
 //! behave the same, so a reload is a comparison of two of these. Names are already resolved to ids,
 //! defaults are already applied, and every number is within its range.
 
+pub mod acme;
 pub mod check;
 mod edit;
 mod edit_tls;
@@ -18,6 +19,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use self::acme::Acme;
 use self::check::{BackendCheck, CheckSpec, ServerCheck};
 use self::names::{Follow, Resolvers};
 use self::status_codes::Statuses;
@@ -59,6 +61,8 @@ pub struct Model {
     /// `resolvers` sections; their names differ.
     pub resolvers: Vec<Resolvers>,
     pub userlists: Vec<Arc<Userlist>>,
+    /// `acme` sections; their names differ.
+    pub acme: Vec<Arc<Acme>>,
     /// Stick tables; their names differ.
     pub tables: Vec<TableSpec>,
     /// Named `defaults` sections, for backends that are added at run time.
@@ -122,6 +126,10 @@ pub struct Global {
     pub statuses: Statuses,
     /// `set-var`: variables that the process begins with, in order.
     pub variables: Vec<(Name, Initial)>,
+    /// `acme.scheduler`: certificates are renewed by themselves.
+    pub acme_scheduler: bool,
+    /// How servers are called that are none of a backend: those of authorities. `None`: there are none.
+    pub http_client: Option<Arc<ServerTls>>,
     /// `why-sampling`: why one request in so many goes where it goes is written down; 0: never.
     pub why_sampling: u32,
     /// How tokens may be encrypted that are to be decrypted.
@@ -274,6 +282,8 @@ impl Default for Global {
             statuses: Statuses::default(),
             connection_rate: None,
             variables: Vec::new(),
+            acme_scheduler: true,
+            http_client: None,
             why_sampling: 0,
             tokens: Allowed::default(),
             tune: Tune::default(),
@@ -786,12 +796,11 @@ pub enum ServerAddress {
 }
 
 impl ServerAddress {
-    /// Whether its port follows from the one that the client connected to.
+    /// Whether it depends on where the client wanted to go: the address 0.0.0.0 or `::`, or a port that is none of its own.
     pub fn follows_client(&self) -> bool {
         match self {
-            Self::Inet { port, .. } | Self::Unresolved { port, .. } => {
-                matches!(port, ServerPort::Offset(_))
-            }
+            Self::Inet { ip, port } => ip.is_unspecified() || matches!(port, ServerPort::Offset(_)),
+            Self::Unresolved { port, .. } => matches!(port, ServerPort::Offset(_)),
             Self::Unix(_) | Self::Abstract(_) => false,
         }
     }

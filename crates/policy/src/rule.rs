@@ -93,7 +93,7 @@ impl Rule {
         match flow {
             Flow::Continue | Flow::Inform(_) | Flow::Label(_) => {}
             _ if self.place.line == 0 => {}
-            Flow::Pause { .. } | Flow::AwaitBody { .. } => {
+            Flow::Pause { .. } | Flow::AwaitBody { .. } | Flow::Resolve(_) => {
                 facts.waiting_rule = Some(self.place.clone());
             }
             _ => facts.last_rule = Some(self.place.clone()),
@@ -126,6 +126,8 @@ pub struct Asks {
     pub server_info: bool,
     /// Both addresses of the server's connection, and whether it was used before.
     pub server_end: bool,
+    /// Where names lead that only requests bring.
+    pub resolves: bool,
 }
 
 impl Asks {
@@ -135,6 +137,7 @@ impl Asks {
             client_info: self.client_info | other.client_info,
             server_info: self.server_info | other.server_info,
             server_end: self.server_end | other.server_end,
+            resolves: self.resolves | other.resolves,
         }
     }
 }

@@ -29,6 +29,10 @@ pub struct ConnectOptions {
     pub receive_buffer_bytes: Option<u32>,
     pub send_buffer_bytes: Option<u32>,
     pub keepalive: Option<Keepalive>,
+    /// The kernel's mark, where it may be set (it takes `CAP_NET_ADMIN`); it is left out where not.
+    pub mark: Option<u32>,
+    /// The type of service of packets; left out where it cannot be had.
+    pub service: Option<u8>,
 }
 
 /// A connection, or the attempt at one.
@@ -89,6 +93,12 @@ fn set_inet(fd: BorrowedFd<'_>, options: &ConnectOptions) -> io::Result<()> {
     if let Some(keepalive) = &options.keepalive {
         crate::socket::set_keepalive(fd, keepalive)?;
     }
+    if let Some(mark) = options.mark {
+        let _ = crate::socket::set_mark(fd, mark);
+    }
+    if let Some(service) = options.service {
+        let _ = crate::socket::set_service(fd, service);
+    }
     if let Some(source) = &options.source {
         if let (true, Address::Inet(source)) = (options.transparent, source) {
             set_transparent(fd, *source)?;
@@ -118,6 +128,19 @@ mod tests {
         assert_eq!(peer.ip().to_string(), "127.0.0.3");
         crate::socket::take_error(connecting.socket.as_fd()).unwrap();
         assert!(sockopt::tcp_nodelay(&connecting.socket).unwrap());
+    }
+
+    #[test]
+    fn the_first_packet_is_labelled() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let options = ConnectOptions {
+            service: Some(0x28),
+            mark: Some(7),
+            ..ConnectOptions::default()
+        };
+        // Whether this process may mark packets or not: it connects.
+        let connecting = connect(&Address::Inet(listener.local_addr().unwrap()), &options).unwrap();
+        assert_eq!(sockopt::ip_tos(&connecting.socket).unwrap(), 0x28);
     }
 
     #[test]

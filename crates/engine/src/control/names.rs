@@ -35,6 +35,8 @@ use tokio::time::{sleep, timeout};
 
 use super::admin::desk::Desk;
 
+mod answers;
+
 const NS_PER_MS: u64 = 1_000_000;
 
 /// Hosts of one service whose addresses did not come along and are asked for.
@@ -48,11 +50,19 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Starts to follow the names of a plane; `None` when no server follows one.
+    /// Starts to follow the names of a plane; `None` when no server follows one, and no rule asks.
     pub(crate) fn start(desk: &Arc<Desk>) -> io::Result<Option<Self>> {
-        let backends = &desk.plane().model.backends;
+        let Model {
+            frontends,
+            backends,
+            ..
+        } = &desk.plane().model;
         let mut servers = backends.iter().flat_map(|backend| &backend.servers);
-        if !servers.any(|server| server.follows.is_some()) {
+        let has_name = |follow: &Arc<Follow>| follow.host.is_some();
+        let rules = frontends.iter().map(|frontend| &frontend.rules);
+        let mut rules = rules.chain(backends.iter().map(|backend| &backend.rules));
+        let follows = servers.any(|server| server.follows.as_ref().is_some_and(has_name));
+        if !follows && !rules.any(|rules| rules.asks.resolves) {
             return Ok(None);
         }
         let first = Arc::clone(desk);
@@ -69,7 +79,8 @@ impl Names {
                 let tasks = LocalSet::new();
                 tasks.block_on(&runtime, async {
                     tokio::select! {
-                        () = attend(first, arriving) => {}
+                        () = attend(Arc::clone(&first), arriving) => {}
+                        () = answers::give(Arc::clone(first.questions())) => {}
                         () = ended.notified() => {}
                     }
                 });
@@ -135,8 +146,9 @@ fn wanted(model: &Model) -> HashMap<(Resolvers, String), Vec<Group>> {
             let Some(follow) = row.follows.as_ref().filter(|_| !row.removed) else {
                 continue;
             };
+            let Some(host) = &follow.host else { continue };
             let resolvers = &model.resolvers[follow.resolvers.0 as usize];
-            let key = (resolvers.clone(), follow.host.clone());
+            let key = (resolvers.clone(), host.clone());
             let groups = names.entry(key).or_default();
             let same = |group: &&mut Group| group.0 == id && group.1 == *follow;
             match groups.iter_mut().find(same) {
@@ -270,7 +282,8 @@ impl Duty {
             self.desk.tell(place.0, &line);
         }
         if was_lost {
-            let line = found_line(&naming, &follow.host, live.state());
+            let host = follow.host.as_deref().unwrap_or_default();
+            let line = found_line(&naming, host, live.state());
             self.desk.tell(place.0, &line);
         }
         if let Some(weight) = spot.weight.filter(|_| !follow.ignores_weights)
@@ -302,11 +315,12 @@ impl Duty {
 
 /// Where a name leads, and who said so.
 async fn spots_of(resolvers: &Resolvers, follow: &Follow) -> Result<(Vec<Spot>, String), Failure> {
+    let host = follow.host.as_deref().unwrap_or_default();
     if !follow.is_service() {
-        let (addresses, source) = addresses_of(resolvers, &follow.host, follow.prefer).await?;
+        let (addresses, source) = addresses_of(resolvers, host, follow.prefer).await?;
         return Ok((addresses.into_iter().map(Spot::of_host).collect(), source));
     }
-    let (found, source) = persist(resolvers, &follow.host, &[Kind::Services]).await?;
+    let (found, source) = persist(resolvers, host, &[Kind::Services]).await?;
     let Found::Services(mut services) = found else {
         return Err(Failure::Lack(Lack::Nothing));
     };

@@ -1,9 +1,10 @@
 //! The rules of an exchange, and what follows from their verdicts.
 
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
-use plimsoll_policy::action::{Flow, Reply};
+use plimsoll_policy::action::{Flow, Lookup, Reply};
 use plimsoll_policy::context::{Context, Payload, Phase, Progress};
 use plimsoll_policy::counters::{BackendCounter, FrontendCounter};
 use plimsoll_policy::log::Queued;
@@ -11,12 +12,14 @@ use plimsoll_policy::model::{BackendId, ConnectionMode, ServerId};
 use plimsoll_policy::rule::{self, Asks, Rule, Rules, Verdict};
 use plimsoll_policy::stick_table::Event;
 use plimsoll_policy::stickiness;
+use plimsoll_policy::value::Value;
 use plimsoll_wire::head::{FieldKind, Head};
 
 use super::{Answer, Exchange, Outcome};
 use crate::control::admin::service;
 use crate::dispatch::Dispatch;
 use crate::fault::{self, Fault};
+use crate::lookup;
 use crate::reply;
 use crate::rules::{self, Teller};
 use crate::stream::{ClientStream, ServerStream as _};
@@ -282,6 +285,7 @@ impl Exchange<'_> {
                     None => self.await_body(client, bytes, ms).await?,
                     Some(answer) => self.await_answer(answer, bytes, ms).await?,
                 },
+                Flow::Resolve(lookup) => self.look_up(client, *lookup, phase).await?,
                 Flow::Label(label) => {
                     if let Some(socket) = client.socket() {
                         rules::label(socket, label);
@@ -368,6 +372,30 @@ impl Exchange<'_> {
             Ok(()) => Err(Fault::ClientClosed),
             Err(_) => Ok(()),
         }
+    }
+
+    /// `do-resolve`: keeps where a name leads, unless the client leaves before that is known.
+    async fn look_up<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+        lookup: Lookup,
+        phase: Phase,
+    ) -> Result<(), Fault> {
+        let (name, mut asked) = lookup::ask(&self.tables, lookup);
+        let answer = poll_fn(|_| match asked.poll(&self.worker) {
+            Poll::Ready(found) => Poll::Ready(Some(found)),
+            Poll::Pending => client.poll_gone().map(|_| None),
+        });
+        match answer.await {
+            None => return Err(Fault::ClientClosed),
+            Some(None) => {}
+            Some(Some(address)) => {
+                self.with_context(phase, |context| {
+                    context.set_variable(&name, Value::Address(address));
+                });
+            }
+        }
+        Ok(())
     }
 
     /// `wait-for-body`: until so much of the body is here, or the time is over.

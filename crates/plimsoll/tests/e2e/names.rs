@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use crate::rig::client::{Client, Response};
 use crate::rig::origin::Origin;
-use crate::rig::{DEADLINE, Rig, ask, until};
+use crate::rig::{DEADLINE, Rig, ask, free_address, until};
 
 const V4: u16 = 1;
 const SERVICES: u16 = 33;
@@ -227,4 +228,65 @@ fn services_bring_ports_and_weights() {
     assert!(until(|| ask(&socket, "show stat app 4 -1")
         .contains(",s1,")
         && (0..4).all(|_| balancer.get("/").text() == "b")));
+}
+
+/// A balancer whose rules ask for the name in `X-Host`, and whose server is wherever the client is taken to want to go.
+fn asking(server: &NameServer, origin: &Origin) -> (Rig, SocketAddr) {
+    let mut rig = Rig::new();
+    let stream = free_address();
+    let text = format!(
+        "resolvers lab\n    nameserver one {}\n    resolve_retries 1\n    timeout retry 500ms\n    hold valid 1m\n\
+         defaults\n    mode http\n    timeout connect 1s\n    timeout client 5s\n    timeout server 1s\n\
+         frontend web\n    bind {{listen}}\n    \
+         http-request do-resolve(txn.ip,lab,ipv4) req.hdr(x-host)\n    \
+         http-request return status 404 unless {{ var(txn.ip) -m found }}\n    \
+         http-request set-dst var(txn.ip)\n    http-request set-dst-port req.hdr(x-port)\n    \
+         default_backend anywhere\n\
+         backend anywhere\n    http-reuse always\n    server clear 0.0.0.0\n\
+         frontend stream\n    mode tcp\n    bind {stream}\n    tcp-request inspect-delay 5s\n    \
+         tcp-request content do-resolve(txn.ip,lab,ipv4) req.hdr(x-host) if HTTP\n    \
+         tcp-request content reject unless {{ var(txn.ip) -m found }}\n    \
+         tcp-request content set-dst var(txn.ip)\n    default_backend there\n\
+         backend there\n    mode tcp\n    server s 0.0.0.0:{}\n",
+        server.address,
+        port_of(origin),
+    );
+    rig.config_with(&text, &["-db"]);
+    (rig, stream)
+}
+
+fn ask_for(client: &mut Client, host: &str, origin: &Origin) -> Response {
+    let port = port_of(origin);
+    client.send(format!(
+        "GET / HTTP/1.1\r\nHost: rig\r\nX-Host: {host}\r\nX-Port: {port}\r\n\r\n"
+    ));
+    client.response()
+}
+
+#[test]
+fn rules_find_servers_by_the_names_that_requests_bring() {
+    let server = NameServer::start(false);
+    server.say("a.test", V4, vec![v4("127.0.0.1")]);
+    let rig = Rig::new();
+    let (a, b) = (rig.origin("a"), rig.origin("b"));
+    let (balancer, stream) = asking(&server, &a);
+    let mut client = balancer.client();
+    // Idle connections lead to where their clients wanted to go, and serve nobody else.
+    for origin in [&a, &b, &a, &b] {
+        let expected = if std::ptr::eq(origin, &a) { "a" } else { "b" };
+        assert_eq!(ask_for(&mut client, "A.test", origin).text(), expected);
+    }
+    assert_eq!((a.connections(), b.connections()), (1, 1));
+    assert_eq!(ask_for(&mut client, "nobody.test", &a).status, 404);
+    assert_eq!(ask_for(&mut client, "", &a).status, 404);
+    // What was answered is used again, and what was not is asked for anew.
+    server.forget();
+    server.say("nobody.test", V4, vec![v4("127.0.0.1")]);
+    assert_eq!(ask_for(&mut client, "a.test", &a).status, 200);
+    assert_eq!(ask_for(&mut client, "nobody.test", &b).text(), "b");
+    let mut client = Client::connect(stream);
+    assert_eq!(ask_for(&mut client, "a.test", &a).text(), "a");
+    let mut client = Client::connect(stream);
+    client.send("GET / HTTP/1.1\r\nHost: rig\r\nX-Host: other.test\r\n\r\n");
+    assert!(client.is_closed());
 }

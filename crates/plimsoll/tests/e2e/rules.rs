@@ -141,3 +141,23 @@ fn packets_are_labelled_and_rules_go_on() {
     let response = rig.get("/b");
     assert_eq!(response.field("x-behind"), Some("it"));
 }
+
+/// Packets of one label take another way than those of another: a connection carries only its own.
+#[test]
+fn connections_to_servers_keep_to_their_labels() {
+    let mut rig = Rig::new();
+    let origin = rig.origin("s1");
+    rig.config(&format!(
+        "global\n    nbthread 1\n\
+         defaults\n    mode http\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n\
+         frontend web\n    bind {{listen}}\n    http-request set-bc-tos req.hdr(tos)\n    default_backend app\n\
+         backend app\n    http-reuse always\n    {}\n",
+        origin.server_line()
+    ));
+    let mut client = rig.client();
+    for tos in ["8", "16", "8", "16", "x", "x"] {
+        client.send(format!("GET / HTTP/1.1\r\nHost: h\r\nTos: {tos}\r\n\r\n"));
+        assert_eq!(client.response().status, 200);
+    }
+    assert_eq!(origin.connections(), 3);
+}

@@ -2,6 +2,8 @@
 
 use plimsoll_wire::head::Head;
 
+use super::Lookup;
+
 /// What the engine is to do after an action has run.
 #[derive(Debug)]
 pub enum Flow {
@@ -23,6 +25,8 @@ pub enum Flow {
     Pause { ms: u64 },
     /// Run the next rule when so many bytes of the body are there, or all of it, or this time is over.
     AwaitBody { bytes: u64, ms: u64 },
+    /// Find out where a name leads, keep it, and go on.
+    Resolve(Box<Lookup>),
     /// Label packets to the client from now on, where that can be had, and go on.
     Label(Label),
     /// Send this interim response, and go on.

@@ -1,15 +1,39 @@
-//! `set-mark`, `set-tos`: how packets to the client are labelled (manual, section 4.4).
+//! `set-fc-mark`, `set-bc-tos` and their like: how packets to the client or the server are labelled (manual, section 4.4).
 
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use super::{Action, Flow, Label, Places, Row, Words, action};
-use crate::context::Context;
-use crate::expression::{self, Scope};
-use crate::value::Value;
+use crate::context::{Context, Labels};
+use crate::expression::{self, Expression, Scope};
 
 const EVERYWHERE: Places = Places::TCP_REQUEST.and(Places::MESSAGES);
 
+/// Before a connection to a server is chosen.
+const EARLY: Places = Places::CONTENT.and(Places::REQUEST);
+
 pub(crate) const ROWS: &[Row] = &[
+    Row {
+        name: "set-bc-mark",
+        numbered: false,
+        usage: "NUMBER|EXPRESSION",
+        doc: "Marks packets to the server for the kernel's own routing and filters, where this process may.",
+        places: EARLY,
+        read: |words, scope| {
+            let number = read_number(words, scope, u32::MAX.into())?;
+            towards_server(number, |labels, number| labels.mark = Some(number as u32))
+        },
+    },
+    Row {
+        name: "set-bc-tos",
+        numbered: false,
+        usage: "NUMBER|EXPRESSION",
+        doc: "Sets the type of service (DSCP) in packets to the server.",
+        places: EARLY,
+        read: |words, scope| {
+            let number = read_number(words, scope, u8::MAX.into())?;
+            towards_server(number, |labels, number| labels.service = Some(number as u8))
+        },
+    },
     mark("set-fc-mark"),
     tos("set-fc-tos"),
     mark("set-mark"),
@@ -23,7 +47,10 @@ const fn mark(name: &'static str) -> Row {
         usage: "NUMBER|EXPRESSION",
         doc: "Marks packets to the client for the kernel's own routing and filters, where this process may.",
         places: EVERYWHERE,
-        read: |words, scope| label(words, scope, |number| Label::Mark(number as u32)),
+        read: |words, scope| {
+            let number = read_number(words, scope, u32::MAX.into())?;
+            towards_client(number, |number| Label::Mark(number as u32))
+        },
     }
 }
 
@@ -34,39 +61,68 @@ const fn tos(name: &'static str) -> Row {
         usage: "NUMBER|EXPRESSION",
         doc: "Sets the type of service (DSCP) in packets to the client.",
         places: EVERYWHERE,
-        read: |words, scope| label(words, scope, |number| Label::Service(number as u8)),
+        read: |words, scope| {
+            let number = read_number(words, scope, u8::MAX.into())?;
+            towards_client(number, |number| Label::Service(number as u8))
+        },
     }
 }
 
-/// A number, perhaps in hexadecimal digits behind `0x`, or an expression.
-fn label(
+/// A number that is known when the configuration is read, or later.
+enum Number {
+    Known(i64),
+    Asked(Expression),
+}
+
+impl Number {
+    fn value(&self, context: &Context<'_>) -> Option<i64> {
+        match self {
+            Self::Known(number) => Some(*number),
+            Self::Asked(expression) => expression.evaluate(context)?.as_integer(),
+        }
+    }
+}
+
+/// A number up to `max`, perhaps in hexadecimal digits behind `0x`, or an expression.
+fn read_number(
     words: &mut Words<'_, '_>,
     scope: &Scope<'_>,
-    make: fn(i64) -> Label,
-) -> Result<Box<dyn Action>, Diagnostic> {
+    max: i64,
+) -> Result<Number, Diagnostic> {
     let word = words.args.word("a number or an expression")?;
     let known = match word.text.strip_prefix("0x") {
         Some(digits) => i64::from_str_radix(digits, 16),
         None => word.text.parse(),
     };
-    if let Ok(number) = known {
-        let max = match make(0) {
-            Label::Mark(_) => i64::from(u32::MAX),
-            Label::Service(_) => i64::from(u8::MAX),
-        };
-        if !(0..=max).contains(&number) {
+    match known {
+        Ok(number) if (0..=max).contains(&number) => Ok(Number::Known(number)),
+        Ok(_) => {
             let message = format_args!("'{}' is not between 0 and {max}", word.text);
-            return Err(Diagnostic::error(Kind::Invalid, word.span, message));
+            Err(Diagnostic::error(Kind::Invalid, word.span, message))
         }
-        return action(move |_: &mut Context<'_>| Flow::Label(make(number)));
+        Err(_) => Ok(Number::Asked(expression::parse(word, scope)?)),
     }
-    let number = expression::parse(word, scope)?;
-    action(move |context: &mut Context<'_>| {
-        let value = number.evaluate(context);
-        match value.as_ref().and_then(Value::as_integer) {
+}
+
+fn towards_client(number: Number, make: fn(i64) -> Label) -> Result<Box<dyn Action>, Diagnostic> {
+    action(
+        move |context: &mut Context<'_>| match number.value(context) {
             Some(number) => Flow::Label(make(number)),
             None => Flow::Continue,
+        },
+    )
+}
+
+/// Connections that carry other labels are of no use from here on.
+fn towards_server(
+    number: Number,
+    set: fn(&mut Labels, i64),
+) -> Result<Box<dyn Action>, Diagnostic> {
+    action(move |context: &mut Context<'_>| {
+        if let Some(number) = number.value(context) {
+            set(&mut context.exchange.overrides.server_labels, number);
         }
+        Flow::Continue
     })
 }
 
@@ -88,6 +144,8 @@ mod tests {
             assert_eq!(bench.line_after(rule), expected, "{rule}");
         }
         for rule in [
+            "set-bc-tos 256",
+            "set-bc-mark x",
             "set-tos 256",
             "set-mark -1",
             "set-mark 0x100000000",

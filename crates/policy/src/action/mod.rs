@@ -17,6 +17,7 @@ mod normalize;
 mod reason;
 mod redirect;
 mod replace;
+mod resolve;
 mod service;
 mod settings;
 mod target;
@@ -36,6 +37,7 @@ pub(crate) use answer::read_error;
 pub(crate) use capture::length as capture_length;
 pub use flow::{Flow, Label, Reply, Service};
 pub use reason::reason;
+pub use resolve::Lookup;
 pub(crate) use variable::Only;
 
 /// Something a rule does.
@@ -167,6 +169,7 @@ const TOPICS: &[&[Row]] = &[
     normalize::ROWS,
     redirect::ROWS,
     replace::ROWS,
+    resolve::ROWS,
     service::ROWS,
     settings::ROWS,
     target::ROWS,

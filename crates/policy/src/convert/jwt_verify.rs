@@ -213,6 +213,7 @@ fn load(path: &str, scope: &Scope<'_>) -> Result<Stored, String> {
             ..Files::default()
         },
         jwt: true,
+        ..Stored::default()
     })
 }
 

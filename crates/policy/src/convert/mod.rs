@@ -10,7 +10,7 @@ mod crypto;
 mod date;
 mod fix;
 mod hash;
-mod json;
+pub(crate) mod json;
 mod jwt;
 mod jwt_decrypt;
 mod jwt_verify;

@@ -175,6 +175,7 @@ impl<'a> Walk<'a> {
                 Flow::Continue
                     | Flow::Inform(_)
                     | Flow::Label(_)
+                    | Flow::Resolve(_)
                     | Flow::Pause { .. }
                     | Flow::AwaitBody { .. }
             );

@@ -195,11 +195,7 @@ impl Allowed {
     }
 }
 
-fn listed<'a>(
-    list: &'a str,
-    all: u32,
-    known: impl Fn(&str) -> Option<u32>,
-) -> Result<u32, &'a str> {
+fn listed(list: &str, all: u32, known: impl Fn(&str) -> Option<u32>) -> Result<u32, &str> {
     let mut bits = 0;
     for word in list.split(':') {
         match (word, word.strip_prefix('!')) {

@@ -22,6 +22,7 @@ use crate::expression::{Expression, Names, Scope, not_yet};
 use crate::keyword::haproxy::NOWHERE;
 use crate::keyword::haproxy::names::{self, actions};
 use crate::log_format::{self, Encoding};
+use crate::model::names::ResolversId;
 use crate::model::tls::{NameExpression, ServerName};
 use crate::model::{Backend, BackendId, ErrorFile, FrontendId, Initial, Mode, Model, ServerId};
 use crate::pattern::Lists;
@@ -379,6 +380,11 @@ pub(crate) fn known_names(model: &Model) -> Names {
             .collect(),
         certificates: RefCell::new(model.store.certificates.clone()),
         stick_counters: model.global.tune.stick_counters,
+        resolvers: (0..)
+            .map(ResolversId)
+            .zip(&model.resolvers)
+            .map(|(id, section)| (section.name.clone(), id))
+            .collect(),
         userlists: model
             .userlists
             .iter()

@@ -162,6 +162,7 @@ pub(crate) fn asks(name: &str) -> Asks {
         client_info: name.starts_with("fc_") && row(name) && !name.ends_with("_is_local"),
         server_info: matches!(name, "bc_rtt" | "bc_rttvar"),
         server_end: name.starts_with("bc_") && row(name),
+        resolves: false,
     }
 }
 

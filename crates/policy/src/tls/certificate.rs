@@ -7,7 +7,7 @@ use std::fmt;
 
 use rustls_pki_types::pem::{PemObject as _, SectionKind};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::der_parser::der::parse_der;
+use x509_parser::der_parser::der::{DerObject, parse_der};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
@@ -415,6 +415,20 @@ fn rsa(der: &[u8]) -> Option<Known> {
         kind: KeyKind::Rsa,
         public: Some(modulus.to_vec()),
     })
+}
+
+/// Modulus and exponent of a public key of RSA (RFC 8017 appendix A.1.1), without leading zeros.
+pub fn rsa_numbers(public: &[u8]) -> Option<[Vec<u8>; 2]> {
+    let (_, object) = parse_der(public).ok()?;
+    let [modulus, exponent] = object.as_sequence().ok()?.as_slice() else {
+        return None;
+    };
+    let number = |object: &DerObject<'_>| {
+        let bytes = object.as_slice().ok()?;
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        Some(bytes[zeros..].to_vec())
+    };
+    Some([number(modulus)?, number(exponent)?])
 }
 
 /// RFC 5915 section 3: version, key, \[0\] curve, \[1\] point.

@@ -3,6 +3,7 @@
 use plimsoll_config::args::Args;
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
+use super::tls::VERIFY_SERVER;
 use super::value;
 use super::{bind, log};
 use crate::command::read_share;
@@ -22,11 +23,17 @@ const NO_COMPRESSION: &str = "nothing is compressed in this version";
 
 /// Words of `global`, but for `tune.*`.
 pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
-    noop(
+    Keyword::new(
         "acme.scheduler",
+        GLOBAL,
         "auto|off",
-        "Fetches certificates.",
-        "an 'acme' section is refused",
+        "Whether certificates of 'acme' sections are renewed by themselves.",
+        |args, draft| {
+            let known = [("auto", true), ("off", false)];
+            let wanted = value::choice(args, "when certificates are renewed", &known)?;
+            draft.global.model.acme_scheduler = wanted;
+            Ok(())
+        },
     ),
     noop(
         "anonkey",
@@ -271,17 +278,28 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         HTTP_CLIENT,
     ),
     noop("httpclient.retries", "NUMBER", HTTP_CLIENT_DOC, HTTP_CLIENT),
-    noop(
+    Keyword::new(
         "httpclient.ssl.ca-file",
+        GLOBAL,
         "FILE",
-        HTTP_CLIENT_DOC,
-        HTTP_CLIENT,
+        "Who is believed when authorities are called, instead of @system-ca.",
+        |args, draft| {
+            let file = args.word("a file")?;
+            let file = Spanned::new(file.text.clone(), file.span);
+            draft.global.tls.http_client.ca_file = Some(file);
+            Ok(())
+        },
     ),
-    noop(
+    Keyword::new(
         "httpclient.ssl.verify",
+        GLOBAL,
         "none|required",
-        HTTP_CLIENT_DOC,
-        HTTP_CLIENT,
+        "Whether certificates are verified when authorities are called.",
+        |args, draft| {
+            let verify = value::choice(args, "a way of verifying", VERIFY_SERVER)?;
+            draft.global.tls.http_client.verify = Some(verify);
+            Ok(())
+        },
     ),
     noop(
         "httpclient.timeout.connect",
@@ -764,8 +782,9 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     ),
 ];
 
-const HTTP_CLIENT_DOC: &str = "HTTP client of HAProxy's own.";
-const HTTP_CLIENT: &str = "nothing here makes requests of its own";
+const HTTP_CLIENT_DOC: &str = "How authorities are called.";
+const HTTP_CLIENT: &str =
+    "authorities are called by the machine's resolver, patiently, and again when they fail";
 
 const fn noop(
     name: &'static str,
