@@ -98,12 +98,7 @@ impl Resolver<'_> {
         self.check_steps(draft, &reach, model);
         self.store.certificates = names.certificates.take();
         lists.number();
-        self.findings
-            .extend(lists.broken_promises().into_iter().map(|(name, span)| {
-                let message =
-                    format_args!("nothing reads '{name}', so that changing it does nothing");
-                Diagnostic::warning(Kind::Reference, span, message)
-            }));
+        self.findings.extend(unread(&lists));
         model.lists = Arc::new(lists);
         remember_servers(model);
     }
@@ -352,6 +347,15 @@ fn remember_servers(model: &mut Model) {
             });
         }
     }
+}
+
+/// Lists that rules change and nothing reads.
+fn unread(lists: &Lists) -> impl Iterator<Item = Diagnostic> {
+    let promises = lists.broken_promises().into_iter();
+    promises.map(|(name, span)| {
+        let message = format_args!("nothing reads '{name}', so that changing it does nothing");
+        Diagnostic::warning(Kind::Reference, span, message)
+    })
 }
 
 pub(crate) fn known_names(model: &Model) -> Names {
