@@ -25,6 +25,7 @@ pub mod health;
 pub mod jwe;
 pub mod keyword;
 pub mod kin;
+pub mod ledger;
 pub mod lint;
 pub mod live;
 pub mod log;

@@ -572,6 +572,8 @@ pub struct Server {
     /// The number is written (`id`).
     pub has_number: bool,
     pub address: ServerAddress,
+    /// The name that is written in place of an address.
+    pub host: Option<String>,
     /// Where the address follows from a name while the process runs.
     pub follows: Option<Arc<Follow>>,
     pub weight: u16,
@@ -640,6 +642,7 @@ impl Server {
             number: 0,
             has_number: false,
             address,
+            host: None,
             follows: None,
             weight: 1,
             non_stick: false,

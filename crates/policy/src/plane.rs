@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::acme::Running;
 use crate::balance::{self, Arranged, Balance};
 use crate::context::{Context, ExchangeFacts, Now, Phase, SessionFacts, World};
+use crate::ledger::Ledger;
 use crate::live::{BackendLive, ServerLive};
 use crate::model::{Backend, BackendId, Frontend, FrontendId, Initial, Model, Server, ServerId};
 use crate::pace::Pace;
@@ -101,6 +102,8 @@ pub struct Plane {
     transactions: Arc<Mutex<Arc<Transactions>>>,
     /// Certificates that authorities are being asked for.
     pub acme: Arc<Running>,
+    /// What name servers have said.
+    pub ledger: Arc<Ledger>,
 }
 
 impl Plane {
@@ -167,6 +170,9 @@ impl Plane {
             acme: previous
                 .map(|plane| Arc::clone(&plane.acme))
                 .unwrap_or_default(),
+            ledger: previous
+                .map(|plane| Arc::clone(&plane.ledger))
+                .unwrap_or_default(),
         }
     }
 
@@ -210,6 +216,7 @@ impl Plane {
     /// stays, unless it is this very value that was edited.
     pub fn settle(&self, previous: &Self) {
         self.tables.settle(&self.model.tables);
+        self.ledger.keep(&self.model.resolvers);
         self.model.lists.settle(&previous.model.lists);
         if self.model.global.maxconn != previous.model.global.maxconn {
             self.process_maxconn.store(0, Relaxed);

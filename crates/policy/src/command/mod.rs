@@ -24,6 +24,7 @@ mod maxconn;
 mod outliers;
 mod plan;
 mod reload;
+mod resolvers;
 mod server;
 mod server_line;
 mod servers;
@@ -199,6 +200,7 @@ pub const COMMANDS: &[Command] = &[
     list::SHOW_MAP,
     outliers::SHOW,
     show::PROCESSES,
+    resolvers::SHOW,
     servers::CONNECTIONS,
     servers::STATE,
     show::SESSIONS,

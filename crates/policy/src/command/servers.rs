@@ -126,7 +126,7 @@ fn state(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
             let address = live.moved_to().unwrap_or_else(|| model.address.clone());
             let (number, name) = (backend.number, &backend.name);
             let place = Place::of(&address);
-            let [host, service] = names(model, &address);
+            let [host, service] = names(model);
             write(
                 &mut text,
                 format_args!(
@@ -231,17 +231,13 @@ fn connections(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer
     Ok(text)
 }
 
-/// The name that a server's address follows from, as one of a host and as one of services; `-` stands for none.
-fn names<'a>(model: &'a Server, address: &'a ServerAddress) -> [&'a str; 2] {
+/// The name of a server's host, and that of services which its address follows from; `-` stands for none.
+fn names(model: &Server) -> [&str; 2] {
     let follow = model.follows.as_ref();
     let followed = follow.and_then(|follow| follow.host.as_deref());
-    let host = match address {
-        ServerAddress::Unresolved { host, .. } => Some(host.as_str()),
-        _ => None,
-    };
     match follow {
         Some(follow) if follow.is_service() => ["-", followed.unwrap_or("-")],
-        _ => [followed.or(host).unwrap_or("-"), "-"],
+        _ => [followed.or(model.host.as_deref()).unwrap_or("-"), "-"],
     }
 }
 

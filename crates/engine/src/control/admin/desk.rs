@@ -490,7 +490,10 @@ impl Desk {
 
     fn clear(&self, clear: Clear) {
         match clear {
-            Clear::All => self.counters.clear(),
+            Clear::All => {
+                self.counters.clear();
+                self.plane.ledger.clear();
+            }
             Clear::Peaks => self.counters.clear_peaks(),
             Clear::Server(backend, server) => {
                 self.counters.clear_server(backend, server);
