@@ -22,6 +22,7 @@ pub mod explain;
 pub mod expression;
 pub mod forwarded;
 pub mod health;
+pub mod jwe;
 pub mod keyword;
 pub mod kin;
 pub mod ledger;

@@ -27,6 +27,7 @@ use self::tls::{BindTls, NameExpression, ServerTls};
 use crate::balance::{BalanceSpec, HashSpec};
 use crate::cookie::CookieSpec;
 use crate::expression::Expression;
+use crate::jwe::Allowed;
 use crate::log_format::Format;
 use crate::pattern::Lists;
 use crate::rule::{Rule, Rules};
@@ -131,6 +132,8 @@ pub struct Global {
     pub http_client: Option<Arc<ServerTls>>,
     /// `why-sampling`: why one request in so many goes where it goes is written down; 0: never.
     pub why_sampling: u32,
+    /// How tokens may be encrypted that are to be decrypted.
+    pub tokens: Allowed,
     pub tune: Tune,
 }
 
@@ -282,6 +285,7 @@ impl Default for Global {
             acme_scheduler: true,
             http_client: None,
             why_sampling: 0,
+            tokens: Allowed::default(),
             tune: Tune::default(),
         }
     }
