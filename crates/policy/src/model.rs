@@ -27,6 +27,7 @@ use self::tls::{BindTls, NameExpression, ServerTls};
 use crate::balance::{BalanceSpec, HashSpec};
 use crate::cookie::CookieSpec;
 use crate::expression::Expression;
+use crate::jwe::Allowed;
 use crate::log_format::Format;
 use crate::pattern::Lists;
 use crate::rule::{Rule, Rules};
@@ -131,6 +132,8 @@ pub struct Global {
     pub http_client: Option<Arc<ServerTls>>,
     /// `why-sampling`: why one request in so many goes where it goes is written down; 0: never.
     pub why_sampling: u32,
+    /// How tokens may be encrypted that are to be decrypted.
+    pub tokens: Allowed,
     pub tune: Tune,
 }
 
@@ -285,6 +288,7 @@ impl Default for Global {
             acme_scheduler: true,
             http_client: None,
             why_sampling: 0,
+            tokens: Allowed::default(),
             tune: Tune::default(),
         }
     }
@@ -571,6 +575,8 @@ pub struct Server {
     /// The number is written (`id`).
     pub has_number: bool,
     pub address: ServerAddress,
+    /// The name that is written in place of an address.
+    pub host: Option<String>,
     /// Where the address follows from a name while the process runs.
     pub follows: Option<Arc<Follow>>,
     pub weight: u16,
@@ -639,6 +645,7 @@ impl Server {
             number: 0,
             has_number: false,
             address,
+            host: None,
             follows: None,
             weight: 1,
             non_stick: false,

@@ -27,7 +27,7 @@ use plimsoll_policy::queue;
 use plimsoll_sys::clock;
 
 use super::acme::Renewals;
-use super::admin::desk::Desk;
+use super::admin::desk::{self, Desk};
 use super::admin::{Admin, Doors};
 use super::checks::Checks;
 use super::log::{self, LogSink, LogWriter};
@@ -213,7 +213,10 @@ impl Conductor {
         gates.settle(&plane);
         let sink = &self.sink;
         let shared = state.shared.next(plane, tls, gates, sink, &self.program);
-        shared.desk.settle_followers();
+        let desk = &shared.desk;
+        let plane = desk.plane();
+        plane.begin_variables(Some(&before), &**desk, desk::now());
+        desk.settle_followers();
         let (standing, next_number, fixtures, fresh) = wanted.into_parts();
         self.follow_checks(state, &shared);
         self.follow_renewals(state, &shared);

@@ -24,6 +24,7 @@ mod maxconn;
 mod outliers;
 mod plan;
 mod reload;
+mod resolvers;
 mod server;
 mod server_line;
 mod servers;
@@ -183,6 +184,7 @@ pub const COMMANDS: &[Command] = &[
     ssl::bundle::SET_CRL,
     table::SET,
     cli::TIMEOUT,
+    variable::SET,
     weight::SET,
     why::SET,
     list::SHOW_ACL,
@@ -198,6 +200,7 @@ pub const COMMANDS: &[Command] = &[
     list::SHOW_MAP,
     outliers::SHOW,
     show::PROCESSES,
+    resolvers::SHOW,
     servers::CONNECTIONS,
     servers::STATE,
     show::SESSIONS,

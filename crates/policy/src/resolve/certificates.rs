@@ -169,18 +169,22 @@ impl Resolver<'_> {
         span: Span,
     ) -> Option<Arc<Certificate>> {
         if let Some(known) = self.store.certificates.get(name) {
-            return known.content.whole().cloned();
+            let whole = known.content.whole().cloned();
+            if whole.is_none() && !load.jwt {
+                self.keyless(name, span);
+            }
+            return whole;
         }
         if self.broken.contains(name) {
             return None;
         }
-        let Some((certificate, stands_in)) = self.whole(load, name, &mut files, span) else {
+        let Some((content, stands_in)) = self.loaded(load, name, &mut files, span) else {
             self.broken.insert(name.to_owned());
             return None;
         };
-        let certificate = Arc::new(certificate);
+        let certificate = content.whole().cloned();
         let stored = Stored {
-            content: Content::Whole(Arc::clone(&certificate)),
+            content,
             files,
             jwt: load.jwt,
             subscription: subscription(load),
@@ -188,31 +192,31 @@ impl Resolver<'_> {
         };
         let known = &mut self.store.certificates;
         known.insert(name.to_owned(), Arc::new(stored));
-        Some(certificate)
+        certificate
     }
 
-    /// A certificate put together, and whether it stands in for one that an authority is to issue.
-    fn whole(
+    /// A certificate put together, as far as it has to be, and whether it stands in for one that an authority is to issue.
+    fn loaded(
         &mut self,
         load: &LoadDraft,
         name: &str,
         files: &mut Files,
         span: Span,
-    ) -> Option<(Certificate, bool)> {
+    ) -> Option<(Content, bool)> {
         let mut stands_in = self.is_missing(load);
         let mut assembled = match stands_in {
-            true => self.stand_in(load, span)?.assemble(name),
-            false => self.pieces(load, files, span)?.assemble(name),
+            true => assemble(self.stand_in(load, span)?, name),
+            false => assemble(self.pieces(load, files, span)?, name),
         };
         // The process ended after the first of two files was written; that keeps nobody from starting.
         if load.acme.is_some() && matches!(assembled, Err(CertificateError::KeyMismatch)) {
             let message = format!("'{name}' does not belong to its key, so that another stands in");
             self.warn(span, message, "the authority is asked for it at once");
             stands_in = true;
-            assembled = self.stand_in(load, span)?.assemble(name);
+            assembled = assemble(self.stand_in(load, span)?, name);
         }
         match assembled {
-            Ok(certificate) => Some((certificate, stands_in)),
+            Ok(content) => Some((content, stands_in)),
             Err(why) => {
                 self.useless(load, &why, span);
                 None
@@ -238,6 +242,13 @@ impl Resolver<'_> {
                 None
             }
         }
+    }
+
+    /// A certificate for tokens is to be presented.
+    fn keyless(&mut self, name: &str, span: Span) {
+        let message = format!("'{name}' has no private key and cannot be presented");
+        let help = "load its key, or another certificate";
+        self.error(Kind::Reference, span, message, help);
     }
 
     fn useless(&mut self, load: &LoadDraft, why: &CertificateError, span: Span) {
@@ -309,7 +320,11 @@ impl Resolver<'_> {
             sct: sct.as_deref(),
             issuer: issuer.as_deref(),
         };
-        match certificate::gather(&parts) {
+        let gathered = match load.jwt {
+            true => certificate::gather_public(&parts),
+            false => certificate::gather(&parts),
+        };
+        match gathered {
             Ok(mut pieces) => {
                 // A key that is named counts before one that stands in the file.
                 if load.key.is_some()
@@ -383,7 +398,11 @@ impl Resolver<'_> {
     /// What `@STORE/NAME`, or the name of something in the store without a name, stands for.
     fn stored(&mut self, name: &str, span: Span) -> Option<Vec<Arc<Certificate>>> {
         if let Some(known) = self.store.certificates.get(name) {
-            return Some(known.content.whole().cloned().into_iter().collect());
+            let whole = known.content.whole().cloned();
+            if whole.is_none() {
+                self.keyless(name, span);
+            }
+            return Some(whole.into_iter().collect());
         }
         if !name.starts_with('@') {
             return None;
@@ -406,7 +425,8 @@ impl Resolver<'_> {
                 let name = match (&load.alias, store.as_str()) {
                     (Some(alias), store) => format!("@{store}/{alias}"),
                     (None, "") => self.store.full_name(&crt.value),
-                    (None, store) => format!("@{store}/{}", crt.value.trim_start_matches('/')),
+                    (None, store) if crt.value.starts_with('/') => format!("@{store}{}", crt.value),
+                    (None, store) => format!("@{store}/{}", crt.value),
                 };
                 let written =
                     |part: &Option<Spanned<String>>| part.as_ref().map(|part| part.value.clone());
@@ -588,6 +608,14 @@ fn subscription(load: &LoadDraft) -> Option<Arc<Subscription>> {
 enum Beside {
     Looked,
     Hidden,
+}
+
+/// A certificate that can be presented, or one for tokens alone, which has no key: whoever would present it is told.
+fn assemble(pieces: Pieces, name: &str) -> Result<Content, CertificateError> {
+    match pieces.key {
+        Some(_) => Ok(Content::Whole(Arc::new(pieces.assemble(name)?))),
+        None => Ok(Content::Part(Arc::new(pieces))),
+    }
 }
 
 fn rebase(part: &mut Option<Spanned<String>>, base: Option<&str>) {

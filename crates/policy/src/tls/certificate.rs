@@ -172,11 +172,21 @@ pub fn load(name: &str, parts: &Parts<'_>) -> Result<Certificate, CertificateErr
 /// # Errors
 /// When one of them is not what it should be, or there is no key.
 pub fn gather(parts: &Parts<'_>) -> Result<Pieces, CertificateError> {
+    let pieces = gather_public(parts)?;
+    match pieces.key {
+        Some(_) => Ok(pieces),
+        None => Err(no_key(parts.pem)),
+    }
+}
+
+/// The same, where a certificate will do without its key.
+///
+/// # Errors
+/// When one of them is not what it should be.
+pub fn gather_public(parts: &Parts<'_>) -> Result<Pieces, CertificateError> {
     let mut pieces = Pieces::read(parts.pem)?;
-    match (&pieces.key, parts.key) {
-        (Some(_), _) => {}
-        (None, Some(beside)) => pieces.set_key(beside)?,
-        (None, None) => return Err(no_key(parts.pem)),
+    if let (None, Some(beside)) = (&pieces.key, parts.key) {
+        pieces.set_key(beside)?;
     }
     if let Some(issuer) = parts.issuer {
         pieces.set_issuer(issuer)?;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Certificate;
+use super::certificate::PrivateKey;
 use super::pieces::Pieces;
 use crate::model::acme::Subscription;
 use crate::model::tls::Bundle;
@@ -80,6 +81,14 @@ impl Content {
         match self {
             Self::Whole(certificate) => Pieces::from(&**certificate),
             Self::Part(pieces) => Pieces::clone(pieces),
+        }
+    }
+
+    /// Its private key.
+    pub fn key(&self) -> Option<&PrivateKey> {
+        match self {
+            Self::Whole(certificate) => Some(&certificate.key),
+            Self::Part(pieces) => pieces.key.as_ref(),
         }
     }
 

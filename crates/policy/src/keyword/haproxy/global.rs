@@ -8,6 +8,7 @@ use super::value;
 use super::{bind, log};
 use crate::command::read_share;
 use crate::draft::{Draft, Spanned, VariableDraft};
+use crate::jwe::Allowed;
 use crate::keyword::{Keyword, Sections, Status};
 use crate::model::status_codes::StatusCodes;
 
@@ -320,17 +321,19 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "nothing here starts programs",
     )
     .negatable(),
-    later(
+    Keyword::new(
         "jwt.decrypt_alg_list",
-        "LIST",
-        "Algorithms for encrypted tokens.",
-        "the rule language",
+        GLOBAL,
+        "NAME[:[!]NAME...]",
+        "How the keys of tokens may be encrypted.",
+        |args, draft| tokens(args, draft, Allowed::set_algorithms),
     ),
-    later(
+    Keyword::new(
         "jwt.decrypt_enc_list",
-        "LIST",
-        "Algorithms for encrypted tokens.",
-        "the rule language",
+        GLOBAL,
+        "NAME[:[!]NAME...]",
+        "How the contents of tokens may be encrypted.",
+        |args, draft| tokens(args, draft, Allowed::set_encryptions),
     ),
     noop(
         "limited-quic",
@@ -818,6 +821,20 @@ const fn later(
     waits: &'static str,
 ) -> Keyword<Draft> {
     Keyword::inert(name, GLOBAL, usage, doc, Status::NotYet(waits))
+}
+
+/// A list of algorithms.
+fn tokens(
+    args: &mut Args<'_>,
+    draft: &mut Draft,
+    set: for<'a> fn(&mut Allowed, &'a str) -> Result<(), &'a str>,
+) -> Result<(), Diagnostic> {
+    let word = args.word("a list of algorithms")?;
+    set(&mut draft.global.model.tokens, &word.text).map_err(|name| {
+        let message = format_args!("'{name}' is no algorithm of tokens");
+        let help = Allowed::names().collect::<Vec<_>>().join(", ");
+        Diagnostic::error(Kind::Invalid, word.span, message).help(format!("known are {help}"))
+    })
 }
 
 /// The grammar has already obeyed the line.

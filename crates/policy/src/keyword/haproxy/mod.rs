@@ -54,7 +54,7 @@ use crate::model::acme::KeyKind;
 
 pub(crate) use check_lines::{ChecksDraft, Pending, StepDraft};
 pub(crate) use checks::ServerChecksDraft;
-pub use dynamic::{dynamic_line, dynamic_server, server_words};
+pub use dynamic::{dynamic_line, dynamic_server, dynamic_variable, server_words};
 pub use reference::{reference, rule_reference};
 pub(crate) use server::check_name;
 pub(crate) use tls::{
