@@ -241,8 +241,9 @@ fn a_key_without_its_certificate_keeps_nobody_from_starting() {
     let chain = one.replace(key_of(&one), "");
     stage.rig.file("kept/site.pem", &(chain + key_of(&other)));
     stage.start("");
-    let said = stage.rig.binary().said();
-    assert!(said.contains("does not belong to its key"), "{said}");
+    let told = "does not belong to its key";
+    let binary = stage.rig.binary();
+    assert!(until(|| binary.said().contains(told)), "{}", binary.said());
     stage.wait_until_issued(1);
     stage.wait_for_line("Successful update");
     stage.serves();
