@@ -157,10 +157,10 @@ fn closes(stream: &mut TcpStream, limit: Duration) -> (bool, Vec<u8>) {
     (false, heard)
 }
 
-/// Sends `part(number)` for as long as `PLIMSOLL_ABUSE_S` says, or until the proxy has closed, on one connection after
+/// Sends `part(number)` for as long as `PLIMSOLL_ABUSE_SECONDS` says, or until the proxy has closed, on one connection after
 /// the other; the proxy must cut each off, and serve others all the while.
 fn abuse(name: &str, part: impl Fn(u32) -> Vec<u8>) {
-    let seconds = std::env::var("PLIMSOLL_ABUSE_S").ok();
+    let seconds = std::env::var("PLIMSOLL_ABUSE_SECONDS").ok();
     let seconds: u64 = seconds.and_then(|text| text.parse().ok()).unwrap_or(1);
     let mut rig = Rig::new();
     let origin = rig.origin("a");
@@ -203,6 +203,25 @@ fn forced_resets_are_cut_off() {
 #[test]
 fn ping_floods_are_cut_off() {
     abuse("ping", |_| frame(6, 0, 0, &[0; 8]).repeat(10));
+}
+
+#[test]
+fn settings_floods_are_cut_off() {
+    abuse("SETTINGS", |_| frame(4, 0, 0, b"").repeat(10));
+}
+
+#[test]
+fn empty_frames_are_cut_off() {
+    const POST: &[u8] = b"\x83\x86\x84\x41\x01a";
+    abuse("empty DATA", |number| match number {
+        0 => frame(1, 4, 1, POST),
+        _ => frame(0, 0, 1, b"").repeat(10),
+    });
+}
+
+#[test]
+fn priority_floods_are_cut_off() {
+    abuse("PRIORITY", |_| frame(2, 0, 3, &[0, 0, 0, 0, 9]).repeat(10));
 }
 
 #[test]
