@@ -178,9 +178,11 @@ impl Link {
         }
     }
 
-    /// The transport has ended: every stream is told.
+    /// The transport has ended: every stream is told, and requests that nobody has begun to serve are forgotten.
     pub(super) fn close(&self) {
         self.machine.borrow_mut().close();
-        self.spread_news();
+        while let Some(key) = self.next_request() {
+            self.machine.borrow_mut().release(key);
+        }
     }
 }

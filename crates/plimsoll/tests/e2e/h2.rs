@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::rig::origin::{Origin, Reply};
 use crate::rig::peer::require_peer;
-use crate::rig::{Rig, run};
+use crate::rig::{DEADLINE, Rig, ask, run, until};
 
 /// A frontend whose server is `server`, behind `hops` more that speak HTTP/2 to each other.
 fn text(server: &str, hops: &[std::net::SocketAddr]) -> String {
@@ -217,6 +217,38 @@ fn empty_frames_are_cut_off() {
         0 => frame(1, 4, 1, POST),
         _ => frame(0, 0, 1, b"").repeat(10),
     });
+}
+
+/// A client's first bytes bring a request and a fault at once: nobody serves the request, and nobody waits for its end.
+#[test]
+fn a_request_with_a_fault_behind_it_keeps_no_connection() {
+    let mut rig = Rig::new();
+    let origin = rig.origin("a");
+    let socket = rig.path("sock");
+    let mut config = text(&origin.server_line(), &[]);
+    config.insert_str(
+        "global\n".len(),
+        &format!("    stats socket {}\n", socket.display()),
+    );
+    let address = rig.config(&config);
+    let mut stream = TcpStream::connect(address).expect("it accepts");
+    // DATA of stream 0 is a fault of the connection (RFC 9113 section 6.1).
+    let bytes = [PREFACE, &frame(1, 4, 1, GET), &frame(0, 0, 0, b"")].concat();
+    stream.write_all(&bytes).expect("it is sent");
+    let (closed, _) = closes(&mut stream, DEADLINE);
+    assert!(closed, "the client sees the end");
+    drop(stream);
+    let sessions = || {
+        let stat = ask(&socket, "show stat web 1 -1");
+        let row = stat.lines().nth(1).unwrap_or_default();
+        row.split(',').nth(4).map(str::to_owned)
+    };
+    // The column `scur`.
+    assert!(
+        until(|| sessions().as_deref() == Some("0")),
+        "{stat:?}",
+        stat = sessions()
+    );
 }
 
 #[test]
