@@ -17,6 +17,7 @@ mod fault;
 mod gate;
 mod h1;
 mod h2;
+mod inbox;
 mod inspection;
 mod listener;
 mod lookup;

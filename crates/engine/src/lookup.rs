@@ -3,19 +3,18 @@
 //!
 //! What is absent: name servers, and for how long answers may be used again ([`crate::control::names`]).
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use plimsoll_policy::action::Lookup;
 use plimsoll_policy::plane::Plane;
 use plimsoll_policy::variable::Name;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
+use crate::inbox::Inbox;
 use crate::tables::Tables;
 use crate::worker::Worker;
 
@@ -32,39 +31,7 @@ pub(crate) struct Question {
 }
 
 /// Where workers leave questions.
-#[derive(Default)]
-pub(crate) struct Questions {
-    waiting: Mutex<VecDeque<Question>>,
-    arrived: Notify,
-    dropped: AtomicU64,
-}
-
-impl Questions {
-    fn leave(&self, question: Question) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() >= QUESTIONS_MAX {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        waiting.push_back(question);
-        drop(waiting);
-        self.arrived.notify_one();
-    }
-
-    /// Waits for the next question.
-    pub(crate) async fn next(&self) -> Question {
-        loop {
-            let question = {
-                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                waiting.pop_front()
-            };
-            match question {
-                Some(question) => return question,
-                None => self.arrived.notified().await,
-            }
-        }
-    }
-}
+pub(crate) type Questions = Inbox<Question, QUESTIONS_MAX>;
 
 /// An answer that is awaited.
 pub(crate) struct Asked(oneshot::Receiver<IpAddr>);

@@ -3,15 +3,13 @@
 //! Failures are counted where they happen, in atomics of the server; only so many of them together make a report. What
 //! is absent: what counts as a failure (`policy::passive`), and what follows from a report (`policy::health`).
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use plimsoll_policy::live::ServerLive;
 use plimsoll_policy::model::{BackendId, ServerId};
 use plimsoll_policy::passive::{Observation, Rule};
-use tokio::sync::Notify;
 
+use crate::inbox::Inbox;
 use crate::tables::Tables;
 
 /// Reports that wait to be heard; more are dropped and counted, since the next failures bring another one.
@@ -28,39 +26,7 @@ pub(crate) struct Report {
 }
 
 /// Where workers leave reports.
-#[derive(Default)]
-pub(crate) struct Reports {
-    waiting: Mutex<VecDeque<Report>>,
-    arrived: Notify,
-    dropped: AtomicU64,
-}
-
-impl Reports {
-    fn leave(&self, report: Report) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() >= REPORTS_MAX {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        waiting.push_back(report);
-        drop(waiting);
-        self.arrived.notify_one();
-    }
-
-    /// Waits for the next report.
-    pub(crate) async fn next(&self) -> Report {
-        loop {
-            let report = {
-                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                waiting.pop_front()
-            };
-            match report {
-                Some(report) => return report,
-                None => self.arrived.notified().await,
-            }
-        }
-    }
-}
+pub(crate) type Reports = Inbox<Report, REPORTS_MAX>;
 
 /// Takes note of an exchange with a server, where its configuration wants that.
 pub(crate) fn note(
