@@ -361,21 +361,26 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The place of the parenthesis that ends the arguments which `text` begins with.
-fn closing(text: &str) -> Option<usize> {
+/// The bytes of `text` that stand outside of quotes and behind no backslash, with their places.
+pub(crate) fn unquoted(text: &str) -> impl Iterator<Item = (usize, u8)> {
     let (mut quote, mut escaped) = (None, false);
-    for (index, byte) in text.bytes().enumerate() {
+    text.bytes().enumerate().filter(move |&(_, byte)| {
         match (quote, byte) {
             _ if escaped => escaped = false,
             (None | Some(b'"'), b'\\') => escaped = true,
             (Some(open), _) if open == byte => quote = None,
             (Some(_), _) => {}
             (None, b'"' | b'\'') => quote = Some(byte),
-            (None, b')') => return Some(index),
-            _ => {}
+            (None, _) => return true,
         }
-    }
-    None
+        false
+    })
+}
+
+/// The place of the parenthesis that ends the arguments which `text` begins with.
+fn closing(text: &str) -> Option<usize> {
+    let (index, _) = unquoted(text).find(|&(_, byte)| byte == b')')?;
+    Some(index)
 }
 
 fn unknown_sample(name: &str, span: Span) -> Diagnostic {

@@ -5,7 +5,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use super::{Cast, Encoding, Flags, Form, Format, Hole, Item, alias};
 use crate::context::Phase;
-use crate::expression::{self, Scope};
+use crate::expression::{self, Scope, unquoted};
 
 /// Most pieces of one format.
 const ITEMS_MAX: usize = 1_024;
@@ -236,17 +236,12 @@ impl Reader<'_> {
 
 /// The place of the bracket that ends an expression.
 fn closing(text: &str) -> Option<usize> {
-    let (mut quote, mut depth, mut escaped) = (None, 0_u32, false);
-    for (index, byte) in text.bytes().enumerate() {
-        match (quote, byte) {
-            _ if escaped => escaped = false,
-            (None | Some(b'"'), b'\\') => escaped = true,
-            (Some(open), _) if open == byte => quote = None,
-            (Some(_), _) => {}
-            (None, b'"' | b'\'') => quote = Some(byte),
-            (None, b'(') => depth += 1,
-            (None, b')') => depth = depth.saturating_sub(1),
-            (None, b']') if depth == 0 => return Some(index),
+    let mut depth = 0_u32;
+    for (index, byte) in unquoted(text) {
+        match byte {
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            b']' if depth == 0 => return Some(index),
             _ => {}
         }
     }
