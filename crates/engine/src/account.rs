@@ -55,6 +55,9 @@ pub(crate) fn session_ends(session: &Session) {
 
 /// A client has not come through its handshake.
 pub(crate) fn handshake_failed(session: &mut Session, failure: &Failure) {
+    if matches!(failure, Failure::Validated) {
+        return; // it has all it came for
+    }
     let tables = Rc::clone(&session.tables);
     let frontend = tables.frontend(session.frontend);
     let counters = tables.counters.frontend(session.frontend);

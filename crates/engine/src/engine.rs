@@ -14,6 +14,7 @@ use plimsoll_policy::model::{Global, Model};
 use plimsoll_policy::plane::Plane;
 use plimsoll_policy::saved::{self, Extent, Saved};
 
+use crate::control::admin::desk;
 use crate::control::admin::{DoorError, Doors};
 use crate::control::conductor::{Conductor, Loader, Outcome};
 use crate::control::log::LogSink;
@@ -147,6 +148,8 @@ impl Engine {
             saved::recall(&plane, states, *extent);
         }
         let shared = Shared::new(plane, tls, count, &sink, &options.name);
+        let desk = &shared.desk;
+        desk.plane().begin_variables(None, &**desk, desk::now());
         let mut sockets = Sockets::default();
         sockets.inherit(options.inherited);
         // Command sockets first: whoever waits for the balancer to listen may ask at once.

@@ -762,7 +762,10 @@ impl Exchange<'_> {
         answer: Answer,
         backend: BackendId,
     ) -> Result<Outcome, Fault> {
-        if !proves_handshake(&self.record.request.head, &self.response) {
+        let stream = &answer.connection.stream;
+        let is_sent = self.record.request.complete || stream.is_request_done();
+        // What follows in the middle of a request would be read as part of it by one, and as the other protocol by others.
+        if !is_sent || !proves_handshake(&self.record.request.head, &self.response) {
             return Err(Fault::JunkResponse);
         }
         self.record.phase = Phase::Data;

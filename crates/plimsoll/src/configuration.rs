@@ -15,7 +15,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Severity};
 use plimsoll_config::haproxy::{Grammar, parse};
 use plimsoll_config::render::{self, Style};
 use plimsoll_config::source::{Environment, FILE_BYTES_MAX, Loader, MemoryLoader, Sources};
-use plimsoll_policy::keyword::haproxy::{self, Context, Machine};
+use plimsoll_policy::keyword::haproxy::{self, Context, Dummy, Machine};
 use plimsoll_policy::lint;
 use plimsoll_policy::model::Model;
 use plimsoll_sys::{process, user};
@@ -282,5 +282,9 @@ impl Machine for ThisMachine {
 
     fn group_id(&self, name: &str) -> Option<u32> {
         user::group_by_name(name).ok()?
+    }
+
+    fn dummy(&self, wish: &Dummy) -> io::Result<Vec<u8>> {
+        plimsoll_engine::dummy_certificate(wish)
     }
 }

@@ -12,6 +12,7 @@ use plimsoll_config::diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Kind, Severity, S
 
 use crate::cookie::CookieSpec;
 use crate::keyword::Sections;
+use crate::keyword::haproxy::acme::AcmeDraft;
 use crate::keyword::haproxy::{ChecksDraft, GlobalTlsDraft, ServerChecksDraft, TlsDraft};
 use crate::model::names::{NameServer, Resolvers};
 use crate::model::{
@@ -130,6 +131,7 @@ pub(crate) struct Draft {
     pub(crate) peers: Vec<PeersDraft>,
     pub(crate) resolvers: Vec<ResolversDraft>,
     pub(crate) userlists: Vec<UserlistDraft>,
+    pub(crate) acme: Vec<AcmeDraft>,
     /// `http-errors` sections: proxies that have nothing but answers to errors.
     pub(crate) http_errors: Vec<ProxyDraft>,
     /// `healthcheck` sections: proxies that have nothing but a check.

@@ -4,7 +4,7 @@
 //! absent: what samples and converters do ([`crate::sample`], [`crate::convert`]).
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,6 +25,7 @@ use crate::pattern::Lists;
 use crate::rule::Asks;
 use crate::sample::{self, Fetch, Needs, Tested};
 use crate::stick_table::{KeyType, TableId};
+use crate::tls::store::Stored;
 use crate::users::Userlists;
 use crate::value::{Type, Value};
 
@@ -125,6 +126,8 @@ pub(crate) struct Names {
     /// Stick tables, with the type of their keys.
     pub(crate) tables: HashMap<String, (TableId, KeyType)>,
     pub(crate) userlists: Userlists,
+    /// Certificates by their names in the store; what tokens are verified with is loaded into it.
+    pub(crate) certificates: RefCell<BTreeMap<String, Arc<Stored>>>,
     pub(crate) resolvers: HashMap<String, ResolversId>,
     /// `tune.stick-counters`: how many keys a connection or request may track.
     pub(crate) stick_counters: u32,

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod acl;
+pub mod acme;
 pub mod action;
 pub mod agent;
 mod arguments;
@@ -21,8 +22,10 @@ pub mod explain;
 pub mod expression;
 pub mod forwarded;
 pub mod health;
+pub mod jwe;
 pub mod keyword;
 pub mod kin;
+pub mod ledger;
 pub mod lint;
 pub mod live;
 pub mod log;

@@ -4,6 +4,7 @@
 //! behave the same, so a reload is a comparison of two of these. Names are already resolved to ids,
 //! defaults are already applied, and every number is within its range.
 
+pub mod acme;
 pub mod check;
 mod edit;
 mod edit_tls;
@@ -18,6 +19,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use self::acme::Acme;
 use self::check::{BackendCheck, CheckSpec, ServerCheck};
 use self::names::{Follow, Resolvers};
 use self::status_codes::Statuses;
@@ -25,6 +27,7 @@ use self::tls::{BindTls, NameExpression, ServerTls};
 use crate::balance::{BalanceSpec, HashSpec};
 use crate::cookie::CookieSpec;
 use crate::expression::Expression;
+use crate::jwe::Allowed;
 use crate::log_format::Format;
 use crate::pattern::Lists;
 use crate::rule::{Rule, Rules};
@@ -58,6 +61,8 @@ pub struct Model {
     /// `resolvers` sections; their names differ.
     pub resolvers: Vec<Resolvers>,
     pub userlists: Vec<Arc<Userlist>>,
+    /// `acme` sections; their names differ.
+    pub acme: Vec<Arc<Acme>>,
     /// Stick tables; their names differ.
     pub tables: Vec<TableSpec>,
     /// Named `defaults` sections, for backends that are added at run time.
@@ -121,8 +126,14 @@ pub struct Global {
     pub statuses: Statuses,
     /// `set-var`: variables that the process begins with, in order.
     pub variables: Vec<(Name, Initial)>,
+    /// `acme.scheduler`: certificates are renewed by themselves.
+    pub acme_scheduler: bool,
+    /// How servers are called that are none of a backend: those of authorities. `None`: there are none.
+    pub http_client: Option<Arc<ServerTls>>,
     /// `why-sampling`: why one request in so many goes where it goes is written down; 0: never.
     pub why_sampling: u32,
+    /// How tokens may be encrypted that are to be decrypted.
+    pub tokens: Allowed,
     pub tune: Tune,
 }
 
@@ -271,7 +282,10 @@ impl Default for Global {
             statuses: Statuses::default(),
             connection_rate: None,
             variables: Vec::new(),
+            acme_scheduler: true,
+            http_client: None,
             why_sampling: 0,
+            tokens: Allowed::default(),
             tune: Tune::default(),
         }
     }
@@ -558,6 +572,8 @@ pub struct Server {
     /// The number is written (`id`).
     pub has_number: bool,
     pub address: ServerAddress,
+    /// The name that is written in place of an address.
+    pub host: Option<String>,
     /// Where the address follows from a name while the process runs.
     pub follows: Option<Arc<Follow>>,
     pub weight: u16,
@@ -626,6 +642,7 @@ impl Server {
             number: 0,
             has_number: false,
             address,
+            host: None,
             follows: None,
             weight: 1,
             non_stick: false,

@@ -9,15 +9,17 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::acme::Running;
 use crate::balance::{self, Arranged, Balance};
-use crate::context::{Context, ExchangeFacts, Nowhere, Phase, SessionFacts};
+use crate::context::{Context, ExchangeFacts, Now, Phase, SessionFacts, World};
+use crate::ledger::Ledger;
 use crate::live::{BackendLive, ServerLive};
 use crate::model::{Backend, BackendId, Frontend, FrontendId, Initial, Model, Server, ServerId};
 use crate::pace::Pace;
 use crate::stick_table::Tables;
 use crate::tls::store::Transactions;
 use crate::value::Value;
-use crate::variable::Shared;
+use crate::variable::{Name, Shared};
 
 /// Shared state of one frontend.
 #[derive(Debug, Default)]
@@ -98,6 +100,10 @@ pub struct Plane {
     pub pace: Arc<Pace>,
     /// What commands have sent of certificates and not committed yet.
     transactions: Arc<Mutex<Arc<Transactions>>>,
+    /// Certificates that authorities are being asked for.
+    pub acme: Arc<Running>,
+    /// What name servers have said.
+    pub ledger: Arc<Ledger>,
 }
 
 impl Plane {
@@ -142,7 +148,7 @@ impl Plane {
             .map(|(index, backend)| (backend.name.clone(), BackendId(index as u32)))
             .collect();
         let names = model.frontends.iter().map(|frontend| frontend.name.clone());
-        let plane = Self {
+        Self {
             tables: Tables::build(&model.tables, previous.map(|plane| &plane.tables)),
             frontend_ids: names.zip((0..).map(FrontendId)).collect(),
             model,
@@ -161,38 +167,48 @@ impl Plane {
             transactions: previous
                 .map(|plane| Arc::clone(&plane.transactions))
                 .unwrap_or_default(),
-        };
-        if previous.is_none() {
-            plane.set_variables();
+            acme: previous
+                .map(|plane| Arc::clone(&plane.acme))
+                .unwrap_or_default(),
+            ledger: previous
+                .map(|plane| Arc::clone(&plane.ledger))
+                .unwrap_or_default(),
         }
-        plane
     }
 
-    /// Gives the variables of the process what the configuration says, in order.
-    fn set_variables(&self) {
-        for (name, value) in &self.model.global.variables {
-            let (mut session, mut exchange) = (SessionFacts::default(), ExchangeFacts::default());
-            let mut context = Context::new(
-                self,
-                &Nowhere,
-                Phase::Command,
-                FrontendId(0),
-                &mut session,
-                &mut exchange,
-            );
-            let value = match value {
-                Initial::Expression(expression) => {
-                    expression.evaluate(&context).map(Value::into_owned)
-                }
-                Initial::Format(format) => {
-                    let mut text = Vec::new();
-                    format.write(&context, &mut text);
-                    Some(Value::owned(text))
-                }
-            };
-            if let Some(value) = value {
-                context.set_variable(name, value);
+    /// Gives the variables of the process what the configuration says, in order: at the start, and where it says
+    /// something else than `previous`.
+    pub fn begin_variables(&self, previous: Option<&Self>, world: &dyn World, now: Now) {
+        let variables = &self.model.global.variables;
+        if previous.is_none_or(|previous| *variables != previous.model.global.variables) {
+            for (name, value) in variables {
+                self.set_variable(name, value, world, now);
             }
+        }
+    }
+
+    /// Gives a variable of the process a value, if there is one.
+    pub fn set_variable(&self, name: &Name, value: &Initial, world: &dyn World, now: Now) {
+        let (mut session, mut exchange) = (SessionFacts::default(), ExchangeFacts::default());
+        let mut context = Context::new(
+            self,
+            world,
+            Phase::Command,
+            FrontendId(0),
+            &mut session,
+            &mut exchange,
+        );
+        context.now = now;
+        let value = match value {
+            Initial::Expression(expression) => expression.evaluate(&context).map(Value::into_owned),
+            Initial::Format(format) => {
+                let mut text = Vec::new();
+                format.write(&context, &mut text);
+                Some(Value::owned(text))
+            }
+        };
+        if let Some(value) = value {
+            context.set_variable(name, value);
         }
     }
 
@@ -200,9 +216,7 @@ impl Plane {
     /// stays, unless it is this very value that was edited.
     pub fn settle(&self, previous: &Self) {
         self.tables.settle(&self.model.tables);
-        if self.model.global.variables != previous.model.global.variables {
-            self.set_variables();
-        }
+        self.ledger.keep(&self.model.resolvers);
         self.model.lists.settle(&previous.model.lists);
         if self.model.global.maxconn != previous.model.global.maxconn {
             self.process_maxconn.store(0, Relaxed);

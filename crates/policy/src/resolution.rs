@@ -156,12 +156,9 @@ mod tests {
 
     fn follow() -> Follow {
         Follow {
-            resolvers: ResolversId(0),
-            host: "app".into(),
+            host: Some("app".into()),
             prefer: Family::V4,
-            networks: Vec::new(),
-            shares_addresses: false,
-            ignores_weights: false,
+            ..Follow::later(ResolversId(0))
         }
     }
 

@@ -3,6 +3,7 @@
 //! Resolution goes on after an error, so that all problems are found in one pass; whether the model may be used is
 //! for the caller to decide from the diagnostics. What is absent: text and keywords.
 
+mod acme;
 mod captures;
 mod certificates;
 mod checks;
@@ -118,6 +119,10 @@ pub(crate) fn resolve_among(mut draft: Draft, context: &Context<'_>, store: Stor
     let http_errors = resolver.http_errors(&draft.http_errors);
     model.templates = resolver.templates(&draft);
     resolver.rules(&draft, &http_errors, &mut model);
+    let needed = resolver.subscribed.first().map(|(_, span)| *span);
+    resolver.subscriptions(&draft.acme, &model);
+    model.acme = resolver.authorities_that_issue(&draft.acme);
+    model.global.http_client = resolver.http_client(needed);
     model.store = Arc::new(std::mem::take(&mut resolver.store));
     if draft.global.zero_warning {
         resolver.deny_warnings();
@@ -169,6 +174,8 @@ struct Resolver<'a> {
     file_names: HashMap<FileId, Arc<str>>,
     /// `set-var` lines of the global section.
     variables: Vec<VariableDraft>,
+    /// `acme` sections that certificates refer to.
+    subscribed: Vec<(String, Span)>,
     /// Sections of name servers, which servers refer to.
     resolvers: Vec<Resolvers>,
     /// `server-state-base`, `server-state-file`.
@@ -196,6 +203,7 @@ impl<'a> Resolver<'a> {
             name_expressions: Vec::new(),
             file_names: HashMap::new(),
             variables: Vec::new(),
+            subscribed: Vec::new(),
             states: (None, None),
             broken: HashSet::new(),
             resolvers: Vec::new(),

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, FileId, Span};
@@ -28,6 +29,8 @@ use crate::stats::testing::Made;
 use crate::stick_table::{
     Counters, Data, DataSpec, KeyType, STICK_COUNTERS_DEFAULT, TableId, TableSpec,
 };
+use crate::tls::Pieces;
+use crate::tls::store::{Content, Stored};
 use crate::value::{Type, Value};
 use crate::variable::Name;
 
@@ -173,6 +176,23 @@ impl Bench {
         Self {
             plane: Plane::build(model, None),
             ..Self::default()
+        }
+    }
+
+    /// A bench with a certificate in its store.
+    pub(crate) fn with_certificate(self, name: &str, pem: &str, jwt: bool) -> Self {
+        let mut model = Model::clone(&self.plane.model);
+        let pieces = Pieces::read(pem.as_bytes()).expect("a certificate");
+        let stored = Stored {
+            content: Content::Part(Arc::new(pieces)),
+            jwt,
+            ..Stored::default()
+        };
+        let store = Arc::make_mut(&mut model.store);
+        store.certificates.insert(name.to_owned(), Arc::new(stored));
+        Self {
+            plane: Plane::build(model, None),
+            ..self
         }
     }
 

@@ -132,7 +132,8 @@ pub fn is_default_port(scheme: Option<&[u8]>, port: Option<&[u8]>) -> bool {
 }
 
 /// Whether all readers take an authority for the same host and port: no blanks, commas, slashes or user information,
-/// brackets only around an IP literal, and outside of them one colon at most, with nothing but digits behind it.
+/// brackets only around an IP literal, and outside of them one colon at most, with nothing but digits behind it, unless
+/// there is no host anyway.
 pub fn is_plain_authority(authority: &[u8]) -> bool {
     let host_end = match authority {
         [b'[', rest @ ..] => match memchr::memchr(b']', rest) {
@@ -148,10 +149,17 @@ pub fn is_plain_authority(authority: &[u8]) -> bool {
         .unwrap_or(host);
     let is_port = match port {
         [] => true,
-        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+        [b':', digits @ ..] if digits.iter().all(u8::is_ascii_digit) => true,
+        [b':', rest @ ..] if host_end == 0 => {
+            rest.iter().all(|&byte| is_host(byte) && byte != b':')
+        }
         _ => false,
     };
-    is_port && host.iter().all(|&byte| HOST[byte as usize])
+    is_port && host.iter().all(|&byte| is_host(byte))
+}
+
+fn is_host(byte: u8) -> bool {
+    HOST[byte as usize]
 }
 
 /// Visible ASCII but what ends a host, or could be taken for its end.
@@ -254,12 +262,12 @@ mod tests {
 
     #[test]
     fn authorities_with_two_readings_are_not_plain() {
-        for good in ["", "h", "h:80", "[::1]", "[::1]:80", "a_b.c"] {
+        for good in ["", "h", "h:80", "[::1]", "[::1]:80", "a_b.c", ":", ":8443h"] {
             assert!(is_plain_authority(good.as_bytes()), "{good}");
         }
         for bad in [
             "a,b", "a b", "a/b", "u@h", "a#b", "[::1", "::1]", "a[b]", "[::1]x", "h\\x", "h\u{e9}",
-            "[a][b]", "h::", "h:80:80", "::1", "h:x", "[::1]80", "[::1",
+            "[a][b]", "h::", "h:80:80", "::1", "h:x", ":8:h", ":8/", "[::1]80", "[::1",
         ] {
             assert!(!is_plain_authority(bad.as_bytes()), "{bad}");
         }

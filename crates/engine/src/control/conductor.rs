@@ -14,20 +14,23 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use plimsoll_policy::command::{self, Change, FrontendChange, Session, Words};
-use plimsoll_policy::model::{Global, Model};
+use plimsoll_policy::log::{Event, Level, WallTime};
+use plimsoll_policy::model::{Global, LogSettings, Model};
 use plimsoll_policy::plan::Plan;
 use plimsoll_policy::plane::Plane;
 use plimsoll_policy::queue;
+use plimsoll_sys::clock;
 
-use super::admin::desk::Desk;
+use super::acme::Renewals;
+use super::admin::desk::{self, Desk};
 use super::admin::{Admin, Doors};
 use super::checks::Checks;
-use super::log::LogSink;
+use super::log::{self, LogSink, LogWriter};
 use super::names::Names;
 use crate::engine::{StartError, connection_limit};
 use crate::orders::{Adoption, Order, Orders};
@@ -69,6 +72,7 @@ pub(crate) struct Conductor {
     pub(crate) stopping: Arc<AtomicBool>,
     program: String,
     loader: Option<Loader>,
+    itself: OnceLock<Weak<Self>>,
 }
 
 /// What belongs to the present plane.
@@ -77,6 +81,7 @@ struct State {
     sockets: Sockets,
     workers: Arc<[Orders]>,
     checks: Option<Checks>,
+    renewals: Option<Renewals>,
     names: Option<Names>,
     admin: Option<Admin>,
     stopped: bool,
@@ -97,6 +102,7 @@ impl Conductor {
                 sockets,
                 workers: Arc::default(),
                 checks: None,
+                renewals: None,
                 names: None,
                 admin: None,
                 stopped: false,
@@ -105,6 +111,7 @@ impl Conductor {
             stopping: Arc::new(AtomicBool::new(false)),
             program,
             loader,
+            itself: OnceLock::new(),
         }
     }
 
@@ -119,6 +126,9 @@ impl Conductor {
             state.admin = Some(Admin::start(doors, Arc::clone(self))?);
         }
         state.checks = Checks::start(&desk)?;
+        // Set once: the conductor begins once.
+        let _ = self.itself.set(Arc::downgrade(self));
+        state.renewals = Renewals::start(self, &desk.plane().model)?;
         state.names = Names::start(&desk)?;
         Ok(())
     }
@@ -156,6 +166,7 @@ impl Conductor {
         let Loaded { mut model, remarks } = self.load(&files)?;
         let present = Arc::clone(self.desk().plane());
         let fixed = keep_what_is_fixed(&present.model.global, &mut model.global);
+        model.keep_issued(&present.model);
         let process_maxconn = connection_limit(&model);
         queue::fill_fullconn(&mut model, process_maxconn);
         let mut plan = Plan::new(&present.model, &model, Some(&present));
@@ -169,12 +180,21 @@ impl Conductor {
         self.adopt_in(&mut self.lock(), model)
     }
 
+    /// Serves by a model that is a little different from the present one.
+    pub(crate) fn edit(&self, edit: impl FnOnce(&mut Model)) -> Result<Outcome, StartError> {
+        let mut state = self.lock();
+        let mut model = state.shared.plane.model.clone();
+        edit(&mut model);
+        self.adopt_in(&mut state, model)
+    }
+
     fn adopt_in(&self, state: &mut State, mut model: Model) -> Result<Outcome, StartError> {
         if state.stopped {
             return Err(StartError::Ending);
         }
         let before = Arc::clone(&state.shared.plane);
         let remarks = keep_what_is_fixed(&before.model.global, &mut model.global);
+        model.keep_issued(&before.model);
         let process_maxconn = connection_limit(&model);
         queue::fill_fullconn(&mut model, process_maxconn);
         let tls_before = Some((&before.model, &*state.shared.tls));
@@ -193,9 +213,13 @@ impl Conductor {
         gates.settle(&plane);
         let sink = &self.sink;
         let shared = state.shared.next(plane, tls, gates, sink, &self.program);
-        shared.desk.settle_followers();
+        let desk = &shared.desk;
+        let plane = desk.plane();
+        plane.begin_variables(Some(&before), &**desk, desk::now());
+        desk.settle_followers();
         let (standing, next_number, fixtures, fresh) = wanted.into_parts();
         self.follow_checks(state, &shared);
+        self.follow_renewals(state, &shared);
         self.follow_names(state, &shared);
         *self.present.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&shared.desk);
         let adoption = Arc::new(Adoption::new(shared.clone(), fixtures, fresh));
@@ -221,6 +245,35 @@ impl Conductor {
                 Err(_) => self.count_failure(),
             },
         }
+    }
+
+    /// Lets certificates be renewed under the plane that follows, or begins with it.
+    fn follow_renewals(&self, state: &mut State, shared: &Shared) {
+        if let Some(renewals) = &state.renewals {
+            return renewals.adopt();
+        }
+        let Some(itself) = self.itself.get().and_then(Weak::upgrade) else {
+            return;
+        };
+        match Renewals::start(&itself, &shared.plane.model) {
+            Ok(renewals) => state.renewals = renewals,
+            // No thread can be had at this moment: certificates stay as they are.
+            Err(_) => self.count_failure(),
+        }
+    }
+
+    /// Logs a line about the process.
+    pub(crate) fn tell(&self, level: Level, text: &str) {
+        let desk = self.desk();
+        let global = &desk.plane().model.global;
+        let settings = LogSettings {
+            targets: global.logs.clone(),
+            ..LogSettings::default()
+        };
+        let who = log::identity(global, &settings, &self.program);
+        let route = self.sink.route(&settings, false, &who);
+        let now = WallTime::from_unix_ns(clock::wall_ns());
+        LogWriter::default().event(&route, &Event { level, text }, now);
     }
 
     /// Lets the inquiries about names go on under the plane that follows, or begins them.
@@ -266,6 +319,11 @@ impl Conductor {
                         answer = format!("{error}\n\n");
                     }
                 }
+                Change::Renew(name) => {
+                    if let Some(renewals) = &state.renewals {
+                        renewals.renew(&name);
+                    }
+                }
                 change => {
                     desk.carry_out(&change);
                     forget_listeners(&mut state, &change);
@@ -306,6 +364,9 @@ impl Conductor {
         if let Some(checks) = &state.checks {
             checks.stop();
         }
+        if let Some(renewals) = &state.renewals {
+            renewals.stop();
+        }
         if let Some(names) = &state.names {
             names.stop();
         }
@@ -318,8 +379,11 @@ impl Conductor {
     pub(crate) fn is_finished(&self) -> bool {
         let state = self.lock();
         let checks = state.checks.as_ref().is_none_or(Checks::is_finished);
-        let names = state.names.as_ref().is_none_or(Names::is_finished);
-        checks && names && state.admin.as_ref().is_none_or(Admin::is_finished)
+        let renewals = state.renewals.as_ref();
+        checks
+            && renewals.is_none_or(Renewals::is_finished)
+            && state.names.as_ref().is_none_or(Names::is_finished)
+            && state.admin.as_ref().is_none_or(Admin::is_finished)
     }
 
     pub(crate) fn shared(&self) -> Shared {

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use plimsoll_policy::command::{Change, ServerChange, address_news};
 use plimsoll_policy::health::{Line, Naming, found_line, lost_line};
+use plimsoll_policy::ledger::{Ledger, Said};
 use plimsoll_policy::live::ServerState;
 use plimsoll_policy::log::Level;
 use plimsoll_policy::model::names::{Family, Follow, NameServer, Resolvers};
@@ -58,9 +59,10 @@ impl Names {
             ..
         } = &desk.plane().model;
         let mut servers = backends.iter().flat_map(|backend| &backend.servers);
+        let has_name = |follow: &Arc<Follow>| follow.host.is_some();
         let rules = frontends.iter().map(|frontend| &frontend.rules);
         let mut rules = rules.chain(backends.iter().map(|backend| &backend.rules));
-        let follows = servers.any(|server| server.follows.is_some());
+        let follows = servers.any(|server| server.follows.as_ref().is_some_and(has_name));
         if !follows && !rules.any(|rules| rules.asks.resolves) {
             return Ok(None);
         }
@@ -145,8 +147,9 @@ fn wanted(model: &Model) -> HashMap<(Resolvers, String), Vec<Group>> {
             let Some(follow) = row.follows.as_ref().filter(|_| !row.removed) else {
                 continue;
             };
+            let Some(host) = &follow.host else { continue };
             let resolvers = &model.resolvers[follow.resolvers.0 as usize];
-            let key = (resolvers.clone(), follow.host.clone());
+            let key = (resolvers.clone(), host.clone());
             let groups = names.entry(key).or_default();
             let same = |group: &&mut Group| group.0 == id && group.1 == *follow;
             match groups.iter_mut().find(same) {
@@ -191,7 +194,7 @@ async fn inquire(present: Rc<RefCell<Rc<Duty>>>) {
     loop {
         let duty = Rc::clone(&present.borrow());
         let (_, follow, _) = &duty.places[0];
-        let answer = spots_of(&duty.resolvers, follow).await;
+        let answer = spots_of(duty.circle(), follow).await;
         // The plane may be another one meanwhile.
         let duty = Rc::clone(&present.borrow());
         let (hold, now_ms) = (&duty.resolvers.hold, clock::monotonic_ns() / NS_PER_MS);
@@ -208,6 +211,13 @@ async fn inquire(present: Rc<RefCell<Rc<Duty>>>) {
 }
 
 impl Duty {
+    fn circle(&self) -> Circle<'_> {
+        Circle {
+            resolvers: &self.resolvers,
+            ledger: &self.desk.plane().ledger,
+        }
+    }
+
     /// Shares out where the name leads.
     fn settle(&self, spots: &[Spot], source: &str) {
         for (backend, follow, servers) in &self.places {
@@ -269,6 +279,9 @@ impl Duty {
         let news = address_news((old_ip, old_port), (spot.ip, port));
         if was_lost || news.is_some() {
             let address = ServerAddress::Inet { ip: spot.ip, port };
+            if let Some((section, server)) = source.split_once('/') {
+                self.circle().ledger.count(section, server, Said::Update);
+            }
             self.change(place, ServerChange::Move(address));
         }
         let naming = Naming::of(&self.desk.plane().model, place.0, place.1);
@@ -280,7 +293,8 @@ impl Duty {
             self.desk.tell(place.0, &line);
         }
         if was_lost {
-            let line = found_line(&naming, &follow.host, live.state());
+            let host = follow.host.as_deref().unwrap_or_default();
+            let line = found_line(&naming, host, live.state());
             self.desk.tell(place.0, &line);
         }
         if let Some(weight) = spot.weight.filter(|_| !follow.ignores_weights)
@@ -310,13 +324,21 @@ impl Duty {
     }
 }
 
+/// Who is asked, and where it is counted what they say.
+#[derive(Clone, Copy)]
+struct Circle<'a> {
+    resolvers: &'a Resolvers,
+    ledger: &'a Arc<Ledger>,
+}
+
 /// Where a name leads, and who said so.
-async fn spots_of(resolvers: &Resolvers, follow: &Follow) -> Result<(Vec<Spot>, String), Failure> {
+async fn spots_of(circle: Circle<'_>, follow: &Follow) -> Result<(Vec<Spot>, String), Failure> {
+    let host = follow.host.as_deref().unwrap_or_default();
     if !follow.is_service() {
-        let (addresses, source) = addresses_of(resolvers, &follow.host, follow.prefer).await?;
+        let (addresses, source) = addresses_of(circle, host, follow.prefer).await?;
         return Ok((addresses.into_iter().map(Spot::of_host).collect(), source));
     }
-    let (found, source) = persist(resolvers, &follow.host, &[Kind::Services]).await?;
+    let (found, source) = persist(circle, host, &[Kind::Services]).await?;
     let Found::Services(mut services) = found else {
         return Err(Failure::Lack(Lack::Nothing));
     };
@@ -324,17 +346,13 @@ async fn spots_of(resolvers: &Resolvers, follow: &Follow) -> Result<(Vec<Spot>, 
     services.truncate(TARGETS_MAX);
     let mut spots = Vec::new();
     for service in services {
-        let ip = service_address(resolvers, follow, &service).await;
+        let ip = service_address(circle, follow, &service).await;
         spots.extend(ip.map(|ip| Spot::of_service((ip, service.port).into(), service.weight)));
     }
     Ok((spots, source))
 }
 
-async fn service_address(
-    resolvers: &Resolvers,
-    follow: &Follow,
-    service: &Service,
-) -> Option<IpAddr> {
+async fn service_address(circle: Circle<'_>, follow: &Follow, service: &Service) -> Option<IpAddr> {
     let wanted = |ip: &&IpAddr| ip.is_ipv4() == (follow.prefer == Family::V4);
     let along = service.addresses.iter();
     let known = along
@@ -344,7 +362,7 @@ async fn service_address(
     match known {
         Some(ip) => Some(*ip),
         None => {
-            let asked = addresses_of(resolvers, &service.target, follow.prefer).await;
+            let asked = addresses_of(circle, &service.target, follow.prefer).await;
             asked.ok()?.0.first().copied()
         }
     }
@@ -352,7 +370,7 @@ async fn service_address(
 
 /// The addresses of a host, of the preferred family if it has any.
 async fn addresses_of(
-    resolvers: &Resolvers,
+    circle: Circle<'_>,
     host: &str,
     prefer: Family,
 ) -> Result<(Vec<IpAddr>, String), Failure> {
@@ -360,7 +378,7 @@ async fn addresses_of(
         Family::V4 => [Kind::V4, Kind::V6],
         Family::V6 => [Kind::V6, Kind::V4],
     };
-    match persist(resolvers, host, &kinds).await? {
+    match persist(circle, host, &kinds).await? {
         (Found::Addresses(addresses), source) => Ok((addresses, source)),
         (Found::Services(_), _) => Err(Failure::Lack(Lack::Nothing)),
     }
@@ -368,14 +386,14 @@ async fn addresses_of(
 
 /// Asks for one kind after the other, and again, until there is a usable answer or `resolve_retries` are used up.
 async fn persist(
-    resolvers: &Resolvers,
+    circle: Circle<'_>,
     host: &str,
     kinds: &[Kind],
 ) -> Result<(Found, String), Failure> {
     let mut failure = Failure::Timeout;
-    for _ in 0..resolvers.tries {
+    for _ in 0..circle.resolvers.tries {
         for &kind in kinds {
-            match ask(resolvers, host, kind).await {
+            match ask(circle, host, kind).await {
                 Ok(found) => return Ok(found),
                 // Nobody has heard the question: it is put again as it was.
                 Err(Failure::Timeout) => {
@@ -390,22 +408,36 @@ async fn persist(
 }
 
 /// Asks all name servers at once; the first usable answer counts, else the last failure.
-async fn ask(resolvers: &Resolvers, host: &str, kind: Kind) -> Result<(Found, String), Failure> {
+async fn ask(circle: Circle<'_>, host: &str, kind: Kind) -> Result<(Found, String), Failure> {
+    let Circle { resolvers, ledger } = circle;
     let mut questions = JoinSet::new();
     for server in &resolvers.servers {
         let (host, bytes) = (host.to_owned(), resolvers.payload_bytes);
         let (server, patience) = (server.clone(), Duration::from_millis(resolvers.retry_ms));
-        let source = format!("{}/{}", resolvers.name, server.name);
+        let (section, ledger) = (resolvers.name.clone(), Arc::clone(ledger));
         questions.spawn_local(async move {
             let question = Question {
                 id: random_id(),
                 name: &host,
                 kind,
             };
-            match timeout(patience, ask_one(&server, &question, bytes)).await {
-                Ok(Ok(answer)) => answer.map(|found| (found, source)).map_err(Failure::Lack),
-                Ok(Err(_)) | Err(_) => Err(Failure::Timeout),
-            }
+            let count = |said| ledger.count(&section, &server.name, said);
+            count(Said::Sent);
+            let answer = match timeout(patience, ask_one(&server, &question, bytes)).await {
+                Ok(Ok(answer)) => answer.map_err(Failure::Lack),
+                // Nobody is there, or nobody answers: the question is put again.
+                Ok(Err(_)) => {
+                    count(Said::SendError);
+                    return Err(Failure::Timeout);
+                }
+                Err(_) => Err(Failure::Timeout),
+            };
+            count(
+                answer
+                    .as_ref()
+                    .map_or_else(|&failure| failure.into(), |_| Said::Valid),
+            );
+            answer.map(|found| (found, format!("{section}/{}", server.name)))
         });
     }
     let mut failure = Failure::Timeout;

@@ -15,6 +15,7 @@ use rustls::server::{
 };
 use rustls::sign::CertifiedKey;
 
+use super::proofs::Proofs;
 use super::provider::{Workshop, versions};
 use super::tickets::Tickets;
 use super::trust::Clients;
@@ -26,6 +27,7 @@ pub(crate) struct Front {
     memory: Memory,
     /// Bytes of clients' hellos that are kept for samples.
     capture_bytes: usize,
+    proofs: Arc<Proofs>,
     /// What all this was made of.
     made_of: Arc<BindTls>,
 }
@@ -74,6 +76,7 @@ impl Front {
         old: Option<&Arc<Self>>,
         tune: &TlsTune,
         workshop: &mut Workshop,
+        proofs: &Arc<Proofs>,
     ) -> Result<Arc<Self>, SetupError> {
         let capture_bytes = tune.capture_bytes as usize;
         let same = |old: &&Arc<Self>| *old.made_of == **tls && old.capture_bytes == capture_bytes;
@@ -100,6 +103,7 @@ impl Front {
             shelf,
             memory,
             capture_bytes,
+            proofs: Arc::clone(proofs),
             made_of: Arc::clone(tls),
         }))
     }
@@ -107,6 +111,11 @@ impl Front {
     /// How much of a client's hello is kept for samples.
     pub(super) fn capture_bytes(&self) -> usize {
         self.capture_bytes
+    }
+
+    /// What validators of authorities are shown.
+    pub(super) fn proofs(&self) -> &Proofs {
+        &self.proofs
     }
 
     /// The certificates.
@@ -232,7 +241,7 @@ fn template(
 
 /// The one certificate of a handshake.
 #[derive(Debug)]
-struct Own(Arc<CertifiedKey>);
+pub(super) struct Own(pub(super) Arc<CertifiedKey>);
 
 impl ResolvesServerCert for Own {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {

@@ -9,7 +9,9 @@ use plimsoll_policy::tls::{Certificate, CipherSuite, Facts, Version, facts};
 use plimsoll_wire::tls_hello::{self, Beginning};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{Accepted, Acceptor};
-use rustls::{Connection, HandshakeKind, NamedGroup, ProtocolVersion, ServerConnection};
+use rustls::{
+    Connection, HandshakeKind, NamedGroup, ProtocolVersion, ServerConfig, ServerConnection,
+};
 
 use super::back::Back;
 use super::front::Front;
@@ -33,13 +35,18 @@ pub(crate) enum Failure {
     Distrusted,
     /// No certificate is for the name asked for (`strict-sni`).
     NoCertificate,
+    /// None: an authority has seen what it wanted to, and nothing more is to be said.
+    Validated,
 }
 
 impl Failure {
     /// What is said of it, with HAProxy's numbers.
     pub(crate) fn error(&self) -> ConnectionError {
         let (number, name, text) = match self {
-            Self::Silent => (24, "SSL_EMPTY", "Connection closed during SSL handshake"),
+            // (That of a client which leaves without a word: nothing went wrong.)
+            Self::Silent | Self::Validated => {
+                (24, "SSL_EMPTY", "Connection closed during SSL handshake")
+            }
             Self::Closed => (25, "SSL_ABORT", "Connection error during SSL handshake"),
             Self::TimedOut => (26, "SSL_TIMEOUT", "Timeout during SSL handshake"),
             Self::Distrusted => (31, "SSL_CRT_FAIL", "SSL client certificate not trusted"),
@@ -66,11 +73,23 @@ pub(crate) async fn accept(
         .await
         .map_err(|TimedOut| Failure::TimedOut)??;
     let captured = hello.captured(front.capture_bytes());
-    let (mut stream, certificate, clients) = hello.answer(front, accepted, socket)?;
+    let (mut stream, certificate, judge) = match hello.answer(front, accepted, socket)? {
+        Answered::Client {
+            stream,
+            certificate,
+            judge,
+        } => (stream, certificate, judge),
+        Answered::Validator(mut stream) => {
+            finish(reactor, &mut stream, deadline_ns).await?;
+            // What is left to say goes with the end of the connection.
+            let _ = reactor.until(deadline_ns, || stream.poll_flush()).await;
+            return Err(Failure::Validated);
+        }
+    };
     finish(reactor, &mut stream, deadline_ns).await?;
-    if let Some(clients) = clients {
+    if let Some(judge) = judge {
         stream
-            .judge_again(&*clients)
+            .judge_again(&*judge)
             .map_err(|_| Failure::Distrusted)?;
     }
     if speaks_first || !stream.may_delay_tickets() {
@@ -110,12 +129,17 @@ async fn finish(reactor: &Reactor, stream: &mut Stream, deadline_ns: u64) -> Res
     done.map_err(|TimedOut| Failure::TimedOut)?
 }
 
-/// A client whose hello has been answered: with which certificate, and who judges the client's.
-type Answered = (
-    Box<Stream>,
-    Arc<Certificate>,
-    Option<Arc<dyn ClientCertVerifier>>,
-);
+/// A client whose hello has been answered.
+enum Answered {
+    Client {
+        stream: Box<Stream>,
+        certificate: Arc<Certificate>,
+        /// Who judges the client's certificate.
+        judge: Option<Arc<dyn ClientCertVerifier>>,
+    },
+    /// An authority looks whether a name is ours.
+    Validator(Box<Stream>),
+}
 
 /// A client's first message, until it is complete.
 #[derive(Default)]
@@ -183,30 +207,44 @@ impl Hello {
     ) -> Result<Answered, Failure> {
         let shelf = front.shelf();
         let hello = accepted.client_hello();
+        if let Some(config) = front.proofs().answer(&hello) {
+            let stream = begin(accepted, config, socket, &self.rest)?;
+            return Ok(Answered::Validator(stream));
+        }
         let Some(present) = shelf.pick(&hello) else {
             // RFC 6066 section 3: unrecognized_name, fatal.
             let _ = socket.try_write(&[21, 3, 3, 0, 2, 2, 112]);
             return Err(Failure::NoCertificate);
         };
         let config = present.config(&hello);
-        let connection = match accepted.into_connection(config) {
-            Ok(connection) => connection,
-            Err((_, mut alert)) => {
-                let mut said = Vec::new();
-                if alert.write_all(&mut said).is_ok() {
-                    let _ = socket.try_write(&said);
-                }
-                return Err(Failure::Refused);
-            }
-        };
-        let certificate = Arc::clone(&present.certificate);
-        let clients = present.clients.clone();
-        let mut stream = Box::new(Stream::new(socket, Connection::Server(connection)));
-        match stream.begin_with(&self.rest) {
-            Ok(()) => Ok((stream, certificate, clients)),
-            Err(error) => Err(refused(error)),
-        }
+        Ok(Answered::Client {
+            stream: begin(accepted, config, socket, &self.rest)?,
+            certificate: Arc::clone(&present.certificate),
+            judge: present.clients.clone(),
+        })
     }
+}
+
+/// Goes on with settings that have been chosen; `rest` came behind the hello.
+fn begin(
+    accepted: Accepted,
+    config: Arc<ServerConfig>,
+    socket: Socket,
+    rest: &[u8],
+) -> Result<Box<Stream>, Failure> {
+    let connection = match accepted.into_connection(config) {
+        Ok(connection) => connection,
+        Err((_, mut alert)) => {
+            let mut said = Vec::new();
+            if alert.write_all(&mut said).is_ok() {
+                let _ = socket.try_write(&said);
+            }
+            return Err(Failure::Refused);
+        }
+    };
+    let mut stream = Box::new(Stream::new(socket, Connection::Server(connection)));
+    stream.begin_with(rest).map_err(refused)?;
+    Ok(stream)
 }
 
 /// What the library said, or that the connection is gone.

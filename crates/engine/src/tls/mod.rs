@@ -6,8 +6,10 @@
 
 mod agree;
 pub(crate) mod back;
+pub(crate) mod forge;
 pub(crate) mod front;
 pub(crate) mod handshake;
+pub(crate) mod proofs;
 mod provider;
 pub(crate) mod stream;
 mod tickets;
@@ -22,6 +24,7 @@ use plimsoll_policy::model::{BackendId, FrontendId, Model, ServerId};
 
 use self::back::Back;
 use self::front::Front;
+use self::proofs::Proofs;
 use self::provider::Workshop;
 
 /// Why TLS cannot be set up as the model wants it.
@@ -55,6 +58,10 @@ pub(crate) struct Tls {
     binds: Vec<Vec<Option<Arc<Front>>>>,
     servers: Vec<Vec<Option<Arc<Back>>>>,
     checks: Vec<Vec<Option<Arc<Back>>>>,
+    /// How authorities are called.
+    client: Option<Arc<Back>>,
+    /// What validators of authorities are shown.
+    proofs: Arc<Proofs>,
 }
 
 impl Tls {
@@ -65,7 +72,14 @@ impl Tls {
         before: Option<(&Model, &Self)>,
     ) -> Result<Self, SetupError> {
         let mut workshop = Workshop::default();
-        let mut tls = Self::default();
+        let mut tls = Self {
+            proofs: before
+                .map(|(_, tls)| Arc::clone(&tls.proofs))
+                .unwrap_or_default(),
+            ..Self::default()
+        };
+        let client = before.and_then(|(_, tls)| tls.client.as_ref());
+        tls.client = back(model.global.http_client.as_ref(), client, &mut workshop)?;
         let kin = before.map(|(earlier, _)| Kin::new(earlier, model));
         for (index, frontend) in model.frontends.iter().enumerate() {
             let id = FrontendId(index as u32);
@@ -76,11 +90,12 @@ impl Tls {
                 let old =
                     earlier.and_then(|((model, tls), id)| tls.same_bind(model, id, bind.number));
                 let front = match &bind.tls {
-                    Some(tls) => Some(Front::build(
-                        tls,
+                    Some(wanted) => Some(Front::build(
+                        wanted,
                         old,
                         &model.global.tune.tls,
                         &mut workshop,
+                        &tls.proofs,
                     )?),
                     None => None,
                 };
@@ -123,6 +138,16 @@ impl Tls {
     pub(crate) fn server(&self, backend: BackendId, server: ServerId) -> Option<&Arc<Back>> {
         let servers = self.servers.get(backend.0 as usize)?;
         servers.get(server.0 as usize)?.as_ref()
+    }
+
+    /// How authorities are called; `None`: there are none.
+    pub(crate) fn client(&self) -> Option<&Arc<Back>> {
+        self.client.as_ref()
+    }
+
+    /// What validators of authorities are shown.
+    pub(crate) fn proofs(&self) -> &Arc<Proofs> {
+        &self.proofs
     }
 
     /// How the checks of a server call it.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use plimsoll_policy::model::tls::{Bundle, Offer};
+use plimsoll_policy::tls::certificate::PrivateKey;
 use plimsoll_policy::tls::{Certificate, CipherSuite, Group, KeyForm, Version};
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
@@ -98,12 +99,7 @@ impl Workshop {
 
 /// Makes the key that signs for a certificate.
 pub(super) fn certified(certificate: &Certificate) -> Result<CertifiedKey, SetupError> {
-    let der = certificate.key.der().to_vec();
-    let key = match certificate.key.form {
-        KeyForm::Pkcs1 => PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(der)),
-        KeyForm::Pkcs8 => PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der)),
-        KeyForm::Sec1 => PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(der)),
-    };
+    let key = library_key(&certificate.key);
     let signing = aws_lc_rs::sign::any_supported_type(&key)
         .map_err(|error| SetupError::new(&certificate.name, error))?;
     let chain = certificate
@@ -120,6 +116,16 @@ pub(super) fn certified(certificate: &Certificate) -> Result<CertifiedKey, Setup
     }
     certified.ocsp.clone_from(&certificate.ocsp);
     Ok(certified)
+}
+
+/// A key in the library's form.
+pub(super) fn library_key(key: &PrivateKey) -> PrivateKeyDer<'_> {
+    let der = key.der();
+    match key.form {
+        KeyForm::Pkcs1 => PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(der)),
+        KeyForm::Pkcs8 => PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der)),
+        KeyForm::Sec1 => PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(der)),
+    }
 }
 
 pub(super) fn versions(offer: &Offer) -> Vec<&'static SupportedProtocolVersion> {

@@ -4,7 +4,8 @@
 //! is done, because the origin keeps its picture back until then; so the browser waits, and nobody sleeps.
 
 use std::io::{self, BufRead, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,13 +55,15 @@ fn answer(request: &Request, heard: &AtomicBool) -> Reply {
 }
 
 fn page() -> Reply {
-    let html = PAGE
-        .replace("REQUESTS", &REQUESTS.to_string())
-        .replace("BODY_BYTES", &BODY_BYTES.to_string());
-    let length = html.len();
+    let text = PAGE.replace("REQUESTS", &REQUESTS.to_string());
+    html(&text.replace("BODY_BYTES", &BODY_BYTES.to_string()))
+}
+
+fn html(text: &str) -> Reply {
+    let length = text.len();
     let head =
         format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {length}\r\n\r\n");
-    Reply::Send((head + &html).into_bytes())
+    Reply::Send((head + text).into_bytes())
 }
 
 /// Accepts a WebSocket (RFC 6455 section 4.2.2) that answers each message with itself.
@@ -188,20 +191,8 @@ fn the_handshake_of_the_standard() {
     );
 }
 
-#[test]
-fn a_browser_loads_a_page_and_talks_over_a_websocket() {
-    let Some(chromium) = require_peer("chromium") else {
-        return;
-    };
-    let mut rig = Rig::new();
-    let heard = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&heard);
-    let origin = rig.origin_with("a", move |request| answer(request, &told));
-    let address = rig.config(&format!(
-        "defaults\n    mode http\n    timeout connect 1s\n    timeout client 20s\n    timeout server 20s\n\
-         listen web\n    bind {{listen}}\n    {}\n",
-        origin.server_line()
-    ));
+/// Has a browser load the page at `/`, and waits until it has told what it was to find out.
+fn browse(rig: &Rig, chromium: &Path, address: SocketAddr, heard: &AtomicBool) {
     let mut command = Command::new(chromium);
     command
         .args(["--headless", "--no-sandbox", "--disable-gpu"])
@@ -223,6 +214,23 @@ fn a_browser_loads_a_page_and_talks_over_a_websocket() {
     assert!(done && heard.load(Ordering::SeqCst), "{}", browser.said());
     assert!(browser.wait().success(), "{}", browser.said());
     assert!(rig.path("page.png").is_file(), "{}", browser.said());
+}
+
+#[test]
+fn a_browser_loads_a_page_and_talks_over_a_websocket() {
+    let Some(chromium) = require_peer("chromium") else {
+        return;
+    };
+    let mut rig = Rig::new();
+    let heard = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&heard);
+    let origin = rig.origin_with("a", move |request| answer(request, &told));
+    let address = rig.config(&format!(
+        "defaults\n    mode http\n    timeout connect 1s\n    timeout client 20s\n    timeout server 20s\n\
+         listen web\n    bind {{listen}}\n    {}\n",
+        origin.server_line()
+    ));
+    browse(&rig, &chromium, address, &heard);
 
     let requests = origin.requests();
     let of = |path: &str| {
@@ -242,4 +250,64 @@ fn a_browser_loads_a_page_and_talks_over_a_websocket() {
     assert_eq!(socket.field("upgrade"), Some("websocket"));
     let echo = of("/heard").expect("an echo");
     assert_eq!(String::from_utf8_lossy(&echo.body), answers.join(","));
+}
+
+/// Looks at the statistics page on a screen as narrow as a phone's, sends its form, and reads its tables for programs.
+const VISITOR: &str = r#"<!doctype html><title>visitor</title><body><img src="/picture"><script>
+async function main() {
+    const page = await fetch("/stats");
+    const frame = document.createElement("iframe");
+    frame.style = "width: 360px; height: 640px; border: 0";
+    frame.srcdoc = await page.text();
+    await new Promise(done => { frame.onload = done; document.body.append(frame); });
+    const inner = frame.contentDocument;
+    const root = inner.documentElement;
+    // Beside a bar for scrolling, perhaps.
+    const fits = root.clientWidth <= 360 && root.scrollWidth <= root.clientWidth;
+    const refresh = inner.querySelector("meta[http-equiv=refresh]").content;
+    const box = inner.querySelector("input[type=checkbox][value=a]");
+    const form = box.form;
+    box.checked = true;
+    form.querySelector("select").value = "drain";
+    const sent = await fetch("/stats", { method: "POST", body: new URLSearchParams(new FormData(form)) });
+    const after = (await sent.text()).includes("DRAIN");
+    const lines = (await (await fetch("/stats;csv")).text()).split("\n");
+    const status = lines.find(line => line.startsWith("app,a,")).split(",")[17];
+    const rows = (await (await fetch("/stats;json")).json()).length;
+    const found = [fits, refresh, page.headers.get("refresh"), sent.redirected, after, status, rows];
+    await fetch("/heard", { method: "POST", body: found.join(" ") });
+}
+main().catch(error => fetch("/heard", { method: "POST", body: String(error) }));
+</script>"#;
+
+#[test]
+fn the_statistics_page_fits_a_phone_and_does_as_its_form_says() {
+    let Some(chromium) = require_peer("chromium") else {
+        return;
+    };
+    let mut rig = Rig::new();
+    let heard = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&heard);
+    let origin = rig.origin_with("a", move |request| match request.line.split(' ').nth(1) {
+        Some("/") => html(VISITOR),
+        _ => answer(request, &told),
+    });
+    let address = rig.config(&format!(
+        "defaults\n    mode http\n    timeout connect 1s\n    timeout client 20s\n    timeout server 20s\n\
+         frontend web\n    bind {{listen}}\n    stats uri /stats\n    stats refresh 30s\n    stats admin if TRUE\n    default_backend site\n\
+         backend site\n    server origin {}\n\
+         backend app\n    {}\n    server b {} backup weight 30\n",
+        origin.address,
+        origin.server_line(),
+        origin.address,
+    ));
+    browse(&rig, &chromium, address, &heard);
+    let requests = origin.requests();
+    let found = requests
+        .iter()
+        .find(|request| request.line.contains("/heard"));
+    let found = String::from_utf8_lossy(&found.expect("it told").body).into_owned();
+    // No wider than the screen; both ways of refreshing; sent once, shown anew; four proxies' rows: web, site with a server,
+    // app with two.
+    assert_eq!(found, "true 30 30 true true DRAIN 6");
 }

@@ -183,10 +183,9 @@ fn a_full_server_lets_requests_wait() {
     }
 }
 
-#[test]
-fn an_upgraded_connection_becomes_a_tunnel() {
-    let mut rig = Rig::new();
-    let echo = rig.origin_raw("echo", |stream| {
+/// An origin that grants every change of protocol as soon as it has read a head, and echoes.
+fn upgrading(rig: &Rig) -> Origin {
+    rig.origin_raw("echo", |stream| {
         let mut reader = std::io::BufReader::new(stream.try_clone().unwrap());
         let mut line = String::new();
         while line != "\r\n" {
@@ -201,7 +200,26 @@ fn an_upgraded_connection_becomes_a_tunnel() {
              Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
         let _ = std::io::Write::write_all(&mut writer, head.as_bytes());
         let _ = std::io::copy(&mut reader, &mut writer);
-    });
+    })
+}
+
+/// What of a request would be read by one side as its body and by the other as the new protocol is read by nobody.
+#[test]
+fn a_change_of_protocol_in_the_middle_of_a_request_is_refused() {
+    let mut rig = Rig::new();
+    let echo = upgrading(&rig);
+    rig.config(&text(&servers(&[&echo])));
+    let mut client = rig.client();
+    client.send(
+        "POST /chat HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: other\r\nContent-Length: 50\r\n\r\n",
+    );
+    assert_eq!(client.response().status, 502);
+}
+
+#[test]
+fn an_upgraded_connection_becomes_a_tunnel() {
+    let mut rig = Rig::new();
+    let echo = upgrading(&rig);
     rig.config(&text(&servers(&[&echo])));
     let mut client = rig.client();
     client.send(

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::rig::origin::{Origin, Reply};
 use crate::rig::peer::require_peer;
 use crate::rig::{Binary, DEADLINE, PLIMSOLL, Rig, ask, free_address, until};
 
@@ -361,4 +362,129 @@ fn a_log_target_that_is_gone_costs_no_request() {
     drop(target);
     traffic.goes_on(300);
     assert_eq!(traffic.stop(), 0, "requests lost");
+}
+
+/// Traffic to a server that is well and another one; nothing may be lost, and the other one must have been asked.
+fn costs_nothing(other: &Origin) {
+    let mut rig = Rig::new();
+    let well = rig.origin("well");
+    let lines = format!("    {}\n    {}", well.server_line(), other.server_line());
+    rig.config(&text(&rig, "", &lines));
+    let traffic = Traffic::start(rig.address(), 8);
+    traffic.goes_on(60);
+    assert!(other.connections() > 1, "it was asked");
+    assert_eq!(traffic.stop(), 0, "requests lost");
+}
+
+#[test]
+fn a_server_that_is_slow_costs_no_request() {
+    // Beyond the time-out for answers.
+    costs_nothing(&Rig::new().origin_with("slow", |_| {
+        Reply::After(Duration::from_secs(2), Box::new(Reply::ok("late")))
+    }));
+}
+
+#[test]
+fn connections_that_are_half_open_cost_no_request() {
+    // Each answers once; then it is as if the other side had gone without a word: nobody reads, and nobody ends it.
+    costs_nothing(&Rig::new().origin_raw("halfopen", |mut stream| {
+        let _ = stream.set_read_timeout(Some(DEADLINE));
+        if matches!(stream.read(&mut [0; 1024]), Ok(1..)) {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            thread::sleep(DEADLINE);
+        }
+    }));
+}
+
+#[test]
+fn an_answer_that_stops_halfway_is_the_one_request_lost() {
+    let mut rig = Rig::new();
+    let stops = rig.origin_with("stops", |request| match request.line.contains("/half") {
+        true => Reply::SendAndClose(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".into()),
+        false => Reply::ok("whole"),
+    });
+    rig.config(&text(&rig, "", &format!("    {}", stops.server_line())));
+    let traffic = Traffic::start(rig.address(), 4);
+    traffic.goes_on(50);
+    // Part of it has reached the client, who must not take it for all: no other attempt can be made.
+    let mut client = rig.client();
+    client.send("GET /half HTTP/1.1\r\nHost: rig\r\n\r\n");
+    let answer = String::from_utf8(client.read_to_end()).expect("text");
+    assert!(answer.ends_with("\r\n\r\nhalf"), "{answer}");
+    traffic.goes_on(50);
+    assert_eq!(traffic.stop(), 0, "further requests lost");
+}
+
+/// A number of `/proc/PID/status`, in KiB.
+fn status_kib(process: u32, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.split_ascii_whitespace().nth(1));
+    number
+        .and_then(|number| number.parse().ok())
+        .expect("a number")
+}
+
+/// What clients may take of memory is bounded: with hardly more than it needs at rest, it holds as many as may come, each
+/// of whom makes it keep as much as it can, and goes on for the others.
+#[test]
+fn with_hardly_any_memory_left_no_request_is_lost() {
+    const CLIENTS: usize = 400;
+    const ROOM_KIB: u64 = 64 << 10;
+    let mut rig = Rig::new();
+    let origin = rig.origin("one");
+    let stalled = rig.origin_raw("stalled", |_stream| thread::sleep(3 * DEADLINE));
+    let address = free_address();
+    let lines = format!(
+        "    {}\nbackend stalled\n    {}",
+        origin.server_line(),
+        stalled.server_line()
+    );
+    let config = text(&rig, "    maxconn 500\n    nbthread 1\n", &lines)
+        .replace("server 500ms", "server 30s")
+        .replace(
+            "default_backend",
+            "use_backend stalled if { path /stalled }\n    default_backend",
+        );
+    let path = rig.file(
+        "haproxy.cfg",
+        &config.replace("{listen}", &address.to_string()),
+    );
+    let limited = |limit: &str| {
+        let mut command = Command::new("sh");
+        let line = format!(
+            "ulimit -v {limit} && exec {PLIMSOLL} -db -f {}",
+            path.display()
+        );
+        command.args(["-c", &line]);
+        command
+    };
+    rig.start(limited("unlimited"), address);
+    assert!(ask(&rig.path("sock"), "show info").contains("Uptime"));
+    let at_rest_kib = status_kib(rig.binary().id(), "VmSize");
+    tell(rig.binary().id(), "-TERM");
+    rig.binary().wait();
+    rig.start(limited(&(at_rest_kib + ROOM_KIB).to_string()), address);
+    let traffic = Traffic::start(address, 4);
+    // Half of them send heads that never end, half uploads to a server that reads nothing.
+    let hold = |number: usize| {
+        let mut stream = TcpStream::connect(address).expect("the kernel takes it");
+        stream.set_nonblocking(true).expect("it can be set");
+        let head: &[u8] = match number % 2 {
+            0 => b"GET / HTTP/1.1\r\nX: ",
+            _ => b"POST /stalled HTTP/1.1\r\nHost: rig\r\nContent-Length: 99999999\r\n\r\n",
+        };
+        let _ = stream.write_all(head);
+        // As much as is taken.
+        while matches!(stream.write(&[b'x'; 15_000]), Ok(1..)) && number % 2 == 1 {}
+        stream
+    };
+    let held: Vec<_> = (0..CLIENTS).map(hold).collect();
+    traffic.goes_on(50);
+    let used_kib = status_kib(rig.binary().id(), "VmSize");
+    assert!(used_kib <= at_rest_kib + ROOM_KIB, "{used_kib} KiB");
+    drop(held);
+    traffic.goes_on(50);
+    assert_eq!(traffic.stop(), 0, "requests lost");
+    assert!(rig.binary().is_running(), "{}", rig.binary().said());
 }

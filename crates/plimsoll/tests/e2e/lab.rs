@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::rig::client::Client;
 use crate::rig::peer::require_peer;
-use crate::rig::{Binary, PLIMSOLL, Rig, free_address, plimsoll, until};
+use crate::rig::{Binary, PLIMSOLL, Rig, free_address, plimsoll, run, until};
 
 /// Who asks for shares at the same time.
 const CLIENTS: usize = 12;
@@ -344,4 +344,82 @@ fn agents_shift_traffic_to_those_who_are_well_and_back_without_flapping() {
         assert_eq!(shares(&rig, 50).1, 0);
         assert!(recovered(), "the weights flap");
     }
+}
+
+/// Runs a line of a shell as people do who follow a lesson; what it printed.
+fn shell(line: &str) -> String {
+    let mut command = Command::new("sh");
+    let outcome = run(command.args(["-c", line]).env("TERM", "xterm"));
+    assert_eq!(outcome.status, Some(0), "{line}: {}", outcome.stderr);
+    outcome.stdout
+}
+
+/// What lessons about HAProxy have people type, and what they look for in the answers.
+#[test]
+fn commands_of_lessons_print_what_people_look_for() {
+    let tools = ["socat", "awk", "curl", "watch", "script"];
+    if tools.map(require_peer).iter().any(Option::is_none) {
+        return;
+    }
+    let mut rig = Rig::new();
+    let mut demos = ["app-a", "app-b"].map(Demo::start);
+    let (socket, stats) = (rig.path("admin.sock"), free_address());
+    let line = |demo: &Demo| {
+        let (name, port, agent) = (demo.name, demo.listen.port(), demo.agent.port());
+        format!(
+            "server {name} localhost:{port} check weight 50 agent-addr localhost agent-port {agent}"
+        )
+    };
+    rig.config(&format!(
+        "global\n    stats socket {} mode 666 level admin expose-fd listeners\n\
+         defaults\n    mode http\n    timeout connect 5s\n    timeout client 60s\n    timeout server 60s\n    timeout check 5s\n\
+         frontend fe_http\n    bind {{listen}}\n    default_backend be_app\n\
+         backend be_app\n    balance roundrobin\n    option httpchk GET /healthz\n\
+         \x20   default-server agent-check agent-inter 100ms inter 200ms init-addr 127.0.0.1\n    {}\n    {}\n\
+         listen stats\n    bind {stats}\n    stats enable\n    stats uri /haproxy?stats\n    stats refresh 5s\n",
+        socket.display(),
+        line(&demos[0]),
+        line(&demos[1]),
+    ));
+    let ask = format!(
+        "echo 'show servers state be_app' | socat stdio {}",
+        socket.display()
+    );
+    assert!(shell(&ask).starts_with("1\n# be_id be_name srv_id srv_name srv_addr "));
+    // The backend's number, address, weights as they are and as configured, and the host of each server.
+    let columns = format!("{ask} | awk '{{print $1,$5,$8,$9,$18}}'");
+    let weights = || -> Vec<u32> {
+        let rows = shell(&columns);
+        let rows = rows.lines().filter_map(|row| {
+            let weights = row
+                .strip_prefix("3 127.0.0.1 ")?
+                .strip_suffix(" 50 localhost");
+            weights?.parse().ok()
+        });
+        rows.collect()
+    };
+    assert!(until(|| weights() == [50, 50]), "{}", shell(&columns));
+    let watched = shell(&format!(
+        "timeout 3 script -qec \"watch -n1 \\\"{ask}\\\"\" /dev/null | tr '\\033' ' '; true"
+    ));
+    assert!(
+        watched.contains("app-a localhost") || watched.contains("app-a 127.0.0.1"),
+        "{watched}"
+    );
+    let url = format!("http://{}/", rig.address());
+    assert!(shell(&format!("curl -sI {url}")).starts_with("HTTP/1.1 200"));
+    let page = shell(&format!("curl -s http://{stats}/haproxy\\?stats"));
+    assert!(page.contains("app-a") && page.contains("be_app"), "{page}");
+    // One server fails now and then: its agent says so, and its weight falls.
+    demos[0].release(&[("FAIL_RATE", "0.2")]);
+    let agent = format!("curl -s http://{}/agent", demos[0].listen);
+    assert!(until(|| {
+        shares(&rig, 100);
+        weights().first().is_some_and(|weight| *weight < 25)
+    }));
+    assert!(!shell(&agent).starts_with("up 100"));
+    demos[0].release(&[]);
+    assert!(until(
+        || shell(&agent).starts_with("up 100") && weights() == [50, 50]
+    ));
 }

@@ -4,6 +4,7 @@
 #[path = "../rig/mod.rs"]
 mod rig;
 
+mod acme;
 mod admin;
 mod affinity;
 mod browser;

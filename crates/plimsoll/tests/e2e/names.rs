@@ -188,6 +188,39 @@ fn a_server_lives_and_dies_with_its_name() {
     assert!(until(|| balancer.get("/").text() == "a"));
 }
 
+/// The number behind a name in `show resolvers`.
+fn said(socket: &Path, name: &str) -> u64 {
+    let table = ask(socket, "show resolvers lab");
+    let mut lines = table.lines();
+    assert_eq!(lines.next(), Some("Resolvers section lab"), "{table}");
+    assert_eq!(lines.next(), Some(" nameserver one:"), "{table}");
+    let value = lines.find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'));
+    value.expect("a line").trim().parse().expect("a number")
+}
+
+#[test]
+fn what_name_servers_say_is_counted_and_a_command_gives_another_name() {
+    let server = NameServer::start(false);
+    let line = "server s 127.0.0.1:80 resolvers lab resolve-prefer ipv4";
+    let (_balancer, socket) = balancer(&server, line);
+    assert_eq!(said(&socket, "sent"), 0, "nobody follows a name yet");
+    let answer = ask(&socket, "set server app/s fqdn app.test");
+    let news = "app/s changed its FQDN from (null) to app.test by 'stats socket command'\n\n";
+    assert_eq!(answer, news);
+    assert!(until(|| said(&socket, "nx") > 0));
+    server.say("app.test", V4, vec![v4("127.0.0.2")]);
+    assert!(until(|| places(&socket) == ["127.0.0.2:80"]));
+    assert!(ask(&socket, "show servers state app").contains(" app.test 80 "));
+    assert_eq!(said(&socket, "update"), 1);
+    assert!(said(&socket, "valid") > 0 && said(&socket, "sent") > said(&socket, "nx"));
+    ask(&socket, "clear counters");
+    assert_eq!(said(&socket, "update"), 1, "these are maxima alone");
+    ask(&socket, "clear counters all");
+    assert_eq!(said(&socket, "update"), 0);
+    let unknown = ask(&socket, "show resolvers bal");
+    assert_eq!(unknown, "Can't find that resolvers section\n\n");
+}
+
 #[test]
 fn a_template_takes_as_many_addresses_as_there_are() {
     let server = NameServer::start(true);

@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use crate::live::{Probing, ServerLive, ServerState};
-use crate::model::{BackendId, FrontendId, Model, ServerAddress, ServerId};
+use crate::model::{BackendId, FrontendId, Initial, Model, ServerAddress, ServerId};
 use crate::tls::store::Transactions;
+use crate::variable::Name;
 
 /// A change that a command asks the engine to make.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +27,10 @@ pub enum Change {
     Backend(BackendId, BackendChange),
     /// What has been sent of certificates and not been committed.
     Transactions(Box<Transactions>),
+    /// Give a variable of the process this value.
+    Variable(Name, Initial),
+    /// Ask an authority for this certificate anew.
+    Renew(String),
     /// Write down why one request in so many goes where it goes; 0: no more.
     Sampling(u32),
 }

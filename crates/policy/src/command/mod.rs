@@ -10,6 +10,7 @@
 //! A command looks at a [`View`] and leaves [`Change`]s in its session; it changes nothing itself, so a chain of commands
 //! sees the effect of each one before the next. What is absent: sockets, prompts and time-outs (the engine).
 
+mod acme;
 mod backend;
 mod change;
 mod clear;
@@ -23,6 +24,7 @@ mod maxconn;
 mod outliers;
 mod plan;
 mod reload;
+mod resolvers;
 mod server;
 mod server_line;
 mod servers;
@@ -116,6 +118,8 @@ pub const COMMANDS: &[Command] = &[
     ssl::bundle::ABORT_CA,
     ssl::cert::ABORT,
     ssl::bundle::ABORT_CRL,
+    acme::RENEW,
+    acme::STATUS,
     list::ADD_ACL,
     backend::ADD,
     list::ADD_MAP,
@@ -146,6 +150,7 @@ pub const COMMANDS: &[Command] = &[
     frontend::DISABLE,
     server::DISABLE_HEALTH,
     server::DISABLE,
+    ssl::cert::DUMP,
     cli::ECHO,
     server::ENABLE_AGENT,
     frontend::ENABLE,
@@ -179,6 +184,7 @@ pub const COMMANDS: &[Command] = &[
     ssl::bundle::SET_CRL,
     table::SET,
     cli::TIMEOUT,
+    variable::SET,
     weight::SET,
     why::SET,
     list::SHOW_ACL,
@@ -194,6 +200,7 @@ pub const COMMANDS: &[Command] = &[
     list::SHOW_MAP,
     outliers::SHOW,
     show::PROCESSES,
+    resolvers::SHOW,
     servers::CONNECTIONS,
     servers::STATE,
     show::SESSIONS,

@@ -69,7 +69,7 @@ pub(super) const DISABLE_AGENT: Command = Command {
 const USAGE: &str = "usage: set server <backend>/<server> addr | agent | agent-addr | agent-port | agent-send | \
     check-addr | check-port | fqdn | health | name | ssl | state | weight";
 
-/// Longest name of a server that is renamed, in bytes.
+/// Longest name of a server that is renamed, and of a host, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
 fn set(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
@@ -107,11 +107,7 @@ fn set(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
         Some("addr") => return set_address(words, view, session, (backend, server)),
         Some("name") => return rename(words, view, session, (backend, server)),
         Some("ssl") => return set_tls(words, view, session, (backend, server)),
-        Some("fqdn") => {
-            return Err(
-                "set server <b>/<s> fqdn failed because no resolution is configured.".into(),
-            );
-        }
+        Some("fqdn") => return set_host(words, view, session, (backend, server)),
         _ => return Err(USAGE.into()),
     };
     session
@@ -169,6 +165,43 @@ fn rename(
     }
     session.changes.push(Change::Model(Box::new(model)));
     Ok(DONE.to_owned())
+}
+
+/// `fqdn NAME`.
+fn set_host(
+    words: &mut Words<'_>,
+    view: View<'_>,
+    session: &mut Session,
+    (backend, server): (BackendId, ServerId),
+) -> Answer {
+    let host = words
+        .next()
+        .ok_or("set server <b>/<s> fqdn requires a FQDN.")?;
+    let known = view.server(backend, server);
+    let follow = known
+        .follows
+        .as_deref()
+        .ok_or("set server <b>/<s> fqdn failed because no resolution is configured.")?;
+    if follow.is_service() {
+        return Err("set server <b>/<s> fqdn failed because SRV resolution is configured.".into());
+    }
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    let news = if follow.host.as_deref() == Some(host) {
+        "no need to change the FDQN".to_owned()
+    } else if host.len() > NAME_BYTES_MAX || !host.bytes().all(safe) {
+        format!("invalid fqdn '{host}'")
+    } else {
+        let mut model = view.model().clone();
+        model.rename_host(backend, server, host);
+        session.changes.push(Change::Model(Box::new(model)));
+        format!(
+            "{}/{} changed its FQDN from {} to {host}",
+            view.backend(backend).name,
+            known.name,
+            follow.host.as_deref().unwrap_or("(null)"),
+        )
+    };
+    Ok(format!("{news} by 'stats socket command'\n"))
 }
 
 /// `ssl on|off`.

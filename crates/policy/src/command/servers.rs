@@ -126,10 +126,11 @@ fn state(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
             let address = live.moved_to().unwrap_or_else(|| model.address.clone());
             let (number, name) = (backend.number, &backend.name);
             let place = Place::of(&address);
+            let [host, service] = names(model);
             write(
                 &mut text,
                 format_args!(
-                    "{number} {name} {} {} {} {} {} {} {} {} {} {} {} - {} {}\n",
+                    "{number} {name} {} {} {} {} {} {} {} {} {} {host} {} {service} {} {}\n",
                     model.number,
                     model.name,
                     place.ip,
@@ -148,7 +149,6 @@ fn state(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
                         },
                         numbered: [backend.has_number, model.has_number],
                     },
-                    place.host,
                     place.port,
                     uses_tls(model),
                     asked_at(model, live),
@@ -231,15 +231,24 @@ fn connections(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer
     Ok(text)
 }
 
+/// The name of a server's host, and that of services which its address follows from; `-` stands for none.
+fn names(model: &Server) -> [&str; 2] {
+    let follow = model.follows.as_ref();
+    let followed = follow.and_then(|follow| follow.host.as_deref());
+    match follow {
+        Some(follow) if follow.is_service() => ["-", followed.unwrap_or("-")],
+        _ => [followed.or(model.host.as_deref()).unwrap_or("-"), "-"],
+    }
+}
+
 /// An address in columns; `-` stands for what there is not.
-struct Place<'a> {
+struct Place {
     ip: Shown<IpAddr>,
-    host: &'a str,
     port: u16,
 }
 
-impl<'a> Place<'a> {
-    fn of(address: &'a ServerAddress) -> Self {
+impl Place {
+    fn of(address: &ServerAddress) -> Self {
         let fixed = |port: &ServerPort| match port {
             ServerPort::Fixed(port) => *port,
             ServerPort::Offset(_) => 0,
@@ -247,17 +256,14 @@ impl<'a> Place<'a> {
         match address {
             ServerAddress::Inet { ip, port } => Self {
                 ip: Shown(Some(*ip)),
-                host: "-",
                 port: fixed(port),
             },
-            ServerAddress::Unresolved { host, port } => Self {
+            ServerAddress::Unresolved { port, .. } => Self {
                 ip: Shown(None),
-                host,
                 port: fixed(port),
             },
             ServerAddress::Unix(_) | ServerAddress::Abstract(_) => Self {
                 ip: Shown(None),
-                host: "-",
                 port: 0,
             },
         }

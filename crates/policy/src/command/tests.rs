@@ -1,6 +1,10 @@
 //! Every row of the list, and answers that scripts count on.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::context::{self, Nowhere};
+use crate::model::names::{Follow, Resolvers, ResolversId};
 use crate::plane::Plane;
 use crate::stats::{Process, testing};
 
@@ -39,6 +43,10 @@ impl Desk {
                     Change::Model(model) => self.plane = Plane::build(*model, Some(&self.plane)),
                     Change::Transactions(transactions) => {
                         self.plane.set_transactions(*transactions);
+                    }
+                    Change::Variable(name, value) => {
+                        let now = context::Now::default();
+                        self.plane.set_variable(&name, &value, &Nowhere, now);
                     }
                     _ => {}
                 }
@@ -294,7 +302,7 @@ fn tables_are_shown_set_and_cleared() {
 #[test]
 fn entries_in_use_and_strangers_are_kept_apart() {
     let mut desk = admin();
-    let table = std::sync::Arc::clone(desk.plane.tables.named("clients").unwrap());
+    let table = Arc::clone(desk.plane.tables.named("clients").unwrap());
     let key = crate::stick_table::Key::parse(table.spec().key, "10.0.0.1").unwrap();
     let held = table.track(&key, testing::NOW_MS, |_| {});
     let shown = desk.ask("show table clients");
@@ -451,4 +459,83 @@ fn variables_of_the_process_are_shown() {
     ] {
         assert_eq!(desk.ask(line), answer, "{line}");
     }
+}
+
+#[test]
+fn variables_of_the_process_are_set() {
+    let mut desk = admin();
+    let locked = "This command is restricted to experimental mode only.\n\n";
+    assert_eq!(desk.ask("set var proc.x int(1)"), locked);
+    desk.session.experimental = true;
+    for (line, answer) in [
+        ("set var", "Missing process-wide variable identifier.\n\n"),
+        (
+            "set var proc.x",
+            "Missing either 'expr', 'fmt' or expression.\n\n",
+        ),
+        (
+            "set var proc.x frm a",
+            "'set var': arg type must be either 'expr' or 'fmt' but got 'frm'.\n\n",
+        ),
+        ("set var proc.x int(1)", "\n"),
+        ("set var proc.x expr var(proc.x),add(2)", "\n"),
+        ("get var proc.x", "proc.x: type=sint value=<3>\n\n"),
+        ("set var proc.x fmt a%[var(proc.x)]\\ b", "\n"),
+        ("get var proc.x", "proc.x: type=str value=<a3 b>\n\n"),
+    ] {
+        assert_eq!(desk.ask(line), answer, "{line}");
+    }
+    for (line, part) in [
+        ("set var txn.x int(1)", "not a variable of the process"),
+        ("set var proc.x itn(1)", "itn"),
+        ("set var proc.x str(a),map(/etc/hosts)", "/etc/hosts"),
+        ("set var proc.x req.hdr(host)", "req.hdr"),
+    ] {
+        let answer = desk.ask(line);
+        assert!(answer.contains(part), "{line}: {answer}");
+    }
+}
+
+#[test]
+fn servers_follow_another_name() {
+    let mut desk = admin();
+    let place = "set server app/a fqdn";
+    for (line, answer) in [
+        ("", "set server <b>/<s> fqdn requires a FQDN.\n\n"),
+        (
+            " h.example",
+            "set server <b>/<s> fqdn failed because no resolution is configured.\n\n",
+        ),
+    ] {
+        assert_eq!(desk.ask(&format!("{place}{line}")), answer, "{line}");
+    }
+    let mut model = desk.plane.model.clone();
+    model.resolvers = vec![Resolvers::new("dns")];
+    let mut backends = model.backends.iter_mut();
+    let app = backends
+        .find(|backend| backend.name == "app")
+        .expect("it is there");
+    app.servers[0].follows = Some(Arc::new(Follow::later(ResolversId(0))));
+    desk.plane = Plane::build(model, Some(&desk.plane));
+    for (host, news) in [
+        (
+            "h.example",
+            "app/a changed its FQDN from (null) to h.example",
+        ),
+        ("h.example", "no need to change the FDQN"),
+        (
+            "i.example",
+            "app/a changed its FQDN from h.example to i.example",
+        ),
+        ("a/b", "invalid fqdn 'a/b'"),
+    ] {
+        let answer = format!("{news} by 'stats socket command'\n\n");
+        assert_eq!(desk.ask(&format!("{place} {host}")), answer);
+    }
+    let table = desk.ask("show servers state app");
+    let line = table
+        .lines()
+        .find(|line| line.contains(" a "))
+        .expect("a row");
+    assert_eq!(line.split(' ').nth(17), Some("i.example"), "{line}");
 }

@@ -1,6 +1,7 @@
-//! `get var`: variables of the process.
+//! `get var` and `set var`: variables of the process.
 
-use super::{Answer, Command, Session, Words};
+use super::{Answer, Change, Command, Refusal, Session, Words};
+use crate::keyword::haproxy;
 use crate::model::AccessLevel;
 use crate::stats::View;
 use crate::variable::{Name, Scope};
@@ -11,6 +12,14 @@ pub(super) const GET: Command = Command {
     usage: "get var <name>",
     doc: "type and value of a variable of the process",
     run: get,
+};
+
+pub(super) const SET: Command = Command {
+    path: &["set", "var"],
+    access: AccessLevel::Operator,
+    usage: "set var <name> [expr|fmt] <value>",
+    doc: "give a variable of the process another value (experimental-mode)",
+    run: set,
 };
 
 fn get(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
@@ -31,4 +40,26 @@ fn get(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
         })
         .collect();
     Ok(format!("{text}: type={kind} value=<{displayed}>\n"))
+}
+
+fn set(words: &mut Words<'_>, _: View<'_>, session: &mut Session) -> Answer {
+    if !session.experimental {
+        return Err("This command is restricted to experimental mode only.".into());
+    }
+    let name = words
+        .next()
+        .ok_or("Missing process-wide variable identifier.")?;
+    let (is_format, value) = match (words.next(), words.next()) {
+        (None, _) => return Err("Missing either 'expr', 'fmt' or expression.".into()),
+        (Some(value), None) => (false, value),
+        (Some("expr"), Some(value)) => (false, value),
+        (Some("fmt"), Some(value)) => (true, value),
+        (Some(word), Some(_)) => {
+            let wanted = "arg type must be either 'expr' or 'fmt'";
+            return Err(Refusal(format!("'set var': {wanted} but got '{word}'.")));
+        }
+    };
+    let (name, value) = haproxy::dynamic_variable(name, value, is_format).map_err(Refusal)?;
+    session.changes.push(Change::Variable(name, value));
+    Ok(String::new())
 }

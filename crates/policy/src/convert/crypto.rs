@@ -187,13 +187,13 @@ fn digested(algorithm: &'static digest::Algorithm) -> Made {
 }
 
 /// Bytes in base 64, given in the configuration or by a variable.
-enum Secret {
+pub(super) enum Secret {
     Known(Vec<u8>),
     Variable(Name),
 }
 
 impl Secret {
-    fn read(arguments: &mut Arguments, what: &str) -> Result<Self, Diagnostic> {
+    pub(super) fn read(arguments: &mut Arguments, what: &str) -> Result<Self, Diagnostic> {
         let text = arguments.text(what)?;
         if let Ok(name) = Name::parse(&text) {
             return Ok(Self::Variable(name));
@@ -208,7 +208,7 @@ impl Secret {
             })
     }
 
-    fn bytes<'a>(&'a self, context: &Context<'_>) -> Option<Cow<'a, [u8]>> {
+    pub(super) fn bytes<'a>(&'a self, context: &Context<'_>) -> Option<Cow<'a, [u8]>> {
         match self {
             Self::Known(bytes) => Some(Cow::Borrowed(bytes)),
             Self::Variable(name) => {

@@ -10,8 +10,9 @@ mod crypto;
 mod date;
 mod fix;
 mod hash;
-mod json;
+pub(crate) mod json;
 mod jwt;
+mod jwt_decrypt;
 mod jwt_verify;
 mod language;
 mod map;
@@ -24,6 +25,7 @@ mod stick;
 mod text;
 mod variable;
 
+pub(crate) use codec::decode_url;
 pub(crate) use json::Query as JsonQuery;
 
 use std::borrow::Cow;
@@ -122,6 +124,7 @@ const TOPICS: &[&[Row]] = &[
     hash::ROWS,
     json::ROWS,
     jwt::ROWS,
+    jwt_decrypt::ROWS,
     jwt_verify::ROWS,
     language::ROWS,
     map::ROWS,

@@ -28,6 +28,7 @@ impl Sections {
     pub(crate) const HEALTHCHECK: Self = Self(1 << 8);
     pub(crate) const RESOLVERS: Self = Self(1 << 10);
     pub(crate) const USERLIST: Self = Self(1 << 9);
+    pub(crate) const ACME: Self = Self(1 << 11);
 
     /// Any proxy section, `defaults` included.
     pub(crate) const PROXY: Self = Self(0b11110);
@@ -42,7 +43,7 @@ impl Sections {
     /// As [`Sections::BACK`], but not inherited.
     pub(crate) const OWN_BACK: Self = Self(0b11000);
 
-    const NAMES: [(Self, &'static str); 11] = [
+    const NAMES: [(Self, &'static str); 12] = [
         (Self::GLOBAL, "global"),
         (Self::DEFAULTS, "defaults"),
         (Self::FRONTEND, "frontend"),
@@ -54,6 +55,7 @@ impl Sections {
         (Self::HEALTHCHECK, "healthcheck"),
         (Self::RESOLVERS, "resolvers"),
         (Self::USERLIST, "userlist"),
+        (Self::ACME, "acme"),
     ];
 
     /// Both.

@@ -3,6 +3,8 @@
 //! Ids are positions, and compiled expressions hold them, so nothing may move up when something is taken out: its place
 //! stays behind as a gap, which nobody sees and the next one to come fills. A reload from files has no gaps.
 
+use std::sync::Arc;
+
 use super::{Backend, BackendId, Model, Server, ServerAddress, ServerId};
 use crate::rule::{BackendTarget, Rules, ServerTarget};
 
@@ -56,6 +58,14 @@ impl Model {
         let former = std::mem::replace(&mut server.name, name.to_owned());
         server.former_name = Some(former);
         Ok(())
+    }
+
+    /// Has a server's address follow from another name; nothing where it follows nobody.
+    pub fn rename_host(&mut self, backend: BackendId, id: ServerId, host: &str) {
+        let server = &mut self.backends[backend.0 as usize].servers[id.0 as usize];
+        if let Some(follow) = &mut server.follows {
+            Arc::make_mut(follow).host = Some(host.to_owned());
+        }
     }
 
     fn unreferenced(&self, backend: BackendId, id: ServerId) -> Result<(), Referenced> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::tls::{BindTls, Bundle, Entry, Profile, ServerTls, Verify};
 use super::{BackendId, Bind, Frontend, Mode, Model, ServerId};
 use crate::tls::Certificate;
+use crate::tls::store::Content;
 
 impl Model {
     fn listeners(&self) -> impl Iterator<Item = &Bind> {
@@ -58,6 +59,32 @@ impl Model {
             tls.verify != Verify::None && bundles.any(named)
         });
         binds + servers.count()
+    }
+
+    /// Keeps other content under a name, and presents it wherever that name is used.
+    pub fn install(&mut self, name: &str, content: Content) {
+        if let Content::Whole(certificate) = &content {
+            self.replace_certificate(certificate);
+        }
+        let store = Arc::make_mut(&mut self.store);
+        let stored = store.certificates.entry(name.to_owned()).or_default();
+        let stored = Arc::make_mut(stored);
+        (stored.content, stored.stands_in) = (content, false);
+    }
+
+    /// Keeps certificates that an authority has issued and that could not be written, so that nothing has to stand in for
+    /// them when files are read again.
+    pub fn keep_issued(&mut self, before: &Self) {
+        let missing = self.store.certificates.iter();
+        let missing = missing.filter(|(_, stored)| stored.stands_in);
+        let kept = missing.filter_map(|(name, stored)| {
+            let known = before.store.certificates.get(name)?;
+            let same = known.subscription == stored.subscription && !known.stands_in;
+            same.then(|| (name.clone(), known.content.clone()))
+        });
+        for (name, content) in kept.collect::<Vec<_>>() {
+            self.install(&name, content);
+        }
     }
 
     /// Speaks TLS to a server, or plainly, with checks that follow its traffic; a server without TLS at hand stays as it is.

@@ -88,8 +88,9 @@ pub enum Family {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Follow {
     pub resolvers: ResolversId,
-    /// The name; one that begins with `_` stands for services, which have ports and weights too (RFC 2782).
-    pub host: String,
+    /// The name; one that begins with `_` stands for services, which have ports and weights too (RFC 2782). `None`: an
+    /// address is written, and stays until a command gives a name.
+    pub host: Option<String>,
     /// `resolve-prefer`.
     pub prefer: Family,
     /// `resolve-net`: addresses in these networks are preferred, the first network most.
@@ -101,8 +102,20 @@ pub struct Follow {
 }
 
 impl Follow {
+    /// Nobody yet; how, where nothing is written about that.
+    pub fn later(resolvers: ResolversId) -> Self {
+        Self {
+            resolvers,
+            host: None,
+            prefer: Family::default(),
+            networks: Vec::new(),
+            shares_addresses: false,
+            ignores_weights: false,
+        }
+    }
+
     /// Whether the name stands for services rather than for a host.
     pub fn is_service(&self) -> bool {
-        self.host.starts_with('_')
+        self.host.as_ref().is_some_and(|host| host.starts_with('_'))
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Each is read once however often it is named, and kept in the store by its name.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use zeroize::Zeroizing;
 
 use super::Resolver;
 use crate::draft::Spanned;
-use crate::keyword::haproxy::LoadDraft;
+use crate::keyword::haproxy::{Dummy, LoadDraft};
+use crate::model::acme::{Curve, KeyKind, Subscription};
 use crate::model::tls::{Bundle, TicketKey};
 use crate::tls::certificate::{self, CertificateError, Parts};
 use crate::tls::store::{BundleKind, Content, Files, List, ListLine, Stored, StoredBundle};
@@ -167,34 +169,66 @@ impl Resolver<'_> {
         span: Span,
     ) -> Option<Arc<Certificate>> {
         if let Some(known) = self.store.certificates.get(name) {
-            return known.content.whole().cloned();
+            let whole = known.content.whole().cloned();
+            if whole.is_none() && !load.jwt {
+                self.keyless(name, span);
+            }
+            return whole;
         }
         if self.broken.contains(name) {
             return None;
         }
-        let Some(pieces) = self.pieces(load, &mut files, span) else {
+        let Some((content, stands_in)) = self.loaded(load, name, &mut files, span) else {
             self.broken.insert(name.to_owned());
             return None;
         };
-        match pieces.assemble(name) {
-            Ok(certificate) => {
-                let certificate = Arc::new(certificate);
-                let stored = Stored {
-                    content: Content::Whole(Arc::clone(&certificate)),
-                    files,
-                    jwt: load.jwt,
-                };
-                self.store
-                    .certificates
-                    .insert(name.to_owned(), Arc::new(stored));
-                Some(certificate)
-            }
+        let certificate = content.whole().cloned();
+        let stored = Stored {
+            content,
+            files,
+            jwt: load.jwt,
+            subscription: subscription(load),
+            stands_in,
+        };
+        let known = &mut self.store.certificates;
+        known.insert(name.to_owned(), Arc::new(stored));
+        certificate
+    }
+
+    /// A certificate put together, as far as it has to be, and whether it stands in for one that an authority is to issue.
+    fn loaded(
+        &mut self,
+        load: &LoadDraft,
+        name: &str,
+        files: &mut Files,
+        span: Span,
+    ) -> Option<(Content, bool)> {
+        let mut stands_in = self.is_missing(load);
+        let mut assembled = match stands_in {
+            true => assemble(self.stand_in(load, span)?, name),
+            false => assemble(self.pieces(load, files, span)?, name),
+        };
+        // The process ended after the first of two files was written; that keeps nobody from starting.
+        if load.acme.is_some() && matches!(assembled, Err(CertificateError::KeyMismatch)) {
+            let message = format!("'{name}' does not belong to its key, so that another stands in");
+            self.warn(span, message, "the authority is asked for it at once");
+            stands_in = true;
+            assembled = assemble(self.stand_in(load, span)?, name);
+        }
+        match assembled {
+            Ok(content) => Some((content, stands_in)),
             Err(why) => {
                 self.useless(load, &why, span);
-                self.broken.insert(name.to_owned());
                 None
             }
         }
+    }
+
+    /// A certificate for tokens is to be presented.
+    fn keyless(&mut self, name: &str, span: Span) {
+        let message = format!("'{name}' has no private key and cannot be presented");
+        let help = "load its key, or another certificate";
+        self.error(Kind::Reference, span, message, help);
     }
 
     fn useless(&mut self, load: &LoadDraft, why: &CertificateError, span: Span) {
@@ -203,10 +237,50 @@ impl Resolver<'_> {
         self.error(Kind::Environment, span, message, why.help());
     }
 
+    /// Whether an authority has not issued a certificate yet.
+    fn is_missing(&self, load: &LoadDraft) -> bool {
+        let Some(crt) = load.crt.as_ref().filter(|_| load.acme.is_some()) else {
+            return false;
+        };
+        let read = self.context.files.read(crt.value.as_ref());
+        read.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// What stands in for a certificate until an authority has issued it.
+    fn stand_in(&mut self, load: &LoadDraft, span: Span) -> Option<Pieces> {
+        let path = &load.crt.as_ref()?.value;
+        let made = self.dummy(load, path).map(Zeroizing::new);
+        let read = made.map(|pem| Pieces::read(&pem));
+        match read {
+            Ok(Ok(pieces)) => return Some(pieces),
+            Ok(Err(why)) => self.useless(load, &why, span),
+            Err(complaint) => self.error(Kind::Environment, span, complaint, ""),
+        }
+        None
+    }
+
+    /// A certificate that nobody has signed, with its key.
+    fn dummy(&self, load: &LoadDraft, path: &str) -> Result<Vec<u8>, String> {
+        let dummy = Dummy {
+            key: match load.dummy {
+                true => load.dummy_key.kind(true),
+                // The fastest to make: there may be thousands of names to begin with.
+                false => KeyKind::Ecdsa(Curve::P256),
+            },
+            names: load.domains.clone(),
+        };
+        let made = self.context.machine.dummy(&dummy);
+        made.map_err(|error| format!("no certificate can be made for '{path}': {error}"))
+    }
+
     /// What the files of a certificate have; what is missing is told.
     fn pieces(&mut self, load: &LoadDraft, files: &mut Files, span: Span) -> Option<Pieces> {
         let path = &load.crt.as_ref()?.value;
-        let pem = match self.read(path) {
+        let pem = match load.dummy && load.acme.is_none() {
+            true => self.dummy(load, path),
+            false => self.read(path),
+        };
+        let pem = match pem {
             Ok(pem) => Zeroizing::new(pem),
             Err(complaint) => {
                 self.error(Kind::Environment, span, complaint, "");
@@ -226,7 +300,11 @@ impl Resolver<'_> {
             sct: sct.as_deref(),
             issuer: issuer.as_deref(),
         };
-        match certificate::gather(&parts) {
+        let gathered = match load.jwt {
+            true => certificate::gather_public(&parts),
+            false => certificate::gather(&parts),
+        };
+        match gathered {
             Ok(mut pieces) => {
                 // A key that is named counts before one that stands in the file.
                 if load.key.is_some()
@@ -300,7 +378,11 @@ impl Resolver<'_> {
     /// What `@STORE/NAME`, or the name of something in the store without a name, stands for.
     fn stored(&mut self, name: &str, span: Span) -> Option<Vec<Arc<Certificate>>> {
         if let Some(known) = self.store.certificates.get(name) {
-            return Some(known.content.whole().cloned().into_iter().collect());
+            let whole = known.content.whole().cloned();
+            if whole.is_none() {
+                self.keyless(name, span);
+            }
+            return Some(whole.into_iter().collect());
         }
         if !name.starts_with('@') {
             return None;
@@ -323,7 +405,8 @@ impl Resolver<'_> {
                 let name = match (&load.alias, store.as_str()) {
                     (Some(alias), store) => format!("@{store}/{alias}"),
                     (None, "") => self.store.full_name(&crt.value),
-                    (None, store) => format!("@{store}/{}", crt.value.trim_start_matches('/')),
+                    (None, store) if crt.value.starts_with('/') => format!("@{store}{}", crt.value),
+                    (None, store) => format!("@{store}/{}", crt.value),
                 };
                 let written =
                     |part: &Option<Spanned<String>>| part.as_ref().map(|part| part.value.clone());
@@ -335,6 +418,11 @@ impl Resolver<'_> {
                     sctl: written(&load.sctl),
                 };
                 let span = crt.span;
+                self.subscribed.extend(
+                    load.acme
+                        .iter()
+                        .map(|section| (section.value.clone(), section.span)),
+                );
                 for part in [
                     &mut load.crt,
                     &mut load.ocsp,
@@ -483,11 +571,31 @@ impl Resolver<'_> {
     }
 }
 
+/// What a `load` line says of the authority that issues a certificate.
+fn subscription(load: &LoadDraft) -> Option<Arc<Subscription>> {
+    let (section, crt) = (load.acme.as_ref()?, load.crt.as_ref()?);
+    Some(Arc::new(Subscription {
+        section: section.value.clone(),
+        domains: load.domains.clone(),
+        ips: load.ips.clone(),
+        path: crt.value.clone(),
+        key_path: load.key.as_ref().map(|key| key.value.clone()),
+    }))
+}
+
 /// Whether the files beside a certificate are shown with it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Beside {
     Looked,
     Hidden,
+}
+
+/// A certificate that can be presented, or one for tokens alone, which has no key: whoever would present it is told.
+fn assemble(pieces: Pieces, name: &str) -> Result<Content, CertificateError> {
+    match pieces.key {
+        Some(_) => Ok(Content::Whole(Arc::new(pieces.assemble(name)?))),
+        None => Ok(Content::Part(Arc::new(pieces))),
+    }
 }
 
 fn rebase(part: &mut Option<Spanned<String>>, base: Option<&str>) {

@@ -162,6 +162,7 @@ impl Resolver<'_> {
         for draft in &proxy.servers {
             let follows = self.follow(draft).map(Arc::new);
             let (address, source) = self.server_address(draft, proxy.settings.disabled);
+            let host = written_host(&draft.address);
             let socks = draft.socks.as_ref().and_then(|socks| self.socket(socks));
             let (minconn, maxconn) = self.limits(draft);
             let mut check = self.server_check(draft);
@@ -197,6 +198,7 @@ impl Resolver<'_> {
                     number,
                     has_number: draft.id.is_some(),
                     address,
+                    host: host.clone(),
                     follows: follows.clone(),
                     source,
                     socks,
@@ -303,6 +305,17 @@ impl Resolver<'_> {
         }
         self.unresolved(host, &complaint, span);
         None
+    }
+}
+
+/// The name that is written in place of an address.
+fn written_host(address: &ServerAddressDraft) -> Option<String> {
+    match address {
+        ServerAddressDraft::Inet {
+            host: HostDraft::Name(host, _),
+            ..
+        } => Some(host.clone()),
+        _ => None,
     }
 }
 

@@ -81,18 +81,17 @@ impl Resolver<'_> {
         addresses.map(server).collect()
     }
 
-    /// How a server's address follows from its name; `None`: it has none, or follows nobody.
+    /// How a server's address follows from its name, or would from one that it is given later; `None`: it follows nobody.
     pub(super) fn follow(&mut self, draft: &ServerDraft) -> Option<Follow> {
-        let ServerAddressDraft::Inet {
-            host: HostDraft::Name(host, _),
-            span,
-            ..
-        } = &draft.address
-        else {
+        let ServerAddressDraft::Inet { host, span, .. } = &draft.address else {
             return None;
         };
+        let host = match host {
+            HostDraft::Name(host, _) => Some(host),
+            _ => None,
+        };
         let Some(named) = &draft.resolvers else {
-            if is_service(host) {
+            if let Some(host) = host.filter(|host| is_service(host)) {
                 let message = format!("'{host}' stands for services, for which nobody is asked");
                 let help = "name the section of those to be asked by 'resolvers'";
                 self.error(Kind::Reference, *span, message, help);
@@ -112,7 +111,7 @@ impl Resolver<'_> {
         };
         Some(Follow {
             resolvers: ResolversId(index as u32),
-            host: host.clone(),
+            host: host.cloned(),
             prefer: match draft.prefer {
                 draft::Family::V4 => Family::V4,
                 draft::Family::V6 | draft::Family::Any => Family::V6,

@@ -39,7 +39,10 @@ impl Resolver<'_> {
         http_errors: &HashMap<String, Vec<ErrorFile>>,
         model: &mut Model,
     ) {
-        let names = known_names(model);
+        let names = Names {
+            certificates: RefCell::new(std::mem::take(&mut self.store.certificates)),
+            ..known_names(model)
+        };
         let lists = Lists::default();
         let variables = self.variables(&names, &lists, http_errors);
         model.global.variables = variables;
@@ -93,13 +96,9 @@ impl Resolver<'_> {
             http_errors,
         };
         self.check_steps(draft, &reach, model);
+        self.store.certificates = names.certificates.take();
         lists.number();
-        self.findings
-            .extend(lists.broken_promises().into_iter().map(|(name, span)| {
-                let message =
-                    format_args!("nothing reads '{name}', so that changing it does nothing");
-                Diagnostic::warning(Kind::Reference, span, message)
-            }));
+        self.findings.extend(unread(&lists));
         model.lists = Arc::new(lists);
         remember_servers(model);
     }
@@ -350,6 +349,15 @@ fn remember_servers(model: &mut Model) {
     }
 }
 
+/// Lists that rules change and nothing reads.
+fn unread(lists: &Lists) -> impl Iterator<Item = Diagnostic> {
+    let promises = lists.broken_promises().into_iter();
+    promises.map(|(name, span)| {
+        let message = format_args!("nothing reads '{name}', so that changing it does nothing");
+        Diagnostic::warning(Kind::Reference, span, message)
+    })
+}
+
 pub(crate) fn known_names(model: &Model) -> Names {
     let frontends = model.frontends.iter().enumerate();
     let backends = model.backends.iter().enumerate();
@@ -374,6 +382,7 @@ pub(crate) fn known_names(model: &Model) -> Names {
             .zip(&model.tables)
             .map(|(id, table)| (table.name.clone(), (id, table.key)))
             .collect(),
+        certificates: RefCell::new(model.store.certificates.clone()),
         stick_counters: model.global.tune.stick_counters,
         resolvers: (0..)
             .map(ResolversId)

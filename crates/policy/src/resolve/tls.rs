@@ -297,7 +297,7 @@ impl Resolver<'_> {
         secrecy
     }
 
-    fn towards(&mut self, own: &TlsDraft, mode: Mode, span: Span) -> Option<ServerTls> {
+    pub(super) fn towards(&mut self, own: &TlsDraft, mode: Mode, span: Span) -> Option<ServerTls> {
         let defaults = own.defaults.clone().unwrap_or_default();
         let offer = self.offer(&[own, &defaults], span);
         let alpn = match (&own.alpn, mode) {

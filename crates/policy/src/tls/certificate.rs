@@ -7,7 +7,7 @@ use std::fmt;
 
 use rustls_pki_types::pem::{PemObject as _, SectionKind};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::der_parser::der::parse_der;
+use x509_parser::der_parser::der::{DerObject, parse_der};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
@@ -172,11 +172,21 @@ pub fn load(name: &str, parts: &Parts<'_>) -> Result<Certificate, CertificateErr
 /// # Errors
 /// When one of them is not what it should be, or there is no key.
 pub fn gather(parts: &Parts<'_>) -> Result<Pieces, CertificateError> {
+    let pieces = gather_public(parts)?;
+    match pieces.key {
+        Some(_) => Ok(pieces),
+        None => Err(no_key(parts.pem)),
+    }
+}
+
+/// The same, where a certificate will do without its key.
+///
+/// # Errors
+/// When one of them is not what it should be.
+pub fn gather_public(parts: &Parts<'_>) -> Result<Pieces, CertificateError> {
     let mut pieces = Pieces::read(parts.pem)?;
-    match (&pieces.key, parts.key) {
-        (Some(_), _) => {}
-        (None, Some(beside)) => pieces.set_key(beside)?,
-        (None, None) => return Err(no_key(parts.pem)),
+    if let (None, Some(beside)) = (&pieces.key, parts.key) {
+        pieces.set_key(beside)?;
     }
     if let Some(issuer) = parts.issuer {
         pieces.set_issuer(issuer)?;
@@ -405,6 +415,20 @@ fn rsa(der: &[u8]) -> Option<Known> {
         kind: KeyKind::Rsa,
         public: Some(modulus.to_vec()),
     })
+}
+
+/// Modulus and exponent of a public key of RSA (RFC 8017 appendix A.1.1), without leading zeros.
+pub fn rsa_numbers(public: &[u8]) -> Option<[Vec<u8>; 2]> {
+    let (_, object) = parse_der(public).ok()?;
+    let [modulus, exponent] = object.as_sequence().ok()?.as_slice() else {
+        return None;
+    };
+    let number = |object: &DerObject<'_>| {
+        let bytes = object.as_slice().ok()?;
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        Some(bytes[zeros..].to_vec())
+    };
+    Some([number(modulus)?, number(exponent)?])
 }
 
 /// RFC 5915 section 3: version, key, \[0\] curve, \[1\] point.

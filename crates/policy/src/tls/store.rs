@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Certificate;
+use super::certificate::PrivateKey;
 use super::pieces::Pieces;
+use crate::model::acme::Subscription;
 use crate::model::tls::Bundle;
 
 /// What a configuration, and commands since, have loaded.
@@ -35,6 +37,10 @@ pub struct Stored {
     pub files: Files,
     /// `jwt on`: tokens are verified with it.
     pub jwt: bool,
+    /// It comes from an authority, which renews it.
+    pub subscription: Option<Arc<Subscription>>,
+    /// It was made up, because the authority has not issued it yet.
+    pub stands_in: bool,
 }
 
 /// The files that a certificate was loaded from.
@@ -75,6 +81,14 @@ impl Content {
         match self {
             Self::Whole(certificate) => Pieces::from(&**certificate),
             Self::Part(pieces) => Pieces::clone(pieces),
+        }
+    }
+
+    /// Its private key.
+    pub fn key(&self) -> Option<&PrivateKey> {
+        match self {
+            Self::Whole(certificate) => Some(&certificate.key),
+            Self::Part(pieces) => pieces.key.as_ref(),
         }
     }
 

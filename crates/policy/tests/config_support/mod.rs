@@ -1,15 +1,15 @@
 //! What the tests of configurations share: a machine without names, a program that claims little, and one call.
 #![allow(dead_code, reason = "no test file uses all of it")]
 
-use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use plimsoll_config::condition::{Conditions, LibraryVersion, Version};
 use plimsoll_config::diagnostic::Diagnostic;
 use plimsoll_config::haproxy;
 use plimsoll_config::source::{Environment, Loader, MemoryLoader, Sources};
-use plimsoll_policy::keyword::haproxy::{Context, GRAMMAR, Machine, load};
+use plimsoll_policy::keyword::haproxy::{Context, Dummy, GRAMMAR, Machine, load};
 use plimsoll_policy::model::Model;
 
 /// Answers the conditions as HAProxy 3.5 with OpenSSL would.
@@ -46,6 +46,10 @@ impl Machine for SmallMachine {
             "app" => Ok(vec![[192, 0, 2, 7].into()]),
             _ => Err(io::Error::new(io::ErrorKind::NotFound, "no such host")),
         }
+    }
+
+    fn dummy(&self, _: &Dummy) -> io::Result<Vec<u8>> {
+        fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/site.pem"))
     }
 
     fn user_id(&self, name: &str) -> Option<u32> {

@@ -1,9 +1,11 @@
 //! What stands behind the answers: the plane, the sums of all workers, and the orders that carry changes out.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use plimsoll_policy::command::{BackendChange, Change, Clear, FrontendChange, ServerChange};
+use plimsoll_policy::context::{self, World};
 use plimsoll_policy::counters::{BackendCounter, FrontendCounter, ServerCounter, Summary};
 use plimsoll_policy::explain::Told;
 use plimsoll_policy::health::{Census, Health, Line, Naming, admin_lines, no_server_line};
@@ -24,6 +26,7 @@ use crate::gate::Gate;
 use crate::lookup::Questions;
 use crate::observe::Reports;
 use crate::orders::{Order, Orders};
+use crate::rules;
 use crate::stories::Stories;
 use crate::tls::Tls;
 
@@ -291,13 +294,16 @@ impl Desk {
                 self.gates.process.set_limit(limit);
             }
             Change::Clear(clear) => self.clear(*clear),
+            Change::Variable(name, value) => {
+                self.plane.set_variable(name, value, self, now());
+            }
             Change::Sampling(every) => self.stories.set_every(*every),
             Change::Transactions(transactions) => {
                 self.plane
                     .set_transactions(Transactions::clone(transactions));
             }
             // These are the conductor's.
-            Change::Reload | Change::Plan { .. } | Change::Model(_) => {}
+            Change::Reload | Change::Plan { .. } | Change::Model(_) | Change::Renew(_) => {}
             Change::Backend(backend, change) => {
                 let live = &self.plane.backend(*backend).live;
                 live.set_published(*change == BackendChange::Publish);
@@ -484,7 +490,10 @@ impl Desk {
 
     fn clear(&self, clear: Clear) {
         match clear {
-            Clear::All => self.counters.clear(),
+            Clear::All => {
+                self.counters.clear();
+                self.plane.ledger.clear();
+            }
             Clear::Peaks => self.counters.clear_peaks(),
             Clear::Server(backend, server) => {
                 self.counters.clear_server(backend, server);
@@ -515,6 +524,42 @@ fn routes(model: &Model, sink: &LogSink, program: &str) -> Vec<LogRoute> {
         sink.route(&backend.log, false, &who)
     };
     model.backends.iter().map(route).collect()
+}
+
+/// For expressions that run while nobody is served: those of checks, of commands, and of variables at the start.
+impl World for Desk {
+    fn random(&self) -> u64 {
+        // Keyed by the system's chance, and differently each time.
+        RandomState::new().build_hasher().finish()
+    }
+
+    fn sums(&self) -> &dyn Sums {
+        self
+    }
+
+    fn process_id(&self) -> u32 {
+        std::process::id()
+    }
+
+    fn hostname(&self) -> &str {
+        log::hostname()
+    }
+
+    fn utc_offset_s(&self) -> i32 {
+        clock::utc_offset_seconds((clock::wall_ns() / NS_PER_MS / 1_000) as i64)
+    }
+
+    fn next_number(&self) -> u32 {
+        rules::next_number()
+    }
+}
+
+/// The moment, as such expressions see it.
+pub(crate) fn now() -> context::Now {
+    context::Now {
+        monotonic_ns: clock::monotonic_ns(),
+        wall: WallTime::from_unix_ns(clock::wall_ns()),
+    }
 }
 
 impl Sums for Desk {

@@ -6,11 +6,12 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use plimsoll_policy::ledger::Ledger;
 use plimsoll_policy::model::names::{Family, Resolvers};
 use plimsoll_sys::clock;
 use tokio::sync::oneshot;
 
-use super::{NS_PER_MS, addresses_of};
+use super::{Circle, NS_PER_MS, addresses_of};
 use crate::lookup::{Question, Questions};
 
 /// Names whose addresses are kept, or asked for, at the same time. Names come from clients: whatever is beyond this is not
@@ -39,9 +40,10 @@ pub(super) async fn give(questions: Arc<Questions>) {
     let memory = Memory::default();
     loop {
         let question = questions.next().await;
+        let ledger = Arc::clone(&question.plane.ledger);
         // Many names may be asked for at once.
         if let Some(key) = note(question, &memory) {
-            tokio::task::spawn_local(ask(key, Rc::clone(&memory)));
+            tokio::task::spawn_local(ask(key, ledger, Rc::clone(&memory)));
         }
     }
 }
@@ -84,9 +86,13 @@ fn note(question: Question, memory: &Memory) -> Option<Key> {
     Some(key)
 }
 
-async fn ask(key: Key, memory: Memory) {
+async fn ask(key: Key, ledger: Arc<Ledger>, memory: Memory) {
     let (resolvers, host, prefer) = &key;
-    let found = addresses_of(resolvers, host, *prefer).await;
+    let circle = Circle {
+        resolvers,
+        ledger: &ledger,
+    };
+    let found = addresses_of(circle, host, *prefer).await;
     let addresses = found.map_or_else(|_| Vec::new(), |(addresses, _)| addresses);
     let until_ms = clock::monotonic_ns() / NS_PER_MS + resolvers.hold.valid_ms;
     let mut memory = memory.borrow_mut();

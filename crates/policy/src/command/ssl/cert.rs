@@ -10,7 +10,7 @@ use crate::stats::View;
 use crate::tls::certificate::CertificateError;
 use crate::tls::pieces::Piece;
 use crate::tls::store::{Content, Files, Pending, Stored};
-use crate::tls::{Pieces, describe};
+use crate::tls::{Pieces, describe, pem};
 
 pub(in super::super) const ABORT: Command = Command {
     path: &["abort", "ssl", "cert"],
@@ -50,6 +50,14 @@ pub(in super::super) const DELETE_JWT: Command = Command {
     usage: "del ssl jwt <certfile>",
     doc: "verify no tokens with a certificate any more",
     run: |words, view, session| set_jwt(words, view, session, false),
+};
+
+pub(in super::super) const DUMP: Command = Command {
+    path: &["dump", "ssl", "cert"],
+    access: AccessLevel::Admin,
+    usage: "dump ssl cert <certfile>",
+    doc: "a certificate as its file would have it, with its private key",
+    run: dump,
 };
 
 pub(in super::super) const NEW: Command = Command {
@@ -97,21 +105,36 @@ fn show(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
         return Err("OCSP responses are not shown as text.\n".into());
     }
     let (uncommitted, name) = shown_name(word);
-    let store = &view.model().store;
+    let pieces = pieces_of(word, view)?;
+    let known = view.model().store.certificates.get(name);
+    if uncommitted {
+        let stored = known.cloned().unwrap_or_default();
+        return Ok(detail("*", name, &stored, &pieces, "Uncommitted"));
+    }
+    let stored = known.ok_or(NOT_FOUND)?;
+    let status = status(view.model(), name, stored);
+    Ok(detail("", name, stored, &pieces, status))
+}
+
+/// What a name stands for, or behind `*` what is to take its place.
+fn pieces_of(word: &str, view: View<'_>) -> Result<Pieces, Refusal> {
+    let (uncommitted, name) = shown_name(word);
     if !uncommitted {
-        let stored = store.certificates.get(name).ok_or(NOT_FOUND)?;
-        let status = status(view.model(), name, stored);
-        let pieces = stored.content.pieces();
-        return Ok(detail("", name, stored, &pieces, status));
+        let known = view.model().store.certificates.get(name);
+        return Ok(known.ok_or(NOT_FOUND)?.content.pieces());
     }
     let transactions = view.plane.transactions();
     let pending = transactions.certificate.as_ref();
-    let pending = pending
-        .filter(|pending| pending.name == name)
-        .ok_or(NOT_FOUND)?;
-    let stored = store.certificates.get(name).cloned().unwrap_or_default();
-    let status = "Uncommitted";
-    Ok(detail("*", name, &stored, &pending.content, status))
+    let pending = pending.filter(|pending| pending.name == name);
+    Ok(pending.ok_or(NOT_FOUND)?.content.clone())
+}
+
+fn dump(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
+    let pieces = pieces_of(words.next().ok_or(NOT_FOUND)?, view)?;
+    let key = pieces.key.as_ref().map(pem::private_key);
+    let mut text = key.map_or_else(String::new, |key| key.to_string());
+    text.push_str(&pem::chain(&pieces.chain));
+    Ok(text)
 }
 
 /// The names of all certificates.
@@ -309,14 +332,7 @@ fn commit(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answe
             }
         },
     };
-    adopt(view, session, |model| {
-        if let Content::Whole(certificate) = &content {
-            model.replace_certificate(certificate);
-        }
-        let store = Arc::make_mut(&mut model.store);
-        let stored = store.certificates.entry(name.to_owned()).or_default();
-        Arc::make_mut(stored).content = content;
-    });
+    adopt(view, session, |model| model.install(name, content));
     change(view, session, |transactions| {
         transactions.certificate = None
     });

@@ -3,7 +3,7 @@
 //!
 //! What is sent is collected in a transaction, one of each kind for the whole process, until it is committed or given up.
 //! A commit makes another model, which is adopted as a whole, so that no handshake sees half of it.
-//! Answers are HAProxy's. What is absent: private keys, which nothing shows.
+//! Answers are HAProxy's. Private keys are shown by `dump ssl cert` alone.
 
 pub(super) mod bundle;
 pub(super) mod cert;

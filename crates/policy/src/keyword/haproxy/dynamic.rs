@@ -13,11 +13,12 @@ use plimsoll_config::diagnostic::{Diagnostic, Severity, Span};
 use plimsoll_config::source::{Environment, Loader, Sources};
 
 use super::{Context, Machine, NOWHERE, server};
-use crate::draft::{Draft, InitAddr, ProxyDraft};
+use crate::draft::{Draft, InitAddr, ProxyDraft, VariableDraft};
 use crate::keyword::{Sections, Status};
 use crate::model::tls::Profile;
-use crate::model::{Mode, Server};
+use crate::model::{Initial, Mode, Server};
 use crate::tls::{Store, crt_list};
+use crate::variable::Name;
 
 /// Where no file and no name can be found.
 struct Nothing;
@@ -102,6 +103,38 @@ pub fn dynamic_server(
         server.number = 0;
     }
     Ok(server)
+}
+
+/// Reads a variable of the process, and the expression or format that it is to be set to.
+///
+/// # Errors
+/// What is wrong with them, a sentence per line.
+pub fn dynamic_variable(
+    name: &str,
+    value: &str,
+    is_format: bool,
+) -> Result<(Name, Initial), String> {
+    let mut draft = Draft::default();
+    draft.global.variables.push(VariableDraft {
+        name: Word::new(name, NOWHERE),
+        value: Word::new(value, NOWHERE),
+        is_format,
+    });
+    let context = Context {
+        files: &Nothing,
+        machine: &Nothing,
+        sources: &Sources::new(),
+        environment: &Environment::new(),
+    };
+    let resolved = crate::resolve::resolve_among(draft, &context, Store::default());
+    let variable = resolved.model.global.variables.into_iter().next();
+    variable.ok_or_else(|| {
+        let problems = resolved.diagnostics.into_iter();
+        let errors: Vec<_> = problems
+            .filter(|problem| problem.severity == Severity::Error)
+            .collect();
+        told(&errors)
+    })
 }
 
 /// How handshakes go at a bind of profile `base` with the certificate of a line that is added to a `crt-list`; `None`: as

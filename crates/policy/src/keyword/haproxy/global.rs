@@ -3,10 +3,12 @@
 use plimsoll_config::args::Args;
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
+use super::tls::VERIFY_SERVER;
 use super::value;
 use super::{bind, log};
 use crate::command::read_share;
 use crate::draft::{Draft, Spanned, VariableDraft};
+use crate::jwe::Allowed;
 use crate::keyword::{Keyword, Sections, Status};
 use crate::model::status_codes::StatusCodes;
 
@@ -21,11 +23,17 @@ const NO_COMPRESSION: &str = "nothing is compressed in this version";
 
 /// Words of `global`, but for `tune.*`.
 pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
-    noop(
+    Keyword::new(
         "acme.scheduler",
+        GLOBAL,
         "auto|off",
-        "Fetches certificates.",
-        "an 'acme' section is refused",
+        "Whether certificates of 'acme' sections are renewed by themselves.",
+        |args, draft| {
+            let known = [("auto", true), ("off", false)];
+            let wanted = value::choice(args, "when certificates are renewed", &known)?;
+            draft.global.model.acme_scheduler = wanted;
+            Ok(())
+        },
     ),
     noop(
         "anonkey",
@@ -270,17 +278,28 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         HTTP_CLIENT,
     ),
     noop("httpclient.retries", "NUMBER", HTTP_CLIENT_DOC, HTTP_CLIENT),
-    noop(
+    Keyword::new(
         "httpclient.ssl.ca-file",
+        GLOBAL,
         "FILE",
-        HTTP_CLIENT_DOC,
-        HTTP_CLIENT,
+        "Who is believed when authorities are called, instead of @system-ca.",
+        |args, draft| {
+            let file = args.word("a file")?;
+            let file = Spanned::new(file.text.clone(), file.span);
+            draft.global.tls.http_client.ca_file = Some(file);
+            Ok(())
+        },
     ),
-    noop(
+    Keyword::new(
         "httpclient.ssl.verify",
+        GLOBAL,
         "none|required",
-        HTTP_CLIENT_DOC,
-        HTTP_CLIENT,
+        "Whether certificates are verified when authorities are called.",
+        |args, draft| {
+            let verify = value::choice(args, "a way of verifying", VERIFY_SERVER)?;
+            draft.global.tls.http_client.verify = Some(verify);
+            Ok(())
+        },
     ),
     noop(
         "httpclient.timeout.connect",
@@ -302,17 +321,19 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "nothing here starts programs",
     )
     .negatable(),
-    later(
+    Keyword::new(
         "jwt.decrypt_alg_list",
-        "LIST",
-        "Algorithms for encrypted tokens.",
-        "the rule language",
+        GLOBAL,
+        "NAME[:[!]NAME...]",
+        "How the keys of tokens may be encrypted.",
+        |args, draft| tokens(args, draft, Allowed::set_algorithms),
     ),
-    later(
+    Keyword::new(
         "jwt.decrypt_enc_list",
-        "LIST",
-        "Algorithms for encrypted tokens.",
-        "the rule language",
+        GLOBAL,
+        "NAME[:[!]NAME...]",
+        "How the contents of tokens may be encrypted.",
+        |args, draft| tokens(args, draft, Allowed::set_encryptions),
     ),
     noop(
         "limited-quic",
@@ -761,8 +782,9 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     ),
 ];
 
-const HTTP_CLIENT_DOC: &str = "HTTP client of HAProxy's own.";
-const HTTP_CLIENT: &str = "nothing here makes requests of its own";
+const HTTP_CLIENT_DOC: &str = "How authorities are called.";
+const HTTP_CLIENT: &str =
+    "authorities are called by the machine's resolver, patiently, and again when they fail";
 
 const fn noop(
     name: &'static str,
@@ -799,6 +821,20 @@ const fn later(
     waits: &'static str,
 ) -> Keyword<Draft> {
     Keyword::inert(name, GLOBAL, usage, doc, Status::NotYet(waits))
+}
+
+/// A list of algorithms.
+fn tokens(
+    args: &mut Args<'_>,
+    draft: &mut Draft,
+    set: for<'a> fn(&mut Allowed, &'a str) -> Result<(), &'a str>,
+) -> Result<(), Diagnostic> {
+    let word = args.word("a list of algorithms")?;
+    set(&mut draft.global.model.tokens, &word.text).map_err(|name| {
+        let message = format_args!("'{name}' is no algorithm of tokens");
+        let help = Allowed::names().collect::<Vec<_>>().join(", ");
+        Diagnostic::error(Kind::Invalid, word.span, message).help(format!("known are {help}"))
+    })
 }
 
 /// The grammar has already obeyed the line.

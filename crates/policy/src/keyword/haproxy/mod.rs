@@ -4,6 +4,7 @@
 //! writes into a draft, and resolves the draft. Nothing is ever ignored in silence: a word is obeyed, or it has no
 //! effect and the reason is told, or it is refused with the line and a way out.
 
+pub(crate) mod acme;
 mod address;
 mod balance;
 mod bind;
@@ -49,10 +50,11 @@ use plimsoll_config::suggest::nearest;
 use crate::draft::{Draft, Polarity};
 use crate::keyword::{Keyword, Reading, Sections, Status, bare, usage};
 use crate::model::Model;
+use crate::model::acme::KeyKind;
 
 pub(crate) use check_lines::{ChecksDraft, Pending, StepDraft};
 pub(crate) use checks::ServerChecksDraft;
-pub use dynamic::{dynamic_line, dynamic_server, server_words};
+pub use dynamic::{dynamic_line, dynamic_server, dynamic_variable, server_words};
 pub use reference::{reference, rule_reference};
 pub(crate) use server::check_name;
 pub(crate) use tls::{
@@ -80,6 +82,22 @@ pub trait Machine {
 
     /// The number of a group, or `None` when there is no such group.
     fn group_id(&self, name: &str) -> Option<u32>;
+
+    /// A certificate in PEM that nobody has signed, with a new key.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being made.
+    fn dummy(&self, _: &Dummy) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// A certificate that stands in for one; as HAProxy's it has expired, so that nobody takes it for more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dummy {
+    pub key: KeyKind,
+    /// What it is for; empty: for nothing.
+    pub names: Vec<String>,
 }
 
 /// What a configuration depends on besides its text.
@@ -153,8 +171,9 @@ pub fn listen_to(
 }
 
 /// The rows of all lines, topic by topic.
-fn topics() -> [&'static [Keyword<Draft>]; 20] {
+fn topics() -> [&'static [Keyword<Draft>]; 21] {
     [
+        acme::KEYWORDS,
         balance::KEYWORDS,
         bind::KEYWORDS,
         check_lines::KEYWORDS,

@@ -5,7 +5,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity, Span};
 use plimsoll_config::haproxy;
 
 use super::tls::{self, TlsDraft};
-use super::{Context, address, peers, read_line, resolvers, server, userlist, value};
+use super::{Context, acme, address, peers, read_line, resolvers, server, userlist, value};
 use crate::draft::{BindDraft, Draft, PROXIES_MAX, ProxyDraft, ServerDraft, Settings, UnixDraft};
 use crate::keyword::{Sections, Status};
 use crate::model::{Bind, BindAddress, Mode, Model};
@@ -37,7 +37,7 @@ const fn works(name: &'static str, doc: &'static str) -> Section {
 
 /// Every kind of section, sorted.
 pub(super) const SECTIONS: &[Section] = &[
-    later("acme", "Fetches certificates.", "TLS"),
+    works("acme", "An authority that issues certificates by itself."),
     works("backend", "Servers to which requests go."),
     later("cache", "Keeps responses.", "the cache"),
     works("crt-store", "Certificates."),
@@ -121,6 +121,7 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
         "healthcheck" => Sections::HEALTHCHECK,
         "http-errors" => Sections::HTTP_ERRORS,
         "peers" => Sections::PEERS,
+        "acme" => Sections::ACME,
         "crt-store" => Sections::CRT_STORE,
         "resolvers" => Sections::RESOLVERS,
         "userlist" => Sections::USERLIST,
@@ -148,6 +149,7 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
         Sections::HEALTHCHECK => healthcheck(draft, &mut args),
         Sections::HTTP_ERRORS => http_errors(draft, &mut args),
         Sections::PEERS => peers::open(draft, &mut args),
+        Sections::ACME => acme::open(draft, &mut args),
         Sections::CRT_STORE => tls::open_store(draft, &mut args),
         Sections::RESOLVERS => resolvers::open(draft, &mut args),
         Sections::USERLIST => userlist::open(draft, &mut args),

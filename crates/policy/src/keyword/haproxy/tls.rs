@@ -4,11 +4,13 @@
 //! `resolve`. What is absent: files, which resolution reads.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
+use super::acme::KeyDraft;
 use super::bind::{NOWHERE, noop};
 use super::value;
 use crate::draft::{BindDraft, Draft, ServerDraft, Spanned};
@@ -123,6 +125,14 @@ pub(crate) struct GlobalTlsDraft {
     pub(crate) stores: BTreeMap<String, StoreDraft>,
     /// The store being read.
     pub(crate) store: String,
+    pub(crate) http_client: HttpClientDraft,
+}
+
+/// `httpclient.ssl.*`.
+#[derive(Debug, Default)]
+pub(crate) struct HttpClientDraft {
+    pub(crate) ca_file: Option<Spanned<String>>,
+    pub(crate) verify: Option<Verify>,
 }
 
 /// A `crt-store` section.
@@ -143,7 +153,17 @@ pub(crate) struct LoadDraft {
     pub(crate) issuer: Option<Spanned<String>>,
     pub(crate) sctl: Option<Spanned<String>>,
     pub(crate) jwt: bool,
+    /// `acme`: the section of the authority that issues it.
+    pub(crate) acme: Option<Spanned<String>>,
+    pub(crate) domains: Vec<String>,
+    pub(crate) ips: Vec<IpAddr>,
+    /// `generate-dummy`: a key and a certificate are made up.
+    pub(crate) dummy: bool,
+    pub(crate) dummy_key: KeyDraft,
 }
+
+/// Most names of one certificate that an authority issues; they allow a hundred.
+const SUBSCRIBED_NAMES_MAX: usize = 1_000;
 
 // ---- Rows
 
@@ -845,18 +865,27 @@ fn load(args: &mut Args<'_>) -> Result<LoadDraft, Diagnostic> {
             "alias" => load.alias = Some(value::text(args, "a name")?),
             "ocsp-update" => args.on_off("whether responses are fetched").map(drop)?,
             "jwt" => load.jwt = args.on_off("whether tokens are verified with it")?,
-            "acme" | "domains" | "ips" | "id" | "generate-dummy" | "keytype" | "bits"
-            | "curves" => {
-                let message = format_args!("'{}' is not implemented yet", word.text);
-                return Err(Diagnostic::error(Kind::NotImplemented, word.span, message));
-            }
+            "acme" => load.acme = Some(spanned(args, "an 'acme' section")?),
+            "domains" => load.domains = listed(args, "names", |name| Some(name.to_owned()))?,
+            "ips" => load.ips = listed(args, "addresses", |ip| ip.parse().ok())?,
+            "generate-dummy" => load.dummy = args.on_off("whether a certificate is made up")?,
+            "keytype" => load.dummy_key.read_type(args)?,
+            "bits" => load.dummy_key.read_bits(args)?,
+            "curves" => load.dummy_key.read_curve(args)?,
             _ => {
                 let known = [
+                    "acme",
                     "alias",
+                    "bits",
                     "crt",
+                    "curves",
+                    "domains",
+                    "generate-dummy",
+                    "ips",
                     "issuer",
                     "jwt",
                     "key",
+                    "keytype",
                     "ocsp",
                     "ocsp-update",
                     "sctl",
@@ -874,6 +903,21 @@ fn load(args: &mut Args<'_>) -> Result<LoadDraft, Diagnostic> {
         return Err(error);
     }
     Ok(load)
+}
+
+/// Words between commas.
+fn listed<T>(
+    args: &mut Args<'_>,
+    what: &str,
+    read: fn(&str) -> Option<T>,
+) -> Result<Vec<T>, Diagnostic> {
+    let word = args.word(what)?;
+    let written = word.text.split(',').filter(|part| !part.is_empty());
+    let read: Option<Vec<T>> = written.take(SUBSCRIBED_NAMES_MAX).map(read).collect();
+    read.filter(|all| !all.is_empty()).ok_or_else(|| {
+        let message = format_args!("'{}' are no {what} between commas", word.text);
+        Diagnostic::error(Kind::Invalid, word.span, message)
+    })
 }
 
 #[cfg(test)]
