@@ -333,6 +333,9 @@ type Find = fn(
     count: usize,
 ) -> Option<(usize, usize)>;
 
+/// Where the first of some separators stands in a text, or its end.
+type FirstEnd = fn(&[u8], &[u8]) -> usize;
+
 /// Where the first of these separators stands, or the end.
 fn first_field(separators: &[u8], text: &[u8]) -> usize {
     let end = match separators {
@@ -343,7 +346,7 @@ fn first_field(separators: &[u8], text: &[u8]) -> usize {
 }
 
 /// `first` is a quicker way to the end of the first part.
-fn select(arguments: &mut Arguments, find: Find, first: Option<fn(&[u8], &[u8]) -> usize>) -> Made {
+fn select(arguments: &mut Arguments, find: Find, first: Option<FirstEnd>) -> Made {
     let index = arguments.integer("an index")?;
     if index == 0 {
         return Err(arguments.invalid("parts are counted from 1, or from -1 at the end"));

@@ -274,7 +274,8 @@ impl Header {
         let field = self.name.fields(head).next_back()?;
         match self.is_one(field) {
             true => Some(field.trim_ascii()),
-            false => Values::new(field).last(),
+            // Quotes can only be understood from the front.
+            false => Values::new(field).fold(None, |_, value| Some(value)),
         }
     }
 }
