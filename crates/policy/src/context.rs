@@ -624,10 +624,15 @@ impl Context<'_> {
     }
 
     /// Makes the changes that converters asked for. Rules do it one by one, and the end of a context does it.
+    #[inline]
     pub fn settle(&mut self) {
-        if self.later.get_mut().is_empty() {
-            return;
+        if !self.later.get_mut().is_empty() {
+            self.make_changes();
         }
+    }
+
+    #[cold]
+    fn make_changes(&mut self) {
         for change in std::mem::take(self.later.get_mut()) {
             match change {
                 Later::Variable(name, Some(value)) => {

@@ -265,7 +265,7 @@ pub fn run(rules: &[Rule], from: usize, context: &mut Context<'_>) -> Verdict {
             Truth::Pass => {}
         }
         match rule.act(context) {
-            Flow::Continue if rule.action.waits() && context.unsure.get() => {
+            Flow::Continue if context.unsure.get() && rule.action.waits() => {
                 return rule.wait(at, context);
             }
             Flow::Continue => {}

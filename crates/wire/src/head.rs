@@ -238,13 +238,20 @@ impl Head {
         if !self.has_room(name.len() + value.len() + 4) {
             return false;
         }
-        let name = self.push(name);
-        self.arena[name.range()].make_ascii_lowercase();
-        let kind = FieldKind::of(self.bytes(name));
         // Laid out as on the wire, so that an encoder may copy it together with its neighbours.
-        self.arena.extend_from_slice(b": ");
-        let value = self.push_value(value);
-        self.arena.extend_from_slice(b"\r\n");
+        let arena = &mut self.arena;
+        arena.reserve(name.len() + value.len() + 4);
+        let start = arena.len();
+        arena.extend_from_slice(name);
+        arena[start..].make_ascii_lowercase();
+        let kind = FieldKind::of(&arena[start..]);
+        let name = Slice::new(start, arena.len());
+        arena.extend_from_slice(b": ");
+        let start = arena.len();
+        arena.extend_from_slice(value);
+        clean(&mut arena[start..]);
+        let value = Slice::new(start, arena.len());
+        arena.extend_from_slice(b"\r\n");
         self.fields.push(Field { name, value, kind });
         true
     }
@@ -253,17 +260,15 @@ impl Head {
     ///
     /// Returns `false`, and changes nothing, when the arena is full.
     pub fn set(&mut self, name: &[u8], value: &[u8]) -> bool {
-        let present = |head: &Self, field: &Field| {
-            field.kind != FieldKind::Removed && head.bytes(field.name).eq_ignore_ascii_case(name)
-        };
-        let Some(first) = self.fields.iter().position(|field| present(self, field)) else {
+        let mut fields = self.fields.iter();
+        let Some(first) = fields.position(|field| self.is_called(field, name)) else {
             return self.add(name, value);
         };
         if !self.has_room(value.len()) {
             return false;
         }
         for index in first + 1..self.fields.len() {
-            if present(self, &self.fields[index]) {
+            if self.is_called(&self.fields[index], name) {
                 self.fields[index].kind = FieldKind::Removed;
             }
         }
@@ -285,10 +290,7 @@ impl Head {
     /// Removes every field called `name`.
     pub fn remove(&mut self, name: &[u8]) {
         for index in 0..self.fields.len() {
-            if self
-                .bytes(self.fields[index].name)
-                .eq_ignore_ascii_case(name)
-            {
+            if self.is_called(&self.fields[index], name) {
                 self.fields[index].kind = FieldKind::Removed;
             }
         }
@@ -329,12 +331,35 @@ impl Head {
     /// Copies a field value into the arena, without the bytes that could end it on the wire.
     pub fn push_value(&mut self, value: &[u8]) -> Slice {
         let slice = self.push(value);
-        for byte in &mut self.arena[slice.range()] {
+        clean(&mut self.arena[slice.range()]);
+        slice
+    }
+
+    /// Whether a field that has not been removed is called `name`, in whatever case.
+    fn is_called(&self, field: &Field, name: &[u8]) -> bool {
+        let length = (field.name.end - field.name.start) as usize;
+        field.kind != FieldKind::Removed
+            && length == name.len()
+            && self.bytes(field.name).eq_ignore_ascii_case(name)
+    }
+}
+
+/// Puts spaces in place of the bytes that could end a value on the wire.
+fn clean(value: &mut [u8]) {
+    // Hardly any value has one: eight bytes are looked at together. The highest bit says which of them are below 14.
+    let suspects = |bytes: [u8; 8]| {
+        let word = u64::from_ne_bytes(bytes);
+        word.wrapping_sub(0x0e0e_0e0e_0e0e_0e0e) & !word & 0x8080_8080_8080_8080
+    };
+    let (words, rest) = value.as_chunks::<8>();
+    let suspicious =
+        words.iter().any(|word| suspects(*word) != 0) || rest.iter().any(|byte| *byte < 14);
+    if suspicious {
+        for byte in value {
             if matches!(*byte, b'\r' | b'\n' | 0) {
                 *byte = b' ';
             }
         }
-        slice
     }
 }
 
@@ -385,6 +410,31 @@ mod tests {
             head.fields()
                 .all(|(_, value)| !value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)))
         );
+    }
+
+    #[test]
+    fn every_byte_of_a_value_is_looked_at() {
+        for length in 1..40 {
+            for place in 0..length {
+                for byte in [0, b'\r', b'\n', b'\t', 14, 0x80, 0xff] {
+                    let mut value = vec![b'x'; length];
+                    value[place] = byte;
+                    let mut head = Head::default();
+                    head.add(b"a", &value);
+                    let expected = if matches!(byte, 0 | b'\r' | b'\n') {
+                        b' '
+                    } else {
+                        byte
+                    };
+                    value[place] = expected;
+                    assert_eq!(
+                        head.value(b"a"),
+                        Some(&value[..]),
+                        "{length} {place} {byte}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

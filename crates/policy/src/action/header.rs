@@ -45,6 +45,11 @@ struct Edit {
 
 impl Action for Edit {
     fn run(&self, context: &mut Context<'_>) -> Flow {
+        if let Some(value) = self.value.as_literal() {
+            let head = context.message_mut();
+            let changed = head.is_none_or(|head| (self.change)(head, &self.name, value));
+            return context.changed(changed);
+        }
         let mut value = context.take_buffer();
         self.value.write(context, &mut value);
         let changed = context

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 use plimsoll_wire::head::{Head, Slice};
-use regex::bytes::Regex;
 
 use super::replace::{expand, expression};
 use super::{Action, Flow, Places, Row, Words, action};
 use crate::context::{Context, OriginalLine};
 use crate::expression::Scope;
 use crate::log_format::{self, Encoding, Format};
+use crate::pattern::Expression;
 use crate::sample::split_query;
 
 pub(crate) const ROWS: &[Row] = &[
@@ -223,7 +223,7 @@ fn set(
 /// Puts a text made from what matched in place of a part.
 struct Replace {
     part: Part,
-    expression: Regex,
+    expression: Expression,
     format: Format,
 }
 
@@ -254,7 +254,7 @@ fn replace(
     let word = words.args.word("what replaces it")?;
     action(Replace {
         part,
-        expression,
+        expression: Expression::new(expression, false),
         format: log_format::read(word, Encoding::Http, scope)?,
     })
 }

@@ -69,7 +69,7 @@ pub(crate) const ROWS: &[Row] = &[
         doc: "The INDEX-th part between separators, from the end where it is negative; 0: all from there on.",
         input: Type::Text,
         output: Some(Type::Text),
-        read: |arguments, _| select(arguments, field),
+        read: |arguments, _| select(arguments, field, Some(first_field)),
     },
     Row {
         name: "host_only",
@@ -111,7 +111,7 @@ pub(crate) const ROWS: &[Row] = &[
         doc: "ASCII letters in lower case.",
         input: Type::Text,
         output: Some(Type::Text),
-        read: |_, _| changed(<[u8]>::make_ascii_lowercase),
+        read: |_, _| changed(u8::is_ascii_uppercase, <[u8]>::make_ascii_lowercase),
     },
     Row {
         name: "ltrim",
@@ -159,7 +159,7 @@ pub(crate) const ROWS: &[Row] = &[
         doc: "The bytes in the opposite order.",
         input: Type::Text,
         output: Some(Type::Text),
-        read: |_, _| changed(<[u8]>::reverse),
+        read: |_, _| changed(|_| true, <[u8]>::reverse),
     },
     Row {
         name: "reverse_dom",
@@ -212,7 +212,7 @@ pub(crate) const ROWS: &[Row] = &[
         doc: "ASCII letters in upper case.",
         input: Type::Text,
         output: Some(Type::Text),
-        read: |_, _| changed(<[u8]>::make_ascii_uppercase),
+        read: |_, _| changed(u8::is_ascii_lowercase, <[u8]>::make_ascii_uppercase),
     },
     Row {
         name: "word",
@@ -220,16 +220,21 @@ pub(crate) const ROWS: &[Row] = &[
         doc: "The INDEX-th word between one or more separators, from the end where it is negative; 0: all from there on.",
         input: Type::Text,
         output: Some(Type::Text),
-        read: |arguments, _| select(arguments, word),
+        read: |arguments, _| select(arguments, word, None),
     },
 ];
 
 type Made = Result<Box<dyn Convert>, Diagnostic>;
 
 /// The text with its bytes changed in place.
-fn changed(change: fn(&mut [u8])) -> Made {
+fn changed(concerns: fn(&u8) -> bool, change: fn(&mut [u8])) -> Made {
     pure(move |value| {
-        let mut text = value.into_text().into_owned();
+        let text = value.into_text();
+        // Most texts are as they are wanted.
+        if !text.iter().any(concerns) {
+            return Some(Value::Text(text));
+        }
+        let mut text = text.into_owned();
         change(&mut text);
         Some(Value::owned(text))
     })
@@ -328,7 +333,20 @@ type Find = fn(
     count: usize,
 ) -> Option<(usize, usize)>;
 
-fn select(arguments: &mut Arguments, find: Find) -> Made {
+/// Where the first of some separators stands in a text, or its end.
+type FirstEnd = fn(&[u8], &[u8]) -> usize;
+
+/// Where the first of these separators stands, or the end.
+fn first_field(separators: &[u8], text: &[u8]) -> usize {
+    let end = match separators {
+        [one] => memchr::memchr(*one, text),
+        all => text.iter().position(|byte| all.contains(byte)),
+    };
+    end.unwrap_or(text.len())
+}
+
+/// `first` is a quicker way to the end of the first part.
+fn select(arguments: &mut Arguments, find: Find, first: Option<FirstEnd>) -> Made {
     let index = arguments.integer("an index")?;
     if index == 0 {
         return Err(arguments.invalid("parts are counted from 1, or from -1 at the end"));
@@ -338,9 +356,14 @@ fn select(arguments: &mut Arguments, find: Find) -> Made {
     // Below 0 is as 0: everything from there on.
     let count = usize::try_from(count).unwrap_or(0);
     let skip = usize::try_from(index.unsigned_abs() - 1).unwrap_or(usize::MAX);
+    let first = first.filter(|_| (index, count) == (1, 1));
     pure(move |value| {
         let text = value.into_text();
         let length = text.len();
+        if let Some(first) = first {
+            let end = first(&separators, &text);
+            return Some(Value::Text(part(text, 0..end)));
+        }
         let range = if index > 0 {
             let (start, end) = find(
                 &|place| separators.contains(&text[place]),

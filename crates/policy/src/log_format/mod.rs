@@ -118,6 +118,7 @@ impl Format {
     /// The text, where there are no holes in it.
     pub fn as_literal(&self) -> Option<&[u8]> {
         match self.items.as_slice() {
+            _ if self.whole.form != Form::Plain => None,
             [] => Some(b""),
             [Item::Literal(text)] => Some(text),
             _ => None,

@@ -8,11 +8,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use memchr::memmem::Finder;
-use regex::bytes::{Captures, Regex, RegexBuilder};
+use regex::bytes::{Captures, RegexBuilder};
 
 use crate::value::Value;
 
 use super::entry::Entry;
+use super::expression::Expression;
 use super::hash::Side;
 use super::method::Method;
 use super::networks::{Net, Networks};
@@ -34,7 +35,7 @@ pub(super) enum Form {
     Written,
     Range(Range),
     Net(Net),
-    Regex(Regex),
+    Regex(Expression),
     Part(Box<Finder<'static>>),
     Bytes(Vec<u8>),
 }
@@ -58,7 +59,8 @@ impl Form {
                     .unicode(false)
                     .size_limit(REGEX_BYTES_MAX)
                     .build();
-                Self::Regex(expression.map_err(|error| error.to_string())?)
+                let regex = expression.map_err(|error| error.to_string())?;
+                Self::Regex(Expression::new(regex, ignore_case))
             }
             Method::Binary => {
                 let bytes = crate::sample::unhex(text()?);
@@ -91,7 +93,7 @@ enum Kind {
     Texts(Texts),
     Numbers(Numbers),
     Networks(Networks),
-    Expressions(Row<Regex>),
+    Expressions(Row<Expression>),
     Parts(Row<Finder<'static>>),
     Binaries(Row<Arc<[u8]>>),
 }
@@ -273,11 +275,22 @@ mod tests {
         patterns: &[&str],
         cases: &[(&str, Option<usize>)],
     ) {
-        let index = index(method, ignore_case, patterns);
-        for (text, expected) in cases {
-            let found = index.find(Value::text(text.as_bytes()));
-            let expected = expected.map(|place| place as u64);
-            assert_eq!(found.map(|entry| entry.id()), expected, "{method:?} {text}");
+        // Few patterns are searched in another way than many: what more there are here is like none of the texts.
+        let strangers: Vec<_> = match method {
+            Method::Text | Method::Prefix | Method::Suffix => (0..20)
+                .map(|number| format!("\u{1}{number}\u{1}"))
+                .collect(),
+            _ => Vec::new(),
+        };
+        let mut many = patterns.to_vec();
+        many.extend(strangers.iter().map(String::as_str));
+        for patterns in [patterns, many.as_slice()] {
+            let index = index(method, ignore_case, patterns);
+            for (text, expected) in cases {
+                let found = index.find(Value::text(text.as_bytes()));
+                let expected = expected.map(|place| place as u64);
+                assert_eq!(found.map(|entry| entry.id()), expected, "{method:?} {text}");
+            }
         }
     }
 

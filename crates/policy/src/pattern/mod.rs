@@ -12,6 +12,7 @@
 //! What is absent: files (their text is an argument) and the words of an `acl` line ([`crate::acl`]).
 
 mod entry;
+mod expression;
 mod file;
 mod filter;
 mod hash;
@@ -29,6 +30,7 @@ mod trie;
 mod tests;
 
 pub use entry::Entry;
+pub(crate) use expression::Expression;
 pub use file::file_list;
 pub(crate) use file::read;
 pub(crate) use index::REGEX_BYTES_MAX;

@@ -16,7 +16,13 @@ pub(super) struct Texts {
     filter: Filter,
     /// How many keys there are of each length, the shortest first.
     lengths: Arc<Vec<(usize, usize)>>,
+    /// All entries, the oldest first, while there are so few that it is quickest to compare with each; `None`: there were
+    /// more once.
+    few: Option<Arc<Vec<Entry>>>,
 }
+
+/// Most entries that are compared one after the other.
+const FEW_MAX: usize = 8;
 
 /// What makes two texts the same.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +49,28 @@ impl Rule {
         hash::whole(&folded(text, self.ignore_case), self.side)
     }
 
+    fn equal(&self, pattern: &[u8], text: &[u8]) -> bool {
+        match self.ignore_case {
+            true => pattern.eq_ignore_ascii_case(text),
+            false => pattern == text,
+        }
+    }
+
+    /// Whether `text` begins, or ends, with an entry.
+    fn bounds(&self, entry: &Entry, text: &[u8]) -> bool {
+        let pattern = entry.pattern();
+        let Some(rest) = text.len().checked_sub(pattern.len()) else {
+            return false;
+        };
+        self.equal(
+            pattern,
+            match self.side {
+                Side::Front => &text[..pattern.len()],
+                Side::Back => &text[rest..],
+            },
+        )
+    }
+
     /// Whether a slot is that of `text`.
     fn is(&self, slot: &Slot<()>, text: &[u8]) -> bool {
         let key = self.key(slot.first.pattern());
@@ -64,10 +92,15 @@ impl Texts {
             trie: Trie::default(),
             filter: Filter::default(),
             lengths: Arc::default(),
+            few: delimiters.is_empty().then(Arc::default),
         }
     }
 
     pub(super) fn add(&mut self, entry: &Entry) {
+        match &mut self.few {
+            Some(few) if few.len() < FEW_MAX => Arc::make_mut(few).push(entry.clone()),
+            few => *few = None,
+        }
         let (rule, known) = (self.rule, self.trie.len());
         let key = rule.key(entry.pattern());
         let hash = rule.hash(key);
@@ -84,6 +117,13 @@ impl Texts {
     }
 
     pub(super) fn replace(&mut self, entry: &Entry) {
+        if let Some(few) = &mut self.few
+            && let Some(known) = Arc::make_mut(few)
+                .iter_mut()
+                .find(|known| known.id() == entry.id())
+        {
+            *known = entry.clone();
+        }
         let rule = self.rule;
         let key = rule.key(entry.pattern());
         self.trie
@@ -91,6 +131,9 @@ impl Texts {
     }
 
     pub(super) fn remove(&mut self, entry: &Entry) {
+        if let Some(few) = &mut self.few {
+            Arc::make_mut(few).retain(|known| known.id() != entry.id());
+        }
         let rule = self.rule;
         let key = rule.key(entry.pattern());
         let hash = rule.hash(key);
@@ -117,12 +160,25 @@ impl Texts {
 
     /// The entry that is `text`.
     pub(super) fn whole(&self, text: &[u8]) -> Option<&Entry> {
+        if let Some(few) = &self.few {
+            let mut few = few.iter();
+            return few.find(|entry| self.rule.equal(entry.pattern(), text));
+        }
         self.slot(text).map(|slot| &slot.first)
     }
 
     /// The longest entry that `text` begins, or ends, with.
     pub(super) fn longest(&self, text: &[u8]) -> Option<&Entry> {
-        let mut longest = None;
+        let mut longest: Option<&Entry> = None;
+        if let Some(few) = &self.few {
+            let length = |entry: &Entry| entry.pattern().len();
+            for entry in few.iter().filter(|entry| self.rule.bounds(entry, text)) {
+                if longest.is_none_or(|known| length(entry) > length(known)) {
+                    longest = Some(entry);
+                }
+            }
+            return longest;
+        }
         let text = folded(text, self.rule.ignore_case);
         self.each(&text, |_| true, &mut |slot| longest = Some(&slot.first));
         longest
@@ -130,6 +186,9 @@ impl Texts {
 
     /// The oldest entry that `text` begins, or ends, with.
     pub(super) fn oldest(&self, text: &[u8]) -> Option<&Entry> {
+        if let Some(few) = &self.few {
+            return few.iter().find(|entry| self.rule.bounds(entry, text));
+        }
         let mut oldest = None;
         let text = folded(text, self.rule.ignore_case);
         self.each(&text, |_| true, &mut |slot| keep(&mut oldest, &slot.first));

@@ -1,7 +1,7 @@
 //! Samples of header fields: their values, how many there are, all of them (manual, section 7.3.6).
 
 use plimsoll_config::diagnostic::Diagnostic;
-use plimsoll_wire::head::Head;
+use plimsoll_wire::head::{Field, FieldKind, Head};
 
 use super::{Fetch, Needs, Row, Side, Tested, fetch, leading_address};
 use crate::arguments::Arguments;
@@ -195,7 +195,7 @@ fn comma_separated(arguments: &mut Arguments, side: Side, make: Make) -> Made {
 }
 
 fn header(arguments: &mut Arguments, side: Side, whole: bool, make: Make) -> Made {
-    let name = name(arguments);
+    let name = Name::read(arguments);
     let occurrence = arguments.optional_integer("an occurrence")?.unwrap_or(0);
     if occurrence < -OCCURRENCES_FROM_END_MAX {
         let least = -OCCURRENCES_FROM_END_MAX;
@@ -212,15 +212,41 @@ fn header(arguments: &mut Arguments, side: Side, whole: bool, make: Make) -> Mad
     Ok((Box::new(header), output))
 }
 
-/// A field's name in lower case; `None`: any.
-fn name(arguments: &mut Arguments) -> Option<Vec<u8>> {
-    let name = arguments.optional();
-    name.map(|name| name.to_ascii_lowercase().into_bytes())
+/// A field's name in lower case, and what the proxy knows it as; `None`: any.
+#[derive(Clone)]
+struct Name(Option<(Vec<u8>, FieldKind)>);
+
+impl Name {
+    fn read(arguments: &mut Arguments) -> Self {
+        Self(arguments.optional().map(|name| {
+            let name = name.to_ascii_lowercase().into_bytes();
+            let kind = FieldKind::of(&name);
+            (name, kind)
+        }))
+    }
+
+    /// Whether a field is called so.
+    fn is_of(&self, head: &Head, field: &Field) -> bool {
+        match &self.0 {
+            None => field.kind != FieldKind::Removed,
+            Some((name, FieldKind::Other)) => {
+                field.kind == FieldKind::Other && head.bytes(field.name) == name.as_slice()
+            }
+            // What has a kind of its own has no other name.
+            Some((_, kind)) => field.kind == *kind,
+        }
+    }
+
+    /// The fields of this name.
+    fn fields<'a>(&self, head: &'a Head) -> impl DoubleEndedIterator<Item = &'a [u8]> {
+        let fields = head.fields.iter().filter(|field| self.is_of(head, field));
+        fields.map(|field| head.bytes(field.value))
+    }
 }
 
 /// The values of all fields of one name.
 struct Header {
-    name: Option<Vec<u8>>,
+    name: Name,
     /// 1 is the first value, -1 the last; 0: any in conditions, otherwise the last.
     occurrence: i64,
     side: Side,
@@ -231,27 +257,38 @@ struct Header {
 
 impl Header {
     fn values<'a>(&'a self, head: &'a Head) -> impl DoubleEndedIterator<Item = &'a [u8]> {
-        fields(head, self.name.as_deref()).flat_map(|value| match self.whole {
+        let fields = self.name.fields(head);
+        fields.flat_map(|value| match self.is_one(value) {
             true => Values::whole(value),
             false => Values::new(value),
         })
     }
-}
 
-/// The fields of this name, in lower case, or all.
-fn fields<'a>(head: &'a Head, name: Option<&'a [u8]>) -> impl DoubleEndedIterator<Item = &'a [u8]> {
-    let fields = head.fields_both_ways();
-    fields
-        .filter(move |(known, _)| name.is_none_or(|name| name == *known))
-        .map(|(_, value)| value)
+    /// Whether a field has one value only: most do.
+    fn is_one(&self, field: &[u8]) -> bool {
+        self.whole || !field.contains(&b',')
+    }
+
+    /// The last value.
+    fn last<'a>(&self, head: &'a Head) -> Option<&'a [u8]> {
+        let field = self.name.fields(head).next_back()?;
+        match self.is_one(field) {
+            true => Some(field.trim_ascii()),
+            // Quotes can only be understood from the front.
+            false => Values::new(field).fold(None, |_, value| Some(value)),
+        }
+    }
 }
 
 impl Fetch for Header {
     fn fetch<'a>(&'a self, context: &'a Context<'_>) -> Option<Value<'a>> {
-        let mut values = self.values(self.side.head(context)?);
+        let head = self.side.head(context)?;
+        if self.occurrence == 0 {
+            return (self.make)(self.last(head)?);
+        }
+        let mut values = self.values(head);
         let place = usize::try_from(self.occurrence.unsigned_abs()).ok()?;
         let value = match self.occurrence {
-            0 => values.next_back(),
             1.. => values.nth(place - 1),
             _ => values.nth_back(place - 1),
         };
@@ -269,24 +306,34 @@ impl Fetch for Header {
             };
         }
         let mut tested = Tested::Missing;
-        for value in self.values(head).filter_map(self.make) {
-            if test(value) {
-                return Tested::Found;
+        let mut one = |text: &[u8]| match (self.make)(text) {
+            None => false,
+            Some(value) => {
+                tested = Tested::Different;
+                test(value)
             }
-            tested = Tested::Different;
+        };
+        let found = self
+            .name
+            .fields(head)
+            .any(|field| match self.is_one(field) {
+                true => one(field.trim_ascii()),
+                false => Values::new(field).any(&mut one),
+            });
+        match found {
+            true => Tested::Found,
+            false => tested,
         }
-        tested
     }
 }
 
 fn counted(arguments: &mut Arguments, side: Side, whole: bool) -> Made {
-    let name = name(arguments);
+    let name = Name::read(arguments);
     fetch(Type::Integer, move |context| {
-        let fields = fields(side.head(context)?, name.as_deref());
-        let count = if whole {
-            fields.count()
-        } else {
-            fields.map(|value| Values::new(value).count()).sum()
+        let fields = name.fields(side.head(context)?);
+        let count: usize = match whole {
+            true => fields.count(),
+            false => fields.map(|value| Values::new(value).count()).sum(),
         };
         Some(Value::Integer(count as i64))
     })
