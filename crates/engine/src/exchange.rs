@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
+use plimsoll_policy::action::Versions;
 use plimsoll_policy::balance::key;
 use plimsoll_policy::context;
 use plimsoll_policy::context::ExchangeFacts;
@@ -98,11 +99,30 @@ pub(crate) struct Record {
     pub(crate) facts: ExchangeFacts,
 }
 
+/// What was found out while the client's connection was one of TCP, with which its first exchange begins.
+pub(crate) struct Handover {
+    /// What rules have found out and decided.
+    pub(crate) facts: ExchangeFacts,
+    pub(crate) versions: Versions,
+    /// The backend that was chosen by bytes; `None`: a rule said that it is HTTP (`switch-mode`).
+    pub(crate) backend: Option<BackendId>,
+}
+
+/// What was done for this request before it was known to be one.
+enum Before {
+    Nothing,
+    /// The frontend's `tcp-request content` rules have run.
+    Contents,
+    /// Its backend has been chosen besides: the frontend's rules for HTTP are passed over.
+    Choice(BackendId),
+}
+
 struct Exchange<'a> {
     session: &'a mut Session,
     worker: Rc<Worker>,
     tables: Rc<Tables>,
     record: Record,
+    before: Before,
     response: Head,
     /// Part of the request's body has been taken from the client beyond `early`, so it cannot be sent again.
     upload_begun: bool,
@@ -140,10 +160,7 @@ pub(crate) fn run<'a, C: ClientStream>(
     times: Times,
 ) -> impl Future<Output = Outcome> + use<'a, C> {
     let worker = Rc::clone(&session.worker);
-    let facts = ExchangeFacts {
-        story: stories::begin(session),
-        ..ExchangeFacts::default()
-    };
+    let (facts, before) = begin(session);
     let mut exchange = Exchange {
         tables: Rc::clone(&session.tables),
         response: worker.take_head(),
@@ -153,6 +170,7 @@ pub(crate) fn run<'a, C: ClientStream>(
             facts,
             ..Record::default()
         },
+        before,
         upload_begun: false,
         abandoned: false,
         responding: false,
@@ -171,6 +189,19 @@ pub(crate) fn run<'a, C: ClientStream>(
         }
         outcome
     }
+}
+
+/// What an exchange begins with: usually nothing.
+fn begin(session: &mut Session) -> (ExchangeFacts, Before) {
+    if let Some(handover) = session.handover.take() {
+        let Handover { facts, backend, .. } = *handover;
+        return (facts, backend.map_or(Before::Contents, Before::Choice));
+    }
+    let facts = ExchangeFacts {
+        story: stories::begin(session),
+        ..ExchangeFacts::default()
+    };
+    (facts, Before::Nothing)
 }
 
 impl Exchange<'_> {
@@ -259,6 +290,9 @@ impl Exchange<'_> {
             Some(id) => (&tables.backend(id).name, &tables.backend(id).stats_page),
         };
         let Some(page) = page else { return Ok(None) };
+        if backend.is_none() && matches!(self.before, Before::Choice(_)) {
+            return Ok(None);
+        }
         let Some(wish) = page.wish(self.record.request.head.target()) else {
             return Ok(None);
         };

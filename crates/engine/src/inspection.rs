@@ -6,7 +6,7 @@
 use std::rc::Rc;
 use std::task::{Poll, ready};
 
-use plimsoll_policy::action::Flow;
+use plimsoll_policy::action::{Flow, Versions};
 use plimsoll_policy::context::{ExchangeFacts, Payload, Phase};
 use plimsoll_policy::counters::FrontendCounter;
 use plimsoll_policy::model::BackendId;
@@ -15,9 +15,10 @@ use plimsoll_policy::rule::{self, Rule, Verdict};
 use plimsoll_policy::value::Value;
 use plimsoll_wire::h1::request::{self, Parse};
 use plimsoll_wire::h1::{self, Limits};
-use plimsoll_wire::head::Head;
+use plimsoll_wire::head::{Head, Version};
 
 use crate::fault::Fault;
+use crate::h1::client::PREFACE;
 use crate::lookup;
 use crate::rules::{self, Reached, Sight};
 use crate::session::Session;
@@ -55,6 +56,7 @@ impl Peeked {
         Sight {
             request,
             refused,
+            is_raw: true,
             payload: Payload {
                 bytes: &self.bytes,
                 complete: self.ended,
@@ -71,6 +73,10 @@ impl Peeked {
             Reading::Part(scanned) => scanned,
             Reading::Whole(_) | Reading::Other => return,
         };
+        if self.bytes.starts_with(PREFACE) {
+            self.reading = Reading::Whole(preface());
+            return;
+        }
         if self.bytes.is_empty() || !h1::has_news(&self.bytes, scanned, &limits) {
             return;
         }
@@ -83,7 +89,16 @@ impl Peeked {
     }
 }
 
-/// Runs `rules`, waiting for bytes up to `delay_ms` while they are needed.
+/// What the preface of HTTP/2 looks like (RFC 9113 section 3.4); of what follows it rules of TCP see nothing.
+fn preface() -> Box<Head> {
+    let mut head = Box::<Head>::default();
+    head.method = head.push(b"PRI");
+    head.target = head.push(b"*");
+    head.version = Version::H2;
+    head
+}
+
+/// Runs `rules`, waiting for bytes up to `delay_ms` while they are needed. A rule may find that the bytes are HTTP.
 pub(crate) async fn judge(
     session: &mut Session,
     facts: &mut ExchangeFacts,
@@ -91,7 +106,7 @@ pub(crate) async fn judge(
     peeked: &mut Peeked,
     (set, delay_ms): (&[Rule], Option<u64>),
     (phase, reached): (Phase, Option<Reached>),
-) -> Result<(), Fault> {
+) -> Result<Option<Versions>, Fault> {
     let worker = Rc::clone(&session.worker);
     let deadline_ns = worker.deadline(delay_ms);
     let limit = session.tables.plane.model.global.tune.buffer_bytes as usize;
@@ -108,7 +123,7 @@ pub(crate) async fn judge(
             rule::run(set, from, context)
         });
         match verdict {
-            Verdict::Pass => return Ok(()),
+            Verdict::Pass => return Ok(None),
             Verdict::Wait { at } => {
                 from = at;
                 let more = worker
@@ -126,6 +141,9 @@ pub(crate) async fn judge(
                 }
                 if let (Flow::Label(label), Phase::RequestContent) = (&flow, phase) {
                     rules::label(transport.socket(), *label);
+                }
+                if let Flow::Switch(versions) = flow {
+                    return Ok(Some(versions));
                 }
                 if let Flow::Resolve(lookup) = flow {
                     let (name, address) = lookup::find(&worker, &session.tables, *lookup).await;
@@ -163,6 +181,7 @@ async fn follow(session: &mut Session, flow: Flow) -> Result<(), Fault> {
     match flow {
         Flow::Continue
         | Flow::Accept
+        | Flow::Switch(_)
         | Flow::AwaitBody { .. }
         | Flow::Inform(_)
         | Flow::Resolve(_)

@@ -168,6 +168,7 @@ fn greet(
         requests: 0,
         leaving: false,
         own: Vec::new(),
+        handover: None,
         admission: Rc::new(admission),
         tables,
     }

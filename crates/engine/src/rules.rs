@@ -144,6 +144,8 @@ pub(crate) struct Sight<'a> {
     pub(crate) request: Option<&'a mut Head>,
     /// They are no HTTP, and whatever comes cannot make them so.
     pub(crate) refused: bool,
+    /// They are relayed as they are, whatever they look like.
+    pub(crate) is_raw: bool,
     /// The client's first bytes, or in `tcp-response` rules the server's.
     pub(crate) payload: Payload<'a>,
     pub(crate) reached: Option<Reached>,
@@ -183,6 +185,7 @@ pub(crate) fn with_session<T>(
         _ => context.request_payload = sight.payload,
     }
     (context.request, context.refused) = (sight.request, sight.refused);
+    context.is_raw = sight.is_raw;
     context.backend = sight.reached.map(|reached| reached.backend);
     context.server = sight.reached.and_then(|reached| reached.server);
     context.bind = tables.frontend(session.frontend).binds.get(session.bind);

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
+use plimsoll_policy::action::Versions;
 use plimsoll_policy::context::{ExchangeFacts, Phase, SessionFacts};
 use plimsoll_policy::counters::FrontendCounter;
 use plimsoll_policy::model::tls::ServerName;
@@ -16,7 +17,7 @@ use plimsoll_wire::h1::request::RequestError;
 use plimsoll_wire::head::Head;
 
 use crate::counters::Side;
-use crate::exchange::{self, Outcome, Request, Times};
+use crate::exchange::{self, Handover, Outcome, Request, Times};
 use crate::fault::Fault;
 use crate::h1::client::NoRequest;
 use crate::listener::Admission;
@@ -64,13 +65,15 @@ pub(crate) struct Session {
     /// Server connections that belong to this session alone (`http-reuse never`, authenticated connections).
     #[expect(clippy::vec_box, reason = "connections move, and are large")]
     pub(crate) own: Vec<Box<Connection>>,
+    /// What its first request begins with, where the connection was one of TCP until now.
+    pub(crate) handover: Option<Box<Handover>>,
     /// Holds the connection's place under `maxconn`; gives it back when the session ends, or the last one of several
     /// that run side by side on one multiplexed connection.
     pub(crate) admission: Rc<Admission>,
 }
 
 impl Session {
-    fn bind(&self) -> Option<&Bind> {
+    pub(crate) fn bind(&self) -> Option<&Bind> {
         self.tables.frontend(self.frontend).binds.get(self.bind)
     }
 
@@ -87,6 +90,7 @@ impl Session {
             requests: self.requests,
             leaving: self.leaving,
             own: Vec::new(),
+            handover: None,
             admission: Rc::clone(&self.admission),
         }
     }
@@ -264,7 +268,13 @@ pub(crate) fn serve(mut session: Session, socket: Socket) -> impl Future<Output 
                     Box::pin(h2::client::serve(&mut session, transport, early)).await;
                 }
             }
-            Mode::Tcp => Box::pin(tcp::serve(&mut session, transport)).await,
+            Mode::Tcp => {
+                if let Some((transport, early)) =
+                    Box::pin(tcp::serve(&mut session, transport)).await
+                {
+                    Box::pin(serve_switched(&mut session, transport, early)).await;
+                }
+            }
         }
         ends(&mut session);
     }
@@ -311,6 +321,22 @@ enum Spoken {
     Http2,
 }
 
+/// A connection that began as one of TCP and has turned out to be one of HTTP.
+async fn serve_switched(session: &mut Session, transport: Transport, early: Vec<u8>) {
+    let worker = Rc::clone(&session.worker);
+    let versions = session.handover.as_ref().map(|handover| handover.versions);
+    let mut client = h1::client::Client::after(worker, transport, early);
+    let begins_http2 = session.begins_http2() || versions == Some(Versions::Http2);
+    if begins_http2 || matches!(serve_h1(session, &mut client).await, Spoken::Http2) {
+        // Streams do not take over what was found out: all rules run for each of them.
+        if let Some(mut handover) = session.handover.take() {
+            tracking::tcp_ends(session, &mut handover.facts);
+        }
+        let (transport, early) = client.into_parts();
+        h2::client::serve(session, transport, early).await;
+    }
+}
+
 /// All requests of one HTTP/1 connection, one after the other.
 async fn serve_h1(session: &mut Session, client: &mut h1::client::Client) -> Spoken {
     let mut idle_ns = session.worker.reactor.now_ns();
@@ -352,7 +378,9 @@ async fn serve_h1(session: &mut Session, client: &mut h1::client::Client) -> Spo
 
 /// `option disable-h2-upgrade`, or `proto h1`.
 fn stays(session: &Session) -> bool {
-    session.tables.frontend(session.frontend).stays_http1
+    let handover = session.handover.as_ref();
+    handover.is_some_and(|handover| handover.versions == Versions::Http1)
+        || session.tables.frontend(session.frontend).stays_http1
         || session.bind().is_some_and(|bind| bind.stays_http1)
 }
 

@@ -4,13 +4,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
+use plimsoll_policy::action::Versions;
 use plimsoll_policy::balance::key;
 use plimsoll_policy::context::{ExchangeFacts, Overrides, Phase as Moment};
-use plimsoll_policy::model::{BackendId, ServerId};
+use plimsoll_policy::model::{BackendId, Mode, ServerId};
 use plimsoll_policy::stickiness;
 
 use crate::account;
 use crate::dispatch::{Affinity, Dispatch};
+use crate::exchange::Handover;
 use crate::fault::{Fault, Phase};
 use crate::inspection::{self, Peeked};
 use crate::pool::{self, Identity, Opening, Route};
@@ -39,25 +41,51 @@ pub(crate) struct Report {
     pub(crate) facts: ExchangeFacts,
 }
 
-/// Serves one client connection as a stream of bytes.
-pub(crate) async fn serve(session: &mut Session, client: Transport) {
-    let mut report = Report::default();
-    report.facts.story = stories::begin(session);
-    serve_to_end(session, client, &mut report).await;
-    tracking::tcp_ends(session, &mut report.facts);
+/// Where a session goes.
+enum Course {
+    To(BackendId),
+    /// It is one of HTTP; the backend, where it was chosen by bytes.
+    Http(Versions, Option<BackendId>),
 }
 
-async fn serve_to_end(session: &mut Session, mut client: Transport, report: &mut Report) {
-    let mut peeked = Peeked::default();
-    let backend = match direct(session, &mut report.facts, &mut client, &mut peeked).await {
-        Ok(backend) => backend,
+/// Serves one client connection as a stream of bytes, unless it turns out to be one of HTTP: then all that was found out
+/// is left in the session, and the connection is returned with the bytes that were looked at.
+pub(crate) async fn serve(
+    session: &mut Session,
+    mut client: Transport,
+) -> Option<(Transport, Vec<u8>)> {
+    let (mut report, mut peeked) = (Report::default(), Peeked::default());
+    report.facts.story = stories::begin(session);
+    match direct(session, &mut report.facts, &mut client, &mut peeked).await {
+        Ok(Course::To(backend)) => {
+            serve_to_end(session, client, peeked, backend, &mut report).await;
+        }
+        Ok(Course::Http(versions, backend)) => {
+            session.handover = Some(Box::new(Handover {
+                facts: report.facts,
+                versions,
+                backend,
+            }));
+            return Some((client, peeked.bytes));
+        }
         Err(fault) => {
             report.fault = Some(fault);
             report.received_bytes = peeked.bytes.len() as u64;
-            account::tcp(session, None, None, report);
-            return part(session, &mut client, fault);
+            account::tcp(session, None, None, &mut report);
+            part(session, &mut client, fault);
         }
-    };
+    }
+    tracking::tcp_ends(session, &mut report.facts);
+    None
+}
+
+async fn serve_to_end(
+    session: &mut Session,
+    mut client: Transport,
+    mut peeked: Peeked,
+    backend: BackendId,
+    report: &mut Report,
+) {
     let mut dispatch = Dispatch::new(&session.tables, backend);
     report
         .facts
@@ -322,7 +350,7 @@ async fn direct(
     facts: &mut ExchangeFacts,
     client: &mut Transport,
     peeked: &mut Peeked,
-) -> Result<BackendId, Fault> {
+) -> Result<Course, Fault> {
     let tables = Rc::clone(&session.tables);
     let frontend = tables.frontend(session.frontend);
     let rules = &frontend.rules;
@@ -332,12 +360,15 @@ async fn direct(
     if !rules.content.is_empty() {
         let set = (rules.content.as_slice(), rules.inspect_delay_ms);
         let stage = (Moment::RequestContent, None);
-        Box::pin(inspection::judge(
-            session, facts, client, peeked, set, stage,
-        ))
-        .await?;
+        let judged = inspection::judge(session, facts, client, peeked, set, stage);
+        if let Some(versions) = Box::pin(judged).await? {
+            return may_switch(session).map(|()| Course::Http(versions, None));
+        }
     }
     let backend = inspection::choose_backend(session, facts, peeked).ok_or(Fault::NoServer)?;
+    if tables.backend(backend).mode == Mode::Http {
+        return may_switch(session).map(|()| Course::Http(Versions::Any, Some(backend)));
+    }
     let rules = &tables.backend(backend).rules;
     let is_other = tables.backend(backend).number != frontend.number;
     facts.tell(|story| story.enter(&tables.backend(backend).name));
@@ -356,7 +387,15 @@ async fn direct(
         ))
         .await?;
     }
-    Ok(backend)
+    Ok(Course::To(backend))
+}
+
+/// `proto none`: whoever is taken for a client of HTTP all the same is turned away.
+fn may_switch(session: &Session) -> Result<(), Fault> {
+    match session.bind().is_some_and(|bind| bind.stays_raw) {
+        true => Err(Fault::Rejected),
+        false => Ok(()),
+    }
 }
 
 async fn relay(

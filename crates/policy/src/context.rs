@@ -409,6 +409,8 @@ pub struct Context<'a> {
     pub request: Option<&'a mut Head>,
     /// There is none and never will be, because the client speaks something else.
     pub refused: bool,
+    /// The client's bytes are relayed as they are, whatever `request` makes of them (so far).
+    pub is_raw: bool,
     /// What has arrived of the request's body, or of a TCP session from the client.
     pub request_payload: Payload<'a>,
     pub response: Option<&'a mut Head>,
@@ -460,6 +462,7 @@ impl<'a> Context<'a> {
             exchange,
             request: None,
             refused: false,
+            is_raw: false,
             request_payload: Payload::default(),
             response: None,
             response_payload: Payload::default(),

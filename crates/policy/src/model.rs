@@ -835,6 +835,8 @@ pub struct Bind {
     pub http2: bool,
     /// `proto h1`: clients that speak HTTP/2 all the same are refused.
     pub stays_http1: bool,
+    /// `proto none`: connections of a TCP frontend never become ones of HTTP.
+    pub stays_raw: bool,
     /// `defer-accept`.
     pub defer_accept: bool,
     pub transparent: bool,
@@ -867,6 +869,7 @@ impl Bind {
             accept_proxy: false,
             http2: false,
             stays_http1: false,
+            stays_raw: false,
             defer_accept: false,
             transparent: false,
             fast_open: false,

@@ -469,10 +469,6 @@ impl Resolver<'_> {
         frontend.log.format = self.log_format(proxy, &frontend.log.targets);
         let place = self.default_backend(proxy, places, proxies);
         frontend.default_backend = place.map(|place| place.id);
-        // An HTTP backend takes the connections of a TCP frontend as HTTP.
-        if place.is_some_and(|place| proxies[place.draft].settings.mode == Mode::Http) {
-            frontend.mode = Mode::Http;
-        }
         frontend
     }
 

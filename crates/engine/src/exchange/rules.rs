@@ -8,14 +8,14 @@ use plimsoll_policy::action::{Flow, Lookup, Reply};
 use plimsoll_policy::context::{Context, Payload, Phase, Progress};
 use plimsoll_policy::counters::{BackendCounter, FrontendCounter};
 use plimsoll_policy::log::Queued;
-use plimsoll_policy::model::{BackendId, ConnectionMode, ServerId};
+use plimsoll_policy::model::{BackendId, ConnectionMode, Mode, ServerId};
 use plimsoll_policy::rule::{self, Asks, Rule, Rules, Verdict};
 use plimsoll_policy::stick_table::Event;
 use plimsoll_policy::stickiness;
 use plimsoll_policy::value::Value;
 use plimsoll_wire::head::{FieldKind, Head};
 
-use super::{Answer, Exchange, Outcome};
+use super::{Answer, Before, Exchange, Outcome};
 use crate::control::admin::service;
 use crate::dispatch::Dispatch;
 use crate::fault::{self, Fault};
@@ -150,9 +150,11 @@ impl Exchange<'_> {
         client: &mut C,
         owner: Owner,
     ) -> Result<Option<Outcome>, Fault> {
-        if let Owner::Backend(id) = owner
-            && self.is_same_proxy(id)
-        {
+        let is_done = match owner {
+            Owner::Backend(id) => self.is_same_proxy(id),
+            Owner::Frontend => matches!(self.before, Before::Choice(_)),
+        };
+        if is_done {
             return Ok(None);
         }
         let tables = Rc::clone(&self.tables);
@@ -162,7 +164,8 @@ impl Exchange<'_> {
             let limit = self.edit_limit(&request.head, request.early.len());
             self.record.request.head.arena_max = limit;
         }
-        if !rules.content.is_empty() {
+        let is_judged = matches!((owner, &self.before), (Owner::Frontend, Before::Contents));
+        if !rules.content.is_empty() && !is_judged {
             let content: Select = |rules| &rules.content;
             let stage = (owner, content, Phase::RequestContent);
             if let Some(outcome) = self.judge(client, stage, None).await? {
@@ -279,7 +282,8 @@ impl Exchange<'_> {
         loop {
             let (at, flow) = next;
             match flow {
-                Flow::Continue | Flow::Accept => {}
+                // It is spoken already, which the rule has seen.
+                Flow::Continue | Flow::Accept | Flow::Switch(_) => {}
                 Flow::Pause { ms } => self.pause(client, ms).await?,
                 Flow::AwaitBody { bytes, ms } => match &mut answer {
                     None => self.await_body(client, bytes, ms).await?,
@@ -555,9 +559,12 @@ impl Exchange<'_> {
         let tables = Rc::clone(&self.tables);
         let frontend = tables.frontend(self.session.frontend);
         let default = frontend.default_backend;
-        // The usual case needs no context.
-        let always = frontend.rules.always(default);
-        let backend = match always.filter(|&id| tables.plane.is_eligible(id)) {
+        let known = match self.before {
+            Before::Choice(id) => Some(id),
+            // The usual case needs no context.
+            _ => frontend.rules.always(default),
+        };
+        let backend = match known.filter(|&id| tables.plane.is_eligible(id)) {
             Some(id) => Some(id),
             None => self.with_context(Phase::Request, |context| {
                 rule::backend(&frontend.rules, default, context)
@@ -568,6 +575,9 @@ impl Exchange<'_> {
             self.record.times.received_ns = 0;
             return Err(Fault::NoServer);
         };
+        if tables.backend(backend).mode == Mode::Tcp {
+            return Err(Fault::RuleFailed); // A frontend of TCP led there before, in TCP.
+        }
         if !self.is_same_proxy(backend) {
             self.record.facts.overrides.enter_backend();
         }

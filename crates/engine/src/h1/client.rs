@@ -56,7 +56,7 @@ pub(crate) enum NoRequest {
 }
 
 /// What HTTP/1 can see of the preface of HTTP/2: a request, as far as its version.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0";
 
 impl Client {
     pub(crate) fn new(worker: Rc<Worker>, transport: Transport) -> Self {
@@ -75,6 +75,15 @@ impl Client {
             requests: 0,
             bytes_in: 0,
             bytes_out: 0,
+        }
+    }
+
+    /// A client of whose requests some bytes have been read already.
+    pub(crate) fn after(worker: Rc<Worker>, transport: Transport, early: Vec<u8>) -> Self {
+        Self {
+            bytes_in: early.len() as u64,
+            carry: early,
+            ..Self::new(worker, transport)
         }
     }
 

@@ -219,6 +219,7 @@ fn session(worker: &Rc<Worker>, admission: &Rc<Admission>) -> Session {
         accepted_wall_us: 0,
         requests: 1,
         own: Vec::new(),
+        handover: None,
         admission: Rc::clone(admission),
     }
 }

@@ -44,6 +44,61 @@ fn answers_and_additions() {
     ]);
 }
 
+/// Connections of a TCP frontend that become ones of HTTP, by a rule or by the backend they are led to.
+#[test]
+fn tcp_that_becomes_http() {
+    // HAProxy counts bytes of its own notation for such requests.
+    let delay = "mode tcp;log-format %ci:%cp\\ [%tr]\\ %ft\\ %b/%s\\ %ST\\ %tsc\\ %[var(txn.a)];tcp-request inspect-delay 3s";
+    let both = get("/one") + &get("/two");
+    let switch = |name: &str, rules: &str| case(name).front(&format!("{delay};{rules}"));
+    play(vec![
+        switch(
+            "switched",
+            "tcp-request content switch-mode http if HTTP;tcp-request content reject;\
+             http-request set-header x-a %[path]%[http_first_req]",
+        )
+        .sends(&both, 2),
+        switch(
+            "switched-and-denied",
+            "tcp-request content switch-mode http if HTTP;http-request deny if { path /two }",
+        )
+        .sends(&both, 2),
+        switch(
+            "switched-bad-request",
+            "tcp-request content switch-mode http",
+        )
+        .sends("GET / BAD\r\n\r\n", 1),
+        switch(
+            "switched-to-http1-alone",
+            "tcp-request content switch-mode http proto h1",
+        )
+        .sends("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 1)
+        .except(
+            "no-cache | content-length",
+            "no-cache | connection: close | content-length",
+        ),
+        switch(
+            "not-switched",
+            "tcp-request content switch-mode http if HTTP;tcp-request content reject",
+        )
+        .sends("HELLO YOU\r\n\r\n", 0)
+        .lines(1)
+        // A status that was never there: 0 here, as for all that was not HTTP.
+        .except("<NOSRV> -1 ", "<NOSRV> N "),
+        switch(
+            "led-to-http",
+            "tcp-request content set-var(txn.a) path if HTTP",
+        )
+        .sends(&both, 2),
+        switch(
+            "led-to-http-by-rules",
+            "tcp-request content reject if { path /two };tcp-request content accept if HTTP",
+        )
+        .sends(&both, 1)
+        .lines(2),
+    ]);
+}
+
 /// Samples of HTTP in TCP mode read the first bytes as a request.
 #[test]
 fn requests_in_tcp_mode() {

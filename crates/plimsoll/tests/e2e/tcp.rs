@@ -75,6 +75,42 @@ fn an_http_backend_takes_connections_of_a_tcp_frontend_as_http() {
     assert_eq!(client.response().status, 400);
 }
 
+/// One port for several protocols: rules look at the first bytes.
+#[test]
+fn whoever_turns_out_to_speak_http_is_served_as_such() {
+    let mut rig = Rig::new();
+    let web = rig.origin("a");
+    let shell = rig.origin_raw("b", |mut stream| {
+        let mut heard = [0; 8];
+        let _ = stream.read_exact(&mut heard);
+        let _ = stream.write_all(b"SSH-2.0-here");
+    });
+    rig.config(&format!(
+        "defaults\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n\
+         frontend all\n    mode tcp\n    bind {{listen}}\n    tcp-request inspect-delay 5s\n    \
+         tcp-request content set-var(txn.first) internal.strm.is_htx\n    \
+         tcp-request content switch-mode http if HTTP\n    \
+         tcp-request content accept if {{ req.len ge 4 }}\n    \
+         http-request set-header x-first %[var(txn.first)]\n    \
+         use_backend web if HTTP\n    default_backend shell\n\
+         backend web\n    mode http\n    {}\nbackend shell\n    mode tcp\n    {}\n",
+        web.server_line(),
+        shell.server_line()
+    ));
+    let mut client = rig.client();
+    client.send("SSH-2.0-");
+    assert_eq!(client.read_exact(12), b"SSH-2.0-here");
+    let mut client = rig.client();
+    for path in ["/one", "/two"] {
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        assert_eq!(client.response().text(), "a");
+    }
+    let firsts = web.wait_for_requests(2);
+    let firsts = firsts.iter().map(|request| request.field("x-first"));
+    // What rules found out before the switch stays with the request that it was found out about.
+    assert_eq!(firsts.collect::<Vec<_>>(), [Some("0"), Some("1")]);
+}
+
 #[test]
 fn nobody_behind_it_closes_the_connection() {
     let mut rig = Rig::new();

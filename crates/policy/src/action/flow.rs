@@ -2,7 +2,7 @@
 
 use plimsoll_wire::head::Head;
 
-use super::Lookup;
+use super::{Lookup, Versions};
 
 /// What the engine is to do after an action has run.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub enum Flow {
     Resolve(Box<Lookup>),
     /// Label packets to the client from now on, where that can be had, and go on.
     Label(Label),
+    /// No further rule of this set: what has come, and what follows, are messages of HTTP.
+    Switch(Versions),
     /// Send this interim response, and go on.
     Inform(Box<Head>),
     /// The rule cannot be carried out: answer 500.

@@ -20,6 +20,7 @@ mod replace;
 mod resolve;
 mod service;
 mod settings;
+mod switch_mode;
 mod target;
 mod track;
 mod variable;
@@ -38,6 +39,7 @@ pub(crate) use capture::length as capture_length;
 pub use flow::{Flow, Label, Reply, Service};
 pub use reason::reason;
 pub use resolve::Lookup;
+pub use switch_mode::Versions;
 pub(crate) use variable::Only;
 
 /// Something a rule does.
@@ -172,6 +174,7 @@ const TOPICS: &[&[Row]] = &[
     resolve::ROWS,
     service::ROWS,
     settings::ROWS,
+    switch_mode::ROWS,
     target::ROWS,
     track::ROWS,
     variable::ROWS,

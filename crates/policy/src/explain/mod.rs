@@ -126,6 +126,7 @@ fn result(flow: &Flow) -> StepResult {
         Flow::Reply(reply) => format!("answered with {}", reply.head.status),
         Flow::Tarpit(reply) => format!("answered late with {}", reply.head.status),
         Flow::Serve(_) => "answered by a service".to_owned(),
+        Flow::Switch(_) => "taken for HTTP from here on".to_owned(),
         Flow::Reject => "closed without an answer".to_owned(),
         Flow::Drop { .. } => "dropped in silence".to_owned(),
         Flow::Fail => "answered with 500, since the rule cannot be carried out".to_owned(),

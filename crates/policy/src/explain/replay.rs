@@ -67,6 +67,8 @@ pub(super) struct Walk<'a> {
     pub(super) session: SessionFacts,
     pub(super) exchange: ExchangeFacts,
     backend: Option<BackendId>,
+    /// The frontend speaks HTTP, or a rule has found that the client does.
+    is_http: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -87,6 +89,7 @@ impl<'a> Walk<'a> {
                 ..ExchangeFacts::default()
             },
             backend: None,
+            is_http: frontend.is_some_and(|frontend| frontend.mode == Mode::Http),
         }
     }
 
@@ -100,7 +103,7 @@ impl<'a> Walk<'a> {
         self.rules(&rules.connection, Phase::Connection)?;
         self.rules(&rules.session, Phase::Session)?;
         self.rules(&rules.content, Phase::RequestContent)?;
-        if frontend.mode == Mode::Http {
+        if self.is_http {
             rules.captures.take_request(&self.head, &mut self.exchange);
             self.rules(&rules.request, Phase::Request)?;
             self.rules(&rules.redirect, Phase::Request)?;
@@ -115,6 +118,7 @@ impl<'a> Walk<'a> {
         };
         let model = &plane.model.backends[backend.0 as usize];
         self.backend = Some(backend);
+        self.is_http |= model.mode == Mode::Http;
         if let Some(story) = &self.exchange.story {
             story.enter(&model.name);
             story.candidates(plane, backend);
@@ -136,7 +140,6 @@ impl<'a> Walk<'a> {
         phase: Phase,
         use_it: impl FnOnce(&mut Context<'_>) -> T,
     ) -> T {
-        let mode = self.plane.model.frontends[self.question.frontend.0 as usize].mode;
         let mut context = Context::new(
             self.plane,
             &Nowhere,
@@ -152,7 +155,8 @@ impl<'a> Walk<'a> {
             complete: true,
         };
         let is_early = matches!(phase, Phase::Connection | Phase::Session);
-        context.request = (mode == Mode::Http && !is_early).then_some(&mut self.head);
+        context.is_raw = !self.is_http;
+        context.request = (self.is_http && !is_early).then_some(&mut self.head);
         use_it(&mut context)
     }
 
@@ -179,6 +183,10 @@ impl<'a> Walk<'a> {
                     | Flow::Pause { .. }
                     | Flow::AwaitBody { .. }
             );
+            if matches!(flow, Flow::Switch(_)) {
+                self.is_http = true;
+                return Ok(());
+            }
             if let StepResult::Decided(outcome) = super::result(&flow)
                 && !goes_on
             {

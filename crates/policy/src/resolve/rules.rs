@@ -246,6 +246,13 @@ impl Resolver<'_> {
             return rules;
         }
         let acls = self.acls(&proxy.settings.rules, scope);
+        let turns = scope.mode == Mode::Tcp && turns_to_http(&proxy.settings.rules);
+        if turns && proxy.has_back() && !proxy.servers.is_empty() {
+            let message = "its servers cannot be used behind 'switch-mode http'";
+            let help = "make it a frontend, with a backend in 'mode http'";
+            self.warn(proxy.span, message.to_owned(), help);
+        }
+        let speaks_http = scope.mode == Mode::Http || turns;
         let none = Acls::new();
         for draft in proxy
             .settings
@@ -264,6 +271,7 @@ impl Resolver<'_> {
                     ..*scope
                 },
                 place: self.place(draft.line),
+                speaks_http,
                 warnings: Vec::new(),
             };
             let read = reader.read(&mut rules);
@@ -290,6 +298,14 @@ impl Resolver<'_> {
         }
         sections
     }
+}
+
+/// Whether a TCP frontend has a rule for going on in HTTP (`switch-mode`), so that its rules for HTTP count.
+fn turns_to_http(rules: &[RuleDraft]) -> bool {
+    rules.iter().any(|rule| {
+        let first = rule.words.first().map(|word| word.text.as_str());
+        rule.keyword == "tcp-request content" && first == Some("switch-mode")
+    })
 }
 
 fn read_variable(draft: &VariableDraft, scope: &Scope<'_>) -> Result<(Name, Initial), Diagnostic> {
@@ -404,6 +420,8 @@ struct Reader<'a> {
     acls: &'a Acls,
     scope: Scope<'a>,
     place: Place,
+    /// Rules for HTTP count: it is spoken here, or may come to be.
+    speaks_http: bool,
     warnings: Vec<Diagnostic>,
 }
 
@@ -501,13 +519,14 @@ impl Reader<'_> {
 
     /// Keeps a rule of HTTP, unless the proxy relays bytes.
     fn http(&mut self, rules: &mut Vec<Rule>, rule: Rule) {
-        if self.scope.mode == Mode::Http {
+        if self.speaks_http {
             rules.push(rule);
             return;
         }
         let message = format_args!("'{}' has no effect in TCP mode", self.draft.keyword);
         let warning = Diagnostic::warning(Kind::NoEffect, self.draft.keyword_span, message);
-        self.warnings.push(warning.help("write 'mode http'"));
+        self.warnings
+            .push(warning.help("write 'mode http', or 'tcp-request content switch-mode http'"));
     }
 
     /// A `stick` line, which looks for a server, remembers it, or does both.

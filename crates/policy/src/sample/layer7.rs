@@ -55,6 +55,17 @@ pub(crate) const ROWS: &[Row] = &[
         },
     },
     Row {
+        name: "internal.strm.is_htx",
+        usage: "",
+        doc: "Whether what is looked at is a message of HTTP, and not bytes of TCP mode.",
+        needs: Needs::Nothing,
+        read: |_, _| {
+            fetch(Type::Boolean, |context| {
+                Some(Value::Boolean(!context.is_raw))
+            })
+        },
+    },
+    Row {
         name: "method",
         usage: "",
         doc: "The request's method.",

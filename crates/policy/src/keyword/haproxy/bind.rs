@@ -510,6 +510,7 @@ fn protocol(args: &mut Args<'_>, bind: &mut BindDraft) -> Result<(), Diagnostic>
     let word = args.word("a protocol")?;
     bind.model.http2 = word.text == "h2";
     bind.model.stays_http1 = word.text == "h1";
+    bind.model.stays_raw = word.text == "none";
     match bind.model.http2 {
         true => Ok(()),
         false => http1_only(&word.text, word.span),
