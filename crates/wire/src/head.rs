@@ -89,6 +89,42 @@ impl FieldKind {
     }
 }
 
+/// A field that is added to many heads, prepared once: its line as it stands on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldLine {
+    /// `name: value\r\n`, or `name: ` where the value comes later.
+    text: Vec<u8>,
+    name_bytes: usize,
+    kind: FieldKind,
+}
+
+impl FieldLine {
+    /// A field whose value is always the same; its name is put in lower case, and CR, LF and NUL in its value become
+    /// spaces.
+    pub fn new(name: &[u8], value: &[u8]) -> Self {
+        let mut line = Self::named(name);
+        let start = line.text.len();
+        line.text.extend_from_slice(value);
+        clean(&mut line.text[start..]);
+        line.text.extend_from_slice(b"\r\n");
+        line
+    }
+
+    /// A field whose value is known only when it is added.
+    pub fn named(name: &[u8]) -> Self {
+        let name = name.to_ascii_lowercase();
+        Self {
+            kind: FieldKind::of(&name),
+            name_bytes: name.len(),
+            text: [&name, &b": "[..]].concat(),
+        }
+    }
+
+    fn name(&self) -> &[u8] {
+        &self.text[..self.name_bytes]
+    }
+}
+
 /// The version a peer spoke.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
@@ -238,7 +274,7 @@ impl Head {
         if !self.has_room(name.len() + value.len() + 4) {
             return false;
         }
-        // Laid out as on the wire, so that an encoder may copy it together with its neighbours.
+        // Laid out as in `FieldLine`.
         let arena = &mut self.arena;
         arena.reserve(name.len() + value.len() + 4);
         let start = arena.len();
@@ -254,6 +290,73 @@ impl Head {
         arena.extend_from_slice(b"\r\n");
         self.fields.push(Field { name, value, kind });
         true
+    }
+
+    /// Appends a field whose value stands in its line. See [`Head::add`].
+    pub fn add_line(&mut self, line: &FieldLine) -> bool {
+        if !self.has_room(line.text.len()) {
+            return false;
+        }
+        // Laid out as on the wire, so that an encoder may copy it together with its neighbours.
+        let start = self.arena.len();
+        self.arena.extend_from_slice(&line.text);
+        let name = Slice::new(start, start + line.name_bytes);
+        let value = Slice::new(name.end as usize + 2, self.arena.len() - 2);
+        let kind = line.kind;
+        self.fields.push(Field { name, value, kind });
+        true
+    }
+
+    /// Appends a field with a value of its own. See [`Head::add`].
+    pub fn add_value(&mut self, line: &FieldLine, value: &[u8]) -> bool {
+        let bytes = line.text.len() + value.len() + 2;
+        if !self.has_room(bytes) {
+            return false;
+        }
+        let arena = &mut self.arena;
+        arena.reserve(bytes);
+        let start = arena.len();
+        arena.extend_from_slice(&line.text);
+        let name = Slice::new(start, start + line.name_bytes);
+        let start = arena.len();
+        arena.extend_from_slice(value);
+        clean(&mut arena[start..]);
+        let value = Slice::new(start, arena.len());
+        arena.extend_from_slice(b"\r\n");
+        let kind = line.kind;
+        self.fields.push(Field { name, value, kind });
+        true
+    }
+
+    /// Replaces all fields of this name, as [`Head::set_last`] does.
+    pub fn replace_by_line(&mut self, line: &FieldLine) -> bool {
+        let fits = self.has_room(line.text.len());
+        if fits {
+            self.remove_named(line);
+        }
+        fits && self.add_line(line)
+    }
+
+    /// Replaces all fields of this name by one with a value of its own.
+    pub fn replace_by_value(&mut self, line: &FieldLine, value: &[u8]) -> bool {
+        let fits = self.has_room(line.text.len() + value.len() + 2);
+        if fits {
+            self.remove_named(line);
+        }
+        fits && self.add_value(line, value)
+    }
+
+    /// Removes every field of this name.
+    pub fn remove_named(&mut self, line: &FieldLine) {
+        let Self { arena, fields, .. } = self;
+        // Names of fields are in lower case, as that of the line is.
+        for field in fields {
+            if field.name.range().len() == line.name_bytes
+                && arena[field.name.range()] == *line.name()
+            {
+                field.kind = FieldKind::Removed;
+            }
+        }
     }
 
     /// Replaces all fields called `name` by one, in the place of the first, or appends it.
@@ -398,6 +501,48 @@ mod tests {
         );
         head.clear();
         assert!(head.arena.is_empty() && head.fields.is_empty());
+    }
+
+    #[test]
+    fn prepared_fields_are_as_others() {
+        let edits: [fn(&mut Head, &[u8], &[u8]); 2] = [
+            |head, name, value| {
+                assert!(head.add(name, value) && head.set_last(name, value) && head.add(b"b", value));
+                head.remove(name);
+                assert!(head.set_last(name, value));
+            },
+            |head, name, value| {
+                let (line, named) = (FieldLine::new(name, value), FieldLine::named(name));
+                assert!(head.add_line(&line) && head.replace_by_value(&named, value));
+                assert!(head.add_value(&FieldLine::named(b"B"), value));
+                head.remove_named(&named);
+                assert!(head.replace_by_line(&line));
+            },
+        ];
+        for (name, value) in [("X-A", "1"), ("Host", ""), ("x", "a\r\nb"), ("", "v")] {
+            let heads = edits.map(|edit| {
+                let mut head = Head::default();
+                head.add(b"host", b"h");
+                edit(&mut head, name.as_bytes(), value.as_bytes());
+                head
+            });
+            assert_eq!(texts(&heads[0]), texts(&heads[1]));
+            assert_eq!(heads[0].arena, heads[1].arena);
+            assert_eq!(heads[0].fields, heads[1].fields);
+        }
+    }
+
+    #[test]
+    fn a_full_head_takes_no_prepared_field() {
+        let mut head = Head {
+            arena_max: 10,
+            ..Head::default()
+        };
+        let (line, named) = (FieldLine::new(b"a", b"123456"), FieldLine::named(b"a"));
+        assert!(head.add(b"a", b"1"));
+        assert!(!head.add_line(&line) && !head.replace_by_line(&line));
+        assert!(!head.add_value(&named, b"1") && !head.replace_by_value(&named, b"1"));
+        assert_eq!(head.value(b"a"), Some(&b"1"[..]));
     }
 
     #[test]

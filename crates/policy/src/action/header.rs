@@ -1,6 +1,7 @@
 //! Actions on fields and first lines: `set-header`, `add-header`, `del-header`, `set-path` and their like.
 
 use plimsoll_config::diagnostic::Diagnostic;
+use plimsoll_wire::head::FieldLine;
 
 use super::{Action, Flow, Places, Row, Words, action};
 use crate::context::Context;
@@ -15,7 +16,7 @@ pub(crate) const ROWS: &[Row] = &[
         usage: "NAME FORMAT",
         doc: "Adds a field.",
         places: Places::HTTP,
-        read: |words, scope| edit(words, scope, |head, name, value| head.add(name, value)),
+        read: |words, scope| edit(words, scope, false),
     },
     Row {
         name: "del-header",
@@ -31,30 +32,36 @@ pub(crate) const ROWS: &[Row] = &[
         usage: "NAME FORMAT",
         doc: "Replaces all fields of a name by one.",
         places: Places::HTTP,
-        read: |words, scope| edit(words, scope, |head, name, value| head.set_last(name, value)),
+        read: |words, scope| edit(words, scope, true),
     },
 ];
 
-type Change = fn(&mut plimsoll_wire::head::Head, &[u8], &[u8]) -> bool;
-
 struct Edit {
-    name: Vec<u8>,
-    value: Format,
-    change: Change,
+    line: FieldLine,
+    /// `None`: the line has it all.
+    value: Option<Format>,
+    /// In place of all others of its name.
+    replaces: bool,
 }
 
 impl Action for Edit {
     fn run(&self, context: &mut Context<'_>) -> Flow {
-        if let Some(value) = self.value.as_literal() {
+        let line = &self.line;
+        let Some(format) = &self.value else {
             let head = context.message_mut();
-            let changed = head.is_none_or(|head| (self.change)(head, &self.name, value));
+            let changed = head.is_none_or(|head| match self.replaces {
+                true => head.replace_by_line(line),
+                false => head.add_line(line),
+            });
             return context.changed(changed);
-        }
+        };
         let mut value = context.take_buffer();
-        self.value.write(context, &mut value);
-        let changed = context
-            .message_mut()
-            .is_none_or(|head| (self.change)(head, &self.name, &value));
+        format.write(context, &mut value);
+        let head = context.message_mut();
+        let changed = head.is_none_or(|head| match self.replaces {
+            true => head.replace_by_value(line, &value),
+            false => head.add_value(line, &value),
+        });
         context.give_buffer(value);
         context.changed(changed)
     }
@@ -63,14 +70,15 @@ impl Action for Edit {
 fn edit(
     words: &mut Words<'_, '_>,
     scope: &Scope<'_>,
-    change: Change,
+    replaces: bool,
 ) -> Result<Box<dyn Action>, Diagnostic> {
-    let name = words.args.word("the name of a field")?;
-    let value = words.args.word("a value")?;
+    let name = words.args.word("the name of a field")?.text.as_bytes();
+    let value = log_format::read(words.args.word("a value")?, Encoding::Http, scope)?;
+    let line = value.as_literal().map(|text| FieldLine::new(name, text));
     action(Edit {
-        name: name.text.to_ascii_lowercase().into_bytes(),
-        value: log_format::read(value, Encoding::Http, scope)?,
-        change,
+        value: line.is_none().then_some(value),
+        line: line.unwrap_or_else(|| FieldLine::named(name)),
+        replaces,
     })
 }
 
@@ -89,10 +97,10 @@ fn delete(words: &mut Words<'_, '_>, _: &Scope<'_>) -> Result<Box<dyn Action>, D
         })?;
     }
     if method == Method::Text {
-        let name = name.text.to_ascii_lowercase().into_bytes();
+        let line = FieldLine::named(name.text.as_bytes());
         return action(move |context: &mut Context<'_>| {
             if let Some(head) = context.message_mut() {
-                head.remove(&name);
+                head.remove_named(&line);
             }
             Flow::Continue
         });
