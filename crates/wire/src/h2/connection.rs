@@ -12,7 +12,7 @@ use crate::h1::Limits;
 use crate::head::Head;
 
 /// Output beyond this is not added to by data: whoever sends waits until some of it has left.
-pub(super) const OUTPUT_BYTES_MAX: usize = 131_072;
+pub(super) const OUTPUT_BYTES_MAX: usize = 65_536;
 
 /// The window of a connection, and of its streams, until it is changed (section 6.9.2).
 pub(super) const WINDOW_DEFAULT: u32 = 65_535;
