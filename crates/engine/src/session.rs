@@ -26,9 +26,7 @@ use crate::reactor::Socket;
 use crate::reply::{self, Reply};
 use crate::stream::{ClientStream as _, End};
 use crate::tables::Tables;
-use crate::tls::front::Front;
 use crate::tls::handshake;
-use crate::tls::stream::Stream;
 use crate::transport::Transport;
 use crate::worker::{NEVER_NS, Worker};
 use crate::{account, h1, h2, proxy_protocol, rules, tcp, tracking, upgrade};
@@ -159,6 +157,12 @@ impl Session {
         }
     }
 
+    /// Whether its bind is one of TLS.
+    fn is_secured(&self) -> bool {
+        let tls = &self.tables.tls;
+        tls.bind(self.frontend, self.bind).is_some()
+    }
+
     /// Whether the client has agreed to HTTP/2, or is expected to know.
     fn begins_http2(&self) -> bool {
         let agreed = self.facts.tls().and_then(|tls| tls.alpn.as_deref());
@@ -230,37 +234,35 @@ fn host_name(request: &Head) -> Option<&str> {
 /// Serves one client connection to its end.
 pub(crate) fn serve(mut session: Session, socket: Socket) -> impl Future<Output = ()> {
     account::session_begins(&mut session);
-    let mode = session.tables.frontend(session.frontend).mode;
+    // Nearly every connection comes to be a client of HTTP/1: from the beginning it lies where that one will.
     let worker = Rc::clone(&session.worker);
-    let secured = session.tables.tls.bind(session.frontend, session.bind);
-    let secured = secured.map(Arc::clone);
+    let mut client = h1::client::Client::new(worker, Transport::Plain(socket));
     // A block rather than an `async fn`, which would hold each argument twice. For the same reason everything that
     // an idle HTTP connection does not need is boxed below: there may be a great many of them.
     async move {
-        if !rules::admits_connection(&mut session, &socket) {
+        if !rules::admits_connection(&mut session, client.transport.socket()) {
             return ends(&mut session);
         }
         if session.wants_header() {
-            let received = proxy_protocol::receive(&mut session, &socket);
+            let received = proxy_protocol::receive(&mut session, client.transport.socket());
             if let Err(refusal) = Box::pin(received).await {
                 account::header_refused(&mut session, refusal);
                 return ends(&mut session);
             }
         }
-        let transport = match secured {
-            None => Transport::Plain(socket),
-            Some(front) => match Box::pin(secure(&mut session, front, socket)).await {
-                Some(stream) => Transport::Tls(stream),
+        if session.is_secured() {
+            let (transport, _) = client.into_parts();
+            match Box::pin(secure(&mut session, transport)).await {
+                Some(secured) => client = secured,
                 None => return ends(&mut session),
-            },
-        };
-        if !rules::admits_session(&mut session, transport.socket()) {
+            }
+        }
+        if !rules::admits_session(&mut session, client.transport.socket()) {
             return ends(&mut session);
         }
         tracking::count_session(&session, Event::Session);
-        match mode {
+        match session.tables.frontend(session.frontend).mode {
             Mode::Http => {
-                let mut client = h1::client::Client::new(worker, transport);
                 if session.begins_http2()
                     || matches!(serve_h1(&mut session, &mut client).await, Spoken::Http2)
                 {
@@ -269,11 +271,8 @@ pub(crate) fn serve(mut session: Session, socket: Socket) -> impl Future<Output 
                 }
             }
             Mode::Tcp => {
-                if let Some((transport, early)) =
-                    Box::pin(tcp::serve(&mut session, transport)).await
-                {
-                    Box::pin(serve_switched(&mut session, transport, early)).await;
-                }
+                let (transport, _) = client.into_parts();
+                Box::pin(serve_tcp(&mut session, transport)).await;
             }
         }
         ends(&mut session);
@@ -286,8 +285,13 @@ fn ends(session: &mut Session) {
     account::session_ends(session);
 }
 
-/// The client's handshake, within its time.
-async fn secure(session: &mut Session, front: Arc<Front>, socket: Socket) -> Option<Box<Stream>> {
+/// The client behind its handshake, which has its time.
+async fn secure(session: &mut Session, transport: Transport) -> Option<h1::client::Client> {
+    let front = session.tables.tls.bind(session.frontend, session.bind)?;
+    let front = Arc::clone(front);
+    let Transport::Plain(socket) = transport else {
+        return None; // Nothing is secured twice.
+    };
     let frontend = session.tables.frontend(session.frontend);
     let timeouts = &frontend.timeouts;
     let patience_ms = timeouts.client_handshake_ms.or(timeouts.client_ms);
@@ -305,7 +309,8 @@ async fn secure(session: &mut Session, front: Arc<Front>, socket: Socket) -> Opt
                 counters.increment(FrontendCounter::TlsResumed);
             }
             session.facts.extra().tls = Some(facts.into());
-            Some(stream)
+            let worker = Rc::clone(&session.worker);
+            Some(h1::client::Client::new(worker, Transport::Tls(stream)))
         }
         Err(failure) => {
             account::handshake_failed(session, &failure);
@@ -321,8 +326,12 @@ enum Spoken {
     Http2,
 }
 
-/// A connection that began as one of TCP and has turned out to be one of HTTP.
-async fn serve_switched(session: &mut Session, transport: Transport, early: Vec<u8>) {
+/// A connection of a TCP frontend, which may turn out to be one of HTTP.
+async fn serve_tcp(session: &mut Session, transport: Transport) {
+    let served = Box::pin(tcp::serve(session, transport)).await;
+    let Some((transport, early)) = served else {
+        return;
+    };
     let worker = Rc::clone(&session.worker);
     let versions = session.handover.as_ref().map(|handover| handover.versions);
     let mut client = h1::client::Client::after(worker, transport, early);
@@ -339,26 +348,31 @@ async fn serve_switched(session: &mut Session, transport: Transport, early: Vec<
 
 /// All requests of one HTTP/1 connection, one after the other.
 async fn serve_h1(session: &mut Session, client: &mut h1::client::Client) -> Spoken {
-    let mut idle_ns = session.worker.reactor.now_ns();
+    let mut times = idle_since_now(session);
     loop {
-        let mut times = Times {
-            idle_ns,
-            ..Times::default()
-        };
-        let request = match next_request(session, client, &mut times).await {
-            Ok(request) => request,
-            Err(NoMore::NewTables) => {
-                session.follow();
-                continue;
+        let outcome = {
+            // Boxed at once: a request that lay here would take its room in every idle connection.
+            let step = match next_request(session, client, &mut times).await {
+                Ok(request) => {
+                    session.requests += 1;
+                    Ok(Box::pin(exchange::run(session, client, request, times)))
+                }
+                Err(NoMore::NewTables) => {
+                    session.follow();
+                    continue;
+                }
+                Err(NoMore::Client(NoRequest::Http2)) if !stays(session) => return Spoken::Http2,
+                Err(end) => Err(Box::pin(refuse(session, client, end, times))),
+            };
+            match step {
+                Ok(exchange) => exchange.await,
+                Err(refusal) => {
+                    refusal.await;
+                    return Spoken::Http1;
+                }
             }
-            Err(NoMore::Client(NoRequest::Http2)) if !stays(session) => return Spoken::Http2,
-            Err(end) => {
-                Box::pin(refuse(session, client, end, times)).await;
-                return Spoken::Http1;
-            }
         };
-        session.requests += 1;
-        match Box::pin(exchange::run(session, client, request, times)).await {
+        match outcome {
             // A client that was not told of an end may be sending its next request already.
             Outcome::Next if client.may_continue() => {}
             Outcome::Next | Outcome::Close => {
@@ -372,7 +386,14 @@ async fn serve_h1(session: &mut Session, client: &mut h1::client::Client) -> Spo
             }
         }
         session.follow();
-        idle_ns = session.worker.reactor.now_ns();
+        times = idle_since_now(session);
+    }
+}
+
+fn idle_since_now(session: &Session) -> Times {
+    Times {
+        idle_ns: session.worker.reactor.now_ns(),
+        ..Times::default()
     }
 }
 

@@ -507,7 +507,9 @@ mod tests {
     fn prepared_fields_are_as_others() {
         let edits: [fn(&mut Head, &[u8], &[u8]); 2] = [
             |head, name, value| {
-                assert!(head.add(name, value) && head.set_last(name, value) && head.add(b"b", value));
+                assert!(
+                    head.add(name, value) && head.set_last(name, value) && head.add(b"b", value)
+                );
                 head.remove(name);
                 assert!(head.set_last(name, value));
             },
