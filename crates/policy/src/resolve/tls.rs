@@ -388,12 +388,12 @@ impl Resolver<'_> {
         let versions = self.versions(chain, Versions::default(), span)?;
         let tls13 = match first(chain, |tls| tls.cipher_suites.as_ref()) {
             Some(list) => self.suites_written(list, cipher::parse_tls13, "ciphersuites"),
-            None => CipherSuite::TLS13.to_vec(),
+            None => CipherSuite::TLS13_PREFERRED.to_vec(),
         };
         let ciphers = first(chain, |tls| tls.ciphers.as_ref());
         let tls12 = match ciphers {
             Some(list) => self.suites_written(list, cipher::parse_tls12, "ciphers"),
-            None => CipherSuite::TLS12.to_vec(),
+            None => CipherSuite::TLS12_PREFERRED.to_vec(),
         };
         let offer = Offer {
             versions,
