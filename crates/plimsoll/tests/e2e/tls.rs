@@ -325,7 +325,7 @@ fn rules_and_logs_see_the_handshake() {
     }
     let line = syslog.line().trim_end().to_owned();
     assert!(line.contains(" web~ app/"), "{line}");
-    let end = "0/0000000000000000/0/0/0 www.site.test/TLSv1.2/ECDHE-ECDSA-AES256-GCM-SHA384";
+    let end = "0/0000000000000000/0/0/0 www.site.test/TLSv1.2/ECDHE-ECDSA-AES128-GCM-SHA256";
     assert!(line.ends_with(end), "{line}");
     let mut client = crate::rig::client::Client::connect(plain);
     client.send("GET /a HTTP/1.1\r\nHost: www.site.test\r\n\r\n");
