@@ -49,6 +49,12 @@ pub(crate) fn session_begins(session: &mut Session) {
     );
 }
 
+/// It has turned out what the client speaks.
+pub(crate) fn protocol_begins(session: &Session, counter: FrontendCounter) {
+    let frontend = session.tables.counters.frontend(session.frontend);
+    frontend.increment(counter);
+}
+
 pub(crate) fn session_ends(session: &Session) {
     session.worker.session_ends();
 }
@@ -151,6 +157,14 @@ pub(crate) fn exchange(session: &mut Session, record: &mut Record) {
     frontend.increment(frontend_class(record.status));
     frontend.add(FrontendCounter::BytesIn, record.received_bytes);
     frontend.add(FrontendCounter::BytesOut, record.sent_bytes);
+    if record.request.head.version == Version::H2 {
+        frontend.increment(FrontendCounter::H2Requests);
+    }
+    let (up, down) = record.spliced_bytes;
+    if up | down > 0 {
+        frontend.add(FrontendCounter::SplicedIn, up);
+        frontend.add(FrontendCounter::SplicedOut, down);
+    }
     if let Some(dispatch) = &record.dispatch {
         count_backend(session, record, dispatch, now_ns);
     }
@@ -217,6 +231,11 @@ fn count_backend(session: &Session, record: &Record, dispatch: &Dispatch, now_ns
     backend.increment(backend_class(record.status));
     backend.add(BackendCounter::BytesIn, record.received_bytes);
     backend.add(BackendCounter::BytesOut, record.sent_bytes);
+    let (up, down) = record.spliced_bytes;
+    if up | down > 0 {
+        backend.add(BackendCounter::SplicedIn, down);
+        backend.add(BackendCounter::SplicedOut, up);
+    }
     let Some(server) = record.server else { return };
     let counters = session.tables.counters.server(dispatch.backend, server);
     counters.increment(ServerCounter::Requests);

@@ -37,6 +37,7 @@ use crate::reactor::Scratch;
 use crate::relay::{Patience, Relay};
 use crate::reply::{self, Reply};
 use crate::session::{Session, write_ip};
+use crate::splice::Conduit;
 use crate::stream::{ClientStream, End, Piece, ServerStream, StreamError};
 use crate::tables::Tables;
 use crate::tcp;
@@ -90,6 +91,8 @@ pub(crate) struct Record {
     /// Bytes received from the client and sent to it, heads included.
     pub(crate) received_bytes: u64,
     pub(crate) sent_bytes: u64,
+    /// Those of them that the kernel has moved by itself.
+    pub(crate) spliced_bytes: (u64, u64),
     /// The server's load when its slot was given back.
     pub(crate) server_load: Option<u32>,
     pub(crate) fault: Option<Fault>,
@@ -124,6 +127,8 @@ struct Exchange<'a> {
     record: Record,
     before: Before,
     response: Head,
+    /// The way of a long request body.
+    upload: Conduit,
     /// Part of the request's body has been taken from the client beyond `early`, so it cannot be sent again.
     upload_begun: bool,
     /// The client left while its request's body was awaited.
@@ -171,6 +176,7 @@ pub(crate) fn run<'a, C: ClientStream>(
             ..Record::default()
         },
         before,
+        upload: Conduit::default(),
         upload_begun: false,
         abandoned: false,
         responding: false,
@@ -693,12 +699,13 @@ impl Exchange<'_> {
         // A stream that is given up says so by itself; an end of input may be no more than the end of the request.
         let multiplexed = client.is_multiplexed();
         let abort_on_close = self.tables.backend(backend).abort_on_close;
+        let patience = self.patience(backend);
         let mut relay = Relay::new(
             &self.worker,
             client,
             &mut connection.stream,
-            request.complete,
-            self.patience(backend),
+            (&mut self.upload, request.complete),
+            patience,
         );
         relay.recall = Some(slot.recall());
         relay.heeds_leaving = abort_on_close || multiplexed;
@@ -772,11 +779,12 @@ impl Exchange<'_> {
             &self.worker,
             client,
             &mut connection.stream,
-            upload_done,
+            (&mut self.upload, upload_done),
             patience,
         );
         relay.recall = Some(slot.recall());
         let ended = poll_fn(|_| relay.poll_bodies(&mut done)).await;
+        self.record.spliced_bytes = (relay.upload.moved_bytes, relay.download.moved_bytes);
         if done {
             self.record.phase = Phase::Last;
         }
@@ -859,7 +867,7 @@ impl Exchange<'_> {
             &self.worker,
             client,
             &mut connection.stream,
-            false,
+            (&mut self.upload, false),
             patience,
         );
         let mut done = false;

@@ -33,6 +33,7 @@ mod rules;
 mod session;
 mod sockets;
 mod socks;
+mod splice;
 mod stories;
 mod stream;
 mod tables;

@@ -11,15 +11,13 @@ use plimsoll_wire::head::Head;
 use crate::counters::Side;
 use crate::fault::Fault;
 use crate::queue::Recall;
-use crate::reactor::{Pipe, Scratch};
+use crate::reactor::Scratch;
+use crate::splice::{Conduit, Trouble};
 use crate::stream::{ClientStream, End, Piece, ServerStream, StreamError};
 use crate::worker::Worker;
 
 /// Pieces moved in one direction before other tasks get their turn.
 const PIECES_PER_TURN: u32 = 16;
-
-/// The rest of a response's body must be this long to be moved within the kernel, in bytes.
-const SPLICE_BYTES_MIN: u64 = 128 << 10;
 
 /// The two inactivity time-outs of an exchange; `None` never expires.
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +33,9 @@ pub(crate) struct Relay<'a, C, S> {
     patience: Patience,
     client_deadline_ns: u64,
     server_deadline_ns: u64,
-    /// The way of a long body from the server's socket to the client's.
-    pipe: Option<Pipe>,
+    /// The ways of long bodies. That of the request may be in use from before its response until after it.
+    pub(crate) upload: &'a mut Conduit,
+    pub(crate) download: Conduit,
     /// The request's body has been handed to the server's stream, or given up.
     pub(crate) upload_done: bool,
     /// Part of the body has been taken from the client here.
@@ -55,7 +54,7 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
         worker: &'a Rc<Worker>,
         client: &'a mut C,
         server: &'a mut S,
-        upload_done: bool,
+        (upload, upload_done): (&'a mut Conduit, bool),
         patience: Patience,
     ) -> Self {
         Self {
@@ -66,7 +65,8 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             client,
             server,
             patience,
-            pipe: None,
+            upload,
+            download: Conduit::default(),
             upload_done,
             upload_begun: false,
             heeds_leaving: false,
@@ -135,6 +135,14 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
 
     fn poll_upload(&mut self) -> Poll<Result<(), Fault>> {
         for _ in 0..PIECES_PER_TURN {
+            let drained = ready!(self.upload.poll_drain(self.server));
+            drained.map_err(|trouble| self.upload_fault(&trouble))?;
+            if self.upload.take_end() {
+                self.upload_done = true;
+                self.server
+                    .send(&[], End::Done, None)
+                    .map_err(|error| self.server_fault(&error))?;
+            }
             if self.upload_done {
                 return self
                     .server
@@ -143,12 +151,20 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             }
             let room =
                 ready!(self.server.poll_room()).map_err(|error| self.server_fault(&error))?;
+            if self.upload.is_open(self.worker, self.client, self.server) {
+                let filled = ready!(self.upload.poll_fill(self.client, self.server));
+                filled.map_err(|trouble| self.upload_fault(&trouble))?;
+                self.upload_begun = true;
+                self.progress();
+                continue;
+            }
             let mut scratch = self.worker.reactor.scratch();
             let room = room.min(scratch.len());
             let piece = ready!(self.client.poll_body(&mut scratch[..room]))
                 .map_err(|error| self.client_fault(&error))?;
             self.upload_begun = true;
             self.upload_done = piece.last;
+            self.upload.copied(piece.range.len(), room);
             self.progress();
             let end = End::of(&piece);
             self.server
@@ -161,7 +177,14 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
 
     fn poll_download(&mut self, done: &mut bool) -> Poll<Result<(), Fault>> {
         for _ in 0..PIECES_PER_TURN {
-            ready!(self.poll_drain())?;
+            let drained = ready!(self.download.poll_drain(self.client));
+            drained.map_err(|trouble| self.download_fault(&trouble))?;
+            if self.download.take_end() {
+                *done = true;
+                self.client
+                    .send(&[], End::Done, None)
+                    .map_err(|error| self.client_fault(&error))?;
+            }
             if *done {
                 return self
                     .client
@@ -170,8 +193,10 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             }
             let room =
                 ready!(self.client.poll_room()).map_err(|error| self.client_fault(&error))?;
-            if self.splices() {
-                *done = ready!(self.poll_splice())?;
+            if self.download.is_open(self.worker, self.server, self.client) {
+                let filled = ready!(self.download.poll_fill(self.server, self.client));
+                filled.map_err(|trouble| self.download_fault(&trouble))?;
+                self.progress();
                 continue;
             }
             let mut scratch = self.worker.reactor.scratch();
@@ -179,6 +204,7 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             let piece = ready!(self.server.poll_body(&mut scratch[..room]))
                 .map_err(|error| self.server_fault(&error))?;
             *done = piece.last;
+            self.download.copied(piece.range.len(), room);
             self.progress();
             let end = End::of(&piece);
             self.client
@@ -195,58 +221,31 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
         self.server_deadline_ns = self.worker.deadline(self.patience.server_ms);
     }
 
-    /// Whether the next bytes of the response go from socket to socket: decided anew where a long stretch begins.
-    fn splices(&mut self) -> bool {
-        let ahead = match (self.client.splice_sink(), self.server.splice_source()) {
-            (Some(_), Some((_, ahead))) => ahead,
-            _ => 0,
-        };
-        if ahead == 0 {
-            self.pipe = None;
-        } else if self.pipe.is_none() && ahead >= SPLICE_BYTES_MIN && self.worker.may_splice() {
-            self.pipe = self.worker.reactor.pipe();
-        }
-        self.pipe.is_some()
-    }
-
-    /// Takes what the server's socket has into the pipe, within the body; says whether the body ends with it.
-    fn poll_splice(&mut self) -> Poll<Result<bool, Fault>> {
-        let (Some(pipe), Some((socket, ahead))) = (&mut self.pipe, self.server.splice_source())
-        else {
-            return Poll::Ready(Ok(false));
-        };
-        let limit = usize::try_from(ahead).unwrap_or(usize::MAX);
-        let count = match ready!(pipe.poll_fill_at_most(socket, limit)) {
-            Ok(0) => return Poll::Ready(Err(self.server_fault(&StreamError::Closed))),
-            Ok(count) => count as u64,
-            Err(error) => return Poll::Ready(Err(self.server_fault(&error.into()))),
-        };
-        self.progress();
-        self.client.spliced(count);
-        Poll::Ready(Ok(self.server.spliced(count)))
-    }
-
-    /// Everything in the pipe has reached the client's socket.
-    fn poll_drain(&mut self) -> Poll<Result<(), Fault>> {
-        let (Some(pipe), Some(socket)) = (&mut self.pipe, self.client.splice_sink()) else {
-            return Poll::Ready(Ok(()));
-        };
-        let drained = ready!(pipe.poll_drain(socket));
-        Poll::Ready(drained.map_err(|error| self.client_fault(&error.into())))
-    }
-
     /// Bytes for the client are waiting: it is the client that we wait for, not the server.
     fn client_is_slow(&self) -> bool {
-        let in_pipe = self.pipe.as_ref().map_or(0, Pipe::held_bytes);
-        self.client.is_backlogged() || in_pipe > 0
+        self.client.is_backlogged() || self.download.held_bytes() > 0
     }
 
     /// The upload stands still: because of the server when it does not take what it is given, else of the client.
     fn wait_for_upload<T>(&mut self) -> Poll<Result<T, Fault>> {
-        if self.server.is_backlogged() {
+        if self.server.is_backlogged() || self.upload.held_bytes() > 0 {
             self.wait(self.server_deadline_ns, Fault::ServerTimeout)
         } else {
             self.wait(self.client_deadline_ns, Fault::ClientTimeout)
+        }
+    }
+
+    fn upload_fault(&self, trouble: &Trouble) -> Fault {
+        match trouble {
+            Trouble::Source(error) => self.client_fault(error),
+            Trouble::Sink(error) => self.server_fault(error),
+        }
+    }
+
+    fn download_fault(&self, trouble: &Trouble) -> Fault {
+        match trouble {
+            Trouble::Source(error) => self.server_fault(error),
+            Trouble::Sink(error) => self.client_fault(error),
         }
     }
 

@@ -348,6 +348,7 @@ async fn serve_tcp(session: &mut Session, transport: Transport) {
 
 /// All requests of one HTTP/1 connection, one after the other.
 async fn serve_h1(session: &mut Session, client: &mut h1::client::Client) -> Spoken {
+    account::protocol_begins(session, FrontendCounter::H1Sessions);
     let mut times = idle_since_now(session);
     loop {
         let outcome = {

@@ -15,6 +15,7 @@ use plimsoll_wire::h1::response::ResponseError;
 use plimsoll_wire::head::Head;
 
 use crate::reactor::Socket;
+use crate::splice::Splice;
 
 /// Part of a body, lying in the buffer it was read into.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +86,7 @@ impl End {
 }
 
 /// The client's side of one exchange: its request body comes in, a response goes out.
-pub(crate) trait ClientStream {
+pub(crate) trait ClientStream: Splice {
     /// More of the request's body, read into `scratch`.
     fn poll_body(&mut self, scratch: &mut [u8]) -> Poll<Result<Piece, StreamError>>;
 
@@ -126,14 +127,6 @@ pub(crate) trait ClientStream {
         end: End,
         trailers: Option<&Head>,
     ) -> Result<(), StreamError>;
-
-    /// Where more of the response's body may be put as it is, by the kernel; nothing handed over is waiting then.
-    fn splice_sink(&self) -> Option<&Socket> {
-        None
-    }
-
-    /// Takes note of payload that goes out by way of [`splice_sink`](Self::splice_sink).
-    fn spliced(&mut self, _bytes: u64) {}
 
     /// Ready when everything handed over has left.
     fn poll_flush(&mut self) -> Poll<Result<(), StreamError>>;
@@ -181,7 +174,7 @@ pub(crate) trait ClientStream {
 }
 
 /// The server's side of one exchange.
-pub(crate) trait ServerStream {
+pub(crate) trait ServerStream: Splice {
     /// Sends the request's head and the part of its body that is already there.
     fn request(
         &mut self,
@@ -216,16 +209,6 @@ pub(crate) trait ServerStream {
 
     /// More of the response's body, read into `scratch`.
     fn poll_body(&mut self, scratch: &mut [u8]) -> Poll<Result<Piece, StreamError>>;
-
-    /// Where the next bytes of the response's body come from just as they are, and how many do.
-    fn splice_source(&self) -> Option<(&Socket, u64)> {
-        None
-    }
-
-    /// Takes note of payload taken from [`splice_source`](Self::splice_source); says whether the body ends with it.
-    fn spliced(&mut self, _bytes: u64) -> bool {
-        false
-    }
 
     /// The trailer fields that ended the response's body, if any.
     fn response_trailers(&self) -> Option<&Head>;

@@ -9,6 +9,7 @@ use plimsoll_wire::head::Head;
 use crate::h1;
 use crate::h2::server::ServerHalf;
 use crate::reactor::Socket;
+use crate::splice::Splice;
 use crate::stream::{End, Piece, ServerStream, StreamError};
 
 /// A server connection of its own, or a stream of a shared one.
@@ -79,11 +80,52 @@ impl Upstream {
         }
     }
 
+    fn own_mut(&mut self) -> Option<&mut h1::server::Server> {
+        match self {
+            Self::H1(server) => Some(server),
+            Self::H2(_) => None,
+        }
+    }
+
     /// The connection of its own, where there is one.
     pub(crate) fn own(&self) -> Option<&h1::server::Server> {
         match self {
             Self::H1(server) => Some(server),
             Self::H2(_) => None,
+        }
+    }
+}
+
+/// Streams share their connection's bytes with others: only a connection of its own has some to move.
+impl Splice for Upstream {
+    fn splice_source(&self) -> Option<(&Socket, u64)> {
+        self.own()?.splice_source()
+    }
+
+    fn spliced(&mut self, bytes: u64) -> bool {
+        self.own_mut().is_some_and(|server| server.spliced(bytes))
+    }
+
+    fn source_ended(&mut self) -> Result<(), StreamError> {
+        let server = self.own_mut().ok_or(StreamError::Closed)?;
+        server.source_ended()
+    }
+
+    fn splice_sink(&self) -> Option<&Socket> {
+        self.own()?.splice_sink()
+    }
+
+    fn announce(&mut self, bytes: u64) -> Result<(), StreamError> {
+        match self.own_mut() {
+            Some(server) => server.announce(bytes),
+            None => Ok(()),
+        }
+    }
+
+    fn poll_announced(&mut self) -> Poll<Result<(), StreamError>> {
+        match self.own_mut() {
+            Some(server) => server.poll_announced(),
+            None => Poll::Ready(Ok(())),
         }
     }
 }
@@ -143,20 +185,6 @@ impl ServerStream for Upstream {
         match self {
             Self::H1(server) => server.poll_body(scratch),
             Self::H2(stream) => stream.poll_body(scratch),
-        }
-    }
-
-    fn splice_source(&self) -> Option<(&Socket, u64)> {
-        match self {
-            Self::H1(server) => server.splice_source(),
-            Self::H2(stream) => stream.splice_source(),
-        }
-    }
-
-    fn spliced(&mut self, bytes: u64) -> bool {
-        match self {
-            Self::H1(server) => server.spliced(bytes),
-            Self::H2(stream) => stream.spliced(bytes),
         }
     }
 

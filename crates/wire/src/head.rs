@@ -505,7 +505,8 @@ mod tests {
 
     #[test]
     fn prepared_fields_are_as_others() {
-        let edits: [fn(&mut Head, &[u8], &[u8]); 2] = [
+        type Edit = fn(&mut Head, &[u8], &[u8]);
+        let edits: [Edit; 2] = [
             |head, name, value| {
                 assert!(
                     head.add(name, value) && head.set_last(name, value) && head.add(b"b", value)

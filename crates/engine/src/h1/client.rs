@@ -14,6 +14,7 @@ use plimsoll_wire::head::{Framing, Head, Version};
 
 use super::writer::BodyWriter;
 use crate::reactor::Socket;
+use crate::splice::Splice;
 use crate::stream::{ClientStream, End, Piece, StreamError};
 use crate::transport::{Outbox, Transport};
 use crate::worker::Worker;
@@ -259,6 +260,36 @@ impl Client {
     }
 }
 
+impl Splice for Client {
+    fn splice_source(&self) -> Option<(&Socket, u64)> {
+        let bytes = self.decoder.bytes_ahead();
+        let is_clear = self.carry.is_empty() && !self.decoder.ends_with_connection();
+        let socket = self.transport.plain().filter(|_| is_clear);
+        socket.map(|socket| (socket, bytes))
+    }
+
+    fn spliced(&mut self, bytes: u64) -> bool {
+        self.bytes_in += bytes;
+        self.decoder.skip(bytes);
+        self.decoder.is_done()
+    }
+
+    fn splice_sink(&self) -> Option<&Socket> {
+        let is_clear = self.outbox.is_empty() && !self.writer.is_mute();
+        self.transport.plain().filter(|_| is_clear)
+    }
+
+    fn announce(&mut self, bytes: u64) -> Result<(), StreamError> {
+        self.bytes_out += bytes;
+        let way = (&mut self.transport, &mut self.outbox);
+        Ok(self.writer.announce(way, bytes)?)
+    }
+
+    fn poll_announced(&mut self) -> Poll<Result<(), StreamError>> {
+        self.poll_flush()
+    }
+}
+
 impl ClientStream for Client {
     fn poll_body(&mut self, scratch: &mut [u8]) -> Poll<Result<Piece, StreamError>> {
         loop {
@@ -371,16 +402,6 @@ impl ClientStream for Client {
         self.bytes_out += payload.len() as u64;
         let worker = Rc::clone(&self.worker);
         self.write(&mut worker.out_buffer(), payload, end, trailers)
-    }
-
-    fn splice_sink(&self) -> Option<&Socket> {
-        let plain = !self.writer.adds_marks() && !self.writer.is_mute();
-        let is_clear = self.outbox.is_empty() && plain;
-        self.transport.plain().filter(|_| is_clear)
-    }
-
-    fn spliced(&mut self, bytes: u64) {
-        self.bytes_out += bytes;
     }
 
     fn poll_flush(&mut self) -> Poll<Result<(), StreamError>> {

@@ -10,6 +10,7 @@ use plimsoll_wire::head::{Framing, Head, Version};
 
 use super::writer::BodyWriter;
 use crate::reactor::Socket;
+use crate::splice::Splice;
 use crate::stream::{End, Piece, ServerStream, StreamError};
 use crate::transport::{Outbox, Transport};
 use crate::worker::Worker;
@@ -140,6 +141,12 @@ impl Server {
         self.decode(start, scratch)
     }
 
+    /// The body has ended as the connection has.
+    fn end_with_connection(&mut self) {
+        self.keep_alive = false;
+        self.decoder = Decoder::new(Framing::None);
+    }
+
     /// Decodes what lies in `scratch` from `start` on; anything behind the body's end spoils the connection.
     fn decode(&mut self, start: usize, scratch: &mut [u8]) -> Result<Piece, StreamError> {
         let decoded = self.decoder.decode(&mut scratch[start..])?;
@@ -148,6 +155,40 @@ impl Server {
             range: start + decoded.payload.start..start + decoded.payload.end,
             last: decoded.done,
         })
+    }
+}
+
+impl Splice for Server {
+    fn splice_source(&self) -> Option<(&Socket, u64)> {
+        let bytes = self.decoder.bytes_ahead();
+        self.transport.plain().map(|socket| (socket, bytes))
+    }
+
+    fn spliced(&mut self, bytes: u64) -> bool {
+        self.decoder.skip(bytes);
+        self.decoder.is_done()
+    }
+
+    fn source_ended(&mut self) -> Result<(), StreamError> {
+        if !self.decoder.ends_with_connection() {
+            return Err(StreamError::Closed);
+        }
+        self.end_with_connection();
+        Ok(())
+    }
+
+    fn splice_sink(&self) -> Option<&Socket> {
+        let is_clear = self.outbox.is_empty() && !self.writer.is_mute();
+        self.transport.plain().filter(|_| is_clear)
+    }
+
+    fn announce(&mut self, bytes: u64) -> Result<(), StreamError> {
+        let way = (&mut self.transport, &mut self.outbox);
+        Ok(self.writer.announce(way, bytes)?)
+    }
+
+    fn poll_announced(&mut self) -> Poll<Result<(), StreamError>> {
+        self.poll_flush()
     }
 }
 
@@ -248,8 +289,7 @@ impl ServerStream for Server {
             }
             let filled = match ready!(self.transport.poll_read(scratch)) {
                 Ok(0) if self.decoder.ends_with_connection() => {
-                    self.keep_alive = false;
-                    self.decoder = Decoder::new(Framing::None);
+                    self.end_with_connection();
                     return Poll::Ready(Ok(Piece {
                         range: 0..0,
                         last: true,
@@ -264,21 +304,6 @@ impl ServerStream for Server {
                 return Poll::Ready(Ok(piece));
             }
         }
-    }
-
-    fn splice_source(&self) -> Option<(&Socket, u64)> {
-        let bytes = self.decoder.bytes_ahead();
-        // Where the body ends with the connection, its end has to be seen.
-        let is_counted = !self.decoder.ends_with_connection();
-        self.transport
-            .plain()
-            .filter(|_| is_counted)
-            .map(|socket| (socket, bytes))
-    }
-
-    fn spliced(&mut self, bytes: u64) -> bool {
-        self.decoder.skip(bytes);
-        self.decoder.is_done()
     }
 
     fn response_trailers(&self) -> Option<&Head> {

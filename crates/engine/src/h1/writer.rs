@@ -11,27 +11,32 @@ use crate::transport::{Outbox, Transport};
 /// Payloads up to this size are copied behind the head so that one `send` carries all; above, `writev` is cheaper.
 const COPY_BYTES_MAX: usize = 4_096;
 
+/// A line end, the size of a chunk, and another line end.
+const MARK_BYTES_MAX: usize = 20;
+
 /// Frames a body towards one peer.
 #[derive(Debug, Default)]
 pub(crate) struct BodyWriter {
     framing: Framing,
     /// Whatever is to be sent is thrown away.
     mute: bool,
+    /// A chunk was announced whose line end has not been sent.
+    in_chunk: bool,
 }
 
 impl BodyWriter {
     pub(crate) fn new(framing: Framing) -> Self {
         Self {
             framing,
-            mute: false,
+            ..Self::default()
         }
     }
 
     /// For a message that has no body, whatever comes as one.
     pub(crate) fn mute() -> Self {
         Self {
-            framing: Framing::None,
             mute: true,
+            ..Self::default()
         }
     }
 
@@ -64,9 +69,32 @@ impl BodyWriter {
         }
     }
 
+    /// Says that so many bytes of payload follow on another way.
+    pub(crate) fn announce(
+        &mut self,
+        (transport, outbox): (&mut Transport, &mut Outbox),
+        bytes: u64,
+    ) -> io::Result<()> {
+        if !self.adds_marks() {
+            return Ok(());
+        }
+        let mut out = Vec::with_capacity(MARK_BYTES_MAX);
+        self.end_chunk(&mut out);
+        body::chunk_head(bytes as usize, &mut out);
+        self.in_chunk = true;
+        outbox.write_one(transport, &out)
+    }
+
+    /// What must follow the payload that was announced.
+    fn end_chunk(&mut self, out: &mut Vec<u8>) {
+        if std::mem::take(&mut self.in_chunk) {
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+
     /// Sends `payload` behind what `out` already holds (a head, or nothing).
     pub(crate) fn send(
-        &self,
+        &mut self,
         (transport, outbox): (&mut Transport, &mut Outbox),
         out: &mut Vec<u8>,
         payload: &[u8],
@@ -74,6 +102,7 @@ impl BodyWriter {
         trailers: Option<&Head>,
     ) -> io::Result<()> {
         let payload = if self.mute { &[] } else { payload };
+        self.end_chunk(out);
         if self.mute && out.is_empty() {
             return Ok(());
         }

@@ -20,17 +20,19 @@ use super::stream::Stream;
 use crate::counters::Side;
 use crate::exchange::{self, Outcome, Request, Times};
 use crate::session::{LINGER_BYTES_MAX, LINGER_MS, Session};
+use crate::splice::Splice;
 use crate::stream::{ClientStream, End, Piece, StreamError};
 use crate::tables::Tables;
-use crate::tracking;
 use crate::transport::Transport;
 use crate::worker::NEVER_NS;
+use crate::{account, tracking};
 
 /// How long a client may take to receive our last words.
 const FAREWELL_MS: u64 = 2_000;
 
 /// Serves a connection to its end. `early` is what was read before its protocol was known.
 pub(crate) async fn serve(session: &mut Session, transport: Transport, early: Vec<u8>) {
+    account::protocol_begins(session, FrontendCounter::H2Sessions);
     let worker = Rc::clone(&session.worker);
     let config = config(&session.tables, session);
     let link = Rc::new(Link::new(Rc::clone(&worker), Role::Server, config));
@@ -327,6 +329,8 @@ impl ClientHalf {
         Ok(())
     }
 }
+
+impl Splice for ClientHalf {}
 
 impl ClientStream for ClientHalf {
     fn poll_body(&mut self, scratch: &mut [u8]) -> Poll<Result<Piece, StreamError>> {

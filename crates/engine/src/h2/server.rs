@@ -22,6 +22,7 @@ use crate::counters::Side;
 use crate::fault::Fault;
 use crate::pool::Mark;
 use crate::reactor::TaskId;
+use crate::splice::Splice;
 use crate::stream::{End, Piece, ServerStream, StreamError};
 use crate::tables::Tables;
 use crate::transport::Transport;
@@ -246,6 +247,8 @@ impl ServerHalf {
         }
     }
 }
+
+impl Splice for ServerHalf {}
 
 impl ServerStream for ServerHalf {
     fn request(

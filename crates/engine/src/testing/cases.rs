@@ -108,3 +108,45 @@ fn long_bodies_pass_through_pipes_and_end_where_they_should() {
     let chunks = [Errand::get(Kind::Chunked, 1, 400_000)];
     assert_eq!(pipes_for(Weather::calm(), true, &chunks, &manners), 0);
 }
+
+#[test]
+fn long_uploads_pass_through_pipes_and_so_do_long_chunks() {
+    let chunked = |mut errand: Errand| {
+        errand.chunked = true;
+        errand
+    };
+    let mut trailed = chunked(Errand::post(Kind::Fixed, 4, 10, 700_000));
+    trailed.trailed = true;
+    let long = [
+        Errand::post(Kind::Fixed, 1, 10, 400_000),
+        chunked(Errand::post(Kind::Chunked, 2, 10, 900_000)),
+        trailed,
+        Errand::get(Kind::LongChunks, 3, 900_000),
+    ];
+    for weather in [Weather::calm(), Weather::choppy()] {
+        let wide = Weather {
+            buffer_bytes: 131_072,
+            ..weather
+        };
+        for errand in long {
+            let errands = [errand, Errand::get(Kind::Fixed, 9, 10), errand];
+            assert!(pipes_for(wide.clone(), true, &errands, &[Manner::OneByOne]) > 0);
+        }
+        // The server answers while the request is still on its way.
+        let both = [
+            Errand::post(Kind::Early, 5, 300_000, 400_000),
+            Errand::post(Kind::Echo, 6, 0, 400_000),
+            chunked(Errand::post(Kind::Early, 7, 300_000, 900_000)),
+        ];
+        for errand in both {
+            pipes_for(wide.clone(), true, &[errand], &[Manner::OneByOne]);
+        }
+    }
+    // A body that ends with its connection is moved so once it has shown that it is long.
+    let endless = [Errand::get(Kind::UntilClose, 8, 2_000_000)];
+    let wide = Weather {
+        buffer_bytes: 262_144,
+        ..Weather::calm()
+    };
+    assert!(pipes_for(wide, true, &endless, &[Manner::OneByOne]) > 0);
+}

@@ -11,6 +11,8 @@ pub(super) enum Kind {
     /// With a length.
     Fixed,
     Chunked,
+    /// In three chunks.
+    LongChunks,
     /// In chunks, with a trailer behind them.
     Trailers,
     /// As [`Fixed`](Self::Fixed), but not at once: the first request finds the connection closed, the second one gets a 503.
@@ -46,9 +48,10 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const ALL: [(Self, &str); 18] = [
+    const ALL: [(Self, &str); 19] = [
         (Self::Fixed, "fixed"),
         (Self::Chunked, "chunked"),
+        (Self::LongChunks, "long-chunks"),
         (Self::Trailers, "trailers"),
         (Self::Again, "again"),
         (Self::UntilClose, "until-close"),
@@ -149,6 +152,14 @@ impl Script {
             // With nothing behind the head, nothing else would say that the connection ends.
             Kind::UntilClose if head_only => head("200 OK", "Connection: close\r\n"),
             Kind::UntilClose => [head("200 OK", ""), body].concat(),
+            Kind::LongChunks => {
+                let mut all = head("200 OK", "Transfer-Encoding: chunked\r\n");
+                if !head_only {
+                    all.extend(body.chunks(1 + body.len() / 3).flat_map(chunk));
+                    all.extend(last_chunk(None));
+                }
+                all
+            }
             Kind::Chunked | Kind::Trailers | Kind::Echo => {
                 let mut all = head("200 OK", "Transfer-Encoding: chunked\r\n");
                 if !head_only {

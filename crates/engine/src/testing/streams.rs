@@ -25,6 +25,7 @@ use crate::listener::Admission;
 use crate::reactor::simulated::{Chance, Weather};
 use crate::reactor::{Reactor, TaskId};
 use crate::session::Session;
+use crate::splice::Splice;
 use crate::stream::{ClientStream, End, Piece, StreamError};
 use crate::worker::Worker;
 
@@ -96,6 +97,8 @@ impl Stream {
         Ok(())
     }
 }
+
+impl Splice for Stream {}
 
 impl ClientStream for Stream {
     fn poll_body(&mut self, scratch: &mut [u8]) -> Poll<Result<Piece, StreamError>> {

@@ -12,6 +12,9 @@ macro_rules! columns {
             /// All of them, in order.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
+            /// Where the columns of single modules begin, as HAProxy calls them: in CSV a mark stands before them.
+            pub const FIRST_OF_MODULES: Self = Self::H2HeadersReceived;
+
             /// The name in headers.
             pub fn name(self) -> &'static str {
                 match self {
@@ -149,6 +152,32 @@ columns! {
     ResponseBytesIn "resbin" "Bytes of responses received.",
     ResponseBytesOut "resbout" "Bytes of responses sent on.",
     CacheHintHits "cache_hint_hits" "Early hints sent from the cache.",
+    H2HeadersReceived "h2_headers_rcvd" "HEADERS frames received.",
+    H2DataReceived "h2_data_rcvd" "DATA frames received.",
+    H2SettingsReceived "h2_settings_rcvd" "SETTINGS frames received.",
+    H2ResetsReceived "h2_rst_stream_rcvd" "RST_STREAM frames received.",
+    H2GoawaysReceived "h2_goaway_rcvd" "GOAWAY frames received.",
+    H2ConnectionErrors "h2_detected_conn_protocol_errors" "Faults of peers that ended connections.",
+    H2StreamErrors "h2_detected_strm_protocol_errors" "Faults of peers that ended streams.",
+    H2ResetsSent "h2_rst_stream_resp" "RST_STREAM frames sent.",
+    H2GoawaysSent "h2_goaway_resp" "GOAWAY frames sent.",
+    H2ConnectionsNow "h2_open_connections" "HTTP/2 connections now.",
+    H2StreamsNow "h2_backend_open_streams" "HTTP/2 streams now.",
+    H2Connections "h2_total_connections" "HTTP/2 connections in all.",
+    H2Streams "h2_backend_total_streams" "HTTP/2 streams in all.",
+    TlsHandshakes "ssl_sess" "Handshakes of TLS that came about.",
+    TlsResumed "ssl_reused_sess" "Those that resumed an earlier session.",
+    TlsFailures "ssl_failed_handshake" "Handshakes of TLS that did not come about.",
+    TlsStaples "ssl_ocsp_staple" "Handshakes with a stapled OCSP response.",
+    TlsStaplesMissing "ssl_failed_ocsp_staple" "Handshakes for which a stapled OCSP response was asked in vain.",
+    H1ConnectionsNow "h1_open_connections" "HTTP/1 connections now.",
+    H1StreamsNow "h1_open_streams" "HTTP/1 exchanges now.",
+    H1Connections "h1_total_connections" "HTTP/1 connections in all.",
+    H1Streams "h1_total_streams" "HTTP/1 exchanges in all.",
+    H1BytesIn "h1_bytes_in" "Bytes received in HTTP/1.",
+    H1BytesOut "h1_bytes_out" "Bytes sent in HTTP/1.",
+    H1SplicedIn "h1_spliced_bytes_in" "Bytes received that the kernel has moved by itself.",
+    H1SplicedOut "h1_spliced_bytes_out" "Bytes sent that the kernel has moved by itself.",
 }
 
 #[cfg(test)]
@@ -167,6 +196,9 @@ mod tests {
             (Column::Mode, 75),
             (Column::UserWeight, 99),
             (Column::CacheHintHits, 118),
+            (Column::FIRST_OF_MODULES, 119),
+            (Column::TlsHandshakes, 132),
+            (Column::H1SplicedOut, 144),
         ] {
             assert_eq!(column as usize, position, "{}", column.name());
         }

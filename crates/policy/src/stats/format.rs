@@ -40,22 +40,30 @@ pub fn stat<'a>(rows: impl Iterator<Item = Row<'a>>, format: Format, described: 
 fn csv_header(out: &mut String) {
     out.push_str("# ");
     for column in Column::ALL {
+        mark(*column, out);
         out.push_str(column.name());
         out.push(',');
     }
-    // The mark behind which HAProxy puts the columns of its modules; we have none.
-    out.push_str("-,\n");
+    out.push('\n');
 }
 
 fn csv_row(row: &Row<'_>, out: &mut String) {
     let mut cells = row.cells().iter().peekable();
     for column in Column::ALL {
+        mark(*column, out);
         if let Some(cell) = cells.next_if(|cell| cell.column == *column) {
             csv_value(&cell.value, out);
         }
         out.push(',');
     }
-    out.push_str("-,\n");
+    out.push('\n');
+}
+
+/// What stands before the columns of modules.
+fn mark(column: Column, out: &mut String) {
+    if column == Column::FIRST_OF_MODULES {
+        out.push_str("-,");
+    }
 }
 
 /// RFC 4180 section 2: what contains a comma, a quote or a line end stands in quotes.

@@ -169,27 +169,45 @@ fn frontend_row(view: View<'_>, id: FrontendId) -> Row<'_> {
         }
     }
     row.count(Column::Requests, count(FrontendCounter::Requests));
-    let (h1, other) = match model.mode {
-        Mode::Http => (count(FrontendCounter::Sessions), 0),
-        Mode::Tcp => (0, count(FrontendCounter::Sessions)),
+    let other = match model.mode {
+        Mode::Http => 0,
+        Mode::Tcp => count(FrontendCounter::Sessions),
     };
     row.put(Column::OtherSessions, Tags::COUNTER, Value::U64(other));
-    row.count(Column::H1Sessions, h1);
-    row.count(Column::H1Requests, count(FrontendCounter::Requests));
+    let h2 = count(FrontendCounter::H2Requests);
+    let h1 = count(FrontendCounter::Requests).saturating_sub(h2);
+    row.count(Column::H1Requests, h1);
+    row.put(Column::H1Streams, Tags::COUNTER, Value::U64(h1));
+    row.count(Column::H2Requests, h2);
+    row.put(Column::H2Streams, Tags::COUNTER, Value::U64(h2));
     for column in [
-        Column::H2Sessions,
         Column::H3Sessions,
         Column::OtherRequests,
-        Column::H2Requests,
         Column::H3Requests,
     ] {
         row.count(column, 0);
+    }
+    for (column, counter) in FRONTEND_MODULE_COUNTS {
+        row.put(*column, Tags::COUNTER, Value::U64(count(*counter)));
     }
     unfiltered(&mut row, model.mode);
     row.sorted()
 }
 
+/// What HAProxy's modules count. What of it is not counted here is left out.
+const FRONTEND_MODULE_COUNTS: &[(Column, FrontendCounter)] = &[
+    (Column::H2Connections, FrontendCounter::H2Sessions),
+    (Column::TlsHandshakes, FrontendCounter::TlsHandshakes),
+    (Column::TlsResumed, FrontendCounter::TlsResumed),
+    (Column::TlsFailures, FrontendCounter::TlsFailures),
+    (Column::H1Connections, FrontendCounter::H1Sessions),
+    (Column::H1SplicedIn, FrontendCounter::SplicedIn),
+    (Column::H1SplicedOut, FrontendCounter::SplicedOut),
+];
+
 const FRONTEND_COUNTS: &[(Column, FrontendCounter)] = &[
+    (Column::H1Sessions, FrontendCounter::H1Sessions),
+    (Column::H2Sessions, FrontendCounter::H2Sessions),
     (Column::Sessions, FrontendCounter::Sessions),
     (Column::BytesIn, FrontendCounter::BytesIn),
     (Column::BytesOut, FrontendCounter::BytesOut),
@@ -516,6 +534,12 @@ fn backend_row<'a>(view: View<'a>, selection: &Selection, id: BackendId) -> Row<
     }
     for (column, tags, counter) in BACKEND_TIMES {
         row.number_u32(*column, *tags, narrow(count(*counter)));
+    }
+    for (column, counter) in [
+        (Column::H1SplicedIn, BackendCounter::SplicedIn),
+        (Column::H1SplicedOut, BackendCounter::SplicedOut),
+    ] {
+        row.put(column, Tags::COUNTER, Value::U64(count(counter)));
     }
     if selection.legends {
         row.text(Column::Algorithm, Tags::CONFIG, algorithm(&model.balance));
