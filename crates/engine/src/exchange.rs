@@ -490,6 +490,8 @@ impl Exchange<'_> {
             .facts
             .tell(|story| story.tries(&self.tables.plane, (backend, slot.server), key));
         self.record.server = Some(slot.server);
+        let admission = &self.session.admission;
+        admission.goes_to(Some((slot.backend, slot.server)));
         self.record.times.admitted_ns = self.worker.reactor.now_ns();
         Ok(slot)
     }
@@ -707,7 +709,7 @@ impl Exchange<'_> {
             (&mut self.upload, request.complete),
             patience,
         );
-        relay.recall = Some(slot.recall());
+        relay.recall = Some(slot.recall(&self.session.admission));
         relay.heeds_leaving = abort_on_close || multiplexed;
         let answered = loop {
             match poll_fn(|_| relay.poll_head(&mut self.response)).await {
@@ -782,7 +784,7 @@ impl Exchange<'_> {
             (&mut self.upload, upload_done),
             patience,
         );
-        relay.recall = Some(slot.recall());
+        relay.recall = Some(slot.recall(&self.session.admission));
         let ended = poll_fn(|_| relay.poll_bodies(&mut done)).await;
         self.record.spliced_bytes = (relay.upload.moved_bytes, relay.download.moved_bytes);
         if done {
@@ -961,6 +963,7 @@ impl Exchange<'_> {
             }
         };
         if !matches!(outcome, Outcome::Tunnel(_)) {
+            self.session.admission.goes_to(None);
             (self.record.received_bytes, self.record.sent_bytes) = client.take_traffic();
             tracking::exchange_ends(self.session, &mut self.record);
             self.ask_client(client);

@@ -51,6 +51,8 @@ pub(crate) enum Fault {
     ServerDown,
     /// An active server came up, and whoever was at a backup server is cut off (`on-marked-up`).
     ServerUp,
+    /// An operator ended it (`shutdown session`).
+    Killed,
     /// A response arrived whose status asks for another attempt (`retry-on`).
     RetryStatus(u16),
 }
@@ -106,7 +108,7 @@ impl Fault {
             Self::Rejected => 0,
             Self::RuleFailed => 500,
             Self::GaveUp => 400,
-            Self::ClientClosed => 0,
+            Self::ClientClosed | Self::Killed => 0,
             Self::ClientTimeout => 408,
             Self::NoServer | Self::QueueFull | Self::QueueTimeout | Self::Exhausted => 503,
             Self::ConnectRefused | Self::ConnectTimeout | Self::HandshakeFailed => 503,
@@ -141,6 +143,7 @@ impl Fault {
             Self::JunkResponse => "the answer is not acceptable",
             Self::ServerDown => "the server went down",
             Self::ServerUp => "the servers that this one stands in for came back",
+            Self::Killed => "an operator ended it",
             Self::RetryStatus(_) => "its status asks for another attempt",
         }
     }
@@ -188,6 +191,7 @@ impl Fault {
             Self::QueueTimeout | Self::ConnectTimeout | Self::ServerTimeout => Cause::ServerTimeout,
             Self::ServerDown => Cause::ServerDown,
             Self::ServerUp => Cause::ServerUp,
+            Self::Killed => Cause::Killed,
             Self::Exhausted => Cause::Resource,
             Self::ConnectRefused
             | Self::HandshakeFailed
@@ -246,6 +250,7 @@ mod tests {
             (Fault::ServerClosed, Phase::Headers, b"PH", 502),
             (Fault::ServerDown, Phase::Data, b"DD", 503),
             (Fault::ServerUp, Phase::Headers, b"UH", 503),
+            (Fault::Killed, Phase::Data, b"KD", 0),
         ] {
             assert_eq!(
                 (fault.termination(phase).letters(), fault.status()),

@@ -29,6 +29,7 @@ mod queue;
 pub mod reactor;
 mod relay;
 mod reply;
+mod roster;
 mod rules;
 mod session;
 mod sockets;

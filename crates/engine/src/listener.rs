@@ -2,16 +2,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 
 use plimsoll_policy::context::SessionFacts;
-use plimsoll_policy::model::FrontendId;
+use plimsoll_policy::model::{BackendId, FrontendId, ServerId};
 
 use crate::control::admin::desk::Gates;
 use crate::gate::{Gate, Pass};
 use crate::reactor::{Listener, Socket};
+use crate::roster::{Introduction, Presence};
 use crate::session::{self, Session};
 use crate::worker::Worker;
 
@@ -55,11 +58,42 @@ impl Entrance {
 /// A connection's places under the limits; given back when dropped.
 pub(crate) struct Admission {
     passes: [Pass; 2],
+    /// What the roster tells of it; `None`: it is on none.
+    pub(crate) presence: Option<Presence>,
 }
 
 impl Admission {
     pub(crate) fn new(passes: [Pass; 2]) -> Self {
-        Self { passes }
+        Self {
+            passes,
+            presence: None,
+        }
+    }
+
+    /// An operator wants the connection to end.
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.presence.as_ref().is_some_and(Presence::is_doomed)
+    }
+
+    /// It has come to a server; `None`: it is at none any more.
+    pub(crate) fn goes_to(&self, place: Option<(BackendId, ServerId)>) {
+        if let Some(presence) = &self.presence {
+            presence.goes_to(place);
+        }
+    }
+
+    /// A header of the PROXY protocol tells where it really comes from.
+    pub(crate) fn comes_from(&self, source: SocketAddr) {
+        if let Some(presence) = &self.presence {
+            presence.comes_from(source);
+        }
+    }
+
+    /// Another request begins, the one with this number.
+    pub(crate) fn asks(&self, requests: u32) {
+        if let Some(presence) = &self.presence {
+            presence.requests.store(requests, Relaxed);
+        }
     }
 
     /// Client connections now open in the process.
@@ -151,25 +185,33 @@ fn greet(
         None
     };
     let (frontend, bind) = entrance.place.get();
+    let source = socket.peer_address().ok();
+    let source = source.and_then(|address| address.inet());
+    let accepted_us = worker.reactor.wall_ns() / 1_000;
+    let who = Introduction {
+        plane: Arc::clone(&tables.plane),
+        frontend,
+        bind,
+        source,
+        accepted_us,
+    };
+    let roster = tables.desk.roster();
     Session {
         worker: Rc::clone(worker),
         frontend,
         bind,
         facts: SessionFacts {
-            source: socket
-                .peer_address()
-                .ok()
-                .and_then(|address| address.inet()),
+            source,
             destination: local,
             extra: None,
         },
         accepted_ns: worker.reactor.now_ns(),
-        accepted_wall_us: worker.reactor.wall_ns() / 1_000,
+        accepted_wall_us: accepted_us,
         requests: 0,
         leaving: false,
         own: Vec::new(),
         handover: None,
-        admission: Rc::new(admission),
+        admission: roster.sign(worker.index, admission, who),
         tables,
     }
 }

@@ -113,6 +113,7 @@ fn learn(session: &mut Session, header: &Header<'_>) {
     };
     extra.own_addresses = Some(own);
     facts.source = Some(endpoints.source);
+    session.admission.comes_from(endpoints.source);
     facts.destination = Some(endpoints.destination);
 }
 

@@ -16,6 +16,7 @@ use plimsoll_policy::plane::{BackendPlane, Plane};
 use plimsoll_policy::queue::{self, Admit, Place, Priority, Ticket, Waiting};
 
 use crate::fault::Fault;
+use crate::listener::Admission;
 use crate::tables::Tables;
 use crate::worker::Worker;
 
@@ -94,21 +95,27 @@ pub(crate) struct Slot {
     pub(crate) backend: BackendId,
     pub(crate) server: ServerId,
     slot: Option<live::Slot>,
-    /// How often the server had been recalled when the slot was given.
-    recalls: u32,
+    /// How often the server had been recalled, and vacated, when the slot was given.
+    recalls: (u32, u32),
 }
 
 /// Tells whether whoever holds a slot is to be cut off.
 #[derive(Clone, Copy)]
 pub(crate) struct Recall<'a> {
     live: &'a ServerLive,
-    recalls: u32,
+    recalls: (u32, u32),
+    /// The client's connection, which may be cut off by itself.
+    client: &'a Admission,
 }
 
 impl Recall<'_> {
     /// The fault to end with, once there is one.
     pub(crate) fn fault(self) -> Option<Fault> {
-        if self.live.recalls() == self.recalls {
+        let (recalls, kills) = self.recalls;
+        if self.client.is_doomed() || self.live.kills() != kills {
+            return Some(Fault::Killed);
+        }
+        if self.live.recalls() == recalls {
             return None;
         }
         let out = !self.live.state().is_in();
@@ -125,8 +132,9 @@ impl Slot {
         (backend, server): (BackendId, ServerId),
         slot: live::Slot,
     ) -> Self {
+        let live = tables.plane.backend(backend).server(server);
         Self {
-            recalls: tables.plane.backend(backend).server(server).recalls(),
+            recalls: (live.recalls(), live.kills()),
             tables: Rc::clone(tables),
             backend,
             server,
@@ -134,8 +142,10 @@ impl Slot {
         }
     }
 
-    pub(crate) fn recall(&self) -> Recall<'_> {
+    /// Tells whether whoever has this slot for that client is to be cut off.
+    pub(crate) fn recall<'a>(&'a self, client: &'a Admission) -> Recall<'a> {
         Recall {
+            client,
             live: self.live(),
             recalls: self.recalls,
         }

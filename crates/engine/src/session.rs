@@ -67,7 +67,7 @@ pub(crate) struct Session {
     pub(crate) handover: Option<Box<Handover>>,
     /// Holds the connection's place under `maxconn`; gives it back when the session ends, or the last one of several
     /// that run side by side on one multiplexed connection.
-    pub(crate) admission: Rc<Admission>,
+    pub(crate) admission: Arc<Admission>,
 }
 
 impl Session {
@@ -89,7 +89,7 @@ impl Session {
             leaving: self.leaving,
             own: Vec::new(),
             handover: None,
-            admission: Rc::clone(&self.admission),
+            admission: Arc::clone(&self.admission),
         }
     }
 
@@ -119,6 +119,9 @@ impl Session {
             return;
         };
         (self.frontend, self.bind) = (frontend, bind);
+        if let Some(presence) = &self.admission.presence {
+            presence.follows(&tables.plane, frontend, bind);
+        }
         self.own.retain_mut(|connection| {
             let place = (connection.backend, connection.server);
             let heir = tables.heir_of(&self.tables, place);
@@ -356,6 +359,7 @@ async fn serve_h1(session: &mut Session, client: &mut h1::client::Client) -> Spo
             let step = match next_request(session, client, &mut times).await {
                 Ok(request) => {
                     session.requests += 1;
+                    session.admission.asks(session.requests);
                     Ok(Box::pin(exchange::run(session, client, request, times)))
                 }
                 Err(NoMore::NewTables) => {
@@ -412,6 +416,8 @@ enum NoMore {
     Quietly,
     Client(NoRequest),
     Timeout,
+    /// An operator ends the connection.
+    Killed,
     /// Another plane is in use: the wait goes on under it.
     NewTables,
 }
@@ -443,6 +449,9 @@ async fn next_request(
                 NoRequest::Closed { partial: false } if !first => NoMore::Quietly,
                 end => NoMore::Client(end),
             }));
+        }
+        if session.admission.is_doomed() {
+            return Poll::Ready(Err(NoMore::Killed));
         }
         let now_ns = worker.reactor.now_ns();
         if client.has_started() && times.started_ns == 0 {
@@ -507,7 +516,7 @@ fn poll_request(
 async fn refuse(session: &mut Session, client: &mut h1::client::Client, end: NoMore, times: Times) {
     let silent = session.requests == 0 && client.bytes_in == 0;
     let fault = match end {
-        NoMore::Quietly | NoMore::NewTables => return,
+        NoMore::Quietly | NoMore::NewTables | NoMore::Killed => return,
         NoMore::Client(NoRequest::Refused(error)) => {
             session.tables.counters.refuse(Side::Client, error.name());
             tracking::count_session(session, Event::Request);

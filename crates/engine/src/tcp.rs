@@ -56,6 +56,7 @@ pub(crate) async fn serve(
 ) -> Option<(Transport, Vec<u8>)> {
     let (mut report, mut peeked) = (Report::default(), Peeked::default());
     report.facts.story = stories::begin(session);
+    session.admission.asks(1);
     match direct(session, &mut report.facts, &mut client, &mut peeked).await {
         Ok(Course::To(backend)) => {
             serve_to_end(session, client, peeked, backend, &mut report).await;
@@ -243,6 +244,9 @@ async fn reach_server(
             .facts
             .tell(|story| story.tries(&tables.plane, (dispatch.backend, slot.server), key));
         report.server = Some(slot.server);
+        session
+            .admission
+            .goes_to(Some((dispatch.backend, slot.server)));
         report.admitted_ns = worker.reactor.now_ns();
         report.phase = Phase::Connect;
         account::server_connection(&tables, dispatch.backend, slot.server, false);
@@ -433,9 +437,10 @@ async fn relay(
         }
     }
     let mut server = Side::new(&mut server);
+    let admission = Arc::clone(&session.admission);
     let (patience, recall) = (
         patience(session, backend, &report.facts.overrides),
-        slot.recall(),
+        slot.recall(&admission),
     );
     let carry = [peeked.bytes.as_slice(), answer.bytes.as_slice()];
     let server = &mut server;

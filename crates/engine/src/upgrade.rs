@@ -1,5 +1,7 @@
 //! An HTTP connection that has become a tunnel: after `101 Switching Protocols`, or after `CONNECT`.
 
+use std::sync::Arc;
+
 use crate::exchange::Upgrade;
 use crate::h1::client::Client;
 use crate::session::Session;
@@ -9,12 +11,13 @@ use crate::{account, tracking};
 
 /// Relays until the tunnel ends, then logs the exchange that opened it.
 pub(crate) async fn run(session: &mut Session, client: &mut Client, upgrade: Upgrade) {
+    let admission = Arc::clone(&session.admission);
     let from_client = client.take_carry();
     let mut server = upgrade.transport;
     let (mut client, mut server) = (Side::new(&mut client.transport), Side::new(&mut server));
     let patience = tcp::patience(session, upgrade.backend, &upgrade.record.facts.overrides);
     let carry = [from_client.as_slice(), upgrade.carry.as_slice()];
-    let recall = upgrade.slot.recall();
+    let recall = upgrade.slot.recall(&admission);
     let (client, server) = (&mut client, &mut server);
     let ended = tunnel::run(&session.worker, client, server, carry, patience, recall).await;
     let mut record = upgrade.record;

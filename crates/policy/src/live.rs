@@ -229,6 +229,7 @@ pub struct ServerLive {
     failures: Failures,
     /// Rises when whoever is at the server is to be cut off.
     recalls: AtomicU32,
+    kills: AtomicU32,
     /// Where the server is now, once an operator has moved it.
     moved: OnceLock<Box<Mutex<Option<model::ServerAddress>>>>,
     /// What operators have changed of its checks.
@@ -261,6 +262,7 @@ impl Default for ServerLive {
             changed_s: AtomicU64::new(0),
             failures: Failures::default(),
             recalls: AtomicU32::new(0),
+            kills: AtomicU32::new(0),
             moved: OnceLock::new(),
             probing: OnceLock::new(),
             standing: OnceLock::new(),
@@ -489,6 +491,16 @@ impl ServerLive {
     /// Cuts off whoever is at the server now; see [`Self::recalls`].
     pub fn recall(&self) {
         self.recalls.fetch_add(1, Relaxed);
+    }
+
+    /// Cuts off whoever is at the server now, because an operator says so; see [`Self::kills`].
+    pub fn kill(&self) {
+        self.kills.fetch_add(1, Relaxed);
+    }
+
+    /// As [`Self::recalls`], for an operator's word.
+    pub fn kills(&self) -> u32 {
+        self.kills.load(Relaxed)
     }
 
     /// A number that is another once whoever has been at the server before is to be cut off.

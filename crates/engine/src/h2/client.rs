@@ -121,7 +121,7 @@ impl Front<'_> {
             self.idle_until_ns = NEVER_NS;
             return Poll::Pending;
         }
-        if leaving && sent.is_ready() {
+        if (leaving || self.session.admission.is_doomed()) && sent.is_ready() {
             return Poll::Ready(Over::Done);
         }
         if self.idle_until_ns == NEVER_NS {
@@ -165,6 +165,7 @@ impl Front<'_> {
                 continue;
             };
             self.session.requests = self.session.requests.saturating_add(1);
+            self.session.admission.asks(self.session.requests);
             complete_handshake(&mut head, || self.session.worker.random());
             let session = self.session.fork();
             let reactor = &self.session.worker.reactor;

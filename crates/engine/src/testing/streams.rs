@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -207,7 +208,7 @@ fn head_of(errand: &Errand) -> Head {
 }
 
 /// A connection's session, and one of the same for each of its streams.
-fn session(worker: &Rc<Worker>, admission: &Rc<Admission>) -> Session {
+fn session(worker: &Rc<Worker>, admission: &Arc<Admission>) -> Session {
     Session {
         leaving: false,
         worker: Rc::clone(worker),
@@ -223,7 +224,7 @@ fn session(worker: &Rc<Worker>, admission: &Rc<Admission>) -> Session {
         requests: 1,
         own: Vec::new(),
         handover: None,
-        admission: Rc::clone(admission),
+        admission: Arc::clone(admission),
     }
 }
 
@@ -281,7 +282,7 @@ async fn client(cast: Cast, plan: Plan, shared: Rc<RefCell<Shared>>, seed: u64, 
 /// One connection with all these streams at once; returns how many were open at the same time.
 fn open_all(stage: &Stage, plans: &[Plan], seed: u64, mood: Mood) {
     let cast = stage.cast().clone();
-    let admission = Rc::new(stage.admission());
+    let admission = Arc::new(stage.admission());
     let mut connection = session(&stage.worker, &admission);
     account::session_begins(&mut connection);
     let open = Rc::new(());

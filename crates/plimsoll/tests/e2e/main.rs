@@ -26,6 +26,7 @@ mod prometheus;
 mod proxy_protocol;
 mod reload;
 mod rules;
+mod sessions;
 mod soak;
 mod stick;
 mod tcp;

@@ -31,6 +31,8 @@ pub enum Change {
     Variable(Name, Initial),
     /// Ask an authority for this certificate anew.
     Renew(String),
+    /// End a client connection, which has this number.
+    ShutSession(u64),
     /// Write down why one request in so many goes where it goes; 0: no more.
     Sampling(u32),
 }
@@ -70,6 +72,8 @@ pub enum ServerChange {
     /// Its name leads nowhere any more.
     Lose,
     Probe(ProbeChange),
+    /// Whoever is there now is cut off.
+    Vacate,
     /// What the server that it tracks passes on.
     Inherit {
         maintenance: bool,
@@ -188,6 +192,10 @@ impl ServerChange {
                 return true;
             }
             Self::Lose => live.mark(ServerState::UNRESOLVED),
+            Self::Vacate => {
+                live.kill();
+                return true;
+            }
         };
         if changed {
             live.note_change(now_s);

@@ -28,6 +28,7 @@ mod resolvers;
 mod server;
 mod server_line;
 mod servers;
+mod session;
 mod show;
 mod ssl;
 mod stat;
@@ -203,7 +204,7 @@ pub const COMMANDS: &[Command] = &[
     resolvers::SHOW,
     servers::CONNECTIONS,
     servers::STATE,
-    show::SESSIONS,
+    session::SHOW,
     ssl::bundle::SHOW_CA,
     ssl::cert::SHOW,
     ssl::bundle::SHOW_CRL,
@@ -215,6 +216,8 @@ pub const COMMANDS: &[Command] = &[
     show::VERSION,
     why::SHOW,
     frontend::SHUTDOWN,
+    session::SHUTDOWN,
+    session::SHUTDOWN_SERVER,
     backend::UNPUBLISH,
     cli::USER,
     wait::WAIT,

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Answer, Command, Refusal, Session, Words};
+use super::{Answer, Command, Session, Words};
 use crate::log::{Dates, WallTime};
 use crate::model::AccessLevel;
 use crate::stats::format::{Format, write};
@@ -56,14 +56,6 @@ pub(super) const PROCESSES: Command = Command {
     usage: "show proc",
     doc: "the process, as master and as worker",
     run: processes,
-};
-
-pub(super) const SESSIONS: Command = Command {
-    path: &["show", "sess"],
-    access: AccessLevel::Operator,
-    usage: "show sess",
-    doc: "how many client connections each frontend has",
-    run: sessions,
 };
 
 pub(super) const VERSION: Command = Command {
@@ -153,21 +145,4 @@ fn processes(_: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
     Ok(format!(
         "#<PID>          <type>          <reloads>       <uptime>        <version>\n{master}# workers\n{worker}"
     ))
-}
-
-fn sessions(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
-    if let Some(word) = words.next() {
-        return Err(Refusal(format!(
-            "Single sessions are not listed, so there is no '{word}'."
-        )));
-    }
-    let mut text = String::new();
-    for (id, frontend) in view.frontends() {
-        let count = view.sums.connections(id);
-        write(
-            &mut text,
-            format_args!("fe={} connections={count}\n", frontend.name),
-        );
-    }
-    Ok(text)
 }

@@ -21,6 +21,7 @@ pub mod page;
 pub mod prometheus;
 pub mod rows;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -62,6 +63,11 @@ pub trait Sums {
     /// Log messages that could not be delivered.
     fn lost_logs(&self) -> u64;
 
+    /// Client connections, the oldest first.
+    fn visitors(&self) -> Vec<Visitor> {
+        Vec::new()
+    }
+
     /// Exchanges that were written down, the oldest first.
     fn stories(&self) -> Vec<Arc<Told>> {
         Vec::new()
@@ -71,6 +77,28 @@ pub trait Sums {
     fn sampling(&self) -> u32 {
         0
     }
+}
+
+/// A client connection.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    /// Tells it from all others of this process.
+    pub number: u64,
+    /// Who serves it, from 0.
+    pub worker: u32,
+    /// When it was accepted, in microseconds since 1970.
+    pub accepted_us: u64,
+    /// Requests begun so far.
+    pub requests: u32,
+    /// `None`: it came by a unix socket.
+    pub source: Option<SocketAddr>,
+    /// By whose identifiers the rest goes.
+    pub plane: Arc<Plane>,
+    pub frontend: FrontendId,
+    /// Index of the bind within the frontend.
+    pub bind: usize,
+    /// Where its last request is now; `None`: at no server.
+    pub at: Option<(BackendId, ServerId)>,
 }
 
 /// A kind of event and where it happens.

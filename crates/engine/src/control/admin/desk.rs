@@ -14,7 +14,7 @@ use plimsoll_policy::live::ServerState;
 use plimsoll_policy::log::{Event, WallTime};
 use plimsoll_policy::model::{Backend, BackendId, Frontend, FrontendId, Model, ServerId};
 use plimsoll_policy::plane::{FrontendState, Plane};
-use plimsoll_policy::stats::{Meter, Now, Process, Speed, Sums, View};
+use plimsoll_policy::stats::{Meter, Now, Process, Speed, Sums, View, Visitor};
 use plimsoll_policy::tls::store::Transactions;
 use plimsoll_sys::clock;
 
@@ -26,6 +26,7 @@ use crate::gate::Gate;
 use crate::lookup::Questions;
 use crate::observe::Reports;
 use crate::orders::{Order, Orders};
+use crate::roster::Roster;
 use crate::rules;
 use crate::stories::Stories;
 use crate::tls::Tls;
@@ -41,6 +42,7 @@ pub(crate) struct Desk {
     process: Arc<Process>,
     meters: Mutex<Meters>,
     stories: Arc<Stories>,
+    roster: Arc<Roster>,
     gates: Gates,
     tls: Arc<Tls>,
     /// Known once the workers run.
@@ -136,6 +138,7 @@ impl Desk {
             process: Arc::new(Self::process(&plane.model, workers)),
             meters: Mutex::new(meters),
             stories: Arc::new(Stories::new(workers, plane.model.global.why_sampling)),
+            roster: Arc::new(Roster::new(workers)),
             gates,
             tls: Arc::clone(tls),
             workers: OnceLock::new(),
@@ -176,6 +179,7 @@ impl Desk {
             process,
             meters: Mutex::new(meters.next(&plane.model, kin)),
             stories: Arc::clone(&self.stories),
+            roster: Arc::clone(&self.roster),
             gates,
             tls: Arc::clone(tls),
             workers: self.workers.clone(),
@@ -193,6 +197,10 @@ impl Desk {
 
     pub(crate) fn tls(&self) -> &Arc<Tls> {
         &self.tls
+    }
+
+    pub(crate) fn roster(&self) -> &Arc<Roster> {
+        &self.roster
     }
 
     pub(crate) fn stories(&self) -> &Stories {
@@ -297,6 +305,10 @@ impl Desk {
             Change::Variable(name, value) => {
                 self.plane.set_variable(name, value, self, now());
             }
+            Change::ShutSession(number) => {
+                self.roster.doom(*number);
+                self.order_all(&Order::Recall);
+            }
             Change::Sampling(every) => self.stories.set_every(*every),
             Change::Transactions(transactions) => {
                 self.plane
@@ -328,6 +340,12 @@ impl Desk {
             self.order_one(Order::Redistribute(Arc::clone(live)));
         }
         match change {
+            ServerChange::Vacate => {
+                if live.state().is_maintained() {
+                    self.order_all(&Order::DropIdle(Arc::clone(live)));
+                }
+                self.order_all(&Order::Recall);
+            }
             ServerChange::Move(_) => self.order_all(&Order::DropIdle(Arc::clone(live))),
             // Requests may wait for what has just become possible; one worker hands out slots for all.
             _ if live.somebody_waits() => self.order_one(Order::ServeWaiting(Arc::clone(live))),
@@ -598,6 +616,10 @@ impl Sums for Desk {
 
     fn lost_logs(&self) -> u64 {
         self.lost_logs.load(Relaxed)
+    }
+
+    fn visitors(&self) -> Vec<Visitor> {
+        self.roster.visitors()
     }
 
     fn stories(&self) -> Vec<Arc<Told>> {
