@@ -255,6 +255,13 @@ impl<T: Copy> Connection<T> {
         Ok(())
     }
 
+    /// The peer goes on with a stream that it has reset itself (RFC 9113 section 5.1, "closed").
+    fn talks_on(&mut self, id: u32) -> Result<(), Fault> {
+        self.spend_idle()?;
+        frame::reset(id, Code::STREAM_CLOSED, &mut self.out);
+        Ok(())
+    }
+
     /// The stream that takes this data; `None`: it is thrown away.
     fn accept_data(&mut self, id: u32, length: i64) -> Result<Option<Key>, Fault> {
         let Some(key) = self.streams.find(id) else {
@@ -268,6 +275,9 @@ impl<T: Copy> Connection<T> {
         let Some(stream) = self.streams.get_mut(key) else {
             return Ok(None);
         };
+        if stream.abandoned {
+            return self.talks_on(id).map(|()| None);
+        }
         if stream.reset.is_some() {
             return Ok(None);
         }
@@ -532,6 +542,10 @@ impl<T: Copy> Connection<T> {
         let Some(stream) = self.streams.get(key) else {
             return Ok(());
         };
+        if stream.abandoned {
+            self.decoder.skip(code)?;
+            return self.talks_on(key.id);
+        }
         if stream.reset.is_some() {
             return Ok(self.decoder.skip(code)?);
         }
@@ -663,6 +677,7 @@ impl<T: Copy> Connection<T> {
             return self.spend_idle();
         };
         let is_complete = stream.local_done;
+        stream.abandoned = true;
         if stream.reset.is_none() {
             stream.reset = Some(Code(u32_at(payload)));
         }

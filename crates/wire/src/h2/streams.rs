@@ -57,6 +57,8 @@ pub(super) struct Stream<T> {
     // -- both
     /// `RST_STREAM` was received or sent.
     pub(super) reset: Option<Code>,
+    /// It was received: the peer has nothing more to say on this stream.
+    pub(super) abandoned: bool,
 }
 
 impl<T> Stream<T> {
@@ -79,6 +81,7 @@ impl<T> Stream<T> {
             blocked: false,
             asked: Asked::default(),
             reset: None,
+            abandoned: false,
         }
     }
 
