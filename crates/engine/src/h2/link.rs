@@ -23,6 +23,8 @@ pub(super) struct Link {
     mover: Cell<TaskId>,
     /// It has been asked for, at the end of this turn.
     asked: Cell<bool>,
+    /// Nothing was read, because too much was to be sent: it is read once that has left.
+    holds_back: Cell<bool>,
     /// Whose misdeeds are counted here.
     side: Side,
 }
@@ -51,6 +53,7 @@ impl Link {
             machine: RefCell::new(Connection::new(role, config)),
             mover: Cell::new(worker.reactor.current()),
             asked: Cell::new(false),
+            holds_back: Cell::new(false),
             worker,
         }
     }
@@ -124,6 +127,7 @@ impl Link {
     pub(super) fn poll_receive(&self, transport: &mut Transport) -> Poll<Over> {
         for _ in 0..READS_PER_TURN {
             if self.look().is_congested() {
+                self.holds_back.set(true);
                 return Poll::Pending;
             }
             let mut scratch = self.worker.reactor.scratch();
@@ -164,6 +168,7 @@ impl Link {
                     let out = std::mem::take(out);
                     self.worker.give_output(out);
                     machine.output_taken();
+                    self.read_on();
                     return transport.poll_flush().map_err(|_| Over::Broken);
                 }
                 Ok(0) => {
@@ -173,8 +178,19 @@ impl Link {
                 Ok(taken) => {
                     out.drain(..taken);
                     machine.output_taken();
+                    if !machine.is_congested() {
+                        self.read_on();
+                    }
                 }
             }
+        }
+    }
+
+    /// What could not be read for want of room in the output is read in the next turn. The socket will not say again that
+    /// it has something.
+    fn read_on(&self) {
+        if self.holds_back.take() {
+            self.worker.reactor.wake(self.mover.get());
         }
     }
 
