@@ -157,68 +157,6 @@ fn closes(stream: &mut TcpStream, limit: Duration) -> (bool, Vec<u8>) {
     (false, heard)
 }
 
-/// Sends `part(number)` for as long as `PLIMSOLL_ABUSE_SECONDS` says, or until the proxy has closed, on one connection after
-/// the other; the proxy must cut each off, and serve others all the while.
-fn abuse(name: &str, part: impl Fn(u32) -> Vec<u8>) {
-    let seconds = std::env::var("PLIMSOLL_ABUSE_SECONDS").ok();
-    let seconds: u64 = seconds.and_then(|text| text.parse().ok()).unwrap_or(1);
-    let mut rig = Rig::new();
-    let origin = rig.origin("a");
-    let address = rig.config(&text(&origin.server_line(), &[]));
-    let begun = Instant::now();
-    let mut cut_off = 0;
-    while begun.elapsed() < Duration::from_secs(seconds) || cut_off == 0 {
-        let mut stream = TcpStream::connect(address).expect("it accepts");
-        stream.write_all(PREFACE).expect("a preface");
-        let mut number = 0;
-        let mut reader = stream.try_clone().expect("a second handle");
-        // Whoever does not read is held back by its own window; this one reads.
-        let listener = std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
-        while number < 1_000_000 && stream.write_all(&part(number)).is_ok() {
-            number += 1;
-        }
-        assert!(number < 1_000_000, "{name}: never cut off");
-        cut_off += 1;
-        let _ = listener.join();
-        assert_eq!(rig.get("/").text(), "a", "{name}: others are served");
-    }
-}
-
-#[test]
-fn rapid_resets_are_cut_off() {
-    abuse("rapid reset", |number| {
-        let id = 2 * number + 1;
-        [frame(1, 5, id, GET), frame(3, 0, id, &[0, 0, 0, 8])].concat()
-    });
-}
-
-#[test]
-fn forced_resets_are_cut_off() {
-    abuse("MadeYouReset", |number| {
-        let id = 2 * number + 1;
-        [frame(1, 5, id, GET), frame(8, 0, id, &[0; 4])].concat()
-    });
-}
-
-#[test]
-fn ping_floods_are_cut_off() {
-    abuse("ping", |_| frame(6, 0, 0, &[0; 8]).repeat(10));
-}
-
-#[test]
-fn settings_floods_are_cut_off() {
-    abuse("SETTINGS", |_| frame(4, 0, 0, b"").repeat(10));
-}
-
-#[test]
-fn empty_frames_are_cut_off() {
-    const POST: &[u8] = b"\x83\x86\x84\x41\x01a";
-    abuse("empty DATA", |number| match number {
-        0 => frame(1, 4, 1, POST),
-        _ => frame(0, 0, 1, b"").repeat(10),
-    });
-}
-
 /// A client's first bytes bring a request and a fault at once: nobody serves the request, and nobody waits for its end.
 #[test]
 fn a_request_with_a_fault_behind_it_keeps_no_connection() {
@@ -249,19 +187,6 @@ fn a_request_with_a_fault_behind_it_keeps_no_connection() {
         "{stat:?}",
         stat = sessions()
     );
-}
-
-#[test]
-fn priority_floods_are_cut_off() {
-    abuse("PRIORITY", |_| frame(2, 0, 3, &[0, 0, 0, 0, 9]).repeat(10));
-}
-
-#[test]
-fn continuation_floods_are_cut_off() {
-    abuse("CONTINUATION", |number| match number {
-        0 => frame(1, 1, 1, GET),
-        _ => frame(9, 0, 1, b""),
-    });
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod checks;
 mod command_line;
 mod connections;
 mod h2;
+mod h2_abuse;
 mod h2_cases;
 mod http;
 mod kills;
