@@ -123,6 +123,16 @@ const CASES: &[&[&str]] = &[
         "upload",
         "upload-refused",
     ],
+    // Frontends of TCP may name fields of HTTP in their log lines, for connections that become HTTP.
+    &[
+        "led-to-http",
+        "led-to-http-by-rules",
+        "not-switched",
+        "switched",
+        "switched-and-denied",
+        "switched-bad-request",
+        "switched-to-http1-alone",
+    ],
 ];
 
 /// Whether a case is compared with HAProxy 3 and later only.

