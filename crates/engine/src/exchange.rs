@@ -186,6 +186,7 @@ pub(crate) fn run<'a, C: ClientStream>(
     };
     // A block rather than an `async fn`, which would hold each argument twice.
     async move {
+        exchange.spell_names(client);
         let ended = exchange.carry(client).await;
         let outcome = exchange.finish(client, ended);
         // Whoever was not told of a close may rely on the connection, however slowly our answer leaves.
@@ -281,6 +282,13 @@ impl Exchange<'_> {
         }
         self.record.server_load = Some(slot.release());
         Ok(Outcome::Next)
+    }
+
+    /// `option h1-case-adjust-bogus-client`.
+    fn spell_names<C: ClientStream>(&self, client: &mut C) {
+        let adjusts = self.tables.frontend(self.session.frontend).adjusts_case;
+        let spelling = &self.tables.plane.model.global.spelling;
+        client.spell_names(adjusts.then_some(spelling));
     }
 
     /// Answers with the statistics page, where this frontend or backend has one and the request is meant for it.
@@ -683,15 +691,19 @@ impl Exchange<'_> {
                 .tables
                 .may_reuse(backend, connection.server, connection.uses);
         connection.stream.set_persistent(persistent);
+        let spelling = &self.tables.plane.model.global.spelling;
+        let adjusts = self.tables.backend(backend).adjusts_case;
+        connection.stream.spell_names(adjusts.then_some(spelling));
         self.record.times.connected_ns = self.worker.reactor.now_ns();
         self.record.phase = Phase::Headers;
         self.add_server_name(backend, connection.server);
         self.note_server(connection);
         self.record.facts.server_tls = connection.stream.tls().map(Arc::clone);
         self.record.facts.server_glitches = connection.stream.glitches();
+        let drops = self.drops_trailers(backend);
         let request = &self.record.request;
         let (end, trailers) = match request.complete {
-            true => (End::Done, client.request_trailers()),
+            true => (End::Done, client.request_trailers().filter(|_| !drops.0)),
             false => (End::More, None),
         };
         connection
@@ -710,6 +722,7 @@ impl Exchange<'_> {
             patience,
         );
         relay.recall = Some(slot.recall(&self.session.admission));
+        relay.drops_trailers = drops;
         relay.heeds_leaving = abort_on_close || multiplexed;
         let answered = loop {
             match poll_fn(|_| relay.poll_head(&mut self.response)).await {
@@ -761,6 +774,8 @@ impl Exchange<'_> {
         if doubtful || self.closes_clients() {
             client.close_after();
         }
+        let drops = self.drops_trailers(connection.backend);
+        let trailers = connection.stream.response_trailers();
         let end = End::of(&piece);
         client
             .respond_within(
@@ -768,7 +783,7 @@ impl Exchange<'_> {
                 &mut scratch,
                 piece.range,
                 end,
-                connection.stream.response_trailers(),
+                trailers.filter(|_| !drops.1),
             )
             .map_err(|error| Fault::of_client(&error))?;
         drop(scratch);
@@ -785,6 +800,7 @@ impl Exchange<'_> {
             patience,
         );
         relay.recall = Some(slot.recall(&self.session.admission));
+        relay.drops_trailers = drops;
         let ended = poll_fn(|_| relay.poll_bodies(&mut done)).await;
         self.record.spliced_bytes = (relay.upload.moved_bytes, relay.download.moved_bytes);
         if done {
@@ -919,6 +935,13 @@ impl Exchange<'_> {
             self.record.request.head.method(),
             b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE" | b"TRACE"
         )
+    }
+
+    /// Whether trailers of the request and of the response are dropped (`option http-drop-…-trailers`).
+    fn drops_trailers(&self, backend: BackendId) -> (bool, bool) {
+        let frontend = self.tables.frontend(self.session.frontend);
+        let backend = self.tables.backend(backend);
+        (backend.drops_trailers, frontend.drops_trailers)
     }
 
     /// How long the two sides may be silent, as the configuration or rules say.

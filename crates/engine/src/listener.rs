@@ -12,6 +12,7 @@ use plimsoll_policy::context::SessionFacts;
 use plimsoll_policy::model::{BackendId, FrontendId, ServerId};
 
 use crate::control::admin::desk::Gates;
+use crate::counters::Side;
 use crate::gate::{Gate, Pass};
 use crate::reactor::{Listener, Socket};
 use crate::roster::{Introduction, Presence};
@@ -157,8 +158,27 @@ pub(crate) fn farewell(worker: &Rc<Worker>, listener: &Listener, entrance: &Entr
 
 fn receive(worker: &Rc<Worker>, socket: Socket, entrance: &Entrance, admission: Admission) {
     let session = greet(worker, &socket, entrance, admission);
+    if comes_from_a_privileged_port(&session) {
+        session
+            .tables
+            .counters
+            .refuse(Side::Client, "privileged_port");
+        return;
+    }
+    if session.tables.frontend(session.frontend).linger_zero {
+        let _ = socket.reset_on_close();
+    }
     // A full table closes the connection, and counts it.
     let _ = worker.reactor.spawn(session::serve(session, socket));
+}
+
+/// `harden.reject-privileged-ports.tcp`: who may use the ports of services (RFC 6335 section 6) is no client.
+fn comes_from_a_privileged_port(session: &Session) -> bool {
+    session.tables.plane.model.global.rejects_privileged_ports
+        && session
+            .facts
+            .source
+            .is_some_and(|source| (1..1_024).contains(&source.port()))
 }
 
 async fn pass(worker: &Worker, entrance: &Entrance, index: usize) -> Pass {

@@ -21,7 +21,7 @@ use crate::tls::handshake::{self, Failure};
 use crate::transport::Transport;
 use crate::upstream::Upstream;
 use crate::worker::Worker;
-use crate::{h1, h2, socks};
+use crate::{h1, h2, sockets, socks};
 
 /// Idle connections kept per server and worker when `pool-max-conn` says nothing.
 pub(crate) const IDLE_PER_SERVER_MAX: usize = 4_096;
@@ -244,13 +244,12 @@ pub(crate) async fn open(
         Some(proxy) => Address::Inet(proxy),
         None => server_address.clone(),
     };
+    let back = tables.backend(backend);
     let options = ConnectOptions {
-        source: model
-            .source
-            .or_else(|| tables.backend(backend).source)
-            .map(Address::Inet),
+        source: model.source.or(back.source).map(Address::Inet),
         mark: identity.route.labels.mark,
         service: identity.route.labels.service,
+        keepalive: sockets::keepalive(back.keepalive_probes, back.probes),
         ..tables.connect_options()
     };
     let usual_ms = tables.backend(backend).timeouts.connect_ms;
@@ -272,6 +271,9 @@ pub(crate) async fn open(
     }
     if let (Some(_), Address::Inet(destination)) = (model.socks, server_address) {
         socks::ask(&worker.reactor, &socket, destination, deadline_ns).await?;
+    }
+    if back.linger_zero {
+        let _ = socket.reset_on_close();
     }
     if let Some(header) = identity.header {
         introduce(&socket, header)?;

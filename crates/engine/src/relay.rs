@@ -42,6 +42,8 @@ pub(crate) struct Relay<'a, C, S> {
     pub(crate) upload_begun: bool,
     /// A client that ends its side is not waiting for the answer any more (`option abortonclose`).
     pub(crate) heeds_leaving: bool,
+    /// Whether trailers of the request and of the response are dropped.
+    pub(crate) drops_trailers: (bool, bool),
     /// Whether the server takes back its slot meanwhile.
     pub(crate) recall: Option<Recall<'a>>,
     /// How much may be read along with a head. The same for as long as heads are waited for, since interim ones leave
@@ -70,6 +72,7 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             upload_done,
             upload_begun: false,
             heeds_leaving: false,
+            drops_trailers: (false, false),
             recall: None,
         }
     }
@@ -167,8 +170,10 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             self.upload.copied(piece.range.len(), room);
             self.progress();
             let end = End::of(&piece);
+            let trailers = self.client.request_trailers();
+            let trailers = trailers.filter(|_| !self.drops_trailers.0);
             self.server
-                .send(&scratch[piece.range], end, self.client.request_trailers())
+                .send(&scratch[piece.range], end, trailers)
                 .map_err(|error| self.server_fault(&error))?;
         }
         self.worker.reactor.wake(self.worker.reactor.current());
@@ -207,8 +212,10 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             self.download.copied(piece.range.len(), room);
             self.progress();
             let end = End::of(&piece);
+            let trailers = self.server.response_trailers();
+            let trailers = trailers.filter(|_| !self.drops_trailers.1);
             self.client
-                .send(&scratch[piece.range], end, self.server.response_trailers())
+                .send(&scratch[piece.range], end, trailers)
                 .map_err(|error| self.client_fault(&error))?;
         }
         self.worker.reactor.wake(self.worker.reactor.current());

@@ -25,6 +25,7 @@ impl Reply {
             bytes_max: text.len() + 1,
             fields_max: HEAD_FIELDS_MAX,
             lenient: true,
+            ..Limits::default()
         };
         let mut head = Head::default();
         let parsed = response::parse(text, &mut head, &limits, Asked::default());

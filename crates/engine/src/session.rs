@@ -515,6 +515,9 @@ fn poll_request(
 /// Answers and logs the end of a connection that brought no further request.
 async fn refuse(session: &mut Session, client: &mut h1::client::Client, end: NoMore, times: Times) {
     let silent = session.requests == 0 && client.bytes_in == 0;
+    if silent && session.tables.frontend(session.frontend).ignores_probes {
+        return;
+    }
     let fault = match end {
         NoMore::Quietly | NoMore::NewTables | NoMore::Killed => return,
         NoMore::Client(NoRequest::Refused(error)) => {

@@ -13,10 +13,13 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use plimsoll_policy::model::{Bind, BindAddress, Frontend, FrontendId, Mode, Model, UnixOwner};
+use plimsoll_policy::model::{
+    Bind, BindAddress, Frontend, FrontendId, Mode, Model, Probes, UnixOwner,
+};
 use plimsoll_policy::plane::{FrontendState, Plane};
 use plimsoll_sys::address::Address;
 use plimsoll_sys::listen::{self, ListenOptions};
+use plimsoll_sys::socket::Keepalive;
 
 use crate::control::admin::desk::Gates;
 use crate::engine::StartError;
@@ -326,11 +329,21 @@ fn listen_options(model: &Model, frontend: &Frontend, bind: &Bind) -> ListenOpti
         transparent: bind.transparent,
         receive_buffer_bytes: tune.receive_buffer_client_bytes,
         send_buffer_bytes: tune.send_buffer_client_bytes,
+        keepalive: keepalive(frontend.keepalive_probes, frontend.probes),
         unix_mode: bind.unix.mode,
         unix_uid: bind.unix.user,
         unix_gid: bind.unix.group,
         ..ListenOptions::default()
     }
+}
+
+/// How the kernel is to probe silent connections.
+pub(crate) fn keepalive(wanted: bool, probes: Probes) -> Option<Keepalive> {
+    wanted.then_some(Keepalive {
+        idle_seconds: probes.idle_s,
+        interval_seconds: probes.interval_s,
+        count: probes.count,
+    })
 }
 
 /// Whether connections may stay with the kernel until their first bytes are there (`TCP_DEFER_ACCEPT`, tcp(7)).

@@ -8,8 +8,10 @@
 //! and the exchange offers more only after [`ClientStream::poll_flush`] says that it has left.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::task::Poll;
 
+use plimsoll_wire::h1::Spelling;
 use plimsoll_wire::h1::body::BodyError;
 use plimsoll_wire::h1::response::ResponseError;
 use plimsoll_wire::head::Head;
@@ -150,6 +152,10 @@ pub(crate) trait ClientStream: Splice {
 
     /// Says so in the coming response when the client's connection is not to be used again.
     fn close_after(&mut self);
+
+    /// Says how names of fields are to be written, from the coming response on; `None`: as they are. Only HTTP/1 has a
+    /// choice.
+    fn spell_names(&mut self, _spelling: Option<&Arc<Spelling>>) {}
 
     /// Whether nothing more is taken from the client once the present response is complete.
     fn closes(&self) -> bool;

@@ -405,6 +405,8 @@ impl Tables {
             bytes_max: tune.buffer_bytes as usize,
             fields_max: tune.max_fields as usize,
             lenient: self.frontend(frontend).lenient_request,
+            any_method_bodies: self.plane.model.global.any_method_bodies,
+            trusts_ambiguous: self.plane.model.global.trusts_ambiguous,
         }
     }
 
@@ -414,6 +416,8 @@ impl Tables {
             bytes_max: tune.buffer_bytes as usize,
             fields_max: tune.max_fields as usize,
             lenient: self.backend(backend).lenient_response,
+            trusts_ambiguous: self.plane.model.global.trusts_ambiguous,
+            ..Limits::default()
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use plimsoll_policy::tls::Facts;
+use plimsoll_wire::h1::Spelling;
 use plimsoll_wire::head::Head;
 
 use crate::h1;
@@ -32,6 +33,13 @@ impl Upstream {
         match self {
             Self::H1(server) => server.persistent = persistent,
             Self::H2(stream) => stream.persistent = persistent,
+        }
+    }
+
+    /// Says how names of fields are to be written; only HTTP/1 has a choice.
+    pub(crate) fn spell_names(&mut self, spelling: Option<&Arc<Spelling>>) {
+        if let Self::H1(server) = self {
+            server.spelling = spelling.cloned();
         }
     }
 

@@ -203,6 +203,10 @@ pub(crate) struct GlobalDraft {
     pub(crate) tls: GlobalTlsDraft,
     /// `set-var`, `set-var-fmt`.
     pub(crate) variables: Vec<VariableDraft>,
+    /// `h1-case-adjust`: names in lower case, and as they are to be written.
+    pub(crate) spellings: Vec<(Word, Word)>,
+    /// `h1-case-adjust-file`.
+    pub(crate) spelling_file: Option<Spanned<String>>,
     /// `server-state-base`, `server-state-file`.
     pub(crate) states_base: Option<PathBuf>,
     pub(crate) states_file: Option<String>,

@@ -19,6 +19,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use plimsoll_wire::h1::Spelling;
+
 use self::acme::Acme;
 use self::check::{BackendCheck, CheckSpec, ServerCheck};
 use self::names::{Follow, Resolvers};
@@ -134,6 +136,14 @@ pub struct Global {
     pub why_sampling: u32,
     /// How tokens may be encrypted that are to be decrypted.
     pub tokens: Allowed,
+    /// `h1-accept-payload-with-any-method`.
+    pub any_method_bodies: bool,
+    /// `h1-do-not-close-on-insecure-transfer-encoding`.
+    pub trusts_ambiguous: bool,
+    /// `h1-case-adjust`, `h1-case-adjust-file`: how proxies that say so write names of fields.
+    pub spelling: Arc<Spelling>,
+    /// `harden.reject-privileged-ports.tcp`: clients do not come from ports below 1024.
+    pub rejects_privileged_ports: bool,
     pub tune: Tune,
 }
 
@@ -289,6 +299,10 @@ impl Default for Global {
             http_client: None,
             why_sampling: 0,
             tokens: Allowed::default(),
+            any_method_bodies: false,
+            trusts_ambiguous: false,
+            spelling: Arc::default(),
+            rejects_privileged_ports: false,
             tune: Tune::default(),
         }
     }
@@ -331,11 +345,19 @@ pub struct Frontend {
     pub ignore_empty_connections: bool,
     /// `option accept-unsafe-violations-in-http-request` (formerly `accept-invalid-http-request`).
     pub lenient_request: bool,
+    /// `option http-ignore-probes`: neither answers, nor logs, nor counts clients that send nothing.
+    pub ignores_probes: bool,
     /// `option clitcpka`.
     pub keepalive_probes: bool,
-    /// `option tcp-smart-accept`, `option nolinger`, `option http-no-delay`.
+    /// `clitcpka-idle`, `clitcpka-intvl`, `clitcpka-cnt`.
+    pub probes: Probes,
+    /// `option nolinger`: connections end with a reset.
     pub linger_zero: bool,
     pub low_latency: bool,
+    /// `option h1-case-adjust-bogus-client`: names of fields are written as [`Global::spelling`] says.
+    pub adjusts_case: bool,
+    /// `option http-drop-response-trailers`.
+    pub drops_trailers: bool,
     /// `option http-buffer-request`: wait for the body before choosing a server.
     pub buffer_request: bool,
     /// `option disable-h2-upgrade`: clients that speak HTTP/2 where HTTP/1 is expected are refused.
@@ -351,6 +373,17 @@ pub struct Frontend {
     pub stats_page: Option<Arc<Page>>,
     /// Shared by the halves of a `listen` section.
     pub rules: Arc<Rules>,
+}
+
+/// How a silent connection is probed, where it is (TCP keep-alive). `None`: as the system does it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Probes {
+    /// Silence before the first probe, in seconds.
+    pub idle_s: Option<u32>,
+    /// Pause between probes, in seconds.
+    pub interval_s: Option<u32>,
+    /// Unanswered probes before the connection is given up.
+    pub count: Option<u32>,
 }
 
 /// `None` means unbounded in HAProxy; resolution replaces a missing one by a bounded default and warns.
@@ -419,7 +452,16 @@ pub struct Backend {
     pub lenient_response: bool,
     /// `option srvtcpka`.
     pub keepalive_probes: bool,
+    /// `srvtcpka-idle`, `srvtcpka-intvl`, `srvtcpka-cnt`.
+    pub probes: Probes,
+    /// See [`Frontend::linger_zero`].
     pub linger_zero: bool,
+    /// `option h1-case-adjust-bogus-server`.
+    pub adjusts_case: bool,
+    /// `option http-drop-request-trailers`.
+    pub drops_trailers: bool,
+    /// `option checkcache`: responses that a shared cache might store, cookie and all, are refused.
+    pub checks_cache: bool,
     pub low_latency: bool,
     /// `option persist`: clients are led back to servers that are down too.
     pub persist: bool,

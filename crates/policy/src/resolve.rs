@@ -14,6 +14,7 @@ mod forwarded;
 mod logs;
 mod names;
 mod rules;
+mod spelling;
 mod tables;
 mod tls;
 mod users;
@@ -285,6 +286,7 @@ impl Resolver<'_> {
             let binds = self.binds(std::slice::from_ref(socket), first, Mode::Tcp);
             global.stats_sockets.extend(binds);
         }
+        global.spelling = self.spelling(&draft.global).into();
         let tune = &global.tune;
         if tune.rewrite_bytes >= tune.buffer_bytes / 2 {
             global.tune.rewrite_bytes = tune.buffer_bytes / 2;

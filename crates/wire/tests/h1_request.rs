@@ -10,6 +10,8 @@ const STRICT: Limits = Limits {
     bytes_max: 4_096,
     fields_max: 16,
     lenient: false,
+    any_method_bodies: false,
+    trusts_ambiguous: false,
 };
 const LENIENT: Limits = Limits {
     lenient: true,
@@ -619,4 +621,28 @@ fn a_trickling_head_is_parsed_once_per_line() {
         );
     }
     assert_eq!(passes, 1 + 17, "the first byte, and each line end");
+}
+
+#[test]
+fn limits_vouch_for_old_peers() {
+    let bodies = Limits {
+        any_method_bodies: true,
+        ..STRICT
+    };
+    let old = "GET / HTTP/1.0\r\nContent-Length: 1\r\n\r\n";
+    assert_eq!(whole(old, &STRICT).unwrap_err(), R::UnexpectedBody);
+    assert_eq!(whole(old, &bodies).unwrap().framing, Framing::Length(1));
+    let trusting = Limits {
+        trusts_ambiguous: true,
+        ..STRICT
+    };
+    let both = "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (limits, kept) in [(STRICT, false), (trusting, true)] {
+        let head = whole(both, &limits).unwrap();
+        assert_eq!((head.framing, head.keep_alive), (Framing::Chunked, kept));
+        assert!(head.value(b"content-length").is_none());
+    }
+    // What HTTP/1.0 says of chunks is never believed.
+    let old = both.replace("HTTP/1.1", "HTTP/1.0");
+    assert!(!whole(&old, &trusting).unwrap().keep_alive);
 }

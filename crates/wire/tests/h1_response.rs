@@ -8,6 +8,8 @@ const LIMITS: Limits = Limits {
     bytes_max: 4_096,
     fields_max: 16,
     lenient: false,
+    any_method_bodies: false,
+    trusts_ambiguous: false,
 };
 const GET: Asked = Asked {
     head: false,

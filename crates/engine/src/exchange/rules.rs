@@ -6,8 +6,10 @@ use std::task::Poll;
 
 use plimsoll_policy::action::{Flow, Lookup, Reply};
 use plimsoll_policy::context::{Context, Payload, Phase, Progress};
+use plimsoll_policy::cookie::Storage;
 use plimsoll_policy::counters::{BackendCounter, FrontendCounter};
-use plimsoll_policy::log::Queued;
+use plimsoll_policy::health::Line;
+use plimsoll_policy::log::{Level, Queued};
 use plimsoll_policy::model::{BackendId, ConnectionMode, Mode, ServerId};
 use plimsoll_policy::rule::{self, Asks, Rule, Rules, Verdict};
 use plimsoll_policy::stick_table::Event;
@@ -213,9 +215,38 @@ impl Exchange<'_> {
             }
         }
         self.response.arena_max = 0;
+        let sets_cookie =
+            tables.backend(backend).checks_cache && self.response.value(b"set-cookie").is_some();
         self.write_cookie(backend);
+        if sets_cookie {
+            self.check_cache(backend)?;
+        }
         self.after_response(Some(backend));
         Ok(None)
+    }
+
+    /// `option checkcache`: refuses a response that caches might hand to others with the cookie in it.
+    fn check_cache(&self, backend: BackendId) -> Result<(), Fault> {
+        let method = self.record.request.head.method();
+        if !Storage::of(&self.response, method).shares_cookies() {
+            return Ok(());
+        }
+        let model = self.tables.backend(backend);
+        let server = self
+            .record
+            .server
+            .and_then(|id| model.servers.get(id.0 as usize));
+        let server = server.map_or("<NOSRV>", |server| &server.name);
+        let line = Line {
+            level: Level::Alert,
+            text: format!(
+                "Blocking cacheable cookie in response from instance {}, server {server}.",
+                model.name
+            ),
+        };
+        self.tables.desk.tell(backend, &line);
+        self.count_denied(Phase::Response);
+        Err(Fault::Denied(502))
     }
 
     /// The backend's rules for responses run before the frontend's.

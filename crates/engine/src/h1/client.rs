@@ -5,11 +5,12 @@
 
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, ready};
 
 use plimsoll_wire::h1::body::Decoder;
 use plimsoll_wire::h1::request::{self, Parse, RequestError};
-use plimsoll_wire::h1::{Limits, encode, has_news};
+use plimsoll_wire::h1::{Limits, Spelling, encode, has_news};
 use plimsoll_wire::head::{Framing, Head, Version};
 
 use super::writer::BodyWriter;
@@ -41,6 +42,8 @@ pub(crate) struct Client {
     requests: u32,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+    /// How names of fields are written, where the client cares.
+    spelling: Option<Arc<Spelling>>,
 }
 
 /// Why there is no (further) request.
@@ -76,6 +79,7 @@ impl Client {
             requests: 0,
             bytes_in: 0,
             bytes_out: 0,
+            spelling: None,
         }
     }
 
@@ -223,11 +227,19 @@ impl Client {
         };
         self.writer = match mute {
             true => BodyWriter::mute(),
-            false => BodyWriter::new(framing),
+            false => BodyWriter::new(framing).spelled(&self.spelling),
         };
         encode::response(head, connection, framing, out);
+        self.spell(out);
         let payload_bytes = if mute { 0 } else { payload_bytes };
         self.bytes_out += (out.len() + payload_bytes) as u64;
+    }
+
+    /// Writes the names of a head's fields as the client is said to want them.
+    fn spell(&self, head: &mut [u8]) {
+        if let Some(spelling) = &self.spelling {
+            spelling.apply(head);
+        }
     }
 
     /// Sends part of a response's body behind what `out` holds.
@@ -351,6 +363,7 @@ impl ClientStream for Client {
         self.expects_continue = false;
         let mut out = self.worker.out_buffer();
         encode::response(head, encode::Connection::Unchanged, Framing::None, &mut out);
+        self.spell(&mut out);
         self.bytes_out += out.len() as u64;
         Ok(self.outbox.write_one(&mut self.transport, &out)?)
     }
@@ -435,6 +448,10 @@ impl ClientStream for Client {
 
     fn close_after(&mut self) {
         self.keep_alive = false;
+    }
+
+    fn spell_names(&mut self, spelling: Option<&Arc<Spelling>>) {
+        self.spelling = spelling.cloned();
     }
 
     fn closes(&self) -> bool {

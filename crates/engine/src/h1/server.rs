@@ -1,11 +1,12 @@
 //! The server's side of an exchange, spoken as HTTP/1.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, ready};
 
 use plimsoll_wire::h1::body::Decoder;
 use plimsoll_wire::h1::response::{self, Asked, Parse};
-use plimsoll_wire::h1::{Limits, encode, has_news};
+use plimsoll_wire::h1::{Limits, Spelling, encode, has_news};
 use plimsoll_wire::head::{Framing, Head, Version};
 
 use super::writer::BodyWriter;
@@ -38,6 +39,8 @@ pub(crate) struct Server {
     is_tunnel: bool,
     /// Whether the connection is asked to stay open.
     pub(crate) persistent: bool,
+    /// How names of fields are written, where the server cares.
+    pub(crate) spelling: Option<Arc<Spelling>>,
 }
 
 impl Server {
@@ -58,6 +61,7 @@ impl Server {
             answered: false,
             is_tunnel: false,
             persistent: true,
+            spelling: None,
         }
     }
 
@@ -204,7 +208,7 @@ impl ServerStream for Server {
         self.answered = false;
         self.request_done = end.is_done();
         self.decoder = Decoder::default();
-        self.writer = BodyWriter::new(head.framing);
+        self.writer = BodyWriter::new(head.framing).spelled(&self.spelling);
         // A request of HTTP/1.0 stays one, and there closing is what needs no word. It should have no chunks.
         let persists_by_itself = head.version >= Version::H11;
         self.persistent &= persists_by_itself || head.framing != Framing::Chunked;
@@ -217,6 +221,9 @@ impl ServerStream for Server {
         let worker = Rc::clone(&self.worker);
         let mut out = worker.out_buffer();
         encode::request(head, connection, head.framing, &mut out);
+        if let Some(spelling) = &self.spelling {
+            spelling.apply(&mut out);
+        }
         self.write(&mut out, payload, end, trailers)
     }
 

@@ -1,8 +1,9 @@
 //! The body of an outgoing message: what framing the peer was promised, and how much of it is owed.
 
 use std::io;
+use std::sync::Arc;
 
-use plimsoll_wire::h1::body;
+use plimsoll_wire::h1::{Spelling, body};
 use plimsoll_wire::head::{Framing, Head};
 
 use crate::stream::End;
@@ -22,6 +23,8 @@ pub(crate) struct BodyWriter {
     mute: bool,
     /// A chunk was announced whose line end has not been sent.
     in_chunk: bool,
+    /// How names of trailers are written, where the peer cares.
+    spelling: Option<Arc<Spelling>>,
 }
 
 impl BodyWriter {
@@ -30,6 +33,12 @@ impl BodyWriter {
             framing,
             ..Self::default()
         }
+    }
+
+    /// The same, with names of trailers written in a way of their own.
+    pub(crate) fn spelled(mut self, spelling: &Option<Arc<Spelling>>) -> Self {
+        self.spelling.clone_from(spelling);
+        self
     }
 
     /// For a message that has no body, whatever comes as one.
@@ -65,7 +74,11 @@ impl BodyWriter {
             out.extend_from_slice(b"\r\n");
         }
         if end.is_done() {
+            let start = out.len();
             body::last_chunk(trailers, out);
+            if let Some(spelling) = &self.spelling {
+                spelling.apply(&mut out[start..]);
+            }
         }
     }
 

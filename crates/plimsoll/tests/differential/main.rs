@@ -19,6 +19,7 @@ mod faults;
 mod framing;
 mod logs;
 mod newer;
+mod options;
 mod persistence;
 mod published;
 mod queues;

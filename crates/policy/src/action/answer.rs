@@ -125,6 +125,7 @@ impl Raw {
             bytes_max: text.len() + 1,
             fields_max: HEAD_FIELDS_MAX,
             lenient: true,
+            ..Limits::default()
         };
         let mut head = Head::default();
         match response::parse(text, &mut head, &limits, Asked::default()) {

@@ -7,9 +7,11 @@
 mod date;
 mod dynamic;
 mod field;
+mod storage;
 
 pub(crate) use dynamic::value as dynamic_value;
 pub(crate) use field::pairs;
+pub use storage::Storage;
 
 use plimsoll_wire::head::Head;
 
@@ -228,7 +230,7 @@ impl CookieSpec {
         if self.inserts(method, provided, facts, unix_s) {
             let mut text = Vec::new();
             self.write_cookie(server, facts, unix_s, &mut text);
-            let cacheable = self.no_cache && is_cacheable(head, method);
+            let cacheable = self.no_cache && Storage::of(head, method).allowed;
             if !head.add(b"set-cookie", &text) {
                 return false;
             }
@@ -316,43 +318,6 @@ impl CookieSpec {
         }
         out.extend_from_slice(self.attributes.as_bytes());
     }
-}
-
-/// Whether a shared cache might store the response (RFC 9111 section 3), as HAProxy judges it.
-fn is_cacheable(head: &Head, method: &[u8]) -> bool {
-    let stored = matches!(
-        head.status,
-        200 | 203 | 204 | 206 | 300 | 301 | 404 | 405 | 410 | 414 | 501
-    );
-    let mut cacheable = stored && matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE");
-    if head
-        .value(b"pragma")
-        .is_some_and(|value| value.eq_ignore_ascii_case(b"no-cache"))
-    {
-        return false;
-    }
-    let (mut fresh, mut stale) = (false, false);
-    let directives = head
-        .values(b"cache-control")
-        .flat_map(|value| value.split(|&byte| byte == b','));
-    for directive in directives.map(<[u8]>::trim_ascii) {
-        let lower = directive.to_ascii_lowercase();
-        match lower.as_slice() {
-            b"public" => cacheable = true,
-            b"max-age=0" => stale = true,
-            b"no-cache=\"set-cookie\"" => {}
-            b"private" | b"no-cache" | b"no-store" | b"s-maxage=0" => cacheable = false,
-            text if text.starts_with(b"private=") || text.starts_with(b"no-cache=") => {
-                cacheable = false
-            }
-            text if text.starts_with(b"s-maxage") => (fresh, stale) = (true, false),
-            text if text.starts_with(b"max-age") => fresh = true,
-            _ => {}
-        }
-    }
-    let known: [&[u8]; 3] = [b"expires", b"etag", b"last-modified"];
-    fresh |= known.into_iter().any(|name| head.value(name).is_some());
-    cacheable && !stale && fresh
 }
 
 #[cfg(test)]

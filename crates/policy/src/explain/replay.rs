@@ -39,7 +39,7 @@ pub fn read(text: &[u8]) -> Result<Head, String> {
     let limits = Limits {
         bytes_max: REQUEST_BYTES_MAX,
         fields_max: HEAD_FIELDS_MAX,
-        lenient: false,
+        ..Limits::default()
     };
     let mut head = Head::default();
     match parse(text, &mut head, &limits) {

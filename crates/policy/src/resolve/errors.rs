@@ -98,7 +98,7 @@ impl Resolver<'_> {
     }
 
     /// The content of a file; what is wrong with it is told once.
-    fn told_content(
+    pub(super) fn told_content(
         &mut self,
         path: &str,
         span: plimsoll_config::diagnostic::Span,

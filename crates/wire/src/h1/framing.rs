@@ -3,8 +3,8 @@
 //! What a message says twice is reduced to once, and what was meant for this hop alone is removed, so that a head can
 //! be forwarded as it lies.
 
-use super::HeadError;
 use super::token::{self, members};
+use super::{HeadError, Limits};
 use crate::decimal;
 use crate::head::{Field, FieldKind, Head, Slice, Version};
 
@@ -36,9 +36,9 @@ pub(super) enum Said {
 
 /// Reads `Content-Length` and `Transfer-Encoding`.
 ///
-/// Where both occur the length is dropped and the connection is not to be used again (RFC 9112 section 6.1); the same
-/// goes for a transfer coding in HTTP/1.0.
-pub(super) fn body(head: &mut Head, kinds: Kinds) -> Result<Said, HeadError> {
+/// Where both occur the length is dropped and the connection is not to be used again (RFC 9112 section 6.1), unless it is
+/// trusted; the same goes for a transfer coding in HTTP/1.0.
+pub(super) fn body(head: &mut Head, kinds: Kinds, limits: &Limits) -> Result<Said, HeadError> {
     let length = match kinds.contains(FieldKind::ContentLength) {
         true => Some(content_length(head)?),
         false => None,
@@ -49,7 +49,7 @@ pub(super) fn body(head: &mut Head, kinds: Kinds) -> Result<Said, HeadError> {
     transfer_encoding(head)?;
     if length.is_some() {
         head.remove_kind(FieldKind::ContentLength);
-        head.keep_alive = false;
+        head.keep_alive &= limits.trusts_ambiguous;
     }
     head.keep_alive &= head.version >= Version::H11;
     Ok(Said::Chunked)

@@ -18,11 +18,13 @@ mod framing;
 pub mod request;
 pub mod response;
 mod scan;
+mod spelling;
 mod target;
 pub mod token;
 
 pub use error::HeadError;
 pub(crate) use scan::{is_lower_name_byte, is_target_byte};
+pub use spelling::{Spelling, SpellingError};
 
 /// Most bytes of a head, unless configured: HAProxy's `tune.bufsize` less `tune.maxrewrite`.
 pub const HEAD_BYTES_MAX: usize = 15_360;
@@ -39,6 +41,11 @@ pub struct Limits {
     /// Accepts bare line feeds, folded lines, blanks, non-ASCII bytes and `#` in targets, HTTP/0.9 and control bytes in
     /// values; drops fields with unreadable names.
     pub lenient: bool,
+    /// Accepts bodies in requests of HTTP/1.0 whose methods usually have none; older servers might take them for the
+    /// next request.
+    pub any_method_bodies: bool,
+    /// Trusts connections on which a message has both a length and chunks. Whoever asks for that vouches for all peers.
+    pub trusts_ambiguous: bool,
 }
 
 impl Default for Limits {
@@ -47,6 +54,8 @@ impl Default for Limits {
             bytes_max: HEAD_BYTES_MAX,
             fields_max: HEAD_FIELDS_MAX,
             lenient: false,
+            any_method_bodies: false,
+            trusts_ambiguous: false,
         }
     }
 }

@@ -164,7 +164,7 @@ pub fn parse(input: &[u8], head: &mut Head, limits: &Limits) -> Result<Parse, Re
     if matches!(parse, Parse::Complete(_)) {
         let kinds = Kinds::of(head);
         framing::connection(head, kinds);
-        body(head, kinds)?;
+        body(head, kinds, limits)?;
         target::check(head, kinds, limits)?;
         if kinds.contains(FieldKind::Expect) && head.version >= Version::H11 {
             let expects = |value: &[u8]| value.eq_ignore_ascii_case(b"100-continue");
@@ -258,8 +258,8 @@ fn http_0_9(scan: &mut Scan<'_>, head: &mut Head) -> Result<bool, Stop<RequestEr
     Ok(false)
 }
 
-fn body(head: &mut Head, kinds: Kinds) -> Result<(), RequestError> {
-    let said = framing::body(head, kinds)?;
+fn body(head: &mut Head, kinds: Kinds, limits: &Limits) -> Result<(), RequestError> {
+    let said = framing::body(head, kinds, limits)?;
     if head.method() == b"CONNECT" {
         // What follows belongs to the tunnel, whatever the head claims (RFC 9110 section 9.3.6).
         head.remove_kind(FieldKind::ContentLength);
@@ -274,6 +274,7 @@ fn body(head: &mut Head, kinds: Kinds) -> Result<(), RequestError> {
     let is_empty = matches!(head.framing, Framing::None | Framing::Length(0));
     if head.version < Version::H11
         && !is_empty
+        && !limits.any_method_bodies
         && matches!(head.method(), b"GET" | b"HEAD" | b"DELETE")
     {
         return Err(RequestError::UnexpectedBody);

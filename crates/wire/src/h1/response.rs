@@ -129,7 +129,7 @@ pub fn parse(
         } else if !(asked.upgrade && head.upgrade) {
             return Err(ResponseError::UnexpectedSwitch);
         }
-        body(head, kinds, asked)?;
+        body(head, kinds, asked, limits)?;
         framing::hop_by_hop(head, kinds);
     }
     Ok(parse)
@@ -185,8 +185,8 @@ fn status_line(scan: &mut Scan<'_>, head: &mut Head) -> Result<bool, Stop<Respon
     Ok(true)
 }
 
-fn body(head: &mut Head, kinds: Kinds, asked: Asked) -> Result<(), ResponseError> {
-    let said = framing::body(head, kinds)?;
+fn body(head: &mut Head, kinds: Kinds, asked: Asked, limits: &Limits) -> Result<(), ResponseError> {
+    let said = framing::body(head, kinds, limits)?;
     let is_tunnel = head.status == 101 || asked.connect && (200..300).contains(&head.status);
     let is_never_framed = is_tunnel || head.status < 200 || head.status == 204;
     head.framing = match said {

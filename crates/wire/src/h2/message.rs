@@ -52,6 +52,7 @@ impl<'a> Reader<'a> {
                 bytes_max: body::TRAILER_BYTES_MAX,
                 fields_max: body::TRAILER_FIELDS_MAX,
                 lenient: false,
+                ..*limits
             },
             _ => *limits,
         };

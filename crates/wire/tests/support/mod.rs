@@ -17,6 +17,8 @@ const LIMITS: Limits = Limits {
     bytes_max: 600,
     fields_max: 12,
     lenient: false,
+    any_method_bodies: false,
+    trusts_ambiguous: false,
 };
 
 /// Everything there is to know about a parsed head.

@@ -191,29 +191,50 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             Ok(())
         },
     ),
-    later(
+    Keyword::new(
         "h1-accept-payload-with-any-method",
+        GLOBAL,
         "",
         "Accepts bodies in GET and HEAD requests.",
-        "the HTTP rules",
+        |_, draft| {
+            draft.global.model.any_method_bodies = true;
+            Ok(())
+        },
     ),
-    later(
+    Keyword::new(
         "h1-case-adjust",
+        GLOBAL,
         "NAME NAME",
         "Spells a header field in its own way.",
-        "the HTTP rules",
+        |args, draft| {
+            let (from, to) = (
+                args.word("a name in lower case")?,
+                args.word("its spelling")?,
+            );
+            draft.global.spellings.push((from.clone(), to.clone()));
+            Ok(())
+        },
     ),
-    later(
+    Keyword::new(
         "h1-case-adjust-file",
+        GLOBAL,
         "FILE",
         "Spells header fields in their own way.",
-        "the HTTP rules",
+        |args, draft| {
+            let word = args.word("the name of a file")?;
+            draft.global.spelling_file = Some(Spanned::new(word.text.clone(), word.span));
+            Ok(())
+        },
     ),
-    later(
+    Keyword::new(
         "h1-do-not-close-on-insecure-transfer-encoding",
+        GLOBAL,
         "",
         "Keeps suspicious connections.",
-        "the HTTP rules",
+        |_, draft| {
+            draft.global.model.trusts_ambiguous = true;
+            Ok(())
+        },
     ),
     noop(
         "h2-workaround-bogus-websocket-clients",
@@ -239,11 +260,15 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Refuses clients on low ports.",
         "QUIC is not offered",
     ),
-    later(
+    Keyword::new(
         "harden.reject-privileged-ports.tcp",
+        GLOBAL,
         "on|off",
         "Refuses clients on low ports.",
-        "the connection rules",
+        |args, draft| {
+            draft.global.model.rejects_privileged_ports = args.on_off("a switch")?;
+            Ok(())
+        },
     ),
     Keyword::new(
         "http-err-codes",

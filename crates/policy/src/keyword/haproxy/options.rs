@@ -12,9 +12,7 @@ const FRONT: Sections = Sections::FRONT;
 const BACK: Sections = Sections::BACK;
 const PROXY: Sections = Sections::PROXY;
 
-const HTTP_RULES: &str = "the HTTP rules";
 const SPLICE: &str = "splice(2) is used wherever it pays";
-const PROBES: &str = "no probe is sent; the timeouts end silent connections";
 
 /// The options, sorted.
 pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
@@ -72,23 +70,20 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Framing of syslog over TCP.",
         "log forwarding",
     ),
-    later(
+    Keyword::switch(
         "option checkcache",
         BACK,
         "Blocks responses that could be cached with a cookie.",
-        HTTP_RULES,
+        |draft, on| draft.settings().back.checks_cache = on,
     ),
-    Keyword {
-        status: Status::Deferred(PROBES),
-        ..Keyword::switch(
-            "option clitcpka",
-            FRONT,
-            "TCP keep-alive towards clients.",
-            |draft, on| {
-                draft.settings().front.keepalive_probes = on;
-            },
-        )
-    },
+    Keyword::switch(
+        "option clitcpka",
+        FRONT,
+        "TCP keep-alive towards clients.",
+        |draft, on| {
+            draft.settings().front.keepalive_probes = on;
+        },
+    ),
     noop(
         "option contstats",
         FRONT,
@@ -160,17 +155,17 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         forward_for,
     ),
     check("option grpc-check", "[SERVICE]"),
-    later(
+    Keyword::switch(
         "option h1-case-adjust-bogus-client",
         FRONT,
         "Spells headers for old clients.",
-        HTTP_RULES,
+        |draft, on| draft.settings().front.adjusts_case = on,
     ),
-    later(
+    Keyword::switch(
         "option h1-case-adjust-bogus-server",
         BACK,
         "Spells headers for old servers.",
-        HTTP_RULES,
+        |draft, on| draft.settings().back.adjusts_case = on,
     ),
     Keyword::switch(
         "option http-buffer-request",
@@ -181,23 +176,23 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             draft.settings().back.buffer_request = on;
         },
     ),
-    later(
+    Keyword::switch(
         "option http-drop-request-trailers",
         BACK,
         "Drops trailers of requests.",
-        HTTP_RULES,
+        |draft, on| draft.settings().back.drops_trailers = on,
     ),
-    later(
+    Keyword::switch(
         "option http-drop-response-trailers",
         FRONT,
         "Drops trailers of responses.",
-        HTTP_RULES,
+        |draft, on| draft.settings().front.drops_trailers = on,
     ),
-    later(
+    Keyword::switch(
         "option http-ignore-probes",
         FRONT,
         "Says nothing to clients that send nothing.",
-        HTTP_RULES,
+        |draft, on| draft.settings().front.ignores_probes = on,
     ),
     Keyword::switch(
         "option http-keep-alive",
@@ -253,17 +248,14 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         },
     )
     .negatable(),
-    Keyword {
-        status: Status::NotYet(HTTP_RULES),
-        ..Keyword::switch(
-            "option http-use-proxy-header",
-            FRONT,
-            "Obeys Proxy-Connection.",
-            |draft, on| {
-                draft.settings().front.use_proxy_connection_header = on;
-            },
-        )
-    },
+    Keyword::switch(
+        "option http-use-proxy-header",
+        FRONT,
+        "Obeys Proxy-Connection.",
+        |draft, on| {
+            draft.settings().front.use_proxy_connection_header = on;
+        },
+    ),
     Keyword::inert(
         "option http_proxy",
         PROXY,
@@ -341,18 +333,15 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         },
     ),
     check("option mysql-check", "[WORD...]"),
-    Keyword {
-        status: Status::Deferred("connections are closed in the usual way"),
-        ..Keyword::switch(
-            "option nolinger",
-            PROXY,
-            "Resets connections instead of closing them.",
-            |draft, on| {
-                draft.settings().front.linger_zero = on;
-                draft.settings().back.linger_zero = on;
-            },
-        )
-    },
+    Keyword::switch(
+        "option nolinger",
+        PROXY,
+        "Resets connections instead of closing them.",
+        |draft, on| {
+            draft.settings().front.linger_zero = on;
+            draft.settings().back.linger_zero = on;
+        },
+    ),
     Keyword::new(
         "option originalto",
         PROXY,
@@ -409,17 +398,14 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         SPLICE,
     ),
     check("option spop-check", ""),
-    Keyword {
-        status: Status::Deferred(PROBES),
-        ..Keyword::switch(
-            "option srvtcpka",
-            BACK,
-            "TCP keep-alive towards servers.",
-            |draft, on| {
-                draft.settings().back.keepalive_probes = on;
-            },
-        )
-    },
+    Keyword::switch(
+        "option srvtcpka",
+        BACK,
+        "TCP keep-alive towards servers.",
+        |draft, on| {
+            draft.settings().back.keepalive_probes = on;
+        },
+    ),
     check("option ssl-hello-chk", ""),
     check("option tcp-check", ""),
     noop(
@@ -434,21 +420,16 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Saves a packet per connection.",
         "it changes packets, not data",
     ),
-    Keyword {
-        status: Status::Deferred(PROBES),
-        ..Keyword::new(
-            "option tcpka",
-            PROXY,
-            "",
-            "TCP keep-alive on both sides.",
-            |_, draft| {
-                let settings = draft.settings();
-                settings.front.keepalive_probes = true;
-                settings.back.keepalive_probes = true;
-                Ok(())
-            },
-        )
-    },
+    Keyword::switch(
+        "option tcpka",
+        PROXY,
+        "TCP keep-alive on both sides.",
+        |draft, on| {
+            let settings = draft.settings();
+            settings.front.keepalive_probes = on;
+            settings.back.keepalive_probes = on;
+        },
+    ),
     Keyword::new(
         "option tcplog",
         PROXY,

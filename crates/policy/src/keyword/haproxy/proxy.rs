@@ -12,8 +12,6 @@ const FRONT: Sections = Sections::FRONT;
 const BACK: Sections = Sections::BACK;
 const PROXY: Sections = Sections::PROXY;
 
-const PROBES: &str = "the system's intervals apply";
-
 /// What [`RetryOn::status`] knows.
 const RETRY_STATUSES: &[u16] = &[401, 403, 404, 408, 421, 425, 429, 500, 501, 502, 503, 504];
 
@@ -38,26 +36,39 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             Ok(())
         },
     ),
-    noop(
+    Keyword::new(
         "clitcpka-cnt",
         FRONT,
         "NUMBER",
         "Unanswered probes of TCP keep-alive.",
-        PROBES,
+        |args, draft| {
+            draft.settings().front.probes.count = Some(value::number(
+                args,
+                "a number of probes",
+                1..=i32::MAX as u32,
+            )?);
+            Ok(())
+        },
     ),
-    noop(
+    Keyword::new(
         "clitcpka-idle",
         FRONT,
         "TIME",
         "Silence before TCP keep-alive.",
-        PROBES,
+        |args, draft| {
+            draft.settings().front.probes.idle_s = Some(value::seconds(args)?);
+            Ok(())
+        },
     ),
-    noop(
+    Keyword::new(
         "clitcpka-intvl",
         FRONT,
         "TIME",
         "Interval of TCP keep-alive.",
-        PROBES,
+        |args, draft| {
+            draft.settings().front.probes.interval_s = Some(value::seconds(args)?);
+            Ok(())
+        },
     ),
     Keyword::new(
         "default_backend",
@@ -206,26 +217,39 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             server::refuse_source_options(args)
         },
     ),
-    noop(
+    Keyword::new(
         "srvtcpka-cnt",
         BACK,
         "NUMBER",
         "Unanswered probes of TCP keep-alive.",
-        PROBES,
+        |args, draft| {
+            draft.settings().back.probes.count = Some(value::number(
+                args,
+                "a number of probes",
+                1..=i32::MAX as u32,
+            )?);
+            Ok(())
+        },
     ),
-    noop(
+    Keyword::new(
         "srvtcpka-idle",
         BACK,
         "TIME",
         "Silence before TCP keep-alive.",
-        PROBES,
+        |args, draft| {
+            draft.settings().back.probes.idle_s = Some(value::seconds(args)?);
+            Ok(())
+        },
     ),
-    noop(
+    Keyword::new(
         "srvtcpka-intvl",
         BACK,
         "TIME",
         "Interval of TCP keep-alive.",
-        PROBES,
+        |args, draft| {
+            draft.settings().back.probes.interval_s = Some(value::seconds(args)?);
+            Ok(())
+        },
     ),
 ];
 

@@ -14,6 +14,12 @@ pub(crate) fn duration_ms(args: &mut Args<'_>, what: &str) -> Result<u64, Diagno
 }
 
 /// A size in bytes, with `k`, `m` or `g` for powers of 1024.
+/// A time in whole seconds, which is the unit where none is written.
+pub(crate) fn seconds(args: &mut Args<'_>) -> Result<u32, Diagnostic> {
+    let time = args.duration("a time", TimeUnit::Seconds)?;
+    Ok(u32::try_from(time.as_secs()).unwrap_or(u32::MAX))
+}
+
 pub(crate) fn size_bytes(args: &mut Args<'_>, what: &str) -> Result<u32, Diagnostic> {
     let size = args.size(what, 0..=u64::from(u32::MAX))?;
     Ok(u32::try_from(size).unwrap_or(u32::MAX))
