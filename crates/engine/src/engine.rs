@@ -48,7 +48,12 @@ pub struct Options {
     pub inherited: Vec<OwnedFd>,
     /// States of servers to begin with, and what of them is taken over.
     pub saved: Vec<(Vec<Saved>, Extent)>,
+    /// Done when all sockets are open, and before there is any other thread: time to give up privileges.
+    pub settle: Option<Settle>,
 }
+
+/// What is done between the opening of sockets and the start of threads. When it fails nothing starts.
+pub type Settle = Box<dyn FnOnce() -> Result<(), String>>;
 
 /// Why the engine did not start, or did not take another model.
 #[derive(Debug)]
@@ -65,6 +70,8 @@ pub enum StartError {
     Tls(tls::SetupError),
     /// A thread or its reactor could not be made.
     Worker(io::Error),
+    /// What had to be done before the first thread failed.
+    Unsettled(String),
     /// The engine is about to end.
     Ending,
 }
@@ -82,6 +89,7 @@ impl fmt::Display for StartError {
             }
             Self::Tls(error) => write!(f, "{error}"),
             Self::Worker(error) => write!(f, "cannot start a worker: {error}"),
+            Self::Unsettled(problem) => f.write_str(problem),
             Self::Ending => f.write_str("the process is about to end"),
         }
     }
@@ -157,6 +165,9 @@ impl Engine {
         let wanted = sockets.prepare(&shared.plane, count, shared.desk.gates())?;
         let (standing, next_number, _, fresh) = wanted.into_parts();
         sockets.settle(standing, next_number);
+        if let Some(settle) = options.settle {
+            settle().map_err(StartError::Unsettled)?;
+        }
         let (name, loader) = (options.name, options.loader);
         let conductor = Conductor::new(shared.clone(), sockets, sink, name, loader);
         let mut engine = Self {

@@ -582,7 +582,8 @@ impl Exchange<'_> {
                 route: Route::to(
                     &self.tables,
                     (backend, server),
-                    self.session.facts.destination,
+                    &self.session.facts,
+                    Some(head),
                     self.record.facts.overrides.server_labels,
                 ),
                 header,

@@ -52,6 +52,6 @@ mod worker;
 pub use control::admin::DoorError;
 pub use control::conductor::{Loaded, Loader, Outcome};
 pub use counters::Side;
-pub use engine::{Engine, Handle, Options, StartError};
+pub use engine::{Engine, Handle, Options, Settle, StartError};
 pub use tls::SetupError;
 pub use tls::forge::dummy as dummy_certificate;

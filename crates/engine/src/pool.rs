@@ -7,10 +7,11 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use plimsoll_policy::context::Labels;
+use plimsoll_policy::context::{Labels, SessionFacts};
 use plimsoll_policy::model::{BackendId, Protocol, Reuse, ServerAddress, ServerId, ServerPort};
 use plimsoll_policy::passive::Observation;
 use plimsoll_sys::{Address, ConnectOptions};
+use plimsoll_wire::head::Head;
 
 use crate::fault::Fault;
 use crate::h2::server::{ServerHalf, Trunk};
@@ -103,33 +104,34 @@ impl Connection {
 pub(crate) struct Route {
     /// Where they go, if that depends on where the client wanted to go.
     destination: Option<SocketAddr>,
+    /// Where they come from, if that is somebody else's address (`usesrc`).
+    source: Option<SocketAddr>,
     labels: Labels,
 }
 
 impl Route {
-    /// The route to a server for a client that wanted to go there.
+    /// The route to a server for this client and its request.
     pub(crate) fn to(
         tables: &Tables,
         (backend, server): (BackendId, ServerId),
-        client: Option<SocketAddr>,
+        client: &SessionFacts,
+        request: Option<&Head>,
         labels: Labels,
     ) -> Self {
         let own = &tables.server(backend, server).address;
-        if !own.follows_client() {
-            return Self {
-                destination: None,
-                labels,
-            };
-        }
-        let moved = tables.plane.backend(backend).server(server).moved_to();
-        let destination = match address_of(moved.as_ref().unwrap_or(own), client) {
-            Some(Address::Inet(address)) => Some(address),
-            _ => None,
-        };
-        Self {
-            destination,
+        let source = tables.source(backend, server);
+        let foreign = source.and_then(|source| source.foreign.as_ref());
+        let mut route = Self {
+            destination: None,
+            source: foreign.and_then(|foreign| foreign.address(client.source, request)),
             labels,
+        };
+        if own.follows_client() {
+            let moved = tables.plane.backend(backend).server(server).moved_to();
+            let place = address_of(moved.as_ref().unwrap_or(own), client.destination);
+            route.destination = place.and_then(|address| address.inet());
         }
+        route
     }
 }
 
@@ -245,13 +247,7 @@ pub(crate) async fn open(
         None => server_address.clone(),
     };
     let back = tables.backend(backend);
-    let options = ConnectOptions {
-        source: model.source.or(back.source).map(Address::Inet),
-        mark: identity.route.labels.mark,
-        service: identity.route.labels.service,
-        keepalive: sockets::keepalive(back.keepalive_probes, back.probes),
-        ..tables.connect_options()
-    };
+    let options = connect_options(tables, (backend, server), identity.route, &address);
     let usual_ms = tables.backend(backend).timeouts.connect_ms;
     let deadline_ns = worker.deadline(connect_ms.or(usual_ms));
     let socket = loop {
@@ -293,6 +289,32 @@ pub(crate) async fn open(
     let (connected, now_ns) = (Observation::Connected, worker.reactor.now_ns());
     observe::note(tables, (backend, server), connected, now_ns);
     Ok(transport)
+}
+
+/// How a socket towards a server is set up.
+fn connect_options(
+    tables: &Tables,
+    (backend, server): (BackendId, ServerId),
+    route: Route,
+    address: &Address,
+) -> ConnectOptions {
+    let (back, source) = (tables.backend(backend), tables.source(backend, server));
+    // An address of the other family could not be had.
+    let suits = |near: &SocketAddr| {
+        let far = address.inet();
+        far.is_some_and(|far| far.is_ipv4() == near.is_ipv4())
+    };
+    let foreign = route.source.filter(suits);
+    let own = source.map(|source| source.address).filter(suits);
+    ConnectOptions {
+        source: foreign.or(own).map(Address::Inet),
+        transparent: foreign.is_some(),
+        interface: source.and_then(|source| source.interface.clone()),
+        mark: route.labels.mark,
+        service: route.labels.service,
+        keepalive: sockets::keepalive(back.keepalive_probes, back.probes),
+        ..tables.connect_options()
+    }
 }
 
 /// Where a server is now, for a client that wanted to go there.

@@ -9,6 +9,7 @@ use plimsoll_policy::balance::Pick;
 use plimsoll_policy::counters::BackendCounter;
 use plimsoll_policy::expression::Expression;
 use plimsoll_policy::kin::Kin;
+use plimsoll_policy::model::source::Source;
 use plimsoll_policy::model::tls::ServerName;
 use plimsoll_policy::model::{
     Backend, BackendId, ErrorFile, Frontend, FrontendId, LogFormat, LogSettings, Model, Server,
@@ -272,6 +273,12 @@ impl Tables {
 
     pub(crate) fn server(&self, backend: BackendId, server: ServerId) -> &Server {
         &self.backend(backend).servers[server.0 as usize]
+    }
+
+    /// Where connections to a server come from, if that is said.
+    pub(crate) fn source(&self, backend: BackendId, server: ServerId) -> Option<&Source> {
+        let own = self.server(backend, server).source.as_ref();
+        own.or_else(|| self.backend(backend).source.as_ref())
     }
 
     /// The expression that says what a server is to be asked for in TLS; `None`: something else does.

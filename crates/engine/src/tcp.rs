@@ -303,7 +303,7 @@ async fn open(
         name: session.server_name(ids, None, report.facts.server_name.as_deref()),
         // A connection of TCP is never shared; nothing else tells it apart.
         identity: Identity {
-            route: Route::to(&tables, ids, client, labels),
+            route: Route::to(&tables, ids, &session.facts, None, labels),
             header: header.as_deref(),
             ..Identity::default()
         },

@@ -22,7 +22,7 @@ pub(crate) const FEATURES: &[(&str, bool)] = &[
     ("GETADDRINFO", true),
     ("KQUEUE", false),
     ("LINUX_SPLICE", true),
-    ("LINUX_TPROXY", false),
+    ("LINUX_TPROXY", true),
     ("LUA", false),
     ("OPENSSL", true),
     ("OPENSSL_AWSLC", true),
@@ -33,7 +33,7 @@ pub(crate) const FEATURES: &[(&str, bool)] = &[
     ("QUIC", false),
     ("SLZ", false),
     ("THREAD", true),
-    ("TPROXY", false),
+    ("TPROXY", true),
     ("ZLIB", false),
 ];
 

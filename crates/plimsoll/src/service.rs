@@ -17,15 +17,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use plimsoll_engine::{Engine, Handle, Options};
+use plimsoll_policy::model::source::Source;
 use plimsoll_policy::model::{Backend, Global, Model};
 use plimsoll_policy::saved::{self, Extent, Saved};
 use plimsoll_sys::handover;
 use plimsoll_sys::process::{self, Forked};
 use plimsoll_sys::signal::{self, Signal, Signals};
-use plimsoll_sys::{limit, user};
+use plimsoll_sys::{capability, limit, user};
 
 use crate::console;
-use crate::reload::{self, Source};
+use crate::reload;
 
 /// How often the end of the workers is looked for while they end.
 const END_POLL: Duration = Duration::from_millis(5);
@@ -46,7 +47,7 @@ const DESCRIPTORS_RESERVED: u64 = 200;
 #[derive(Default)]
 pub(crate) struct Life {
     /// Where the configuration comes from, for reloads.
-    pub(crate) source: Option<Source>,
+    pub(crate) source: Option<reload::Source>,
     /// Reload when the files change.
     pub(crate) watch: bool,
     /// The name the program was called by; it stands in log lines without a `log-tag`.
@@ -114,25 +115,26 @@ fn live(model: Model, life: &Life, ready: Option<UnixStream>) -> anyhow::Result<
     let global = model.global.clone();
     raise_descriptor_limit(&global, life.quiet);
     let saved = saved_states(&model, life);
+    let (settled, pidfile) = (global, life.pidfile.clone());
+    let foreign = uses_foreign_addresses(&model);
     let engine = Engine::start(
         model,
         Options {
             saved,
             name: life.name.clone(),
-            loader: life.source.clone().map(Source::into_loader),
+            loader: life.source.clone().map(reload::Source::into_loader),
             inherited: match &life.predecessor {
                 Some(socket) => listeners_of(socket)?,
                 None => Vec::new(),
             },
+            settle: Some(Box::new(move || {
+                settle(&settled, pidfile.as_deref(), foreign).map_err(|error| format!("{error:#}"))
+            })),
         },
     )?;
     if let Some(source) = life.source.clone().filter(|_| life.watch) {
         reload::watch(source, engine.handle())?;
     }
-    if let Some(path) = &life.pidfile {
-        write_pidfile(path)?;
-    }
-    drop_privileges(&global)?;
     if life.notify {
         watchdog(engine.handle(), || notify("WATCHDOG=1\n"))?;
         notify(&format!("READY=1\nMAINPID={}\n", std::process::id()));
@@ -314,6 +316,34 @@ pub(crate) fn write_pidfile(path: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write the pid file {}", path.display()))
 }
 
+/// What is to be done with root's power, and then without it, before there are threads. `foreign`: connections come from
+/// addresses that are not this machine's.
+fn settle(global: &Global, pidfile: Option<&Path>, foreign: bool) -> anyhow::Result<()> {
+    if let Some(path) = pidfile {
+        write_pidfile(path)?;
+    }
+    drop_privileges(global)?;
+    if foreign && !capability::may_use_foreign_addresses() {
+        console::complain(
+            "'usesrc' takes the capability cap_net_raw or cap_net_admin, and this process has neither: its connections will \
+             fail ('setcap' keeps one beside 'user')",
+        );
+    }
+    Ok(())
+}
+
+/// Whether connections to some server come from addresses that need not be this machine's.
+fn uses_foreign_addresses(model: &Model) -> bool {
+    let is_foreign = |source: &Option<Source>| {
+        let source = source.as_ref();
+        source.is_some_and(|source| source.foreign.is_some())
+    };
+    model.backends.iter().any(|backend| {
+        let mut servers = backend.servers.iter();
+        is_foreign(&backend.source) || servers.any(|server| is_foreign(&server.source))
+    })
+}
+
 /// Goes into the cage and gives up root, in the order that works. Listening sockets are open already.
 fn drop_privileges(global: &Global) -> anyhow::Result<()> {
     let (uid, gid) = account(global)?;
@@ -321,7 +351,12 @@ fn drop_privileges(global: &Global) -> anyhow::Result<()> {
         process::change_root(directory)
             .with_context(|| format!("cannot make {} the root directory", directory.display()))?;
     }
-    user::become_user(uid, gid).context("cannot become the configured user")
+    let kept = capability::Capability::NAMES.iter();
+    let kept: Vec<_> = kept
+        .filter(|(name, _)| global.capabilities.contains(name))
+        .map(|(_, capability)| *capability)
+        .collect();
+    user::become_user(uid, gid, &kept).context("cannot become the configured user")
 }
 
 /// The numbers of `user` and `group`, asked for while the user database is still in reach.

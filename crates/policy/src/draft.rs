@@ -15,6 +15,7 @@ use crate::keyword::Sections;
 use crate::keyword::haproxy::acme::AcmeDraft;
 use crate::keyword::haproxy::{ChecksDraft, GlobalTlsDraft, ServerChecksDraft, TlsDraft};
 use crate::model::names::{NameServer, Resolvers};
+use crate::model::source::Foreign;
 use crate::model::{
     Backend, Bind, ForwardFor, Frontend, Global, LogAddress, LogTarget, Mode, Network, Server,
 };
@@ -385,7 +386,7 @@ pub(crate) struct Settings {
     pub(crate) states_file: Option<String>,
     /// `option abortonclose`; where nothing is said, the mode decides.
     pub(crate) abort_on_close: Option<bool>,
-    pub(crate) source: Option<AddressDraft>,
+    pub(crate) source: Option<SourceDraft>,
     /// Where `balance` stands, for warnings about its mode.
     pub(crate) balance: Option<Span>,
 }
@@ -523,6 +524,21 @@ pub(crate) struct AddressDraft {
     pub(crate) span: Span,
 }
 
+/// `source`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SourceDraft {
+    pub(crate) address: AddressDraft,
+    pub(crate) interface: Option<String>,
+    pub(crate) foreign: Option<ForeignDraft>,
+}
+
+/// `usesrc`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ForeignDraft {
+    Known(Foreign),
+    Address(AddressDraft),
+}
+
 /// The host part of an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum HostDraft {
@@ -571,7 +587,7 @@ pub(crate) struct ServerDraft {
     pub(crate) model: Server,
     pub(crate) id: Option<Spanned<u32>>,
     pub(crate) address: ServerAddressDraft,
-    pub(crate) source: Option<AddressDraft>,
+    pub(crate) source: Option<SourceDraft>,
     /// `socks4`.
     pub(crate) socks: Option<AddressDraft>,
     pub(crate) checks: ServerChecksDraft,

@@ -9,12 +9,13 @@ pub mod check;
 mod edit;
 mod edit_tls;
 pub mod names;
+pub mod source;
 pub mod status_codes;
 pub mod tls;
 
 pub use edit::Referenced;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use plimsoll_wire::h1::Spelling;
 use self::acme::Acme;
 use self::check::{BackendCheck, CheckSpec, ServerCheck};
 use self::names::{Follow, Resolvers};
+use self::source::Source;
 use self::status_codes::Statuses;
 use self::tls::{BindTls, NameExpression, ServerTls};
 use crate::balance::{BalanceSpec, HashSpec};
@@ -110,6 +112,8 @@ pub struct Global {
     pub user: Option<String>,
     pub group: Option<String>,
     pub chroot: Option<PathBuf>,
+    /// `setcap`: which of [`CAPABILITIES`] outlast the change to another user.
+    pub capabilities: BTreeSet<&'static str>,
     pub node: Option<String>,
     pub description: Option<String>,
     pub stats_sockets: Vec<Bind>,
@@ -146,6 +150,14 @@ pub struct Global {
     pub rejects_privileged_ports: bool,
     pub tune: Tune,
 }
+
+/// The capabilities that can be kept (capabilities(7)), in lower case.
+pub const CAPABILITIES: [&str; 4] = [
+    "cap_net_admin",
+    "cap_net_bind_service",
+    "cap_net_raw",
+    "cap_sys_admin",
+];
 
 /// What a variable is set to when the configuration is put to use.
 #[derive(Clone, Debug, PartialEq)]
@@ -283,6 +295,7 @@ impl Default for Global {
             user: None,
             group: None,
             chroot: None,
+            capabilities: BTreeSet::new(),
             node: None,
             description: None,
             stats_sockets: Vec::new(),
@@ -475,8 +488,8 @@ pub struct Backend {
     pub check: BackendCheck,
     /// `option outlier-ejection`: servers that are far slower than their peers get no traffic for a while.
     pub outliers: Option<crate::outlier::Spec>,
-    /// Default source address of server connections (`source`).
-    pub source: Option<SocketAddr>,
+    /// Where connections to servers come from that do not say so themselves.
+    pub source: Option<Source>,
     pub log: LogSettings,
     pub error_files: Vec<ErrorFile>,
     /// See [`Frontend::stats_page`].
@@ -644,7 +657,7 @@ pub struct Server {
     pub pool_purge_delay_ms: u64,
     /// `max-reuse`: requests per connection beyond the first; `None`: no limit.
     pub max_reuse: Option<u32>,
-    pub source: Option<SocketAddr>,
+    pub source: Option<Source>,
     /// `socks4`: the SOCKS proxy that leads to it.
     pub socks: Option<SocketAddr>,
     /// `hash-key`.

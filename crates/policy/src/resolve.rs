@@ -517,7 +517,7 @@ impl Resolver<'_> {
         backend.source = settings
             .source
             .as_ref()
-            .and_then(|source| self.socket(source));
+            .and_then(|source| self.source(source));
         backend.log.targets = self.logs(&settings.logs);
         backend.log.tag.clone_from(&settings.log_tag);
         backend.check = settings.checks.resolve(&mut StepDraft::plain);

@@ -14,10 +14,11 @@
 //! | [`pipe`] | moving bytes between sockets inside the kernel |
 //! | [`handover`] | listening sockets on their way to another process |
 //! | [`clock`], [`cpu`], [`limit`] | time, cores and processor time, descriptor limit |
-//! | [`signal`], [`process`], [`user`] | living as a service |
+//! | [`signal`], [`process`], [`user`], [`capability`] | living as a service |
 //! | [`program`] | running other programs |
 
 pub mod address;
+pub mod capability;
 pub mod clock;
 pub mod connect;
 pub mod cpu;

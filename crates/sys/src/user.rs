@@ -3,6 +3,8 @@
 use std::ffi::{CString, c_char};
 use std::io;
 
+use crate::capability::{self, Capability};
+
 /// Longest record of the user database we accept, in bytes. Groups with very many members need much.
 const RECORD_BYTES_MAX: usize = 1 << 20;
 
@@ -86,11 +88,13 @@ pub fn is_root() -> bool {
 
 /// Becomes another group, then another user, for all threads; whatever of the two is given. Needs privilege.
 ///
-/// Supplementary groups are given up first: they are root's, and would outlast it.
-pub fn become_user(uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+/// Supplementary groups are given up first: they are root's, and would outlast it. Capabilities named in `kept` outlast
+/// it too, for the calling thread and those it starts later.
+pub fn become_user(uid: Option<u32>, gid: Option<u32>, kept: &[Capability]) -> io::Result<()> {
     if uid.is_none() && gid.is_none() {
         return Ok(());
     }
+    capability::outlast_root(!kept.is_empty())?;
     if is_root() {
         // SAFETY: a list of no groups is not read.
         check(unsafe { libc::setgroups(0, std::ptr::null()) })?;
@@ -102,6 +106,9 @@ pub fn become_user(uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
     if let Some(uid) = uid {
         // SAFETY: takes a number only.
         check(unsafe { libc::setuid(uid) })?;
+        if uid != 0 {
+            capability::retain(kept)?;
+        }
     }
     Ok(())
 }

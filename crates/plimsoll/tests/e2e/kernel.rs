@@ -4,6 +4,9 @@ use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
+use plimsoll_sys::{Address, ConnectOptions, capability, connect};
+
+use crate::rig::origin::Origin;
 use crate::rig::{Rig, until};
 
 const DEFAULTS: &str = "defaults\n    mode http\n    timeout connect 2s\n    timeout client 5s\n    timeout server 5s\n";
@@ -59,4 +62,110 @@ fn connections_without_linger_end_with_a_reset() {
     let ended = client.read_to_end(&mut answer);
     assert!(answer.ends_with(b"a"), "{}", answer.escape_ascii());
     assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+/// An origin that answers with the address its client has.
+fn mirror(rig: &Rig) -> Origin {
+    rig.origin_raw("a", |mut stream| {
+        let peer = stream.peer_addr().unwrap().ip().to_string();
+        let mut request = Vec::new();
+        let mut part = [0; 1_024];
+        while let Ok(count @ 1..) = stream.read(&mut part) {
+            request.extend_from_slice(&part[..count]);
+            if request.ends_with(b"\r\n\r\n") {
+                let length = peer.len();
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{peer}");
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        }
+    })
+}
+
+/// What the origin says to a client that comes from this address.
+fn seen_from(rig: &Rig, ip: &str, fields: &str) -> String {
+    let options = ConnectOptions {
+        source: Some(Address::Inet(format!("{ip}:0").parse().unwrap())),
+        ..ConnectOptions::default()
+    };
+    let connected = connect::connect(&Address::Inet(rig.address()), &options).unwrap();
+    let mut client = TcpStream::from(connected.socket);
+    client.set_nonblocking(false).unwrap();
+    client
+        .write_all(
+            format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r\n").as_bytes(),
+        )
+        .unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    match answer.rsplit_once("\r\n\r\n") {
+        Some((_, body)) => body.to_owned(),
+        None => answer,
+    }
+}
+
+/// Skips, loudly, where foreign addresses cannot be had.
+fn is_allowed() -> bool {
+    let allowed = capability::may_use_foreign_addresses();
+    if !allowed {
+        eprintln!("SKIPPED: without cap_net_raw only this machine's own addresses can be used");
+    }
+    allowed
+}
+
+#[test]
+fn servers_see_the_addresses_of_clients() {
+    if !is_allowed() {
+        return;
+    }
+    let mut rig = Rig::new();
+    let server = mirror(&rig).server_line();
+    rig.config(&format!(
+        "{DEFAULTS}    http-reuse always\nfrontend web\n    bind {{listen}}\n    use_backend %[req.hdr(x-to)]\n\
+         backend client\n    source 0.0.0.0 usesrc clientip\n    {server}\n\
+         backend list\n    source 127.0.0.1 usesrc hdr_ip(X-List,2)\n    {server}\n\
+         backend fixed\n    {server} source 127.0.0.1 usesrc 127.0.0.9\n\
+         backend own\n    source 127.0.0.8\n    {server}\n\
+         backend none\n    {server} source 127.0.0.6 usesrc hdr_ip(x-list,0)\n"
+    ));
+    for (backend, from, fields, seen) in [
+        ("client", "127.0.0.3", "", "127.0.0.3"),
+        ("client", "127.0.0.4", "", "127.0.0.4"),
+        ("client", "127.0.0.3", "", "127.0.0.3"),
+        (
+            "list",
+            "127.0.0.3",
+            "X-List: 127.0.0.5, 127.0.0.7\r\n",
+            "127.0.0.7",
+        ),
+        ("list", "127.0.0.3", "X-List: 127.0.0.5\r\n", "127.0.0.1"),
+        ("fixed", "127.0.0.3", "", "127.0.0.9"),
+        ("own", "127.0.0.3", "", "127.0.0.8"),
+        ("none", "127.0.0.3", "X-List: 127.0.0.5\r\n", "127.0.0.6"),
+    ] {
+        let fields = format!("X-To: {backend}\r\n{fields}");
+        assert_eq!(
+            seen_from(&rig, from, &fields),
+            seen,
+            "{backend} from {from}"
+        );
+    }
+}
+
+#[test]
+fn a_capability_outlasts_root_where_it_is_asked_for() {
+    if !is_allowed() || !plimsoll_sys::user::is_root() {
+        return;
+    }
+    for (setcap, seen) in [("setcap cap_net_raw", "127.0.0.3"), ("", "503")] {
+        let mut rig = Rig::new();
+        let server = mirror(&rig).server_line();
+        rig.config(&format!(
+            "global\n    user nobody\n    {setcap}\n{DEFAULTS}    retries 0\nlisten web\n    bind {{listen}}\n    \
+             http-error status 503 content-type text/plain string 503\n    \
+             source 0.0.0.0 usesrc clientip\n    {server}\n"
+        ));
+        assert_eq!(seen_from(&rig, "127.0.0.3", ""), seen, "{setcap}");
+        let warned = rig.binary().said().contains("cap_net_raw or cap_net_admin");
+        assert_eq!(warned, setcap.is_empty());
+    }
 }

@@ -9,10 +9,11 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 use super::tls::ServerSecrecy;
 use super::{LISTENERS_MAX, Resolver, SERVERS_MAX, free};
 use crate::draft::{
-    AddressDraft, BindDraft, Family, HostDraft, InitAddr, ListenDraft, ProxyDraft,
-    ServerAddressDraft, ServerDraft, UnixDraft,
+    AddressDraft, BindDraft, Family, ForeignDraft, HostDraft, InitAddr, ListenDraft, ProxyDraft,
+    ServerAddressDraft, ServerDraft, SourceDraft, UnixDraft,
 };
 use crate::keyword::haproxy::NOWHERE;
+use crate::model::source::{Foreign, Source};
 use crate::model::{Bind, BindAddress, Mode, Server, ServerAddress, UnixOwner};
 
 impl Resolver<'_> {
@@ -118,6 +119,21 @@ impl Resolver<'_> {
         Some(SocketAddr::new(ip, draft.port))
     }
 
+    /// Where connections come from.
+    pub(super) fn source(&mut self, draft: &SourceDraft) -> Option<Source> {
+        let address = self.socket(&draft.address)?;
+        let foreign = match &draft.foreign {
+            Some(ForeignDraft::Known(foreign)) => Some(foreign.clone()),
+            Some(ForeignDraft::Address(address)) => Some(Foreign::Address(self.socket(address)?)),
+            None => None,
+        };
+        Some(Source {
+            address,
+            interface: draft.interface.clone(),
+            foreign,
+        })
+    }
+
     fn unresolved(&mut self, host: &str, complaint: &str, span: Span) {
         let message = format!("'{host}' cannot be resolved: {complaint}");
         self.error(
@@ -200,7 +216,7 @@ impl Resolver<'_> {
                     address,
                     host: host.clone(),
                     follows: follows.clone(),
-                    source,
+                    source: source.clone(),
                     socks,
                     check: check.clone(),
                     tls: secrecy.traffic.clone(),
@@ -243,8 +259,8 @@ impl Resolver<'_> {
         &mut self,
         draft: &ServerDraft,
         disabled: bool,
-    ) -> (ServerAddress, Option<SocketAddr>) {
-        let source = draft.source.as_ref().and_then(|source| self.socket(source));
+    ) -> (ServerAddress, Option<Source>) {
+        let source = draft.source.as_ref().and_then(|source| self.source(source));
         let address = match &draft.address {
             ServerAddressDraft::None => ServerAddress::Abstract(String::new()),
             ServerAddressDraft::Other(address) => address.clone(),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_policy::model::ProxyHeader;
+use plimsoll_policy::model::source::Source;
 use plimsoll_policy::model::tls::ServerName;
 use plimsoll_policy::probe::{
     Dial, DialOffer, DialTls, Dialogue, Fault, Heard, Status, Step, Verdict,
@@ -34,7 +35,7 @@ pub(super) struct Manner {
     /// The SOCKS proxy that leads to the server, and whether connections go through it unless a step says otherwise.
     pub(super) socks: Option<SocketAddr>,
     pub(super) socks_usual: bool,
-    pub(super) source: Option<SocketAddr>,
+    pub(super) source: Option<Source>,
     /// The PROXY protocol first, on every connection.
     pub(super) header: Option<ProxyHeader>,
     /// For a connection that a step wants to begin with the PROXY protocol.
@@ -236,11 +237,15 @@ async fn connect(dial: &Dial, manner: &Manner) -> Result<Box<dyn Duplex>, Fault>
         IpAddr::V6(_) => TcpSocket::new_v6(),
     };
     let socket = socket.map_err(unable)?;
-    if let Some(source) = manner
-        .source
-        .filter(|source| source.is_ipv4() == next.is_ipv4())
-    {
-        socket.bind(source).map_err(unable)?;
+    if let Some(source) = &manner.source {
+        if let Some(interface) = &source.interface {
+            socket
+                .bind_device(Some(interface.as_bytes()))
+                .map_err(unable)?;
+        }
+        if source.address.is_ipv4() == next.is_ipv4() {
+            socket.bind(source.address).map_err(unable)?;
+        }
     }
     let mut stream = socket
         .connect(next)

@@ -1,6 +1,6 @@
 //! `global` sections: the process, its limits, its identity, its command sockets.
 
-use plimsoll_config::args::Args;
+use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use super::tls::VERIFY_SERVER;
@@ -10,6 +10,7 @@ use crate::command::read_share;
 use crate::draft::{Draft, Spanned, VariableDraft};
 use crate::jwe::Allowed;
 use crate::keyword::{Keyword, Sections, Status};
+use crate::model::CAPABILITIES;
 use crate::model::status_codes::StatusCodes;
 
 const GLOBAL: Sections = Sections::GLOBAL;
@@ -645,11 +646,12 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Sets a variable of the process.",
         |args, draft| variable(args, draft, true),
     ),
-    noop(
+    Keyword::new(
         "setcap",
-        "LIST",
-        "Capabilities to keep.",
-        "those that are needed are kept",
+        GLOBAL,
+        "NAME[,NAME...]",
+        "Capabilities that outlast the change to another user.",
+        capabilities,
     ),
     Keyword::new("setenv", GLOBAL, "NAME VALUE", ENVIRONMENT, environment),
     noop(
@@ -846,6 +848,23 @@ const fn later(
     waits: &'static str,
 ) -> Keyword<Draft> {
     Keyword::inert(name, GLOBAL, usage, doc, Status::NotYet(waits))
+}
+
+/// Names of capabilities(7); each may be written once more.
+fn capabilities(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    let word = args.word("names of capabilities")?;
+    for name in word.text.split(',') {
+        let Some(known) = CAPABILITIES.iter().find(|known| **known == name) else {
+            let name = Word::new(name, word.span);
+            return Err(value::unknown(
+                &name,
+                "a capability",
+                CAPABILITIES.into_iter(),
+            ));
+        };
+        draft.global.model.capabilities.insert(known);
+    }
+    Ok(())
 }
 
 /// A list of algorithms.

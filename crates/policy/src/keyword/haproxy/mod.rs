@@ -29,6 +29,7 @@ pub(crate) mod resolvers;
 mod rules;
 mod section;
 mod server;
+mod source;
 mod stats;
 mod stick;
 mod timeouts;

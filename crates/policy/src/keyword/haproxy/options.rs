@@ -465,9 +465,6 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
 const LENIENT_REQUEST: &str = "option accept-unsafe-violations-in-http-request";
 const LENIENT_RESPONSE: &str = "option accept-unsafe-violations-in-http-response";
 
-/// Most bytes of a header's name in `option forwardfor header`.
-const HEADER_NAME_BYTES_MAX: usize = 128;
-
 const fn noop(
     name: &'static str,
     sections: Sections,
@@ -594,8 +591,7 @@ fn told_address(
 /// A name that can stand in a message (RFC 9110, section 5.1).
 fn header_name(args: &mut Args<'_>) -> Result<String, Diagnostic> {
     let word = args.word("the name of a header")?;
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if word.text.len() > HEADER_NAME_BYTES_MAX || !word.text.bytes().all(token) {
+    if !value::is_field_name(&word.text) {
         let message = format_args!("'{}' cannot be the name of a header", word.text);
         return Err(Diagnostic::error(Kind::Invalid, word.span, message));
     }

@@ -3,7 +3,7 @@
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
-use super::{address, server, value};
+use super::{source, value};
 use crate::draft::{Draft, Spanned};
 use crate::keyword::{Keyword, Sections, Status};
 use crate::model::{Mode, RetryOn, Reuse};
@@ -210,11 +210,11 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     Keyword::new(
         "source",
         BACK,
-        "ADDRESS [usesrc|interface WORD]",
+        source::USAGE,
         "Where connections are made from.",
         |args, draft| {
-            draft.settings().source = Some(address::source(args)?);
-            server::refuse_source_options(args)
+            draft.settings().source = Some(source::read(args)?);
+            Ok(())
         },
     ),
     Keyword::new(

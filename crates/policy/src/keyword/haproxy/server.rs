@@ -7,7 +7,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity};
 use plimsoll_config::values::Network;
 
 use super::bind::{NOWHERE, http1_only, later, noop};
-use super::{address, checks, tls, value};
+use super::{address, checks, source, tls, value};
 use crate::draft::{
     Draft, Family, InitAddr, ProxyDraft, ResolveOptions, ServerAddressDraft, ServerDraft, Spanned,
 };
@@ -470,9 +470,12 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
     Keyword::new(
         "source",
         NOWHERE,
-        "ADDRESS [usesrc|interface WORD]",
+        source::USAGE,
         "Where connections are made from.",
-        source,
+        |args, server| {
+            server.source = Some(source::read(args)?);
+            Ok(())
+        },
     ),
     tls::ssl(),
     tls::ssl_max_ver(),
@@ -514,11 +517,15 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
     ),
     tls::tls_tickets(),
     checks::TRACK,
-    later(
+    Keyword::new(
         "usesrc",
+        NOWHERE,
         "ADDRESS",
-        "Foreign source addresses.",
-        "transparent connections",
+        "Foreign source addresses, behind 'source'.",
+        |args, _| {
+            let message = "'usesrc' belongs behind 'source' and its address";
+            Err(Diagnostic::error(Kind::Invalid, args.line(), message))
+        },
     ),
     tls::verify_server(),
     tls::verify_host(),
@@ -860,20 +867,4 @@ fn resolve_options(args: &mut Args<'_>, server: &mut ServerDraft) -> Result<(), 
     }
     server.resolve_options = options;
     Ok(())
-}
-
-fn source(args: &mut Args<'_>, server: &mut ServerDraft) -> Result<(), Diagnostic> {
-    server.source = Some(address::source(args)?);
-    refuse_source_options(args)
-}
-
-/// `usesrc` and `interface` change the source in ways that need socket options of their own.
-pub(super) fn refuse_source_options(args: &Args<'_>) -> Result<(), Diagnostic> {
-    match args.peek() {
-        Some(word) if matches!(word.text.as_str(), "usesrc" | "interface") => {
-            let message = format_args!("'source … {}' is not implemented yet", word.text);
-            Err(Diagnostic::error(Kind::NotImplemented, word.span, message))
-        }
-        _ => Ok(()),
-    }
 }

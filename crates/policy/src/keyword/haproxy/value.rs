@@ -6,6 +6,7 @@ use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 use plimsoll_config::suggest::nearest;
 use plimsoll_config::values::TimeUnit;
+use plimsoll_wire::h1::token;
 
 /// A duration in milliseconds; a number without a unit counts milliseconds.
 pub(crate) fn duration_ms(args: &mut Args<'_>, what: &str) -> Result<u64, Diagnostic> {
@@ -14,6 +15,15 @@ pub(crate) fn duration_ms(args: &mut Args<'_>, what: &str) -> Result<u64, Diagno
 }
 
 /// A size in bytes, with `k`, `m` or `g` for powers of 1024.
+/// Longest name of a field, in bytes.
+const FIELD_NAME_BYTES_MAX: usize = 128;
+
+/// Whether a field of a message can have this name (RFC 9110 section 5.1).
+pub(crate) fn is_field_name(name: &str) -> bool {
+    let bytes = 1..=FIELD_NAME_BYTES_MAX;
+    bytes.contains(&name.len()) && name.bytes().all(token::is_token_byte)
+}
+
 /// A time in whole seconds, which is the unit where none is written.
 pub(crate) fn seconds(args: &mut Args<'_>) -> Result<u32, Diagnostic> {
     let time = args.duration("a time", TimeUnit::Seconds)?;
