@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use plimsoll_engine::reactor::{self, Listener, Reactor, Socket};
 use plimsoll_engine::{Engine, Options};
+use plimsoll_policy::model::source::Source;
 use plimsoll_policy::model::{
     Backend, BackendId, BackendTimeouts, Bind, BindAddress, Frontend, FrontendTimeouts, Mode,
     Model, Server, ServerAddress, ServerPort,
@@ -459,7 +460,10 @@ fn model(doors: &[TcpListener; 2], origins: [SocketAddr; 2]) -> Model {
         };
         let mut server = Server::new("origin", server);
         // One source among many addresses would run out of ports.
-        server.source = Some(SocketAddr::from(([127, 0, 2, index as u8 + 1], 0)));
+        server.source = Some(Source {
+            address: ([127, 0, 2, index as u8 + 1], 0).into(),
+            ..Source::default()
+        });
         model.backends.push(Backend {
             name: format!("back{index}"),
             mode,
