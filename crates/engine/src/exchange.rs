@@ -44,7 +44,7 @@ use crate::tcp;
 use crate::transport::Transport;
 use crate::upstream::Upstream;
 use crate::worker::Worker;
-use crate::{account, stories, tracking};
+use crate::{account, specimens, stories, tracking};
 
 /// A request taken from a client.
 #[derive(Default)]
@@ -736,11 +736,20 @@ impl Exchange<'_> {
             }
         };
         self.upload_begun |= relay.upload_begun;
+        self.keep_refused(connection, answered.as_ref().err());
         if answered.is_ok() {
             self.record.times.answered_ns = self.worker.reactor.now_ns();
             self.ask_server(connection);
         }
         answered
+    }
+
+    /// Keeps what a server has said, where that is why it failed.
+    fn keep_refused(&self, connection: &mut Connection, fault: Option<&Fault>) {
+        if fault == Some(&Fault::JunkResponse) {
+            let place = (connection.backend, connection.server);
+            specimens::response(self.session, place, connection.stream.take_refused());
+        }
     }
 
     /// `retry-on <status>`: the fault that a response stands for, when another attempt could follow.
@@ -807,6 +816,7 @@ impl Exchange<'_> {
         if done {
             self.record.phase = Phase::Last;
         }
+        self.keep_refused(connection, ended.as_ref().err());
         ended
     }
 
@@ -982,6 +992,10 @@ impl Exchange<'_> {
             Ok(outcome) => outcome,
             Err(fault) => {
                 self.record.fault = Some(fault);
+                if matches!(fault, Fault::Refused(_)) {
+                    let backend = self.record.dispatch.as_ref().map(|it| it.backend);
+                    specimens::request(self.session, backend, client.take_refused());
+                }
                 tracking::failed(self.session, &self.record.facts, fault);
                 self.answer_fault(client, fault)
             }

@@ -34,6 +34,7 @@ mod rules;
 mod session;
 mod sockets;
 mod socks;
+mod specimens;
 mod splice;
 mod stories;
 mod stream;

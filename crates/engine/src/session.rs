@@ -29,7 +29,7 @@ use crate::tables::Tables;
 use crate::tls::handshake;
 use crate::transport::Transport;
 use crate::worker::{NEVER_NS, Worker};
-use crate::{account, h1, h2, proxy_protocol, rules, tcp, tracking, upgrade};
+use crate::{account, h1, h2, proxy_protocol, rules, specimens, tcp, tracking, upgrade};
 
 /// Longest text of an IP address: an IPv4-mapped one in full.
 const IP_TEXT_MAX: usize = 45;
@@ -522,6 +522,7 @@ async fn refuse(session: &mut Session, client: &mut h1::client::Client, end: NoM
         NoMore::Quietly | NoMore::NewTables | NoMore::Killed => return,
         NoMore::Client(NoRequest::Refused(error)) => {
             session.tables.counters.refuse(Side::Client, error.name());
+            specimens::request(session, None, client.take_refused());
             tracking::count_session(session, Event::Request);
             tracking::count_session(session, Event::Error);
             Fault::Refused(error.status())

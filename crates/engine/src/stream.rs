@@ -11,8 +11,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::task::Poll;
 
+use plimsoll_policy::specimen::Bytes;
 use plimsoll_wire::h1::Spelling;
-use plimsoll_wire::h1::body::BodyError;
+use plimsoll_wire::h1::body::{BodyError, Broken};
 use plimsoll_wire::h1::response::ResponseError;
 use plimsoll_wire::head::Head;
 
@@ -145,6 +146,11 @@ pub(crate) trait ClientStream: Splice {
     /// What [`take_traffic`](Self::take_traffic) would tell.
     fn traffic(&self) -> (u64, u64);
 
+    /// The bytes that were not acceptable, when that is why the last call failed.
+    fn take_refused(&mut self) -> Option<Box<Bytes>> {
+        None
+    }
+
     /// The client's socket, where this stream has one to itself.
     fn socket(&self) -> Option<&Socket> {
         None
@@ -224,4 +230,15 @@ pub(crate) trait ServerStream: Splice {
 
     /// Whether something of the response has arrived.
     fn answered(&self) -> bool;
+}
+
+/// What is kept of a body whose framing is broken; `start` is where it begins in what was received.
+pub(crate) fn broken_body(received: &[u8], start: usize, broken: &Broken) -> Box<Bytes> {
+    let from = match broken.intact_from {
+        0 => 0,
+        moved => start + moved,
+    };
+    let (error, position) = (broken.error, start + broken.at);
+    let wrong = (error.name(), error.to_string());
+    Box::new(Bytes::keep(received, from, position, wrong))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::task::Poll;
 
+use plimsoll_policy::specimen::Bytes;
 use plimsoll_policy::tls::Facts;
 use plimsoll_wire::h1::Spelling;
 use plimsoll_wire::head::Head;
@@ -86,6 +87,11 @@ impl Upstream {
             Self::H1(server) => server.transport.facts(),
             Self::H2(stream) => stream.tls(),
         }
+    }
+
+    /// The bytes of the server that were not acceptable, when that is why the last call failed.
+    pub(crate) fn take_refused(&mut self) -> Option<Box<Bytes>> {
+        self.own_mut()?.refused.take()
     }
 
     fn own_mut(&mut self) -> Option<&mut h1::server::Server> {

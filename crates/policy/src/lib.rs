@@ -44,6 +44,7 @@ mod resolve;
 pub mod rule;
 pub mod sample;
 pub mod saved;
+pub mod specimen;
 pub mod stats;
 pub mod stick_table;
 pub mod stickiness;

@@ -111,6 +111,29 @@ fn doubtful_chunks_are_refused() {
 }
 
 #[test]
+fn whoever_asks_learns_which_byte_broke_a_body() {
+    for (input, at, intact_from) in [
+        ("zz\r\n", 0, 0),
+        ("1\r\nazz\r\n", 4, 0),
+        ("1\r\na\r\n2\r\nbc\r\nx\r\n", 13, 6),
+    ] {
+        let mut bytes = input.as_bytes().to_vec();
+        let broken = Decoder::new(Framing::Chunked).decode(&mut bytes);
+        let broken = broken.expect_err(input);
+        assert_eq!(
+            (broken.at, broken.intact_from),
+            (at, intact_from),
+            "{input:?}"
+        );
+        assert_eq!(
+            bytes[intact_from..],
+            input.as_bytes()[intact_from..],
+            "{input:?}"
+        );
+    }
+}
+
+#[test]
 fn the_largest_chunk_is_accepted() {
     let mut decoder = Decoder::new(Framing::Chunked);
     assert!(decoder.decode(&mut b"fffffffffffff\r\n".to_vec()).is_ok());

@@ -194,7 +194,7 @@ async fn receive(stream: &mut dyn Duplex, is_head: bool) -> io::Result<Answer> {
     loop {
         let decoded = decoder
             .decode(&mut arrived)
-            .map_err(|error| malformed(&error))?;
+            .map_err(|broken| malformed(&broken.error))?;
         body.extend_from_slice(&arrived[decoded.payload]);
         arrived.clear();
         if decoder.is_done() {

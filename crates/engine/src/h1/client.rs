@@ -8,15 +8,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
+use plimsoll_policy::specimen::Bytes;
 use plimsoll_wire::h1::body::Decoder;
 use plimsoll_wire::h1::request::{self, Parse, RequestError};
-use plimsoll_wire::h1::{Limits, Spelling, encode, has_news};
+use plimsoll_wire::h1::{Limits, Spelling, encode, fault_position, has_news};
 use plimsoll_wire::head::{Framing, Head, Version};
 
 use super::writer::BodyWriter;
 use crate::reactor::Socket;
 use crate::splice::Splice;
-use crate::stream::{ClientStream, End, Piece, StreamError};
+use crate::stream::{ClientStream, End, Piece, StreamError, broken_body};
 use crate::transport::{Outbox, Transport};
 use crate::worker::Worker;
 
@@ -44,6 +45,8 @@ pub(crate) struct Client {
     pub(crate) bytes_out: u64,
     /// How names of fields are written, where the client cares.
     spelling: Option<Arc<Spelling>>,
+    /// What was not acceptable.
+    refused: Option<Box<Bytes>>,
 }
 
 /// Why there is no (further) request.
@@ -80,6 +83,7 @@ impl Client {
             bytes_in: 0,
             bytes_out: 0,
             spelling: None,
+            refused: None,
         }
     }
 
@@ -133,19 +137,23 @@ impl Client {
             match request::parse(&scratch[..filled], head, limits) {
                 Ok(Parse::Complete(length)) => {
                     self.carry.drain(..kept);
-                    return Poll::Ready(self.accept(head, &mut scratch[length..filled], early));
+                    return Poll::Ready(self.accept(head, &mut scratch[..filled], length, early));
                 }
                 Ok(Parse::Partial) => self.keep(&scratch[..filled]),
-                Err(error) => return Poll::Ready(Err(NoRequest::Refused(error))),
+                Err(error) => {
+                    self.refuse(&scratch[..filled], head, error);
+                    return Poll::Ready(Err(NoRequest::Refused(error)));
+                }
             }
         }
     }
 
-    /// Takes over the framing of a parsed head and what follows it in the buffer.
+    /// Takes over the framing of a parsed head of this length and what follows it in the buffer.
     fn accept(
         &mut self,
         head: &Head,
-        rest: &mut [u8],
+        received: &mut [u8],
+        length: usize,
         early: &mut Vec<u8>,
     ) -> Result<bool, NoRequest> {
         self.requests += 1;
@@ -154,10 +162,12 @@ impl Client {
         self.expects_continue = head.expect_continue;
         self.is_head = head.method() == b"HEAD";
         self.decoder = Decoder::new(head.framing);
-        let decoded = self
-            .decoder
-            .decode(rest)
-            .map_err(|error| NoRequest::Refused(error.into()))?;
+        let decoded = self.decoder.decode(&mut received[length..]);
+        let decoded = decoded.map_err(|broken| {
+            self.refused = Some(broken_body(received, length, &broken));
+            NoRequest::Refused(broken.error.into())
+        })?;
+        let rest = &received[length..];
         early.extend_from_slice(&rest[decoded.payload.clone()]);
         self.scanned = 0;
         if decoded.consumed < rest.len() {
@@ -168,6 +178,14 @@ impl Client {
             self.carry = Vec::new();
         }
         Ok(decoded.done)
+    }
+
+    /// Keeps what was not acceptable, for those who ask.
+    #[cold]
+    fn refuse(&mut self, received: &[u8], head: &Head, error: RequestError) {
+        let position = fault_position(received, head);
+        let wrong = (error.name(), error.to_string());
+        self.refused = Some(Box::new(Bytes::keep(received, 0, position, wrong)));
     }
 
     #[cold]
@@ -329,7 +347,11 @@ impl ClientStream for Client {
                 self.carry.drain(..count);
                 count
             };
-            let decoded = self.decoder.decode(&mut scratch[..filled])?;
+            let decoded = self.decoder.decode(&mut scratch[..filled]);
+            let decoded = decoded.map_err(|broken| {
+                self.refused = Some(broken_body(&scratch[..filled], 0, &broken));
+                broken.error
+            })?;
             if decoded.consumed < filled {
                 let rest = scratch[decoded.consumed..filled].to_vec();
                 self.carry.splice(..0, rest);
@@ -341,6 +363,10 @@ impl ClientStream for Client {
                 }));
             }
         }
+    }
+
+    fn take_refused(&mut self) -> Option<Box<Bytes>> {
+        self.refused.take()
     }
 
     fn request_trailers(&self) -> Option<&Head> {

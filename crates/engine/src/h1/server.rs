@@ -4,15 +4,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
+use plimsoll_policy::specimen::Bytes;
 use plimsoll_wire::h1::body::Decoder;
-use plimsoll_wire::h1::response::{self, Asked, Parse};
-use plimsoll_wire::h1::{Limits, Spelling, encode, has_news};
+use plimsoll_wire::h1::response::{self, Asked, Parse, ResponseError};
+use plimsoll_wire::h1::{Limits, Spelling, encode, fault_position, has_news};
 use plimsoll_wire::head::{Framing, Head, Version};
 
 use super::writer::BodyWriter;
 use crate::reactor::Socket;
 use crate::splice::Splice;
-use crate::stream::{End, Piece, ServerStream, StreamError};
+use crate::stream::{End, Piece, ServerStream, StreamError, broken_body};
 use crate::transport::{Outbox, Transport};
 use crate::worker::Worker;
 
@@ -41,6 +42,8 @@ pub(crate) struct Server {
     pub(crate) persistent: bool,
     /// How names of fields are written, where the server cares.
     pub(crate) spelling: Option<Arc<Spelling>>,
+    /// What was not acceptable.
+    pub(crate) refused: Option<Box<Bytes>>,
 }
 
 impl Server {
@@ -62,6 +65,7 @@ impl Server {
             is_tunnel: false,
             persistent: true,
             spelling: None,
+            refused: None,
         }
     }
 
@@ -96,6 +100,15 @@ impl Server {
     ) -> Result<(), StreamError> {
         let way = (&mut self.transport, &mut self.outbox);
         Ok(self.writer.send(way, out, payload, end, trailers)?)
+    }
+
+    /// Keeps what was not acceptable, for those who ask.
+    #[cold]
+    fn refuse(&mut self, received: &[u8], head: &Head, error: ResponseError) -> StreamError {
+        let position = fault_position(received, head);
+        let wrong = (error.name(), error.to_string());
+        self.refused = Some(Box::new(Bytes::keep(received, 0, position, wrong)));
+        StreamError::Response(error)
     }
 
     /// Keeps a partial head until more of it comes.
@@ -153,7 +166,11 @@ impl Server {
 
     /// Decodes what lies in `scratch` from `start` on; anything behind the body's end spoils the connection.
     fn decode(&mut self, start: usize, scratch: &mut [u8]) -> Result<Piece, StreamError> {
-        let decoded = self.decoder.decode(&mut scratch[start..])?;
+        let decoded = self.decoder.decode(&mut scratch[start..]);
+        let decoded = decoded.map_err(|broken| {
+            self.refused = Some(broken_body(scratch, start, &broken));
+            broken.error
+        })?;
         self.spoiled |= decoded.consumed < scratch.len() - start;
         Ok(Piece {
             range: start + decoded.payload.start..start + decoded.payload.end,
@@ -273,9 +290,8 @@ impl ServerStream for Server {
                 self.keep(&scratch[..filled]);
                 continue;
             }
-            match response::parse(&scratch[..filled], head, &self.limits, self.asked)
-                .map_err(StreamError::Response)?
-            {
+            let parsed = response::parse(&scratch[..filled], head, &self.limits, self.asked);
+            match parsed.map_err(|error| self.refuse(&scratch[..filled], head, error))? {
                 Parse::Complete(length) => {
                     let interim = head.status < 200 && head.status != 101;
                     self.answered = !interim || filled > length;

@@ -14,6 +14,7 @@ mod stage;
 
 mod answers;
 mod commands;
+mod errors;
 mod expressions;
 mod faults;
 mod framing;

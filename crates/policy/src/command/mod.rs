@@ -15,6 +15,7 @@ mod backend;
 mod change;
 mod clear;
 mod cli;
+mod errors;
 mod find;
 mod frontend;
 mod help;
@@ -196,7 +197,7 @@ pub const COMMANDS: &[Command] = &[
     backend::DEFAULT_SERVERS,
     backend::DEFAULTS,
     show::ENVIRONMENT,
-    show::ERRORS,
+    errors::SHOW,
     show::INFO,
     list::SHOW_MAP,
     outliers::SHOW,

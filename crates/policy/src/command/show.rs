@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Answer, Command, Session, Words};
-use crate::log::{Dates, WallTime};
 use crate::model::AccessLevel;
 use crate::stats::format::{Format, write};
 use crate::stats::info;
@@ -31,14 +30,6 @@ pub(super) const ENVIRONMENT: Command = Command {
     usage: "show env [<name>]",
     doc: "environment variables of the process",
     run: environment,
-};
-
-pub(super) const ERRORS: Command = Command {
-    path: &["show", "errors"],
-    access: AccessLevel::Operator,
-    usage: "show errors",
-    doc: "messages kept because they were not acceptable; none are kept yet",
-    run: errors,
 };
 
 pub(super) const INFO: Command = Command {
@@ -103,18 +94,6 @@ fn environment(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer
             Ok(format!("{variable}\n"))
         }
     }
-}
-
-fn errors(_: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
-    let mut dates = Dates::default();
-    dates.set_utc_offset_s(view.now.utc_offset_s);
-    let mut date = Vec::new();
-    let now = WallTime::default().after_ms(view.now.wall_ms);
-    dates.push_local_ms(now, &mut date);
-    Ok(format!(
-        "Total events captured on [{}] : 0\n",
-        String::from_utf8_lossy(&date)
-    ))
 }
 
 fn info(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {

@@ -128,10 +128,6 @@ fn answers_that_scripts_count_on() {
         ("show backend", "# name\napp\nraw\n\n"),
         ("show env AB", "AB=2\n\n"),
         ("show env B", "Variable not found\n\n"),
-        (
-            "show errors",
-            "Total events captured on [14/Nov/2023:22:14:21.500] : 0\n\n",
-        ),
         ("set server app/a addr 127.0.0.1", "nothing changed\n\n"),
         (
             "set server app/a addr 127.0.0.3 port 99",
@@ -147,6 +143,37 @@ fn answers_that_scripts_count_on() {
     ] {
         assert_eq!(desk.ask(question), answer, "{question}");
     }
+}
+
+#[test]
+fn messages_that_were_not_acceptable_are_shown_as_haproxy_does() {
+    let mut desk = admin();
+    let total = "Total events captured on [14/Nov/2023:22:14:21.500] : 7\n";
+    let bytes = concat!(
+        "  buffer starts at 0 (including 0 out), 16358 free,\n",
+        "  len 26, wraps at 16384, error at position 17\n  invalid_name: a name is none :\n  \n",
+        "  00000  GET / HTTP/1.1\\r\\n\n  00016  a/b: c\\r\\n\n  00024  \\r\\n\n",
+    );
+    let request = format!(
+        " \n[14/Nov/2023:22:13:20.000] frontend web (#2): invalid request\n  backend <NONE> (#-1), server <NONE> (#-1), \
+         event #0, src 10.0.0.1:99\n{bytes}"
+    );
+    let response = format!(
+        " \n[14/Nov/2023:22:13:20.000] backend app (#3): invalid response\n  frontend web (#2), server b (#2), \
+         event #6, src unix:0\n{bytes}"
+    );
+    for (words, shown) in [
+        ("", [&*request, &response].concat()),
+        ("-1 response", response.clone()),
+        ("web request", request),
+        ("app", response.clone()),
+        ("2 response", response),
+        ("raw", String::new()),
+    ] {
+        let answer = desk.ask(&format!("show errors {words}"));
+        assert_eq!(answer, format!("{total}{shown}\n"), "{words}");
+    }
+    assert_eq!(desk.ask("show errors nope"), "No such proxy.\n\n");
 }
 
 #[test]

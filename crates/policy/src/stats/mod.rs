@@ -31,6 +31,7 @@ use crate::health::Health;
 use crate::live::ServerState;
 use crate::model::{Backend, BackendId, Frontend, FrontendId, Model, Server, ServerId};
 use crate::plane::Plane;
+use crate::specimen::Specimen;
 
 pub use cell::{Cell, Row, RowKind, Tags, Value};
 pub use columns::Column;
@@ -71,6 +72,12 @@ pub trait Sums {
     /// Exchanges that were written down, the oldest first.
     fn stories(&self) -> Vec<Arc<Told>> {
         Vec::new()
+    }
+
+    /// How many messages were not acceptable and have been kept, and the last one of each direction and proxy, the
+    /// oldest first.
+    fn specimens(&self) -> (u32, Vec<Arc<Specimen>>) {
+        (0, Vec::new())
     }
 
     /// One request in so many is written down; 0: none.

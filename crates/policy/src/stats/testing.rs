@@ -1,16 +1,20 @@
 //! Numbers made up for tests.
 
+use std::sync::Arc;
+
 use super::{Meter, Now, Process, Speed, Sums, View};
 use crate::counters::{
     BackendCounter, Counter as _, FrontendCounter, Histogram, ServerCounter, Summary,
 };
 use crate::health::Health;
+use crate::log::WallTime;
 use crate::model::check::ServerCheck;
 use crate::model::{
     Backend, BackendId, Frontend, FrontendId, Mode, Model, Server, ServerAddress, ServerId,
     ServerPort,
 };
 use crate::plane::Plane;
+use crate::specimen::{Bytes, Direction, Named, Specimen};
 use crate::stick_table::{Data, DataSpec, KeyType, TableSpec};
 
 /// The start of the process in tests, and the moment of the question a minute later.
@@ -65,6 +69,38 @@ impl Sums for Made {
 
     fn lost_logs(&self) -> u64 {
         4
+    }
+
+    fn specimens(&self) -> (u32, Vec<Arc<Specimen>>) {
+        let named = |name: &str, number| Named {
+            name: name.to_owned(),
+            number,
+        };
+        let wrong = ("invalid_name", "a name is none".to_owned());
+        let request = Specimen {
+            number: 0,
+            seen: WallTime::from_unix_ns(STARTED_MS * 1_000_000),
+            direction: Direction::Request,
+            frontend: named("web", 2),
+            backend: None,
+            server: None,
+            source: Some(([10, 0, 0, 1], 99).into()),
+            buffer_bytes: 16_384,
+            bytes: Bytes::keep(b"GET / HTTP/1.1\r\na/b: c\r\n\r\n", 0, 17, wrong),
+        };
+        let response = Specimen {
+            number: 6,
+            direction: Direction::Response,
+            backend: Some(named("app", 3)),
+            server: Some(named("b", 2)),
+            source: None,
+            ..request.clone()
+        };
+        let gone = Specimen {
+            frontend: named("gone", 9),
+            ..request.clone()
+        };
+        (7, [response, gone, request].map(Arc::new).to_vec())
     }
 }
 

@@ -81,6 +81,22 @@ impl fmt::Display for BodyError {
 
 impl std::error::Error for BodyError {}
 
+/// Where [`Decoder::decode`] gave a buffer up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken {
+    pub error: BodyError,
+    /// The byte at fault.
+    pub at: usize,
+    /// From here on the bytes lie as they were received: payload before it may have been moved.
+    pub intact_from: usize,
+}
+
+impl From<Broken> for BodyError {
+    fn from(broken: Broken) -> Self {
+        broken.error
+    }
+}
+
 /// What [`Decoder::decode`] found in a buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decoded {
@@ -190,7 +206,10 @@ impl Decoder {
     }
 
     /// Takes in the bytes just read.
-    pub fn decode(&mut self, buffer: &mut [u8]) -> Result<Decoded, BodyError> {
+    ///
+    /// # Errors
+    /// When the framing is broken. The decoder is of no use any more.
+    pub fn decode(&mut self, buffer: &mut [u8]) -> Result<Decoded, Broken> {
         let length = buffer.len();
         match self.state {
             State::Done => Ok(Decoded {
@@ -216,9 +235,9 @@ impl Decoder {
         }
     }
 
-    fn decode_chunks(&mut self, buffer: &mut [u8]) -> Result<Decoded, BodyError> {
+    fn decode_chunks(&mut self, buffer: &mut [u8]) -> Result<Decoded, Broken> {
         let mut payload = 0..0;
-        let mut at = 0;
+        let (mut at, mut intact_from) = (0, 0);
         while at < buffer.len() && self.state != State::Done {
             match self.state {
                 State::Data(left) => {
@@ -228,15 +247,25 @@ impl Decoder {
                         payload = at..at;
                     } else {
                         buffer.copy_within(at..at + taken, payload.end);
+                        intact_from = payload.end + taken;
                     }
                     payload.end += taken;
                     self.skip(taken as u64);
                     at += taken;
                 }
-                State::Trailers { line } => at += self.gather(&buffer[at..], line)?,
-                _ => {
-                    self.state = self.step(buffer[at])?;
-                    at += 1;
+                state => {
+                    let stepped = match state {
+                        State::Trailers { line } => self.gather(&buffer[at..], line),
+                        _ => self.step(buffer[at]).map(|next| {
+                            self.state = next;
+                            1
+                        }),
+                    };
+                    at += stepped.map_err(|error| Broken {
+                        error,
+                        at,
+                        intact_from,
+                    })?;
                 }
             }
         }

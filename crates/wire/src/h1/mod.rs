@@ -23,6 +23,7 @@ mod target;
 pub mod token;
 
 pub use error::HeadError;
+pub use scan::fault_position;
 pub(crate) use scan::{is_lower_name_byte, is_target_byte};
 pub use spelling::{Spelling, SpellingError};
 

@@ -133,6 +133,15 @@ pub(super) fn head<E: From<HeadError>>(
     }
 }
 
+/// Which byte of `input` was at fault, when a parser has just refused it and left `head` behind; where fields contradict
+/// each other, the head's last one.
+pub fn fault_position(input: &[u8], head: &Head) -> usize {
+    let is_blank = |byte: &&u8| matches!(byte, b'\r' | b'\n');
+    let blank = input.iter().take_while(is_blank).count();
+    let behind = blank.saturating_add(head.arena.len());
+    behind.min(input.len().saturating_sub(1))
+}
+
 /// The part of `window` worth copying: up to the end of the head where that lies further down.
 fn until_end(window: &[u8]) -> &[u8] {
     if window.len() <= BLIND_COPY_BYTES_MAX {

@@ -14,6 +14,7 @@ use plimsoll_policy::live::ServerState;
 use plimsoll_policy::log::{Event, WallTime};
 use plimsoll_policy::model::{Backend, BackendId, Frontend, FrontendId, Model, ServerId};
 use plimsoll_policy::plane::{FrontendState, Plane};
+use plimsoll_policy::specimen::Specimen;
 use plimsoll_policy::stats::{Meter, Now, Process, Speed, Sums, View, Visitor};
 use plimsoll_policy::tls::store::Transactions;
 use plimsoll_sys::clock;
@@ -28,6 +29,7 @@ use crate::observe::Reports;
 use crate::orders::{Order, Orders};
 use crate::roster::Roster;
 use crate::rules;
+use crate::specimens::Specimens;
 use crate::stories::Stories;
 use crate::tls::Tls;
 
@@ -42,6 +44,7 @@ pub(crate) struct Desk {
     process: Arc<Process>,
     meters: Mutex<Meters>,
     stories: Arc<Stories>,
+    specimens: Arc<Specimens>,
     roster: Arc<Roster>,
     gates: Gates,
     tls: Arc<Tls>,
@@ -138,6 +141,7 @@ impl Desk {
             process: Arc::new(Self::process(&plane.model, workers)),
             meters: Mutex::new(meters),
             stories: Arc::new(Stories::new(workers, plane.model.global.why_sampling)),
+            specimens: Arc::new(Specimens::new(workers)),
             roster: Arc::new(Roster::new(workers)),
             gates,
             tls: Arc::clone(tls),
@@ -179,6 +183,7 @@ impl Desk {
             process,
             meters: Mutex::new(meters.next(&plane.model, kin)),
             stories: Arc::clone(&self.stories),
+            specimens: Arc::clone(&self.specimens),
             roster: Arc::clone(&self.roster),
             gates,
             tls: Arc::clone(tls),
@@ -205,6 +210,10 @@ impl Desk {
 
     pub(crate) fn stories(&self) -> &Stories {
         &self.stories
+    }
+
+    pub(crate) fn specimens(&self) -> &Specimens {
+        &self.specimens
     }
 
     pub(crate) fn plane(&self) -> &Arc<Plane> {
@@ -628,5 +637,9 @@ impl Sums for Desk {
 
     fn sampling(&self) -> u32 {
         self.stories.every()
+    }
+
+    fn specimens(&self) -> (u32, Vec<Arc<Specimen>>) {
+        self.specimens.all()
     }
 }
