@@ -105,12 +105,12 @@ fn answers(program: &Path) -> Vec<String> {
 
 /// The answer without dates, ports and what tells of HAProxy's parser and memory.
 fn plain(answer: &str) -> String {
-    let known = |line: &&str| {
-        !line.starts_with("  H1 ")
-            && !(line.ends_with(" :") && line.contains("_"))
-            && !line.contains(" free,")
+    let is_own = |line: &str| {
+        line.starts_with("  H1 ")
+            || line.contains(" free,")
+            || line.ends_with(" :") && line.contains('_')
     };
-    let lines = answer.lines().filter(known).map(|line| {
+    let lines = answer.lines().filter(|line| !is_own(line)).map(|line| {
         if let Some((_, rest)) = line.split_once("] ") {
             rest.to_owned()
         } else if let Some((line, _)) = line.split_once(" src 127.0.0.1:") {

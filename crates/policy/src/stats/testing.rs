@@ -180,7 +180,7 @@ fn tables() -> Vec<TableSpec> {
 
 pub(crate) fn process() -> Process {
     Process {
-        reloads: std::sync::Arc::default(),
+        reloads: Arc::default(),
         id: 77,
         workers: 2,
         started_ms: STARTED_MS,
