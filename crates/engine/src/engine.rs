@@ -24,6 +24,7 @@ use crate::orders::{Adoption, Fresh, Order, Orders};
 use crate::queue;
 use crate::reactor::{self, Listener, Reactor};
 use crate::sockets::Sockets;
+use crate::spares;
 use crate::tables::{Shared, Tables};
 use crate::tls::{self, Tls};
 use crate::worker::Worker;
@@ -46,6 +47,8 @@ pub struct Options {
     pub loader: Option<Loader>,
     /// Listening sockets of an older process: what wants their addresses takes them.
     pub inherited: Vec<OwnedFd>,
+    /// What was said of the configuration: lines.
+    pub remarks: String,
     /// States of servers to begin with, and what of them is taken over.
     pub saved: Vec<(Vec<Saved>, Extent)>,
     /// Done when all sockets are open, and before there is any other thread: time to give up privileges.
@@ -157,6 +160,7 @@ impl Engine {
         }
         let shared = Shared::new(plane, tls, count, &sink, &options.name);
         let desk = &shared.desk;
+        desk.note_remarks(&options.remarks);
         desk.plane().begin_variables(None, &**desk, desk::now());
         let mut sockets = Sockets::default();
         sockets.inherit(options.inherited);
@@ -463,7 +467,7 @@ fn serve(worker: &Rc<Worker>) {
     worker.reactor.cancel_all();
 }
 
-/// Once a second: drops idle server connections that nobody needs.
+/// Once a second: drops idle server connections that nobody needs, and tells what is kept.
 async fn keep_house(worker: std::rc::Weak<Worker>, reactor: Reactor) {
     loop {
         reactor
@@ -476,5 +480,7 @@ async fn keep_house(worker: std::rc::Weak<Worker>, reactor: Reactor) {
         for (server, pool) in worker.tables().pools() {
             pool.purge(now_ns, server.pool_purge_delay_ms);
         }
+        let desk = &worker.tables().desk;
+        desk.spares().note(worker.index, spares::stock(&worker));
     }
 }

@@ -34,6 +34,7 @@ mod rules;
 mod session;
 mod sockets;
 mod socks;
+mod spares;
 mod specimens;
 mod splice;
 mod stories;

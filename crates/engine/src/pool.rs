@@ -513,7 +513,6 @@ impl Pool {
     }
 
     /// How many lie idle.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.idle.borrow().len()
     }

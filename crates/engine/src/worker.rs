@@ -219,6 +219,26 @@ impl Worker {
         }
     }
 
+    /// How many heads, buffers, messages and outputs are kept, and how many bytes they have.
+    pub(crate) fn spares(&self) -> [(usize, usize); 4] {
+        let bytes = |spare: &RefCell<Vec<Vec<u8>>>| {
+            let spare = spare.borrow();
+            (spare.len(), spare.iter().map(Vec::capacity).sum())
+        };
+        let heads = self.heads.borrow();
+        let arenas = heads.iter().map(|head| head.arena.capacity());
+        let heads = (
+            heads.len(),
+            arenas.sum::<usize>() + heads.len() * size_of::<Head>(),
+        );
+        [
+            heads,
+            bytes(&self.buffers),
+            bytes(&self.outs),
+            bytes(&self.outputs),
+        ]
+    }
+
     /// An empty buffer for putting a message together; it comes back by itself.
     pub(crate) fn out_buffer(&self) -> OutBuffer<'_> {
         OutBuffer {

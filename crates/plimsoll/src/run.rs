@@ -66,6 +66,7 @@ impl Run {
         let configuration = self.load();
         console::report(&configuration.problems(false));
         let has_listener = configuration.has_listener();
+        let remarks = configuration.plain_problems();
         let Some(model) = configuration.model else {
             return Ok(1);
         };
@@ -75,6 +76,7 @@ impl Run {
         }
         let life = Life {
             name: "plimsoll".to_owned(),
+            remarks,
             source: self.listen.is_none().then(|| Source {
                 request: self.request(),
                 warnings_fatal: false,

@@ -48,6 +48,8 @@ const DESCRIPTORS_RESERVED: u64 = 200;
 pub(crate) struct Life {
     /// Where the configuration comes from, for reloads.
     pub(crate) source: Option<reload::Source>,
+    /// What was said of the configuration when it was read: lines.
+    pub(crate) remarks: String,
     /// Reload when the files change.
     pub(crate) watch: bool,
     /// The name the program was called by; it stands in log lines without a `log-tag`.
@@ -122,6 +124,7 @@ fn live(model: Model, life: &Life, ready: Option<UnixStream>) -> anyhow::Result<
         Options {
             saved,
             name: life.name.clone(),
+            remarks: life.remarks.clone(),
             loader: life.source.clone().map(reload::Source::into_loader),
             inherited: match &life.predecessor {
                 Some(socket) => listeners_of(socket)?,

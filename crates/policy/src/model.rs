@@ -480,6 +480,8 @@ pub struct Backend {
     pub persist: bool,
     /// `cookie`.
     pub cookie: Option<Arc<CookieSpec>>,
+    /// `dynamic-cookie-key`.
+    pub cookie_key: Option<String>,
     /// `http-send-name-header`: the field that tells servers their name, in lower case.
     pub name_header: Option<String>,
     /// `option prefer-last-server`.
@@ -663,6 +665,8 @@ pub struct Server {
     /// `hash-key`.
     pub hash_key: HashKey,
     pub cookie: Option<String>,
+    /// The cookie follows from the backend's key.
+    pub computed_cookie: bool,
     pub send_proxy: Option<ProxyHeader>,
     /// `proxy-v2-options`.
     pub proxy_options: ProxyOptions,
@@ -719,6 +723,7 @@ impl Server {
             socks: None,
             hash_key: HashKey::Id,
             cookie: None,
+            computed_cookie: false,
             send_proxy: None,
             proxy_options: ProxyOptions::default(),
             proxy_fields: Vec::new(),
@@ -759,6 +764,7 @@ impl Server {
             max_reuse: None,
             hash_key: HashKey::Id,
             cookie: None,
+            computed_cookie: false,
             idle_tls: None,
             no_tls: false,
             check: ServerCheck::default(),

@@ -151,6 +151,7 @@ impl Conductor {
         let reloads = &desk.view().process.reloads;
         reloads.fetch_add(1, Ordering::Relaxed);
         remarks.push_str(&outcome.remarks);
+        desk.note_remarks(&remarks);
         Ok(Outcome { remarks })
     }
 

@@ -48,6 +48,13 @@ impl Reactor {
         }
     }
 
+    /// How many hot buffers wait to be lent, and how many bytes they have.
+    pub(crate) fn spare_scratches(&self) -> (usize, usize) {
+        let buffers = &self.core.buffers;
+        let count = buffers.scratches.borrow().len();
+        (count, count * buffers.scratch_bytes)
+    }
+
     /// An empty buffer for what must survive a wait: a partial head, bytes a slow peer has not taken.
     #[inline]
     #[must_use]

@@ -168,6 +168,7 @@ fn run(program: &OsStr, arguments: &Arguments, call: Call) -> anyhow::Result<u8>
     let limits = Limits::of(arguments)?;
     limits.apply(&mut model);
     let life = Life {
+        remarks: configuration.plain_problems(),
         source: Some(Source {
             request: request(arguments),
             warnings_fatal: arguments.warnings_fatal,

@@ -29,6 +29,7 @@ mod prometheus;
 mod proxy_protocol;
 mod reload;
 mod rules;
+mod runtime;
 mod sessions;
 mod soak;
 mod stick;

@@ -1,6 +1,6 @@
 //! Commands about the connection they come through.
 
-use super::{Answer, Command, Refusal, Session, Words};
+use super::{Answer, Command, Refusal, Session, Severity, Words};
 use crate::model::{AccessLevel, BindAddress};
 use crate::stats::View;
 use crate::stats::format::write;
@@ -62,6 +62,22 @@ pub(super) const EXPERIMENTAL: Command = Command {
     usage: "experimental-mode [on|off]",
     doc: "allow commands that are not finished",
     run: |words, _, session| switch(words, "experimental-mode", &mut session.experimental),
+};
+
+pub(super) const SEVERITY: Command = Command {
+    path: &["set", "severity-output"],
+    access: AccessLevel::User,
+    usage: "set severity-output none|number|string",
+    doc: "whether what went wrong begins with its level of syslog, as [3] or [err]",
+    run: |words, _, session| {
+        session.severity = match words.next() {
+            Some("none") => Severity::None,
+            Some("number") => Severity::Number,
+            Some("string") => Severity::Word,
+            _ => return Err("one of 'none', 'number', 'string' is a required argument".into()),
+        };
+        Ok(String::new())
+    },
 };
 
 pub(super) const TIMEOUT: Command = Command {

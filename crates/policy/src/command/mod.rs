@@ -10,12 +10,15 @@
 //! A command looks at a [`View`] and leaves [`Change`]s in its session; it changes nothing itself, so a chain of commands
 //! sees the effect of each one before the next. What is absent: sockets, prompts and time-outs (the engine).
 
+mod absent;
 mod acme;
 mod backend;
 mod change;
 mod clear;
 mod cli;
+mod cookie;
 mod errors;
+mod events;
 mod find;
 mod frontend;
 mod help;
@@ -24,8 +27,11 @@ mod list;
 mod maxconn;
 mod outliers;
 mod plan;
+mod pools;
+mod rate;
 mod reload;
 mod resolvers;
+mod schema;
 mod server;
 mod server_line;
 mod servers;
@@ -42,6 +48,7 @@ mod why;
 use crate::model::AccessLevel;
 use crate::stats::View;
 
+pub use absent::{ABSENT, Absent};
 pub use change::{BackendChange, Change, Clear, FrontendChange, ProbeChange, ServerChange};
 pub use line::Words;
 pub use server::address_news;
@@ -82,6 +89,8 @@ pub struct Session {
     pub expert: bool,
     /// Unfinished commands are allowed (`experimental-mode on`).
     pub experimental: bool,
+    /// Whether what went wrong begins with how bad it is (`set severity-output`).
+    pub severity: Severity,
     /// The connection is closed after this long without a line.
     pub timeout_ms: u64,
     /// The person wants to leave (`quit`).
@@ -90,6 +99,35 @@ pub struct Session {
     pub changes: Vec<Change>,
     /// The last command is to be asked again when this has passed: it waits for something.
     pub again: Option<Again>,
+}
+
+/// How the levels of syslog are written before messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Severity {
+    #[default]
+    None,
+    Number,
+    Word,
+}
+
+impl Severity {
+    /// What an error begins with.
+    fn error(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Number => "[3]: ",
+            Self::Word => "[err]: ",
+        }
+    }
+
+    /// What advice begins with.
+    fn advice(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Number => "[6]: ",
+            Self::Word => "[info]: ",
+        }
+    }
 }
 
 /// A command that waits.
@@ -107,6 +145,7 @@ impl Session {
             interactive: false,
             expert: false,
             experimental: false,
+            severity: Severity::None,
             timeout_ms,
             ended: false,
             changes: Vec::new(),
@@ -149,12 +188,14 @@ pub const COMMANDS: &[Command] = &[
     ssl::list::DELETE,
     ssl::cert::DELETE_JWT,
     server::DISABLE_AGENT,
+    cookie::DISABLE,
     frontend::DISABLE,
     server::DISABLE_HEALTH,
     server::DISABLE,
     ssl::cert::DUMP,
     cli::ECHO,
     server::ENABLE_AGENT,
+    cookie::ENABLE,
     frontend::ENABLE,
     server::ENABLE_HEALTH,
     server::ENABLE,
@@ -176,11 +217,14 @@ pub const COMMANDS: &[Command] = &[
     backend::PUBLISH,
     cli::QUIT,
     reload::RELOAD,
+    cookie::KEY,
     list::SET_MAP,
     maxconn::FRONTEND,
     maxconn::GLOBAL,
     maxconn::SERVER,
+    rate::SET,
     server::SET,
+    cli::SEVERITY,
     ssl::bundle::SET_CA,
     ssl::cert::SET,
     ssl::bundle::SET_CRL,
@@ -198,11 +242,14 @@ pub const COMMANDS: &[Command] = &[
     backend::DEFAULTS,
     show::ENVIRONMENT,
     errors::SHOW,
+    events::SHOW,
     show::INFO,
     list::SHOW_MAP,
     outliers::SHOW,
+    pools::SHOW,
     show::PROCESSES,
     resolvers::SHOW,
+    schema::SHOW,
     servers::CONNECTIONS,
     servers::STATE,
     session::SHOW,
@@ -212,6 +259,7 @@ pub const COMMANDS: &[Command] = &[
     ssl::list::SHOW,
     ssl::cert::SHOW_JWT,
     ssl::sni::SHOW,
+    show::STARTUP,
     stat::STAT,
     table::SHOW,
     show::VERSION,
@@ -230,13 +278,18 @@ pub const COMMANDS: &[Command] = &[
 pub fn run(mut words: Words<'_>, view: View<'_>, session: &mut Session) -> String {
     let mut text = match find(words.all()) {
         _ if words.is_empty() => String::new(),
-        None => help::unknown(words.all()),
-        Some(command) if command.access > session.level => "Permission denied\n".to_owned(),
+        None => match absent::answer(words.all()) {
+            Some(sentence) => session.severity.error().to_owned() + &sentence,
+            None => session.severity.advice().to_owned() + &help::unknown(words.all()),
+        },
+        Some(command) if command.access > session.level => {
+            session.severity.error().to_owned() + "Permission denied\n"
+        }
         Some(command) => {
             words.skip(command.path.len());
             match (command.run)(&mut words, view, session) {
                 Ok(text) => text,
-                Err(Refusal(sentence)) => sentence,
+                Err(Refusal(sentence)) => session.severity.error().to_owned() + &sentence,
             }
         }
     };

@@ -1,5 +1,6 @@
 //! `show`: the process and what goes on in it.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Answer, Command, Session, Words};
@@ -47,6 +48,17 @@ pub(super) const PROCESSES: Command = Command {
     usage: "show proc",
     doc: "the process, as master and as worker",
     run: processes,
+};
+
+pub(super) const STARTUP: Command = Command {
+    path: &["show", "startup-logs"],
+    access: AccessLevel::Operator,
+    usage: "show startup-logs",
+    doc: "what was said of the configuration when it was read",
+    run: |_, view, _| {
+        let remarks = view.process.remarks.lock();
+        Ok(remarks.unwrap_or_else(PoisonError::into_inner).clone())
+    },
 };
 
 pub(super) const VERSION: Command = Command {

@@ -146,6 +146,110 @@ fn answers_that_scripts_count_on() {
 }
 
 #[test]
+fn commands_of_haproxys_that_are_absent_say_why() {
+    for pair in ABSENT.windows(2) {
+        assert!(pair[0].path < pair[1].path, "{:?}", pair[1].path);
+    }
+    let mut desk = admin();
+    for absent in ABSENT {
+        let path = absent.path.join(" ");
+        let known = COMMANDS
+            .iter()
+            .find(|command| command.path.starts_with(absent.path));
+        assert!(known.is_none(), "'{path}' is there");
+        assert_eq!(
+            desk.ask(&format!("{path} x")),
+            format!("'{path}' is not here: {}.\n\n", absent.why)
+        );
+    }
+}
+
+#[test]
+fn errors_say_how_bad_they_are_on_request() {
+    let mut desk = admin();
+    for (question, answer) in [
+        ("set severity-output number", "\n"),
+        ("get weight nope/a", "[3]: No such backend.\n\n"),
+        ("get weight app/a", "50 (initial 50)\n\n"),
+        ("set severity-output string", "\n"),
+        ("show fd", "[err]: 'show fd' is not here: "),
+        ("nonsense", "[info]: Unknown command: 'nonsense'"),
+        ("user; set weight app/a 1", "\n[err]: Permission denied\n\n"),
+        ("set severity-output none", "\n"),
+        ("get weight nope/a", "No such backend.\n\n"),
+        (
+            "set severity-output",
+            "one of 'none', 'number', 'string' is a required argument\n\n",
+        ),
+    ] {
+        assert!(desk.ask(question).starts_with(answer), "{question}");
+    }
+}
+
+#[test]
+fn the_rate_of_connections_is_limited() {
+    let mut desk = admin();
+    for (words, rate) in [
+        ("connections global 7", Some(7)),
+        ("sessions global 9", Some(9)),
+        ("connections global 0", None),
+    ] {
+        assert_eq!(desk.ask(&format!("set rate-limit {words}")), "\n");
+        assert_eq!(desk.plane.model.global.connection_rate, rate);
+    }
+    let refused = desk.ask("set rate-limit http-compression global 1");
+    assert!(refused.starts_with("'set rate-limit' only supports :\n"));
+    let refused = desk.ask("set rate-limit sessions global -1");
+    assert_eq!(refused, "Value out of range.\n\n");
+}
+
+#[test]
+fn what_is_kept_is_shown_in_haproxys_lines() {
+    let mut desk = admin();
+    let head = "  - Pool head (100 bytes/8) : 4 allocated (400 bytes), 0 used (~4 by thread caches), needed_avg 0, \
+                0 failures, 2 users\n";
+    let idle = "  - Pool idle_conn (500 bytes/8) : 2 allocated (1000 bytes), 2 used (~0 by thread caches), needed_avg 0, \
+                0 failures, 2 users\n";
+    for (words, shown) in [
+        (
+            "byusage 2",
+            format!(
+                "{idle}{head}Total: 2 pools, 1400 bytes allocated, 1000 used (~400 by thread caches).\n"
+            ),
+        ),
+        (
+            "match he",
+            format!("{head}Total: 1 pools, 400 bytes allocated, 0 used (~400 by thread caches).\n"),
+        ),
+    ] {
+        let answer = desk.ask(&format!("show pools {words}"));
+        assert_eq!(answer, format!("Dumping pools usage.\n{shown}\n"));
+    }
+    assert!(
+        desk.ask("show pools x")
+            .starts_with("Expects either 'byname'")
+    );
+}
+
+#[test]
+fn there_are_no_rings() {
+    let mut desk = admin();
+    assert!(
+        desk.ask("show events")
+            .contains("\n    stderr     : type=fd")
+    );
+    for (sink, answer) in [
+        ("stdout", "Nothing to report for this sink\n\n"),
+        (
+            "buf0",
+            "No such event sink: there are no rings, 'buf0' neither.\n\n",
+        ),
+    ] {
+        assert_eq!(desk.ask(&format!("show events {sink}")), answer);
+    }
+}
+
+#[test]
 fn messages_that_were_not_acceptable_are_shown_as_haproxy_does() {
     let mut desk = admin();
     let total = "Total events captured on [14/Nov/2023:22:14:21.500] : 7\n";

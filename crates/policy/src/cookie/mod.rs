@@ -9,7 +9,7 @@ mod dynamic;
 mod field;
 mod storage;
 
-pub(crate) use dynamic::value as dynamic_value;
+pub(crate) use dynamic::compute;
 pub(crate) use field::pairs;
 pub use storage::Storage;
 

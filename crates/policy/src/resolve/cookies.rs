@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::Resolver;
-use crate::cookie::dynamic_value;
+use crate::cookie::compute;
 use crate::draft::ProxyDraft;
-use crate::model::{Backend, Mode, ServerAddress, ServerPort};
+use crate::model::{Backend, Mode};
 
 impl Resolver<'_> {
     /// Gives the backend its cookie, and servers the values that follow from their addresses.
@@ -24,35 +24,16 @@ impl Resolver<'_> {
             }
             return;
         }
-        if spec.dynamic {
-            match &proxy.settings.cookie.key {
-                Some(key) => compute(key, backend),
-                None => {
-                    let message = format!(
-                        "the cookies of {} '{}' are not computed",
-                        proxy.noun(),
-                        proxy.name
-                    );
-                    self.warn(proxy.span, message, "write 'dynamic-cookie-key SECRET'");
-                }
-            }
+        let key = proxy.settings.cookie.key.clone();
+        if spec.dynamic && key.is_none() {
+            let message = format!(
+                "the cookies of {} '{}' are not computed",
+                proxy.noun(),
+                proxy.name
+            );
+            self.warn(proxy.span, message, "write 'dynamic-cookie-key SECRET'");
         }
-        backend.cookie = Some(Arc::new(spec));
-    }
-}
-
-fn compute(key: &str, backend: &mut Backend) {
-    for server in backend
-        .servers
-        .iter_mut()
-        .filter(|server| server.cookie.is_none())
-    {
-        if let ServerAddress::Inet { ip, port } = server.address {
-            let port = match port {
-                ServerPort::Fixed(port) => port,
-                ServerPort::Offset(_) => 0,
-            };
-            server.cookie = Some(dynamic_value(key, ip, port));
-        }
+        (backend.cookie, backend.cookie_key) = (Some(Arc::new(spec)), key);
+        compute(backend);
     }
 }

@@ -22,8 +22,8 @@ pub mod prometheus;
 pub mod rows;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 use crate::counters::{BackendCounter, FrontendCounter, ServerCounter, Summary};
 use crate::explain::Told;
@@ -80,9 +80,30 @@ pub trait Sums {
         (0, Vec::new())
     }
 
+    /// Memory that is kept for the next request.
+    fn spares(&self) -> Vec<Spare> {
+        Vec::new()
+    }
+
     /// One request in so many is written down; 0: none.
     fn sampling(&self) -> u32 {
         0
+    }
+}
+
+/// Things of one kind that are kept for the next request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spare {
+    pub name: &'static str,
+    pub count: u64,
+    /// All of them together.
+    pub bytes: u64,
+}
+
+impl Spare {
+    /// Whether these are connections, which somebody at the other end has open.
+    pub fn is_open(&self) -> bool {
+        self.name == "idle_conn"
     }
 }
 
@@ -140,6 +161,8 @@ pub struct Process {
     pub machine: String,
     /// Reloads since the start.
     pub reloads: Arc<AtomicU32>,
+    /// What was said of the configuration when it was read: lines.
+    pub remarks: Arc<Mutex<String>>,
     /// Environment variables, as `NAME=value`.
     pub environment: Vec<String>,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Meter, Now, Process, Speed, Sums, View};
+use super::{Meter, Now, Process, Spare, Speed, Sums, View};
 use crate::counters::{
     BackendCounter, Counter as _, FrontendCounter, Histogram, ServerCounter, Summary,
 };
@@ -69,6 +69,15 @@ impl Sums for Made {
 
     fn lost_logs(&self) -> u64 {
         4
+    }
+
+    fn spares(&self) -> Vec<Spare> {
+        let spare = |name, count, bytes| Spare { name, count, bytes };
+        vec![
+            spare("head", 4, 400),
+            spare("buffer", 0, 0),
+            spare("idle_conn", 2, 1_000),
+        ]
     }
 
     fn specimens(&self) -> (u32, Vec<Arc<Specimen>>) {
@@ -181,6 +190,7 @@ fn tables() -> Vec<TableSpec> {
 pub(crate) fn process() -> Process {
     Process {
         reloads: Arc::default(),
+        remarks: Arc::default(),
         id: 77,
         workers: 2,
         started_ms: STARTED_MS,

@@ -15,7 +15,7 @@ use plimsoll_policy::log::{Event, WallTime};
 use plimsoll_policy::model::{Backend, BackendId, Frontend, FrontendId, Model, ServerId};
 use plimsoll_policy::plane::{FrontendState, Plane};
 use plimsoll_policy::specimen::Specimen;
-use plimsoll_policy::stats::{Meter, Now, Process, Speed, Sums, View, Visitor};
+use plimsoll_policy::stats::{Meter, Now, Process, Spare, Speed, Sums, View, Visitor};
 use plimsoll_policy::tls::store::Transactions;
 use plimsoll_sys::clock;
 
@@ -29,6 +29,7 @@ use crate::observe::Reports;
 use crate::orders::{Order, Orders};
 use crate::roster::Roster;
 use crate::rules;
+use crate::spares::Spares;
 use crate::specimens::Specimens;
 use crate::stories::Stories;
 use crate::tls::Tls;
@@ -45,6 +46,7 @@ pub(crate) struct Desk {
     meters: Mutex<Meters>,
     stories: Arc<Stories>,
     specimens: Arc<Specimens>,
+    spares: Arc<Spares>,
     roster: Arc<Roster>,
     gates: Gates,
     tls: Arc<Tls>,
@@ -142,6 +144,7 @@ impl Desk {
             meters: Mutex::new(meters),
             stories: Arc::new(Stories::new(workers, plane.model.global.why_sampling)),
             specimens: Arc::new(Specimens::new(workers)),
+            spares: Arc::new(Spares::new(workers)),
             roster: Arc::new(Roster::new(workers)),
             gates,
             tls: Arc::clone(tls),
@@ -184,6 +187,7 @@ impl Desk {
             meters: Mutex::new(meters.next(&plane.model, kin)),
             stories: Arc::clone(&self.stories),
             specimens: Arc::clone(&self.specimens),
+            spares: Arc::clone(&self.spares),
             roster: Arc::clone(&self.roster),
             gates,
             tls: Arc::clone(tls),
@@ -212,12 +216,22 @@ impl Desk {
         &self.stories
     }
 
+    pub(crate) fn spares(&self) -> &Spares {
+        &self.spares
+    }
+
     pub(crate) fn specimens(&self) -> &Specimens {
         &self.specimens
     }
 
     pub(crate) fn plane(&self) -> &Arc<Plane> {
         &self.plane
+    }
+
+    /// Keeps what was said of the configuration, for those who ask.
+    pub(crate) fn note_remarks(&self, remarks: &str) {
+        let kept = self.process.remarks.lock();
+        remarks.clone_into(&mut kept.unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Seconds since the process started.
@@ -637,6 +651,10 @@ impl Sums for Desk {
 
     fn sampling(&self) -> u32 {
         self.stories.every()
+    }
+
+    fn spares(&self) -> Vec<Spare> {
+        self.spares.all()
     }
 
     fn specimens(&self) -> (u32, Vec<Arc<Specimen>>) {

@@ -1,0 +1,133 @@
+//! Commands that change or tell something small: each over its socket, with its effect.
+
+use serde_json::Value;
+
+use crate::rig::{Rig, ask, until};
+
+#[test]
+fn computed_cookies_come_and_go() {
+    let mut rig = Rig::new();
+    let (one, socket) = (rig.origin("one"), rig.path("c"));
+    rig.config(&format!(
+        "global\n    stats socket {} level admin\ndefaults\n    mode http\n    timeout connect 1s\n    timeout client 5s\n    \
+         timeout server 5s\nfrontend web\n    bind {{listen}}\n    default_backend app\nbackend plain\nbackend app\n    \
+         cookie SRV insert\n    {}\n",
+        socket.display(),
+        one.server_line(),
+    ));
+    let cookie = |rig: &Rig| {
+        let response = rig.get("/");
+        let cookie = response.field("set-cookie")?;
+        // A server without a value takes the client's back.
+        (!cookie.starts_with("SRV=;")).then(|| cookie.to_owned())
+    };
+    assert_eq!(cookie(&rig), None);
+    assert_eq!(
+        ask(&socket, "set dynamic-cookie-key backend app first"),
+        "\n"
+    );
+    assert_eq!(cookie(&rig), None);
+    assert_eq!(ask(&socket, "enable dynamic-cookie backend app"), "\n");
+    let first = cookie(&rig).expect("a cookie");
+    assert!(first.starts_with("SRV=") && first.len() >= 20, "{first}");
+    assert_eq!(
+        ask(&socket, "set dynamic-cookie-key backend app second"),
+        "\n"
+    );
+    assert_ne!(cookie(&rig), Some(first));
+    assert_eq!(ask(&socket, "disable dynamic-cookie backend app"), "\n");
+    assert_eq!(cookie(&rig), None);
+    let refused = ask(&socket, "enable dynamic-cookie backend plain");
+    assert_eq!(refused, "This backend has no 'cookie' line.\n\n");
+}
+
+#[test]
+fn what_was_said_of_the_configuration_is_said_again() {
+    let mut rig = Rig::new();
+    let socket = rig.path("c");
+    rig.config(&format!(
+        "global\n    stats socket {}\nfrontend web\n    mode http\n    bind {{listen}}\n    timeout client 5s\n    \
+         http-request return status 200\n    log 127.0.0.1:1 local0\n    option httplog\n    monitor-uri /x\n    default_backend b\n\
+         backend b\n    mode http\n    server s 127.0.0.1:9\n",
+        socket.display(),
+    ));
+    let told = ask(&socket, "show startup-logs");
+    assert!(
+        told.contains("warning") && told.contains("timeout connect"),
+        "{told}"
+    );
+}
+
+/// The schema has all that statistics have, and requires nothing else.
+#[test]
+fn statistics_follow_their_schema() {
+    let mut rig = Rig::new();
+    let socket = rig.path("c");
+    rig.config(&format!(
+        "global\n    stats socket {}\nlisten web\n    mode http\n    bind {{listen}}\n    timeout client 5s\n    \
+         timeout connect 5s\n    timeout server 5s\n    server s 127.0.0.1:9\n",
+        socket.display(),
+    ));
+    let json =
+        |command: &str| -> Value { serde_json::from_str(&ask(&socket, command)).expect("JSON") };
+    let schema = json("show schema json");
+    let definitions = &schema["definitions"];
+    let allows =
+        |list: &Value, word: &Value| list["enum"].as_array().expect("words").contains(word);
+    let fact = |fact: &Value| {
+        for name in definitions["fact"]["required"].as_array().expect("names") {
+            assert!(fact.get(name.as_str().expect("a name")).is_some(), "{fact}");
+        }
+        for tag in ["origin", "nature", "scope"] {
+            let known = &definitions["tags"]["properties"][tag];
+            assert!(allows(known, &fact["tags"][tag]), "{fact}");
+        }
+        let kinds = definitions["typedValue"]["oneOf"]
+            .as_array()
+            .expect("kinds");
+        let mut kinds = kinds.iter().map(|kind| &kind["properties"]["type"]);
+        assert!(
+            kinds.any(|kind| allows(kind, &fact["value"]["type"])),
+            "{fact}"
+        );
+    };
+    json("show info json")
+        .as_array()
+        .expect("facts")
+        .iter()
+        .for_each(fact);
+    let rows = json("show stat json");
+    let cells = rows
+        .as_array()
+        .expect("rows")
+        .iter()
+        .flat_map(|row| row.as_array().expect("cells"));
+    for cell in cells {
+        fact(cell);
+        let kinds = &definitions["cell"]["allOf"][1]["properties"]["objType"];
+        assert!(allows(kinds, &cell["objType"]), "{cell}");
+    }
+}
+
+#[test]
+fn memory_that_is_kept_is_told() {
+    let mut rig = Rig::new();
+    let (one, socket) = (rig.origin("one"), rig.path("c"));
+    rig.config(&format!(
+        "global\n    stats socket {}\nlisten web\n    mode http\n    bind {{listen}}\n    timeout client 5s\n    \
+         timeout connect 5s\n    timeout server 5s\n    http-reuse always\n    {}\n",
+        socket.display(),
+        one.server_line(),
+    ));
+    assert_eq!(rig.get("/").status, 200);
+    let mut told = String::new();
+    let kept = until(|| {
+        told = ask(&socket, "show pools");
+        let has = |name: &str| {
+            told.lines()
+                .any(|line| line.contains(name) && !line.contains(": 0 allocated"))
+        };
+        has("Pool head ") && has("Pool idle_conn ")
+    });
+    assert!(kept, "{told}");
+}
