@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use plimsoll_policy::counters::{
-    BackendBlock, BackendCounter, FrontendBlock, FrontendCounter, Histogram, ServerBlock,
-    ServerCounter, Summary, total,
+    BackendBlock, BackendCounter, Block, Counter, FrontendBlock, FrontendCounter, Histogram, Kind,
+    ServerBlock, ServerCounter, Summary, total,
 };
 use plimsoll_policy::kin::Kin;
 use plimsoll_policy::model::{BackendId, FrontendId, Model, ServerId};
+use plimsoll_policy::stats::file::Recalled;
 
 /// The counters of everything in one plane, as one worker has counted.
 ///
@@ -102,6 +103,13 @@ impl Counters {
     }
 }
 
+fn begin<C: Counter, const N: usize>(block: &Block<C, N>, counter: C, value: u64) {
+    match counter.row().kind {
+        Kind::Maximum | Kind::Peak => block.maximum(counter, value),
+        _ => block.add(counter, value),
+    }
+}
+
 /// The counters of all workers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AllCounters(Arc<[Arc<Counters>]>);
@@ -180,6 +188,21 @@ impl AllCounters {
             cells.latency.get().map(|histogram| &**histogram)
         });
         Summary::of(histograms)
+    }
+
+    /// Has counters begin with what they once were. Nobody may be counting yet.
+    pub(crate) fn recall(&self, counters: &[Recalled]) {
+        let Some(first) = self.0.first() else { return };
+        for recalled in counters {
+            match *recalled {
+                Recalled::Frontend(id, counter, value) => begin(first.frontend(id), counter, value),
+                Recalled::Backend(id, counter, value) => begin(first.backend(id), counter, value),
+                Recalled::Server(backend, server, counter, value) => {
+                    begin(first.server(backend, server), counter, value);
+                }
+                Recalled::Change(..) => {}
+            }
+        }
     }
 
     /// Begins all counters anew.

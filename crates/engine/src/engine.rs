@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use plimsoll_policy::model::{Global, Model};
 use plimsoll_policy::plane::Plane;
 use plimsoll_policy::saved::{self, Extent, Saved};
+use plimsoll_policy::stats::file::Recalled;
 
 use crate::control::admin::desk;
 use crate::control::admin::{DoorError, Doors};
@@ -51,6 +52,8 @@ pub struct Options {
     pub remarks: String,
     /// States of servers to begin with, and what of them is taken over.
     pub saved: Vec<(Vec<Saved>, Extent)>,
+    /// What counters begin with.
+    pub counters: Vec<Recalled>,
     /// Done when all sockets are open, and before there is any other thread: time to give up privileges.
     pub settle: Option<Settle>,
 }
@@ -161,6 +164,7 @@ impl Engine {
         let shared = Shared::new(plane, tls, count, &sink, &options.name);
         let desk = &shared.desk;
         desk.note_remarks(&options.remarks);
+        desk.recall(&options.counters);
         desk.plane().begin_variables(None, &**desk, desk::now());
         let mut sockets = Sockets::default();
         sockets.inherit(options.inherited);

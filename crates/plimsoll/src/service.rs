@@ -4,6 +4,7 @@
 //! ends it.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
@@ -20,6 +21,8 @@ use plimsoll_engine::{Engine, Handle, Options};
 use plimsoll_policy::model::source::Source;
 use plimsoll_policy::model::{Backend, Global, Model};
 use plimsoll_policy::saved::{self, Extent, Saved};
+use plimsoll_policy::stats::file::{self, Recalled};
+use plimsoll_sys::clock;
 use plimsoll_sys::handover;
 use plimsoll_sys::process::{self, Forked};
 use plimsoll_sys::signal::{self, Signal, Signals};
@@ -42,6 +45,8 @@ const STATES_BYTES_MAX: u64 = 256 << 20;
 
 /// Descriptors beside two per connection: listeners, logs, the terminal.
 const DESCRIPTORS_RESERVED: u64 = 200;
+
+const NS_PER_S: u64 = 1_000_000_000;
 
 /// How the process lives.
 #[derive(Default)]
@@ -117,12 +122,14 @@ fn live(model: Model, life: &Life, ready: Option<UnixStream>) -> anyhow::Result<
     let global = model.global.clone();
     raise_descriptor_limit(&global, life.quiet);
     let saved = saved_states(&model, life);
+    let counters = recalled(&model);
     let (settled, pidfile) = (global, life.pidfile.clone());
     let foreign = uses_foreign_addresses(&model);
     let engine = Engine::start(
         model,
         Options {
             saved,
+            counters,
             name: life.name.clone(),
             remarks: life.remarks.clone(),
             loader: life.source.clone().map(reload::Source::into_loader),
@@ -188,6 +195,31 @@ fn saved_states(model: &Model, life: &Life) -> Vec<(Vec<Saved>, Extent)> {
     all
 }
 
+/// What counters begin with (`stats-file`). What cannot be had is told and left out.
+fn recalled(model: &Model) -> Vec<Recalled> {
+    let Some(path) = &model.global.stats_file else {
+        return Vec::new();
+    };
+    let read = || {
+        let (source, mut text) = (File::open(path)?, String::new());
+        source.take(STATES_BYTES_MAX).read_to_string(&mut text)?;
+        io::Result::Ok(text)
+    };
+    match read() {
+        Ok(text) => {
+            let read = file::read(&text, model, clock::wall_ns() / NS_PER_S);
+            for problem in &read.problems {
+                console::complain(&format!("stats-file {}: {problem}", path.display()));
+            }
+            read.counters
+        }
+        Err(error) => {
+            console::complain(&format!("no counters from {}: {error}", path.display()));
+            Vec::new()
+        }
+    }
+}
+
 /// What a running process says of its servers.
 fn states_of(socket: &Path) -> io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
@@ -227,7 +259,7 @@ fn obey(signals: &Signals, engine: Engine, life: &Life) -> anyhow::Result<u8> {
 /// Reads the configuration anew; whatever comes of it is told.
 fn reload(engine: &Engine, life: &Life) {
     if life.notify {
-        let now_us = plimsoll_sys::clock::monotonic_ns() / 1_000;
+        let now_us = clock::monotonic_ns() / 1_000;
         notify(&format!("RELOADING=1\nMONOTONIC_USEC={now_us}\n"));
     }
     reload::tell(&engine.handle().reload(), life.quiet);

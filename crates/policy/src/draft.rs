@@ -247,6 +247,7 @@ pub(crate) struct ProxyDraft {
     /// The section's name, or its keyword where it has none.
     pub(crate) span: Span,
     pub(crate) id: Option<Spanned<u32>>,
+    pub(crate) guid: Option<Spanned<String>>,
     pub(crate) description: Option<String>,
     pub(crate) settings: Settings,
     pub(crate) binds: Vec<BindDraft>,

@@ -109,6 +109,8 @@ pub struct Global {
     pub daemon: bool,
     pub quiet: bool,
     pub pidfile: Option<PathBuf>,
+    /// `stats-file`: counters to begin with.
+    pub stats_file: Option<PathBuf>,
     pub user: Option<String>,
     pub group: Option<String>,
     pub chroot: Option<PathBuf>,
@@ -292,6 +294,7 @@ impl Default for Global {
             daemon: false,
             quiet: false,
             pidfile: None,
+            stats_file: None,
             user: None,
             group: None,
             chroot: None,
@@ -336,6 +339,8 @@ pub struct Frontend {
     /// The identifier seen in statistics (`id`, or assigned from 2 upwards as HAProxy does).
     pub number: u32,
     pub mode: Mode,
+    /// `guid`.
+    pub guid: Option<String>,
     /// `disabled`: kept in statistics, listens on nothing.
     pub disabled: bool,
     pub description: Option<String>,
@@ -422,6 +427,8 @@ pub struct Backend {
     pub number: u32,
     /// The number is written (`id`).
     pub has_number: bool,
+    /// `guid`; both halves of a `listen` share it.
+    pub guid: Option<String>,
     pub mode: Mode,
     pub disabled: bool,
     /// Taken out at run time: an empty place that nobody sees, see [`Model::remove_backend`].
@@ -687,6 +694,8 @@ pub struct Server {
     pub pool_name: Option<Arc<NameExpression>>,
     pub check: ServerCheck,
     pub description: Option<String>,
+    /// `guid`: tells it from all frontends, backends and servers.
+    pub guid: Option<String>,
 }
 
 impl Server {
@@ -735,6 +744,7 @@ impl Server {
             pool_name: None,
             check: ServerCheck::default(),
             description: None,
+            guid: None,
         }
     }
 }
@@ -769,6 +779,7 @@ impl Server {
             no_tls: false,
             check: ServerCheck::default(),
             description: None,
+            guid: None,
             ..self.clone()
         }
     }
@@ -912,6 +923,8 @@ pub struct Bind {
     /// Mode, owner and group of a unix socket.
     pub unix: UnixOwner,
     pub level: AccessLevel,
+    /// `severity-output`.
+    pub severity: Severity,
     /// `expose-fd listeners`: a newer process may ask here for our listening sockets.
     pub exposes_listeners: bool,
     pub nice: i32,
@@ -940,6 +953,7 @@ impl Bind {
             only_v6: None,
             unix: UnixOwner::default(),
             level: AccessLevel::Operator,
+            severity: Severity::None,
             exposes_listeners: false,
             nice: 0,
             tls: None,
@@ -953,6 +967,44 @@ pub struct UnixOwner {
     pub mode: Option<u32>,
     pub user: Option<u32>,
     pub group: Option<u32>,
+}
+
+/// How the levels of syslog are written before messages on a command socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Severity {
+    #[default]
+    None,
+    Number,
+    Word,
+}
+
+impl Severity {
+    /// What an error begins with.
+    pub(crate) fn error(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Number => "[3]: ",
+            Self::Word => "[err]: ",
+        }
+    }
+
+    /// What advice begins with.
+    pub(crate) fn advice(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Number => "[6]: ",
+            Self::Word => "[info]: ",
+        }
+    }
+}
+
+/// Longest `guid`.
+const GUID_BYTES_MAX: usize = 127;
+
+/// Whether a text may be a `guid`.
+pub(crate) fn is_guid(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".:-_".contains(&byte);
+    (1..=GUID_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 /// What a command socket allows (`level`).

@@ -102,6 +102,7 @@ pub(crate) fn resolve_among(mut draft: Draft, context: &Context<'_>, store: Stor
     };
     resolver.resolvers = resolver.name_servers(&draft);
     let numbers = resolver.numbers(&draft.proxies);
+    resolver.unique_names(&draft.proxies);
     let places = resolver.names(&draft.proxies);
     for (proxy, number) in draft.proxies.iter().zip(numbers) {
         resolver.timeouts(proxy);
@@ -335,6 +336,27 @@ impl Resolver<'_> {
         proxies.iter().map(&mut number).collect()
     }
 
+    /// No two proxies and servers may have the same `guid`.
+    fn unique_names(&mut self, proxies: &[ProxyDraft]) {
+        let mut taken = HashSet::new();
+        let of_proxies = proxies.iter().filter_map(|proxy| proxy.guid.as_ref());
+        let of_proxies = of_proxies.map(|guid| (&guid.value, guid.span));
+        let servers = proxies.iter().flat_map(|proxy| &proxy.servers);
+        let of_servers = servers.filter_map(|server| Some((server, server.model.guid.as_ref()?)));
+        let of_servers = of_servers.map(|(server, guid)| (guid, server.name_span));
+        for (guid, span) in of_proxies.chain(of_servers) {
+            if !taken.insert(guid) {
+                let message = format!("the guid '{guid}' is taken");
+                self.error(
+                    Kind::Invalid,
+                    span,
+                    message,
+                    "write one that nothing else has",
+                );
+            }
+        }
+    }
+
     /// Backends by name. Frontends and backends have a name space each, and a `listen` section is in both.
     fn names(&mut self, proxies: &[ProxyDraft]) -> HashMap<String, Place> {
         let (mut fronts, mut backs) = (HashMap::new(), HashMap::new());
@@ -443,6 +465,7 @@ impl Resolver<'_> {
         (frontend.number, frontend.mode, frontend.disabled) =
             (number, settings.mode, settings.disabled);
         frontend.description.clone_from(&proxy.description);
+        frontend.guid = proxy.guid.as_ref().map(|guid| guid.value.clone());
         frontend.binds = self.binds(&proxy.binds, 1, settings.mode);
         self.note_places(number, &proxy.binds, &frontend.binds);
         if !proxy.bound && !settings.disabled {
@@ -500,6 +523,7 @@ impl Resolver<'_> {
             (number, settings.mode, settings.disabled);
         backend.has_number = proxy.id.is_some();
         backend.description.clone_from(&proxy.description);
+        backend.guid = proxy.guid.as_ref().map(|guid| guid.value.clone());
         backend.timeouts = bounded(settings);
         backend.abort_on_close = settings
             .abort_on_close

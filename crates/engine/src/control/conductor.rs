@@ -451,6 +451,7 @@ fn keep_what_is_fixed(before: &Global, after: &mut Global) -> String {
     note(before.chroot != after.chroot, "chroot");
     note(before.daemon != after.daemon, "daemon");
     note(before.pidfile != after.pidfile, "pidfile");
+    note(before.stats_file != after.stats_file, "stats-file");
     note(
         before.descriptor_limit != after.descriptor_limit,
         "ulimit-n",
@@ -463,6 +464,7 @@ fn keep_what_is_fixed(before: &Global, after: &mut Global) -> String {
     after.chroot.clone_from(&before.chroot);
     after.daemon = before.daemon;
     after.pidfile.clone_from(&before.pidfile);
+    after.stats_file.clone_from(&before.stats_file);
     after.descriptor_limit = before.descriptor_limit;
     remarks
 }

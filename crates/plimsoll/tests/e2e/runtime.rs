@@ -131,3 +131,59 @@ fn memory_that_is_kept_is_told() {
     });
     assert!(kept, "{told}");
 }
+
+#[test]
+fn counters_that_cannot_be_read_are_told_and_left_out() {
+    for (text, problem) in [
+        (
+            Some("GIF89a"),
+            "line 1: it does not begin as a file of counters does",
+        ),
+        (
+            Some("#fe guid,stot,\n? ?\nfe:1,41,\n"),
+            "line 2: it does not begin with a guid",
+        ),
+        (None, "no counters from "),
+    ] {
+        let mut rig = Rig::new();
+        let (file, socket) = (rig.path("stats"), rig.path("c"));
+        if let Some(text) = text {
+            rig.file("stats", text);
+        }
+        rig.config(&format!(
+            "global\n    stats socket {}\n    stats-file {}\nfrontend web\n    mode http\n    guid fe:1\n    \
+             bind {{listen}}\n    timeout client 5s\n    http-request return status 204\n",
+            socket.display(),
+            file.display(),
+        ));
+        assert!(
+            until(|| rig.binary().said().contains(problem)),
+            "{}",
+            rig.binary().said()
+        );
+        assert_eq!(rig.get("/").status, 204);
+        let dumped = ask(&socket, "dump stats-file");
+        let count = dumped.lines().find_map(|line| line.strip_prefix("fe:1,"));
+        let count = count.and_then(|line| line.split(',').next()?.parse::<u64>().ok());
+        let least = if text.is_some_and(|text| text.contains("41")) {
+            42
+        } else {
+            1
+        };
+        let count = count.expect("a line");
+        assert!((least..least + 9).contains(&count), "{dumped}");
+        // What is recalled has happened to another process, and is no rate of this one.
+        let stat = ask(&socket, "show stat");
+        let line = stat
+            .lines()
+            .find(|line| line.starts_with("web,FRONTEND"))
+            .expect("a row");
+        let rate_max: u64 = line
+            .split(',')
+            .nth(35)
+            .expect("a column")
+            .parse()
+            .expect("a number");
+        assert!(rate_max < 40, "{line}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::{Answer, BackendChange, Change, Command, Refusal, Session, Words, find};
 use crate::balance::{BalanceSpec, HashMethod};
-use crate::model::{AccessLevel, Backend, BackendId, Mode, Model, Template};
+use crate::model::{AccessLevel, Backend, BackendId, Mode, Model, Template, is_guid};
 use crate::stats::View;
 
 pub(super) const ADD: Command = Command {
@@ -91,7 +91,7 @@ fn add(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
     let (Some("from"), Some(from)) = (words.next(), words.next()) else {
         return Err(USAGE.into());
     };
-    let mut mode = None;
+    let (mut mode, mut guid) = (None, None);
     while let Some(word) = words.next() {
         match (word, words.next()) {
             ("mode", Some("http")) => mode = Some(Mode::Http),
@@ -99,8 +99,10 @@ fn add(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
             ("mode", Some(_)) => {
                 return Err("Dynamic backends are compatible with only TCP or HTTP mode.".into());
             }
-            // Statistics go by other names.
-            ("guid", Some(_)) => {}
+            ("guid", Some(text)) if is_guid(text) && !view.model().has_guid(text) => {
+                guid = Some(text.to_owned());
+            }
+            ("guid", Some(_)) => return Err("The guid is invalid, or taken.".into()),
             _ => return Err(USAGE.into()),
         }
     }
@@ -121,7 +123,7 @@ fn add(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
         None => String::new(),
         Some(why) => format!(" (no support for dynamic servers: {why})"),
     };
-    model.add_backend(backend);
+    model.add_backend(Backend { guid, ..backend });
     session.changes.push(Change::Model(Box::new(model)));
     Ok(format!("New backend registered{note}.\n"))
 }

@@ -1,7 +1,7 @@
 //! Commands about the connection they come through.
 
-use super::{Answer, Command, Refusal, Session, Severity, Words};
-use crate::model::{AccessLevel, BindAddress};
+use super::{Answer, Command, Refusal, Session, Words};
+use crate::model::{AccessLevel, BindAddress, Severity};
 use crate::stats::View;
 use crate::stats::format::write;
 

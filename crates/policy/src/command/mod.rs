@@ -45,7 +45,7 @@ mod wait;
 mod weight;
 mod why;
 
-use crate::model::AccessLevel;
+use crate::model::{AccessLevel, Severity};
 use crate::stats::View;
 
 pub use absent::{ABSENT, Absent};
@@ -99,35 +99,6 @@ pub struct Session {
     pub changes: Vec<Change>,
     /// The last command is to be asked again when this has passed: it waits for something.
     pub again: Option<Again>,
-}
-
-/// How the levels of syslog are written before messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Severity {
-    #[default]
-    None,
-    Number,
-    Word,
-}
-
-impl Severity {
-    /// What an error begins with.
-    fn error(self) -> &'static str {
-        match self {
-            Self::None => "",
-            Self::Number => "[3]: ",
-            Self::Word => "[err]: ",
-        }
-    }
-
-    /// What advice begins with.
-    fn advice(self) -> &'static str {
-        match self {
-            Self::None => "",
-            Self::Number => "[6]: ",
-            Self::Word => "[info]: ",
-        }
-    }
 }
 
 /// A command that waits.
@@ -193,6 +164,7 @@ pub const COMMANDS: &[Command] = &[
     server::DISABLE_HEALTH,
     server::DISABLE,
     ssl::cert::DUMP,
+    stat::FILE,
     cli::ECHO,
     server::ENABLE_AGENT,
     cookie::ENABLE,

@@ -76,6 +76,13 @@ fn add(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
     if leader.is_some() && (server.check.enabled || server.check.agent.is_some()) {
         return Err("'track' cannot be used together with checks or agents.".into());
     }
+    if server
+        .guid
+        .as_ref()
+        .is_some_and(|guid| view.model().has_guid(guid))
+    {
+        return Err("Another frontend, backend or server has this guid.".into());
+    }
     server.check.track = leader;
     server.dynamic = true;
     let taken = |number: u32| known.servers.iter().any(|known| known.number == number);

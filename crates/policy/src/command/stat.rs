@@ -2,9 +2,17 @@
 
 use super::{Answer, Command, Refusal, Session, Words};
 use crate::model::AccessLevel;
-use crate::stats::View;
 use crate::stats::format::{self, Format};
 use crate::stats::rows::{Selection, rows};
+use crate::stats::{View, file};
+
+pub(super) const FILE: Command = Command {
+    path: &["dump", "stats-file"],
+    access: AccessLevel::User,
+    usage: "dump stats-file",
+    doc: "the counters of what has a guid, for the 'stats-file' of the next start",
+    run: |_, view, _| Ok(file::dump(view)),
+};
 
 pub(super) const STAT: Command = Command {
     path: &["show", "stat"],

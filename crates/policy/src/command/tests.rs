@@ -232,6 +232,31 @@ fn what_is_kept_is_shown_in_haproxys_lines() {
 }
 
 #[test]
+fn a_guid_is_given_once() {
+    let mut desk = admin();
+    let taken = "Another frontend, backend or server has this guid.\n\n";
+    for (command, answer) in [
+        (
+            "add server app/m 127.0.0.1:1 guid x",
+            "New server registered.\n\n",
+        ),
+        ("add server app/n 127.0.0.1:2 guid x", taken),
+        (
+            "add server app/n 127.0.0.1:2 guid y",
+            "New server registered.\n\n",
+        ),
+    ] {
+        assert_eq!(desk.ask(command), answer, "{command}");
+    }
+    let file = desk.ask("dump stats-file");
+    assert!(
+        file.starts_with("#fe guid,stot,bin,") && file.contains("\n#be guid,stot,"),
+        "{file}"
+    );
+    assert!(file.contains("\nx,") && file.contains("\ny,"), "{file}");
+}
+
+#[test]
 fn there_are_no_rings() {
     let mut desk = admin();
     assert!(

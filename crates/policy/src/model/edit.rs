@@ -124,6 +124,18 @@ impl Model {
         Ok(())
     }
 
+    /// Whether a frontend, a backend or a server has this `guid`.
+    pub(crate) fn has_guid(&self, guid: &str) -> bool {
+        let fronts = self.frontends.iter().map(|front| &front.guid);
+        let backs = self.backends.iter().flat_map(|back| {
+            let servers = back.servers.iter().map(|server| &server.guid);
+            servers.chain([&back.guid])
+        });
+        fronts
+            .chain(backs)
+            .any(|known| known.as_deref() == Some(guid))
+    }
+
     /// Every text in which something may be named: rules, conditions, formats. What is compiled shows its text, so that
     /// a kind of reference that nobody thought of here is found by it too.
     fn texts(&self) -> impl Iterator<Item = String> {
@@ -131,6 +143,7 @@ impl Model {
             let bare = super::Frontend {
                 name: String::new(),
                 description: None,
+                guid: None,
                 binds: Vec::new(),
                 ..front.clone()
             };
@@ -140,6 +153,7 @@ impl Model {
             let bare = Backend {
                 name: String::new(),
                 description: None,
+                guid: None,
                 servers: Vec::new(),
                 ..back.clone()
             };

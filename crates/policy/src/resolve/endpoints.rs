@@ -196,6 +196,7 @@ impl Resolver<'_> {
                 .as_ref()
                 .map(|name| self.name_expression(name));
             let mut written = draft.id.as_ref().map(|id| id.value);
+            let mut guid = draft.model.guid.clone();
             for name in server_names(draft) {
                 if self.servers == SERVERS_MAX {
                     self.too_many("servers", SERVERS_MAX);
@@ -223,6 +224,8 @@ impl Resolver<'_> {
                     idle_tls: secrecy.idle.clone(),
                     no_tls: secrecy.no_tls,
                     pool_name: pool_name.clone(),
+                    // The first one of a template has it, as in HAProxy.
+                    guid: guid.take(),
                     ..draft.model.clone()
                 });
             }

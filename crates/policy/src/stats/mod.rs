@@ -5,6 +5,7 @@
 //! | [`Column`] | which columns there are |
 //! | [`rows`] | what stands in the row of a frontend, backend or server |
 //! | [`info`] | what is said of the process as a whole |
+//! | [`file`] | counters that outlast the process |
 //! | [`format`] | CSV, typed lines and JSON |
 //! | [`page`] | the page for people |
 //! | [`prometheus`] | the text that scrapers read |
@@ -14,6 +15,7 @@
 
 mod cell;
 mod columns;
+pub mod file;
 pub mod format;
 pub mod info;
 mod nothing;

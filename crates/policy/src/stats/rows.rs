@@ -205,7 +205,7 @@ const FRONTEND_MODULE_COUNTS: &[(Column, FrontendCounter)] = &[
     (Column::H1SplicedOut, FrontendCounter::SplicedOut),
 ];
 
-const FRONTEND_COUNTS: &[(Column, FrontendCounter)] = &[
+pub(super) const FRONTEND_COUNTS: &[(Column, FrontendCounter)] = &[
     (Column::H1Sessions, FrontendCounter::H1Sessions),
     (Column::H2Sessions, FrontendCounter::H2Sessions),
     (Column::Sessions, FrontendCounter::Sessions),
@@ -318,7 +318,7 @@ fn server_row<'a>(
     row.sorted()
 }
 
-const SERVER_COUNTS: &[(Column, ServerCounter)] = &[
+pub(super) const SERVER_COUNTS: &[(Column, ServerCounter)] = &[
     (Column::Sessions, ServerCounter::Sessions),
     (Column::BytesIn, ServerCounter::BytesIn),
     (Column::BytesOut, ServerCounter::BytesOut),
@@ -555,7 +555,7 @@ fn backend_row<'a>(view: View<'a>, selection: &Selection, id: BackendId) -> Row<
     row.sorted()
 }
 
-const BACKEND_COUNTS: &[(Column, BackendCounter)] = &[
+pub(super) const BACKEND_COUNTS: &[(Column, BackendCounter)] = &[
     (Column::Sessions, BackendCounter::Sessions),
     (Column::BytesIn, BackendCounter::BytesIn),
     (Column::BytesOut, BackendCounter::BytesOut),

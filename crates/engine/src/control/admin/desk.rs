@@ -15,6 +15,7 @@ use plimsoll_policy::log::{Event, WallTime};
 use plimsoll_policy::model::{Backend, BackendId, Frontend, FrontendId, Model, ServerId};
 use plimsoll_policy::plane::{FrontendState, Plane};
 use plimsoll_policy::specimen::Specimen;
+use plimsoll_policy::stats::file::Recalled;
 use plimsoll_policy::stats::{Meter, Now, Process, Spare, Speed, Sums, View, Visitor};
 use plimsoll_policy::tls::store::Transactions;
 use plimsoll_sys::clock;
@@ -232,6 +233,19 @@ impl Desk {
     pub(crate) fn note_remarks(&self, remarks: &str) {
         let kept = self.process.remarks.lock();
         remarks.clone_into(&mut kept.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Has counters begin with what a file says. No worker may be running yet.
+    pub(crate) fn recall(&self, counters: &[Recalled]) {
+        self.counters.recall(counters);
+        for recalled in counters {
+            if let Recalled::Change(backend, server, moment_s) = *recalled {
+                let live = self.plane.backend(backend).server(server);
+                live.note_change(moment_s);
+            }
+        }
+        let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
+        meters.begin(&self.counters);
     }
 
     /// Seconds since the process started.

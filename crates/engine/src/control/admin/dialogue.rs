@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use plimsoll_policy::command::line::{self, LINE_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use plimsoll_policy::command::{Session, Words};
-use plimsoll_policy::model::AccessLevel;
+use plimsoll_policy::model::{AccessLevel, Severity};
 use plimsoll_sys::handover;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
@@ -36,10 +36,11 @@ const LINGER_BYTES_MAX: usize = 64 << 10;
 pub(super) async fn hold(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     conductor: &Arc<Conductor>,
-    level: AccessLevel,
+    (level, severity): (AccessLevel, Severity),
     hand_over: Option<OwnedFd>,
 ) {
     let mut session = Session::new(level, conductor.desk().timeout_ms());
+    session.severity = severity;
     let mut wire = Wire {
         stream,
         ahead: Vec::new(),

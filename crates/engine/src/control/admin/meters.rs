@@ -75,9 +75,18 @@ impl Meters {
         next
     }
 
+    /// Takes counters as they are for their beginning: nothing has happened yet.
+    pub(super) fn begin(&mut self, counters: &AllCounters) {
+        self.note(counters, u64::MAX);
+    }
+
     pub(super) fn measure(&mut self, counters: &AllCounters, now_ns: u64) {
         let elapsed_ns = now_ns.saturating_sub(self.measured_ns);
         self.measured_ns = now_ns;
+        self.note(counters, elapsed_ns);
+    }
+
+    fn note(&mut self, counters: &AllCounters, elapsed_ns: u64) {
         let mut connections = 0;
         for (id, [sessions, requests]) in (0..).map(FrontendId).zip(&mut self.frontends) {
             let count = |counter| counters.frontend(id, counter);

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use plimsoll_policy::model::{AccessLevel, Bind, BindAddress, Model};
+use plimsoll_policy::model::{AccessLevel, Bind, BindAddress, Model, Severity};
 use plimsoll_sys::address::Address;
 use plimsoll_sys::listen::{self, ListenOptions};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -140,22 +140,24 @@ struct Standing {
 
 /// What can be changed of an open command socket.
 struct DoorGate {
-    level: Mutex<AccessLevel>,
+    manner: Mutex<(AccessLevel, Severity)>,
     /// See [`Bind::exposes_listeners`].
     exposes: AtomicBool,
     closing: Notify,
 }
 
 impl DoorGate {
-    fn level(&self) -> AccessLevel {
-        *self.level.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What is allowed, and how errors begin.
+    fn manner(&self) -> (AccessLevel, Severity) {
+        *self.manner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Whether one command socket can stand for the other: they differ in nothing but the level.
+/// Whether one command socket can stand for the other: they differ in nothing but what [`DoorGate`] can change.
 fn is_same(one: &Bind, other: &Bind) -> bool {
     let other = Bind {
         level: one.level,
+        severity: one.severity,
         exposes_listeners: one.exposes_listeners,
         name: one.name.clone(),
         number: one.number,
@@ -262,15 +264,15 @@ impl Admin {
                     let known = before.swap_remove(index);
                     *known
                         .gate
-                        .level
+                        .manner
                         .lock()
-                        .unwrap_or_else(PoisonError::into_inner) = bind.level;
+                        .unwrap_or_else(PoisonError::into_inner) = (bind.level, bind.severity);
                     known.gate.exposes.store(bind.exposes_listeners, Relaxed);
                     standing.push(Standing { bind, ..known });
                 }
                 (Some(mut opened), _) => {
                     let gate = Arc::new(DoorGate {
-                        level: Mutex::new(bind.level),
+                        manner: Mutex::new((bind.level, bind.severity)),
                         exposes: AtomicBool::new(bind.exposes_listeners),
                         closing: Notify::new(),
                     });
@@ -305,7 +307,9 @@ impl Admin {
 }
 
 async fn measure(conductor: &Conductor) {
-    let mut ticks = tokio::time::interval(METER_PERIOD);
+    // Events of the first moment are no rate yet.
+    let first = tokio::time::Instant::now() + METER_PERIOD;
+    let mut ticks = tokio::time::interval_at(first, METER_PERIOD);
     loop {
         ticks.tick().await;
         conductor.desk().measure();
@@ -366,9 +370,9 @@ fn serve(
     place: OwnedSemaphorePermit,
     hand_over: Option<OwnedFd>,
 ) {
-    let (conductor, level) = (Arc::clone(conductor), gate.level());
+    let (conductor, manner) = (Arc::clone(conductor), gate.manner());
     tokio::spawn(async move {
-        dialogue::hold(stream, &conductor, level, hand_over).await;
+        dialogue::hold(stream, &conductor, manner, hand_over).await;
         drop(place);
     });
 }

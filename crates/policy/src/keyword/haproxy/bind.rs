@@ -9,7 +9,7 @@ use super::tls::TlsDraft;
 use super::{address, tls, value};
 use crate::draft::{BindDraft, Draft, Spanned, UnixDraft};
 use crate::keyword::{Keyword, Sections, Status, read_words};
-use crate::model::{AccessLevel, Bind, BindAddress};
+use crate::model::{AccessLevel, Bind, BindAddress, Severity};
 
 pub(super) const KEYWORDS: &[Keyword<Draft>] = &[Keyword::new(
     "bind",
@@ -132,8 +132,8 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
     noop(
         "guid-prefix",
         "NAME",
-        "Name of the listener for statistics.",
-        "statistics go by other names",
+        "Name under which a listener's counters are saved.",
+        "listeners have no counters of their own",
     ),
     Keyword::new(
         "id",
@@ -306,11 +306,20 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
         "Sockets of QUIC.",
         "QUIC is not offered",
     ),
-    noop(
+    Keyword::new(
         "severity-output",
+        NOWHERE,
         "none|number|string",
-        "Severities on a command socket.",
-        "they are not printed",
+        "How errors begin on a command socket.",
+        |args, bind| {
+            let known = [
+                ("none", Severity::None),
+                ("number", Severity::Number),
+                ("string", Severity::Word),
+            ];
+            bind.model.severity = value::choice(args, "a form of severities", &known)?;
+            Ok(())
+        },
     ),
     noop(
         "shards",

@@ -721,11 +721,15 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             Ok(())
         },
     ),
-    noop(
+    Keyword::new(
         "stats-file",
+        GLOBAL,
         "FILE",
-        "Counters to begin with.",
-        "counters begin at zero",
+        "Counters to begin with, as 'dump stats-file' has told them.",
+        |args, draft| {
+            draft.global.model.stats_file = Some(value::text(args, "a file")?.into());
+            Ok(())
+        },
     ),
     noop("stress-level", "NUMBER", "Provokes rare paths.", DEBUGGING),
     noop(

@@ -129,12 +129,15 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             Ok(())
         },
     ),
-    noop(
+    Keyword::new(
         "guid",
         Sections::OWN,
         "NAME",
-        "Name for statistics.",
-        "statistics go by other names",
+        "Unique name under which counters are saved.",
+        |args, draft| {
+            draft.proxy().guid = Some(value::guid(args)?);
+            Ok(())
+        },
     ),
     Keyword::new(
         "http-reuse",

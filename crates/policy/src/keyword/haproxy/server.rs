@@ -133,11 +133,15 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
             Err(Diagnostic::error(Kind::Invalid, span, message))
         },
     ),
-    noop(
+    Keyword::new(
         "guid",
+        NOWHERE,
         "NAME",
-        "Name for statistics.",
-        "statistics go by other names",
+        "Unique name under which counters are saved.",
+        |args, server| {
+            server.model.guid = Some(value::guid(args)?.value);
+            Ok(())
+        },
     ),
     Keyword::new(
         "hash-key",

@@ -8,6 +8,9 @@ use plimsoll_config::suggest::nearest;
 use plimsoll_config::values::TimeUnit;
 use plimsoll_wire::h1::token;
 
+use crate::draft::Spanned;
+use crate::model::is_guid;
+
 /// A duration in milliseconds; a number without a unit counts milliseconds.
 pub(crate) fn duration_ms(args: &mut Args<'_>, what: &str) -> Result<u64, Diagnostic> {
     let duration = args.duration(what, TimeUnit::Milliseconds)?;
@@ -38,6 +41,17 @@ pub(crate) fn size_bytes(args: &mut Args<'_>, what: &str) -> Result<u32, Diagnos
 /// Where the next word stands, or where it is missing.
 pub(crate) fn place(args: &Args<'_>) -> Span {
     args.peek().map_or_else(|| args.end(), |word| word.span)
+}
+
+/// A `guid`.
+pub(crate) fn guid(args: &mut Args<'_>) -> Result<Spanned<String>, Diagnostic> {
+    let word = args.word("a guid")?;
+    if is_guid(&word.text) {
+        return Ok(Spanned::new(word.text.clone(), word.span));
+    }
+    let message = format_args!("'{}' is no guid", word.text);
+    let error = Diagnostic::error(Kind::Invalid, word.span, message);
+    Err(error.help("write up to 127 letters, digits, '.', ':', '-' and '_'"))
 }
 
 /// A number that fits 32 bits.

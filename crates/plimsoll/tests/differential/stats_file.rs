@@ -1,0 +1,114 @@
+//! Counters that one program has dumped begin another one: HAProxy's in Plimsoll, and Plimsoll's in HAProxy.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::rig::{PLIMSOLL, Rig, ask, free_address};
+use crate::stage::{reference, version};
+
+/// Columns that both programs count alike, of the frontend, the server and the backend.
+const ALIKE: [&str; 8] = [
+    "stot", "hrsp_2xx", "hrsp_4xx", "req_tot", "ereq", "lbtot", "econ", "connect",
+];
+
+/// Lets a program begin with a file and serve some requests; returns what it showed at the beginning, and what it dumped
+/// at the end.
+fn life(program: &Path, file: &Path, requests: usize) -> (Vec<Vec<String>>, String) {
+    let address = free_address();
+    let mut rig = Rig::new();
+    let origin = rig.origin("s");
+    let text = format!(
+        "global\n stats socket {socket} level admin\n stats-file {file}\n\
+         defaults\n mode http\n option http-ignore-probes\n timeout client 5s\n timeout server 5s\n timeout connect 5s\n\
+         frontend fe\n guid fe:1\n bind {address}\n http-request return status 404 if {{ path /none }}\n default_backend be\n\
+         backend be\n guid be:1\n {server} guid srv:1\n",
+        socket = rig.path("socket").display(),
+        file = file.display(),
+        server = origin.server_line(),
+    );
+    let mut command = Command::new(program);
+    command
+        .arg("-db")
+        .arg("-f")
+        .arg(rig.file("haproxy.cfg", &text));
+    rig.start(command, address);
+    let socket = rig.path("socket");
+    let shown = columns(&ask(&socket, "show stat"));
+    for _ in 0..requests {
+        assert_eq!(rig.get("/").status, 200);
+    }
+    assert_eq!(rig.get("/none").status, 404);
+    (shown, ask(&socket, "dump stats-file"))
+}
+
+/// The columns that are alike in the rows of `show stat`. What connected to see whether it listens is left out.
+fn columns(answer: &str) -> Vec<Vec<String>> {
+    let mut lines = answer.trim_start_matches("# ").lines();
+    let names: Vec<_> = lines.next().unwrap_or_default().split(',').collect();
+    let row = |line: &str| {
+        let cells: Vec<_> = line.split(',').collect();
+        let cell = |name: &&str| {
+            names
+                .iter()
+                .position(|known| known == name)
+                .map(|place| cells[place])
+        };
+        let alike = ALIKE.iter().filter_map(cell).map(str::to_owned);
+        [cells[1].to_owned()]
+            .into_iter()
+            .chain(alike)
+            .collect::<Vec<_>>()
+    };
+    lines.filter(|line| !line.is_empty()).map(row).collect()
+}
+
+#[test]
+fn counters_go_from_one_program_to_the_other() {
+    let Some(reference) = reference() else { return };
+    if version(&reference).0 < 3 {
+        eprintln!("SKIPPED: HAProxy before 3.0 has no such files");
+        return;
+    }
+    let folder = Rig::new();
+    let own = Path::new(PLIMSOLL);
+    for (first, second) in [
+        (reference.as_path(), own),
+        (own, reference.as_path()),
+        (own, own),
+    ] {
+        let file = folder.path("stats");
+        fs::write(&file, "").expect("a file");
+        let (_, dumped) = life(first, &file, 5);
+        fs::write(&file, &dumped).expect("a file");
+        let (shown, dumped_again) = life(second, &file, 2);
+        let row = |name: &str| {
+            let mut rows = shown.iter();
+            rows.find(|row| row[0] == name)
+                .unwrap_or_else(|| panic!("{name} in {shown:?}"))
+        };
+        let (server, backend) = (row("s"), row("BACKEND"));
+        // stot, 2xx, 4xx, requests, -, balanced.
+        for (row, expected) in [
+            (server, ["5", "5", "0", "5"]),
+            (backend, ["5", "5", "0", "5"]),
+        ] {
+            assert_eq!(row[1..5], expected, "{first:?} to {second:?}: {shown:?}");
+            assert_eq!(row[6], "5", "{shown:?}");
+        }
+        let front = row("FRONTEND");
+        assert_eq!(
+            front[2..4],
+            ["5", "1"],
+            "{first:?} to {second:?}: {shown:?}"
+        );
+        let line = dumped_again.lines().find(|line| line.starts_with("srv:1,"));
+        let line = line.unwrap_or_else(|| panic!("{dumped_again}"));
+        assert!(line.starts_with("srv:1,7,"), "{line}");
+        let heads = |text: &str| {
+            let heads = text.lines().filter(|line| line.starts_with('#'));
+            heads.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(heads(&dumped), heads(&dumped_again), "the same columns");
+    }
+}
