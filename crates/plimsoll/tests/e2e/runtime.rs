@@ -187,3 +187,19 @@ fn counters_that_cannot_be_read_are_told_and_left_out() {
         assert!(rate_max < 40, "{line}");
     }
 }
+
+#[test]
+fn connections_stay_open_with_a_prompt_or_without() {
+    let mut rig = Rig::new();
+    let socket = rig.path("c");
+    rig.config(&format!(
+        "global\n    stats socket {}\nfrontend web\n    mode http\n    bind {{listen}}\n    timeout client 5s\n    \
+         http-request return status 204\n",
+        socket.display(),
+    ));
+    let said = ask(&socket, "prompt i\necho a\nquit\n");
+    assert_eq!(said, "\na\n\n");
+    let said = ask(&socket, "prompt\necho a\nprompt timed\necho b\nquit\n");
+    assert!(said.starts_with("\n> a\n\n> \n[0:00:00:"), "{said}");
+    assert!(said.contains("]> b\n\n[0:00:00:"), "{said}");
+}

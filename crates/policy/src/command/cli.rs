@@ -16,7 +16,7 @@ pub(super) const ECHO: Command = Command {
 pub(super) const PROMPT: Command = Command {
     path: &["prompt"],
     access: AccessLevel::User,
-    usage: "prompt [help | n | i | p]*",
+    usage: "prompt [help | n | i | p | timed]*",
     doc: "show a prompt and stay connected, or stop doing so",
     run: prompt,
 };
@@ -105,14 +105,13 @@ pub(super) const SOCKETS: Command = Command {
 };
 
 fn prompt(words: &mut Words<'_>, _: View<'_>, session: &mut Session) -> Answer {
-    if words.is_empty() {
-        session.interactive = !session.interactive;
-        return Ok(String::new());
-    }
+    let (mut mode, mut timed) = (None, false);
     while let Some(word) = words.next() {
         match word {
-            "n" => session.interactive = false,
-            "i" | "p" => session.interactive = true,
+            "n" => mode = Some((false, false)),
+            "i" => mode = Some((true, false)),
+            "p" => mode = Some((true, true)),
+            "timed" => timed = true,
             "help" => return Ok(PROMPT_HELP.to_owned()),
             _ => {
                 return Err(Refusal(format!(
@@ -121,13 +120,27 @@ fn prompt(words: &mut Words<'_>, _: View<'_>, session: &mut Session) -> Answer {
             }
         }
     }
+    session.timed ^= timed;
+    let turn = timed || !session.prompts;
+    (session.interactive, session.prompts) = mode.unwrap_or((turn, turn));
     Ok(String::new())
+}
+
+/// What is shown where a line is awaited.
+pub fn prompt_text(session: &Session, uptime_s: u64) -> String {
+    if !session.timed {
+        return "> ".to_owned();
+    }
+    let (days, hours) = (uptime_s / 86_400, uptime_s / 3_600 % 24);
+    let (minutes, seconds) = (uptime_s / 60 % 60, uptime_s % 60);
+    format!("[{days}:{hours:02}:{minutes:02}:{seconds:02}]> ")
 }
 
 const PROMPT_HELP: &str = "\
   n : no prompt, and the connection ends after a line
   i : the connection stays open
   p : the connection stays open and shows a prompt
+  timed : the prompt tells how long the process has been running, or no longer
   without a word, 'p' and 'n' take turns
 ";
 

@@ -50,6 +50,7 @@ use crate::stats::View;
 
 pub use absent::{ABSENT, Absent};
 pub use change::{BackendChange, Change, Clear, FrontendChange, ProbeChange, ServerChange};
+pub use cli::prompt_text;
 pub use line::Words;
 pub use server::address_news;
 pub(crate) use why::read_share;
@@ -83,8 +84,12 @@ impl From<&str> for Refusal {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Session {
     pub level: AccessLevel,
-    /// A prompt is shown, and the connection stays open after a line (`prompt`).
+    /// The connection stays open after a line (`prompt i`).
     pub interactive: bool,
+    /// Besides, a prompt is shown where a line is awaited (`prompt`).
+    pub prompts: bool,
+    /// The prompt begins with how long the process has been running (`prompt timed`).
+    pub timed: bool,
     /// Dangerous commands are allowed (`expert-mode on`).
     pub expert: bool,
     /// Unfinished commands are allowed (`experimental-mode on`).
@@ -114,6 +119,8 @@ impl Session {
         Self {
             level,
             interactive: false,
+            prompts: false,
+            timed: false,
             expert: false,
             experimental: false,
             severity: Severity::None,

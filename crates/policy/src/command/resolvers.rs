@@ -42,3 +42,30 @@ fn show(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
     }
     Ok(text)
 }
+
+/// The same as a table (`show stat domain resolvers`).
+pub(super) fn table(view: View<'_>) -> String {
+    let mut text = "# id,pid,".to_owned();
+    for (name, _) in LINES {
+        // HAProxy has two names for it.
+        let name = if name == "snd_error" {
+            "send_error"
+        } else {
+            name
+        };
+        write(&mut text, format_args!("{name},"));
+    }
+    text.push('\n');
+    for section in &view.model().resolvers {
+        for server in &section.servers {
+            write(&mut text, format_args!("{},{},", server.name, section.name));
+            for (_, said) in LINES {
+                let ledger = &view.plane.ledger;
+                let count = said.map_or(0, |said| ledger.read(&section.name, &server.name, said));
+                write(&mut text, format_args!("{count},"));
+            }
+            text.push('\n');
+        }
+    }
+    text
+}

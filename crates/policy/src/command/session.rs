@@ -10,7 +10,7 @@ use crate::stats::{View, Visitor};
 pub(super) const SHOW: Command = Command {
     path: &["show", "sess"],
     access: AccessLevel::Operator,
-    usage: "show sess [<id>|all] [older <age>] [frontend <f>] [backend <b>] [server <b/s>]",
+    usage: "show sess [<id>|all|help] [older <age>] [frontend <f>] [backend <b>] [server <b/s>]",
     doc: "client connections, or all that is known of one",
     run: show,
 };
@@ -128,7 +128,19 @@ impl Filter {
     }
 }
 
+const HELP: &str = "\
+Usage: show sess [<id> | all | help] [<options>*]
+  <id>         the connection of this identifier (0x...), and all that is known of it
+  all          all that is known of each
+  help         this text
+  older <age>  connections that have been open so long, in seconds or with a unit (s, m, h, d)
+  frontend <f>, backend <b>, server <b/s>  connections that are there
+";
+
 fn show(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
+    if words.peek() == Some("help") {
+        return Ok(HELP.to_owned());
+    }
     let filter = filter(words)?;
     let mut text = String::new();
     let mut dates = Dates::default();

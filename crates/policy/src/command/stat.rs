@@ -1,6 +1,6 @@
 //! `show stat`.
 
-use super::{Answer, Command, Refusal, Session, Words};
+use super::{Answer, Command, Refusal, Session, Words, resolvers};
 use crate::model::AccessLevel;
 use crate::stats::format::{self, Format};
 use crate::stats::rows::{Selection, rows};
@@ -17,7 +17,7 @@ pub(super) const FILE: Command = Command {
 pub(super) const STAT: Command = Command {
     path: &["show", "stat"],
     access: AccessLevel::User,
-    usage: "show stat [desc|json|no-maint|typed|up]*",
+    usage: "show stat [domain proxy|resolvers] [desc|json|no-maint|typed|up]*",
     doc: "counters of each frontend, backend and server",
     run: stat,
 };
@@ -31,6 +31,8 @@ fn stat(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer 
         words.skip(1);
         match words.next() {
             Some("proxy") => {}
+            Some("resolvers") if words.is_empty() => return Ok(resolvers::table(view)),
+            Some("resolvers") => return Err("Name servers are told as CSV only.".into()),
             _ => return Err("Invalid statistics domain.".into()),
         }
     }

@@ -232,6 +232,48 @@ fn what_is_kept_is_shown_in_haproxys_lines() {
 }
 
 #[test]
+fn prompts_take_turns() {
+    let mut desk = admin();
+    for (command, interactive, prompts, prompt) in [
+        ("prompt", true, true, "> "),
+        ("prompt", false, false, "> "),
+        ("prompt i", true, false, "> "),
+        ("prompt", true, true, "> "),
+        ("prompt timed", true, true, "[1:01:01:05]> "),
+        ("prompt n timed", false, false, "> "),
+        ("prompt timed", true, true, "[1:01:01:05]> "),
+        ("prompt x", true, true, "[1:01:01:05]> "),
+    ] {
+        desk.ask(command);
+        let session = &desk.session;
+        let uptime_s = 86_400 + 3_600 + 65;
+        assert_eq!(
+            (
+                session.interactive,
+                session.prompts,
+                &*prompt_text(session, uptime_s)
+            ),
+            (interactive, prompts, prompt),
+            "{command}"
+        );
+    }
+}
+
+#[test]
+fn name_servers_are_a_domain_of_statistics() {
+    let mut desk = admin();
+    let head = "# id,pid,sent,send_error,valid,update,cname,cname_error,any_err,nx,timeout,refused,other,invalid,too_big,\
+                truncated,outdated,\n";
+    assert_eq!(desk.ask("show stat domain resolvers"), format!("{head}\n"));
+    for (words, answer) in [
+        ("resolvers json", "Name servers are told as CSV only.\n\n"),
+        ("clocks", "Invalid statistics domain.\n\n"),
+    ] {
+        assert_eq!(desk.ask(&format!("show stat domain {words}")), answer);
+    }
+}
+
+#[test]
 fn a_guid_is_given_once() {
     let mut desk = admin();
     let taken = "Another frontend, backend or server has this guid.\n\n";

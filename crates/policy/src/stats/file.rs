@@ -310,73 +310,45 @@ fn entry(
     let Some(owner) = owners.get(guid) else {
         return Ok(());
     };
-    let values: Vec<_> = columns
-        .iter()
-        .zip(words)
-        .filter_map(|(column, word)| Some(((*column)?, word.parse::<u64>().ok()?)))
-        .collect();
-    match (half, owner) {
-        (
-            Half::Front,
-            Owner {
-                server: Some(_), ..
-            },
-        ) => {
+    let cells = columns.iter().zip(words);
+    let values = cells.filter_map(|(column, word)| Some(((*column)?, word.parse::<u64>().ok()?)));
+    let values: Vec<_> = values.collect();
+    match (half, owner.frontend, owner.backend, owner.server) {
+        (Half::Front, _, _, Some(_)) => {
             return Err("a server's guid stands among those of frontends");
         }
-        (
-            Half::Front,
-            Owner {
-                frontend: Some(id), ..
-            },
-        ) => {
+        (Half::Front, Some(id), ..) => {
             let known = FRONTEND_COUNTS.iter().chain(FRONTEND_ALSO);
-            let found = matched(&values, known, now_s);
-            counters.extend(
-                found
-                    .into_iter()
-                    .map(|(counter, value)| Recalled::Frontend(*id, counter, value)),
-            );
+            let found = matched(&values, known, now_s).into_iter();
+            counters.extend(found.map(|(counter, value)| Recalled::Frontend(id, counter, value)));
         }
-        (
-            Half::Back,
-            Owner {
-                server: Some((backend, server)),
-                ..
-            },
-        ) => {
-            let known = SERVER_COUNTS.iter().chain(SERVER_ALSO);
-            let found = matched(&values, known, now_s);
-            counters.extend(
-                found
-                    .into_iter()
-                    .map(|(counter, value)| Recalled::Server(*backend, *server, counter, value)),
-            );
-            let age = values
-                .iter()
-                .find(|(column, _)| *column == Column::LastChange);
-            counters.extend(age.map(|(_, age_s)| {
-                Recalled::Change(*backend, *server, now_s.saturating_sub(*age_s))
-            }));
-        }
-        (
-            Half::Back,
-            Owner {
-                backend: Some(id), ..
-            },
-        ) => {
+        (Half::Back, _, _, Some(place)) => of_server(place, &values, now_s, counters),
+        (Half::Back, _, Some(id), None) => {
             let known = BACKEND_COUNTS.iter().chain(BACKEND_ALSO);
-            let found = matched(&values, known, now_s);
-            counters.extend(
-                found
-                    .into_iter()
-                    .map(|(counter, value)| Recalled::Backend(*id, counter, value)),
-            );
+            let found = matched(&values, known, now_s).into_iter();
+            counters.extend(found.map(|(counter, value)| Recalled::Backend(id, counter, value)));
         }
         // One half of a proxy has gone.
         _ => {}
     }
     Ok(())
+}
+
+fn of_server(
+    (backend, server): (BackendId, ServerId),
+    values: &[(Column, u64)],
+    now_s: u64,
+    counters: &mut Vec<Recalled>,
+) {
+    let known = SERVER_COUNTS.iter().chain(SERVER_ALSO);
+    for (counter, value) in matched(values, known, now_s) {
+        counters.push(Recalled::Server(backend, server, counter, value));
+    }
+    let mut ages = values.iter();
+    if let Some((_, age_s)) = ages.find(|(column, _)| *column == Column::LastChange) {
+        let moment_s = now_s.saturating_sub(*age_s);
+        counters.push(Recalled::Change(backend, server, moment_s));
+    }
 }
 
 /// What rows compute from more than one counter, and so have no line of their own for.

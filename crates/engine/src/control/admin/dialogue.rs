@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_policy::command::line::{self, LINE_BYTES_MAX, PAYLOAD_BYTES_MAX};
-use plimsoll_policy::command::{Session, Words};
+use plimsoll_policy::command::{Session, Words, prompt_text};
 use plimsoll_policy::model::{AccessLevel, Severity};
 use plimsoll_sys::handover;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -18,8 +18,7 @@ use tokio::time::timeout;
 
 use crate::control::conductor::Conductor;
 
-/// Shown where a line is awaited, and where a line of a payload is.
-const PROMPT: &[u8] = b"> ";
+/// Shown where a line of a payload is awaited.
 const PROMPT_PAYLOAD: &[u8] = b"+ ";
 
 /// The first words of commands that read files or change the plane.
@@ -88,7 +87,10 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         if !session.interactive {
             return Ok(());
         }
-        patient(session, wire.send(PROMPT)).await?;
+        if session.prompts {
+            let prompt = prompt_text(session, conductor.desk().uptime_s());
+            patient(session, wire.send(prompt.as_bytes())).await?;
+        }
     }
 }
 
@@ -144,7 +146,7 @@ async fn payload<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> io::Result<String> {
     let mut payload = String::new();
     loop {
-        if session.interactive {
+        if session.prompts {
             patient(session, wire.send(PROMPT_PAYLOAD)).await?;
         }
         let Some(line) = patient(session, wire.line()).await? else {
