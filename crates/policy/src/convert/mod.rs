@@ -16,8 +16,11 @@ mod jwt_decrypt;
 mod jwt_verify;
 mod language;
 mod map;
+mod mqtt;
 mod network;
 mod number;
+mod packet;
+mod protobuf;
 mod regsub;
 pub(crate) mod rfc7239;
 mod server;
@@ -128,8 +131,11 @@ const TOPICS: &[&[Row]] = &[
     jwt_verify::ROWS,
     language::ROWS,
     map::ROWS,
+    mqtt::ROWS,
     network::ROWS,
     number::ROWS,
+    packet::ROWS,
+    protobuf::ROWS,
     regsub::ROWS,
     rfc7239::ROWS,
     server::ROWS,
