@@ -220,7 +220,11 @@ pub(crate) fn host(name: &[u8]) -> Option<Box<str>> {
 /// `tcp-request connection`: whether the connection may stay.
 pub(crate) fn admits_connection(session: &mut Session, socket: &Socket) -> bool {
     let tables = Rc::clone(&session.tables);
-    let rules = &tables.frontend(session.frontend).rules.connection;
+    let rules = &tables.frontend(session.frontend).rules;
+    if rules.asks.saved_syn && session.bind().is_some_and(|bind| bind.save_syn > 0) {
+        session.facts.extra().saved_syn = socket.saved_syn().unwrap_or_default().into();
+    }
+    let rules = &rules.connection;
     let refused = FrontendCounter::DeniedConnections;
     passes((session, socket), rules, Phase::Connection, refused)
 }

@@ -327,6 +327,7 @@ fn listen_options(model: &Model, frontend: &Frontend, bind: &Bind) -> ListenOpti
             .map(|ms| u32::try_from(ms).unwrap_or(u32::MAX)),
         v6_only: bind.only_v6,
         transparent: bind.transparent,
+        save_syn: bind.save_syn,
         receive_buffer_bytes: tune.receive_buffer_client_bytes,
         send_buffer_bytes: tune.send_buffer_client_bytes,
         keepalive: keepalive(frontend.keepalive_probes, frontend.probes),

@@ -177,6 +177,8 @@ pub struct SessionExtra {
     pub glitches: u32,
     /// Type-length-value fields of a PROXY protocol header of version 2, as received.
     pub proxy_fields: Vec<(u8, Vec<u8>)>,
+    /// The packet that the connection began with (`tcp-ss`), where somebody asks; empty: it is not known.
+    pub saved_syn: Box<[u8]>,
     /// Why the connection is of no use (`fc_err`).
     pub failure: Option<ConnectionError>,
 }

@@ -917,6 +917,8 @@ pub struct Bind {
     pub interface: Option<String>,
     /// `mss`; negative values are relative to the kernel's.
     pub segment_bytes: Option<i32>,
+    /// `tcp-ss`: 0: off, 1: SYN packets are saved from their IP header on, 2: whole.
+    pub save_syn: u8,
     /// `tcp-ut`.
     pub user_timeout_ms: Option<u64>,
     pub only_v6: Option<bool>,
@@ -950,6 +952,7 @@ impl Bind {
             interface: None,
             segment_bytes: None,
             user_timeout_ms: None,
+            save_syn: 0,
             only_v6: None,
             unix: UnixOwner::default(),
             level: AccessLevel::Operator,

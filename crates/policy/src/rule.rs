@@ -128,6 +128,8 @@ pub struct Asks {
     pub server_end: bool,
     /// Where names lead that only requests bring.
     pub resolves: bool,
+    /// The packet that the client's connection began with.
+    pub saved_syn: bool,
 }
 
 impl Asks {
@@ -138,6 +140,7 @@ impl Asks {
             server_info: self.server_info | other.server_info,
             server_end: self.server_end | other.server_end,
             resolves: self.resolves | other.resolves,
+            saved_syn: self.saved_syn | other.saved_syn,
         }
     }
 }

@@ -47,6 +47,8 @@ pub struct ListenOptions {
     pub send_buffer_bytes: Option<u32>,
     /// Accepted sockets are probed when silent (inherited).
     pub keepalive: Option<Keepalive>,
+    /// SYN packets are kept for accepted sockets (`TCP_SAVE_SYN`): 1 from their IP header on, 2 whole; 0 is off.
+    pub save_syn: u8,
     /// Permission bits of a unix socket's file.
     pub unix_mode: Option<u32>,
     /// Owner of a unix socket's file.
@@ -68,6 +70,7 @@ impl Default for ListenOptions {
             user_timeout_ms: None,
             congestion: None,
             v6_only: None,
+            save_syn: 0,
             transparent: false,
             free_bind: false,
             receive_buffer_bytes: None,
@@ -169,6 +172,10 @@ fn set_tcp(fd: BorrowedFd<'_>, options: &ListenOptions) -> io::Result<()> {
     if options.fast_open_queue > 0 {
         let length = i32::try_from(options.fast_open_queue).unwrap_or(i32::MAX);
         option::set_int(fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, length)?;
+    }
+    if options.save_syn > 0 {
+        let wanted = i32::from(options.save_syn);
+        option::set_int(fd, libc::IPPROTO_TCP, libc::TCP_SAVE_SYN, wanted)?;
     }
     if let Some(bytes) = options.segment_bytes {
         let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);

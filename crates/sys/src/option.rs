@@ -4,6 +4,9 @@ use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
+/// Room for the headers of a SYN packet: Ethernet with VLANs, IP with extensions, TCP with options.
+const SYN_BYTES_MAX: usize = 512;
+
 /// Sets an integer option.
 pub(crate) fn set_int(
     fd: BorrowedFd<'_>,
@@ -36,6 +39,27 @@ pub(crate) fn set_bytes(
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// The packet that an accepted connection began with, which the kernel then forgets (`TCP_SAVED_SYN`).
+pub(crate) fn saved_syn(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    let mut packet = vec![0_u8; SYN_BYTES_MAX];
+    let mut length = SYN_BYTES_MAX as libc::socklen_t;
+    // SAFETY: pointer and length describe `packet`, which outlives the call; the kernel writes no more than `length` bytes.
+    let result = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_SAVED_SYN,
+            packet.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    packet.truncate(length as usize);
+    Ok(packet)
 }
 
 /// What the kernel tells of a TCP connection (`TCP_INFO`).

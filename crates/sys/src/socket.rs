@@ -134,6 +134,11 @@ pub fn tcp_info(fd: BorrowedFd<'_>) -> io::Result<TcpInfo> {
     })
 }
 
+/// The SYN packet that an accepted connection began with, if its listener has had it saved; the kernel gives it once.
+pub fn saved_syn(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    option::saved_syn(fd)
+}
+
 /// How a silent connection is probed. `None` keeps the kernel's value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keepalive {

@@ -86,6 +86,9 @@ pub(super) trait Driver {
 
     fn tcp_info(&self, handle: &Handle) -> io::Result<TcpInfo>;
 
+    /// See [`plimsoll_sys::socket::saved_syn`].
+    fn saved_syn(&self, handle: &Handle) -> io::Result<Vec<u8>>;
+
     fn local_address(&self, handle: &Handle) -> io::Result<Address>;
 
     fn peer_address(&self, handle: &Handle) -> io::Result<Address>;

@@ -146,6 +146,10 @@ impl Driver for EpollDriver {
         socket::tcp_info(descriptor(handle)?)
     }
 
+    fn saved_syn(&self, handle: &Handle) -> io::Result<Vec<u8>> {
+        socket::saved_syn(descriptor(handle)?)
+    }
+
     fn local_address(&self, handle: &Handle) -> io::Result<Address> {
         socket::local_address(descriptor(handle)?)
     }

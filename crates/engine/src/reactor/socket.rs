@@ -280,6 +280,11 @@ impl Socket {
         self.core.driver.tcp_info(&self.handle)
     }
 
+    /// The SYN packet of an accepted connection, if it was saved; the kernel gives it once.
+    pub fn saved_syn(&self) -> io::Result<Vec<u8>> {
+        self.core.driver.saved_syn(&self.handle)
+    }
+
     // ---- Addresses
 
     /// The other end; known from accepting, else asked of the kernel once, when first needed.

@@ -169,3 +169,17 @@ fn a_capability_outlasts_root_where_it_is_asked_for() {
         assert_eq!(warned, setcap.is_empty());
     }
 }
+
+#[test]
+fn the_first_packet_of_a_connection_can_be_looked_at() {
+    let mut rig = Rig::new();
+    rig.config(&format!(
+        "{DEFAULTS}frontend web\n    bind {{listen}} tcp-ss 1\n    tcp-request connection set-var(sess.syn) fc_saved_syn\n    \
+         http-request return status 200 content-type text/plain lf-string \
+         \"%[var(sess.syn),ip.ver] %[var(sess.syn),ip.src] %[fc_saved_syn,ip.data,tcp.dst] %[fc_saved_syn,ip.data,tcp.flags]\"\n"
+    ));
+    let port = rig.address().port();
+    for _ in 0..2 {
+        assert_eq!(rig.get("/").text(), format!("4 127.0.0.1 {port} 2"));
+    }
+}

@@ -13,6 +13,8 @@ use crate::context::{Context, Ends, SessionFacts};
 use crate::rule::Asks;
 use crate::value::{Type, Value};
 
+const SAVED_SYN: &str = "fc_saved_syn";
+
 /// A row about the client's packets.
 macro_rules! counted {
     ($name:literal, $doc:literal, $count:ident) => {
@@ -135,6 +137,19 @@ pub(crate) const ROWS: &[Row] = &[
         sacked
     ),
     Row {
+        name: SAVED_SYN,
+        usage: "",
+        doc: "The packet that the client's connection began with, where its bind has 'tcp-ss'.",
+        needs: Needs::Client,
+        read: |_, _| {
+            fetch(Type::Binary, |context| {
+                let packet = &*context.session.extra.as_ref()?.saved_syn;
+                let is_known = !packet.is_empty();
+                is_known.then_some(Value::Binary(packet.into()))
+            })
+        },
+    },
+    Row {
         name: "fc_src_is_local",
         usage: "",
         doc: "Whether the address that the client's socket comes from is this machine's.",
@@ -159,10 +174,14 @@ pub(crate) const ROWS: &[Row] = &[
 pub(crate) fn asks(name: &str) -> Asks {
     let row = |name: &str| ROWS.iter().any(|row| row.name == name);
     Asks {
-        client_info: name.starts_with("fc_") && row(name) && !name.ends_with("_is_local"),
+        client_info: name.starts_with("fc_")
+            && row(name)
+            && !name.ends_with("_is_local")
+            && name != SAVED_SYN,
         server_info: matches!(name, "bc_rtt" | "bc_rttvar"),
         server_end: name.starts_with("bc_") && row(name),
         resolves: false,
+        saved_syn: name == SAVED_SYN,
     }
 }
 

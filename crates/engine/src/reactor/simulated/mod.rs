@@ -274,6 +274,11 @@ impl Driver for SimulatedDriver {
         Ok(TcpInfo::default())
     }
 
+    /// There are none here.
+    fn saved_syn(&self, _: &Handle) -> io::Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
+
     fn local_address(&self, handle: &Handle) -> io::Result<Address> {
         self.world.borrow().local_address(number(handle))
     }

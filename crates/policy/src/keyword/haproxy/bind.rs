@@ -338,11 +338,15 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
         "Signs TCP segments.",
         "a socket option of its own",
     ),
-    noop(
+    Keyword::new(
         "tcp-ss",
-        "NUMBER",
-        "Saves SYN packets for fingerprints.",
-        "nothing reads them in this version",
+        NOWHERE,
+        "0|1|2",
+        "Saves SYN packets for 'fc_saved_syn': 1 from their IP header on, 2 whole.",
+        |args, bind| {
+            bind.model.save_syn = value::number(args, "what is saved", 0..=2)? as u8;
+            Ok(())
+        },
     ),
     Keyword::new(
         "tcp-ut",
