@@ -30,7 +30,11 @@ fn every_command_is_known() {
     let usages = help
         .lines()
         .filter_map(|line| line.strip_prefix("  ")?.split_once(':'));
-    let usages: Vec<_> = usages.map(|(usage, _)| usage.trim()).collect();
+    // The help of 2.6 misspells 'new ssl crl-file'.
+    let usages = usages.map(|(usage, _)| usage.trim());
+    let usages: Vec<_> = usages
+        .filter(|usage| !usage.starts_with("new ssl crlfile"))
+        .collect();
     assert!(usages.len() >= 80, "{help}");
     let paths = COMMANDS.iter().map(|command| command.path);
     let paths: Vec<_> = paths
