@@ -430,6 +430,7 @@ async fn next_request(
 ) -> Result<Request, NoMore> {
     let worker = &session.worker;
     let timeouts = session.tables.frontend(session.frontend).timeouts;
+    let idles_on = session.tables.frontend(session.frontend).idles_on;
     let first = session.requests == 0;
     let idle_ms = if first {
         None
@@ -463,7 +464,8 @@ async fn next_request(
         if !client.has_started() && !session.leaving && !worker.is_present(&session.tables) {
             return Poll::Ready(Err(NoMore::NewTables));
         }
-        if session.ends() && !first && !client.has_started() && ends_ns == NEVER_NS {
+        let is_told = session.ends() && !idles_on;
+        if is_told && !first && !client.has_started() && ends_ns == NEVER_NS {
             ends_ns = now_ns.saturating_add(FAREWELL_MS * 1_000_000);
             deadline_ns = deadline_ns.min(ends_ns);
         }

@@ -8,7 +8,7 @@ use plimsoll_policy::action::Versions;
 use plimsoll_policy::balance::key;
 use plimsoll_policy::context::{ExchangeFacts, Overrides, Phase as Moment};
 use plimsoll_policy::model::{BackendId, Mode, ServerId};
-use plimsoll_policy::stickiness;
+use plimsoll_policy::{rdp, rule, stickiness};
 
 use crate::account;
 use crate::dispatch::{Affinity, Dispatch};
@@ -91,7 +91,7 @@ async fn serve_to_end(
     report
         .facts
         .tell(|story| story.candidates(&session.tables.plane, backend));
-    recall(session, &mut dispatch, &mut peeked, report);
+    choose_server(session, &mut dispatch, &mut peeked, report);
     let hashed = balance_key(session, backend, &mut peeked, report);
     let model = session.tables.backend(backend);
     let key = key::find(&model.balance, &FirstBytes(&peeked.bytes));
@@ -136,32 +136,43 @@ fn part(session: &Session, client: &mut Transport, fault: Fault) {
     }
 }
 
-/// The server that a stick table remembers for this client.
-fn recall(
+/// The server that rules name, the client's cookie, or a stick table, before any is balanced.
+fn choose_server(
     session: &mut Session,
     dispatch: &mut Dispatch,
     peeked: &mut Peeked,
     report: &mut Report,
 ) {
     let (tables, backend) = (Rc::clone(&session.tables), dispatch.backend);
-    let rules = &tables.backend(backend).rules.stick;
-    if rules.is_empty() {
+    let model = tables.backend(backend);
+    let rules = &model.rules;
+    let has_cookie = model.rdp_persistence.is_some();
+    if rules.stick.is_empty() && rules.use_server.is_empty() && !has_cookie {
         return;
     }
     let reached = Reached {
         backend,
         server: None,
     };
+    let opening = has_cookie.then(|| peeked.bytes.clone());
     let sight = peeked.sight(Some(reached));
     let moment = Moment::RequestContent;
     let facts = &mut report.facts;
     let known = rules::with_session(session, facts, moment, sight, |context| {
-        stickiness::recall(rules, backend, context)
+        rule::judge_persistence(&rules.persist, context);
+        let named = rule::server(&rules.use_server, backend, context);
+        let by_cookie = || rdp::server(opening.as_deref()?, backend, context);
+        let before = match named {
+            Some(id) => Some((id, "which a rule names")),
+            None => by_cookie().map(|id| (id, "which the client's cookie names")),
+        };
+        // What is to be remembered is found out in any case.
+        let remembered = stickiness::recall(&rules.stick, backend, context);
+        before.or_else(|| remembered.map(|id| (id, "which a stick table remembers")))
     });
-    if let Some(id) = known {
+    if let Some((id, reason)) = known {
         dispatch.pin(id);
-        let reason = || "which a stick table remembers".to_owned();
-        report.facts.reason(reason);
+        report.facts.reason(|| reason.to_owned());
     }
 }
 

@@ -39,6 +39,7 @@ pub mod plan;
 pub mod plane;
 pub mod probe;
 pub mod queue;
+pub mod rdp;
 pub mod resolution;
 mod resolve;
 pub mod rule;

@@ -363,6 +363,8 @@ pub struct Frontend {
     pub ignore_empty_connections: bool,
     /// `option accept-unsafe-violations-in-http-request` (formerly `accept-invalid-http-request`).
     pub lenient_request: bool,
+    /// `option idle-close-on-response`: at a soft stop, clients at rest are told of the end with their next response.
+    pub idles_on: bool,
     /// `option http-ignore-probes`: neither answers, nor logs, nor counts clients that send nothing.
     pub ignores_probes: bool,
     /// `option clitcpka`.
@@ -485,6 +487,8 @@ pub struct Backend {
     pub low_latency: bool,
     /// `option persist`: clients are led back to servers that are down too.
     pub persist: bool,
+    /// `persist rdp-cookie`: the cookie by which terminal servers name themselves.
+    pub rdp_persistence: Option<String>,
     /// `cookie`.
     pub cookie: Option<Arc<CookieSpec>>,
     /// `dynamic-cookie-key`.

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::forwarded::Forwarded;
 use crate::log_format::Format;
 use crate::model::{BackendId, ServerId};
-use crate::stickiness::StickRule;
+use crate::stickiness::{self, StickRule};
 
 /// Where a rule is written. All places are equal: a rule that has moved is still the same rule.
 #[derive(Clone, Default)]
@@ -356,8 +356,20 @@ pub fn backend(
     chosen.or_else(|| default.filter(may))
 }
 
-/// The server of this backend that `use-server` lines choose. The first whose condition holds counts, whatever the state
-/// of its server.
+/// `force-persist`, `ignore-persist`: the first that holds counts.
+pub fn judge_persistence(lines: &[(Persist, Condition)], context: &mut Context<'_>) {
+    let mut known = lines.iter();
+    let found = known.find(|(_, condition)| condition.holds(context) == Truth::Pass);
+    let overrides = &mut context.exchange.overrides;
+    match found {
+        Some((Persist::Force, _)) => overrides.force_persist = true,
+        Some((Persist::Ignore, _)) => overrides.ignore_persist = true,
+        None => {}
+    }
+}
+
+/// The server of this backend that `use-server` lines choose. The first whose condition holds counts; where its server
+/// cannot be reached there is none.
 pub fn server(
     choices: &[Choice<ServerTarget>],
     backend: BackendId,
@@ -368,7 +380,7 @@ pub fn server(
         ServerTarget::Known(id) => servers[id.0 as usize].name.clone(),
         ServerTarget::Named(format) => String::from_utf8_lossy(&format.text(context)).into_owned(),
     };
-    pick(("use-server", choices), context, name, |target| {
+    let chosen = pick(("use-server", choices), context, name, |target| {
         let id = match target {
             ServerTarget::Known(id) => Some(*id),
             ServerTarget::Named(format) => {
@@ -376,5 +388,6 @@ pub fn server(
             }
         };
         id.map_or(Pick::End, Pick::Take)
-    })
+    });
+    chosen.filter(|&id| stickiness::is_reachable(context, backend, id))
 }

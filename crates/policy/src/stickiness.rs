@@ -177,14 +177,16 @@ fn key_of(rule: &StickRule, context: &Context<'_>) -> Option<KeyValue> {
 
 /// A remembered server is used unless it is down; then only with `option persist` or `force-persist`.
 fn may_use(context: &Context<'_>, backend: BackendId, id: ServerId) -> bool {
-    let overrides = &context.exchange.overrides;
-    if overrides.ignore_persist {
-        return false;
-    }
+    !context.exchange.overrides.ignore_persist && is_reachable(context, backend, id)
+}
+
+/// Whether a client may be led to a server, whatever the load: unless it is down, or with `option persist` or
+/// `force-persist` even then.
+pub(crate) fn is_reachable(context: &Context<'_>, backend: BackendId, id: ServerId) -> bool {
     let state = context.plane.backend(backend).server(id).state();
     let down = !state.is_in() || state.contains(ServerState::UNRESOLVED);
     let persist = context.plane.model.backends[backend.0 as usize].persist;
-    !down || persist || overrides.force_persist
+    !down || persist || context.exchange.overrides.force_persist
 }
 
 /// What a server is called by `srvkey addr`.

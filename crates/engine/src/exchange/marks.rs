@@ -7,7 +7,7 @@ use plimsoll_policy::acl::Truth;
 use plimsoll_policy::context::Phase;
 use plimsoll_policy::cookie::Asked;
 use plimsoll_policy::model::{BackendId, ServerId};
-use plimsoll_policy::rule::Persist;
+use plimsoll_policy::rule;
 use plimsoll_policy::sample;
 
 use super::{Exchange, Outcome};
@@ -83,17 +83,9 @@ impl Exchange<'_> {
         if lines.is_empty() {
             return;
         }
-        let found = self.with_context(Phase::Request, |context| {
-            let mut lines = lines.iter();
-            let found = lines.find(|(_, condition)| condition.holds(context) == Truth::Pass);
-            found.map(|(persist, _)| *persist)
+        self.with_context(Phase::Request, |context| {
+            rule::judge_persistence(lines, context);
         });
-        let overrides = &mut self.record.facts.overrides;
-        match found {
-            Some(Persist::Force) => overrides.force_persist = true,
-            Some(Persist::Ignore) => overrides.ignore_persist = true,
-            None => {}
-        }
     }
 
     /// `cookie`: the server that the request's cookie names, before any other is chosen.

@@ -716,8 +716,7 @@ impl Exchange<'_> {
         let server = self.with_context(Phase::Request, |context| {
             rule::server(choices, backend, context)
         });
-        let usable = server.filter(|id| tables.plane.backend(backend).server(*id).is_usable());
-        if let (Some(id), Some(dispatch)) = (usable, &mut self.record.dispatch) {
+        if let (Some(id), Some(dispatch)) = (server, &mut self.record.dispatch) {
             dispatch.pin(id);
             self.record.facts.reason(|| "which a rule names".to_owned());
         }

@@ -224,3 +224,40 @@ fn streams_of_bytes() {
             }),
     ]);
 }
+
+/// Servers that rules choose by the first bytes.
+#[test]
+fn servers_that_rules_name() {
+    let front = "mode tcp;option tcplog;tcp-request inspect-delay 2s;tcp-request content accept if { req.len ge 3 };tcp-request content reject";
+    let named = |name: &str, word: &'static str, back: &str| {
+        case(name)
+            .front(front)
+            .back(&format!(
+                "mode tcp;retries 1;timeout connect 300ms;balance roundrobin;server s1 {{s1}};server s2 {{s2}};server dead {{dead}};{back}"
+            ))
+            .raw(|_| vec![Act::Read(3), Act::Send(b"one".to_vec()), Act::Close])
+            .raw(|_| vec![Act::Read(3), Act::Send(b"two".to_vec()), Act::Close])
+            .talk(move |stage| {
+                let mut client = stage.client();
+                client.send(word);
+                client.rest();
+                stage.done(client);
+            })
+    };
+    let by_word = "use-server s2 if { req.payload(0,3) -m str two };use-server dead if { req.payload(0,3) -m str end }";
+    play(vec![
+        named("named-by-bytes", "two", by_word),
+        named("named-by-no-rule", "one", by_word),
+        named("named-and-dead", "end", by_word),
+        named(
+            "named-by-format",
+            "s2.",
+            "use-server %[req.payload(0,2)] if TRUE",
+        ),
+        named(
+            "named-before-a-table",
+            "two",
+            "stick-table type string size 10;stick on req.payload(0,3);use-server s2 if { req.len ge 3 }",
+        ),
+    ]);
+}

@@ -93,6 +93,35 @@ fn a_graceful_stop_lets_requests_end_and_accepts_no_more() {
 }
 
 #[test]
+fn idle_clients_are_told_of_the_end_with_their_next_answer() {
+    for option in ["", "option idle-close-on-response"] {
+        let mut rig = Rig::new();
+        let origin = rig.origin("a");
+        rig.config(&(text(&origin.server_line()) + &format!("    {option}\n")));
+        let mut client = rig.client();
+        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(client.response().text(), "a");
+        rig.binary().signal(Signal::User1);
+        if option.is_empty() {
+            assert!(
+                client.is_closed(),
+                "a client at rest is let go after a moment"
+            );
+        } else {
+            // Longer than others are waited for.
+            std::thread::sleep(Duration::from_millis(1_500));
+            client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+            let answer = client.response();
+            assert_eq!(
+                (answer.text().as_str(), answer.field("connection")),
+                ("a", Some("close"))
+            );
+        }
+        assert_eq!(rig.binary().wait().code(), Some(0));
+    }
+}
+
+#[test]
 fn the_pid_file_names_the_process() {
     let mut rig = Rig::new();
     let origin = rig.origin("a");

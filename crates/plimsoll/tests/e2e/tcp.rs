@@ -1,6 +1,7 @@
 //! Relaying bytes.
 
 use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 
 use crate::rig::Rig;
 
@@ -119,4 +120,48 @@ fn nobody_behind_it_closes_the_connection() {
         crate::rig::free_address()
     )));
     assert!(rig.client().is_closed());
+}
+
+/// The cookie in which a terminal server names itself (MS-RDPBCGR section 3.2.5.3.1).
+fn terminal_cookie(address: SocketAddr) -> String {
+    let SocketAddr::V4(address) = address else {
+        unreachable!("the rig listens on IPv4");
+    };
+    let ip = u32::from_le_bytes(address.ip().octets());
+    format!("{ip}.{}.0000", address.port().swap_bytes())
+}
+
+#[test]
+fn terminal_servers_keep_their_clients() {
+    let mut rig = Rig::new();
+    let serve = |name: &'static str| {
+        move |mut stream: TcpStream| {
+            let mut heard = [0; 64];
+            let _ = stream.read(&mut heard);
+            let _ = stream.write_all(name.as_bytes());
+        }
+    };
+    let (a, b) = (
+        rig.origin_raw("a", serve("a")),
+        rig.origin_raw("b", serve("b")),
+    );
+    rig.config(&format!(
+        "{}    {}\n    balance roundrobin\n    persist rdp-cookie\n    tcp-request inspect-delay 2s\n    \
+         tcp-request content accept if RDP_COOKIE\n",
+        text(&a.server_line()),
+        b.server_line()
+    ));
+    let ask = |cookie: &str| {
+        let mut client = rig.client();
+        let line = format!("Cookie: msts={cookie}\r\n");
+        client.send([b"\x03\0\0\x2a\x25\xe0\0\0\0\0\0", line.as_bytes()].concat());
+        client.read_to_end()
+    };
+    for _ in 0..3 {
+        assert_eq!(ask(&terminal_cookie(a.address)), b"a");
+    }
+    assert_eq!(ask(&terminal_cookie(b.address)), b"b");
+    // Nobody's name: they are balanced, one after the other.
+    let strangers = [ask("1.2.0000"), ask("nonsense")];
+    assert_ne!(strangers[0], strangers[1]);
 }

@@ -23,7 +23,7 @@ mod maglev;
 mod map;
 mod peak_ewma;
 mod random;
-mod rdp_cookie;
+pub(crate) mod rdp_cookie;
 mod ring;
 mod rotation;
 mod roundrobin;

@@ -30,7 +30,7 @@ fn read(call: Call<'_>, _: &mut Args<'_>) -> Result<BalanceSpec, Diagnostic> {
 const HEADERS_BYTES: usize = 11;
 
 /// The cookie's value, when the whole line has arrived and names that cookie, whatever its case.
-pub(super) fn value<'a>(opening: &'a [u8], name: &str) -> Option<&'a [u8]> {
+pub(crate) fn value<'a>(opening: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let line = opening.get(HEADERS_BYTES..)?;
     let mut cookie = strip_prefix_any_case(line, b"Cookie:")?;
     while let [b' ', rest @ ..] = cookie {

@@ -297,11 +297,11 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             Ok(())
         },
     ),
-    later(
+    Keyword::switch(
         "option idle-close-on-response",
         FRONT,
-        "Keeps idle clients through a soft stop.",
-        "the soft stop",
+        "Tells idle clients of a soft stop with their next response.",
+        |draft, on| draft.settings().front.idles_on = on,
     ),
     later(
         "option independent-streams",

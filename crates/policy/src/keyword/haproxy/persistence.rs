@@ -1,8 +1,11 @@
 //! What leads a client back to its server: cookies and server states. Stick tables are in `stick`.
 
+use plimsoll_config::args::Args;
+use plimsoll_config::diagnostic::{Diagnostic, Kind};
+
 use super::{cookie, rules, value};
 use crate::draft::{Draft, StateSource};
-use crate::keyword::{Keyword, Reading, Sections, Status};
+use crate::keyword::{Keyword, Sections};
 
 const BACK: Sections = Sections::BACK;
 
@@ -53,12 +56,12 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             Ok(())
         },
     ),
-    later(
+    Keyword::new(
         "persist",
         BACK,
         "rdp-cookie[(NAME)]",
-        "Leads clients back by an RDP cookie; 'balance rdp-cookie' does so too.",
-        "persistence by cookies that terminal servers make",
+        "Leads clients back by the cookie in which terminal servers name themselves.",
+        rdp_cookie,
     ),
     Keyword::new(
         "server-state-file-name",
@@ -73,15 +76,21 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     ),
 ];
 
-const fn later(
-    name: &'static str,
-    sections: Sections,
-    usage: &'static str,
-    doc: &'static str,
-    waits: &'static str,
-) -> Keyword<Draft> {
-    Keyword {
-        read: Reading::Form,
-        ..Keyword::inert(name, sections, usage, doc, Status::NotYet(waits))
-    }
+/// `rdp-cookie`, or `rdp-cookie(NAME)`.
+fn rdp_cookie(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    let word = args.word("'rdp-cookie'")?;
+    let inner = word.text.strip_prefix("rdp-cookie");
+    let name = match inner {
+        Some("") => Some("msts"),
+        Some(rest) => rest
+            .strip_prefix('(')
+            .and_then(|rest| rest.strip_suffix(')')),
+        None => None,
+    };
+    let name = name.filter(|name| !name.is_empty()).ok_or_else(|| {
+        let message = format_args!("'{}' is not 'rdp-cookie' or 'rdp-cookie(NAME)'", word.text);
+        Diagnostic::error(Kind::Invalid, word.span, message)
+    })?;
+    draft.settings().back.rdp_persistence = Some(name.to_owned());
+    Ok(())
 }
