@@ -162,8 +162,13 @@ pub(crate) fn find(name: &str) -> Option<&'static Row> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection;
+    use proptest::prelude::*;
+    use proptest::sample::{Index, select};
+
     use super::*;
     use crate::keyword::haproxy::names;
+    use crate::testing::Bench;
 
     #[test]
     fn rows_are_sorted_known_and_documented() {
@@ -178,6 +183,73 @@ mod tests {
                 .binary_search(&row.name)
                 .is_ok();
             assert!(known, "{} is not HAProxy's", row.name);
+        }
+    }
+
+    /// What converters of binary data understand, in hexadecimal digits.
+    const MEANINGFUL: [&str; 4] = [
+        // A SYN within IPv6 with an extension, within Ethernet with a VLAN.
+        "0200000000010200000000fe8100000986dd600000000030004020010db800000000000000000000000120010db800000000\
+         0000000000000002060000000000000012340050000000010000000\
+         0a002faf000000000020405b40402080a000000ff0000000001030307",
+        // A SYN within IPv4.
+        "4510003c00004000400600000a0000010a00000212340050000000010000000\
+         0a002faf000000000020405b40402080a000000ff0000000001030307",
+        // CONNECT of MQTT, with a will.
+        "102200044d51545405c6003c000002696405180000000900017400017000017500027077",
+        // A message of gRPC, with messages in it.
+        "000000002e08ffffffffffffffffff0110051dfeffffff2107000000000000002a026162320808960112034a01783d00002040",
+    ];
+
+    /// Converters that do not go without arguments.
+    const WITH_ARGUMENTS: [&str; 5] = [
+        "ip.fp(7)",
+        "mqtt_field_value(connect,will_topic)",
+        "mqtt_field_value(connack,17)",
+        "protobuf(6.2.9)",
+        "ungrpc(6.1,int32)",
+    ];
+
+    fn bytes_of(digits: &str) -> Vec<u8> {
+        let digit = |byte: u8| (byte as char).to_digit(16).expect("a digit") as u8;
+        let pairs = digits.as_bytes().chunks(2);
+        pairs
+            .map(|pair| digit(pair[0]) << 4 | digit(pair[1]))
+            .collect()
+    }
+
+    /// Anything, or something meaningful that was changed and cut.
+    fn hostile() -> impl Strategy<Value = Vec<u8>> {
+        let anything = collection::vec(any::<u8>(), 0..200);
+        let changes = collection::vec((any::<Index>(), any::<u8>()), 0..4);
+        let skipped = prop_oneof![Just(0), 0_usize..80];
+        let changed = (select(&MEANINGFUL), changes, any::<Index>(), skipped);
+        let changed = changed.prop_map(|(digits, changes, end, skipped)| {
+            let mut bytes = bytes_of(digits);
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            bytes.truncate(end.index(bytes.len() + 1));
+            bytes.drain(..skipped.min(bytes.len()));
+            bytes
+        });
+        prop_oneof![anything, changed]
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_bytes_harm_nobody(bytes in hostile()) {
+            let mut bench = Bench::default();
+            bench.variable("txn.x", Value::Binary(bytes.into()));
+            let plain = rows()
+                .filter(|row| row.input == Type::Binary)
+                .filter(|row| row.usage.is_empty() || row.usage.starts_with('['));
+            for converter in plain.map(|row| row.name).chain(WITH_ARGUMENTS) {
+                let value = bench.value(&format!("var(txn.x),{converter}"));
+                let made = value.as_ref().and_then(Value::bytes).unwrap_or_default();
+                prop_assert!(made.len() <= OUTPUT_BYTES_MAX, "{converter}");
+            }
         }
     }
 }

@@ -104,6 +104,8 @@ enum Shape {
     Number(usize, u32, u32),
     /// Text or data.
     Text,
+    /// Likewise, and not empty.
+    SomeText,
     /// Two texts; it may be repeated.
     Pair,
 }
@@ -147,7 +149,7 @@ const OF_WILL: Shapes = &[
 /// Properties of CONNACK (section 3.2.2.3).
 const OF_CONNACK: Shapes = &[
     (17, U32),
-    (18, Shape::Text),
+    (18, Shape::SomeText),
     (19, U16),
     (AUTHENTICATION_METHOD, Shape::Text),
     (AUTHENTICATION_DATA, Shape::Text),
@@ -250,6 +252,7 @@ impl Reader<'_> {
                     continue;
                 }
                 Shape::Text => Item::Text(inner.text()?),
+                Shape::SomeText => Item::Text(inner.text().filter(|text| !text.is_empty())?),
                 Shape::Number(size, min, max) => {
                     let number = inner.number(size)?;
                     Item::Number((min..=max).contains(&number).then_some(number)?)
@@ -534,6 +537,7 @@ mod tests {
                 Some("1"),
             ),
             (packet(CONNACK, &[b"\x02\0"]), Some("0")),
+            (packet(CONNACK, &[b"\0\0\x03\x12\0\0"]), Some("0")),
             (packet(3, &[b"\0\0"]), Some("0")),
             (vec![0x11, 0], Some("0")),
             (vec![0x10, 0xff, 0xff, 0xff, 0xff, 1], Some("0")),
