@@ -248,8 +248,7 @@ pub(crate) async fn open(
     };
     let back = tables.backend(backend);
     let options = connect_options(tables, (backend, server), identity.route, &address);
-    let usual_ms = tables.backend(backend).timeouts.connect_ms;
-    let deadline_ns = worker.deadline(connect_ms.or(usual_ms));
+    let deadline_ns = worker.deadline(connect_ms.or(back.timeouts.connect_ms));
     let socket = loop {
         match reactor::connect(&worker.reactor, &address, &options) {
             Ok(socket) => break socket,

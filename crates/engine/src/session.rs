@@ -429,8 +429,8 @@ async fn next_request(
     times: &mut Times,
 ) -> Result<Request, NoMore> {
     let worker = &session.worker;
-    let timeouts = session.tables.frontend(session.frontend).timeouts;
-    let idles_on = session.tables.frontend(session.frontend).idles_on;
+    let frontend = session.tables.frontend(session.frontend);
+    let (timeouts, idles_on) = (frontend.timeouts, frontend.idles_on);
     let first = session.requests == 0;
     let idle_ms = if first {
         None

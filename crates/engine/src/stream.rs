@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use plimsoll_policy::specimen::Bytes;
-use plimsoll_wire::h1::Spelling;
 use plimsoll_wire::h1::body::{BodyError, Broken};
 use plimsoll_wire::h1::response::ResponseError;
+use plimsoll_wire::h1::{Spelling, fault_position};
 use plimsoll_wire::head::Head;
 
 use crate::reactor::Socket;
@@ -230,6 +230,17 @@ pub(crate) trait ServerStream: Splice {
 
     /// Whether something of the response has arrived.
     fn answered(&self) -> bool;
+}
+
+/// What is kept of a head that is not acceptable, with the name of what is wrong and a sentence.
+#[cold]
+pub(crate) fn broken_head(
+    received: &[u8],
+    head: &Head,
+    wrong: (&'static str, String),
+) -> Box<Bytes> {
+    let position = fault_position(received, head);
+    Box::new(Bytes::keep(received, 0, position, wrong))
 }
 
 /// What is kept of a body whose framing is broken; `start` is where it begins in what was received.

@@ -277,8 +277,8 @@ impl Tables {
 
     /// Where connections to a server come from, if that is said.
     pub(crate) fn source(&self, backend: BackendId, server: ServerId) -> Option<&Source> {
-        let own = self.server(backend, server).source.as_ref();
-        own.or_else(|| self.backend(backend).source.as_ref())
+        let server = self.server(backend, server);
+        self.backend(backend).source_of(server)
     }
 
     /// The expression that says what a server is to be asked for in TLS; `None`: something else does.

@@ -154,17 +154,15 @@ fn choose_server(
         backend,
         server: None,
     };
-    let opening = has_cookie.then(|| peeked.bytes.clone());
     let sight = peeked.sight(Some(reached));
     let moment = Moment::RequestContent;
     let facts = &mut report.facts;
     let known = rules::with_session(session, facts, moment, sight, |context| {
         rule::judge_persistence(&rules.persist, context);
         let named = rule::server(&rules.use_server, backend, context);
-        let by_cookie = || rdp::server(opening.as_deref()?, backend, context);
         let before = match named {
             Some(id) => Some((id, "which a rule names")),
-            None => by_cookie().map(|id| (id, "which the client's cookie names")),
+            None => rdp::server(backend, context).map(|id| (id, "which the client's cookie names")),
         };
         // What is to be remembered is found out in any case.
         let remembered = stickiness::recall(&rules.stick, backend, context);

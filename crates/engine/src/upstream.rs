@@ -40,7 +40,7 @@ impl Upstream {
     /// Says how names of fields are to be written; only HTTP/1 has a choice.
     pub(crate) fn spell_names(&mut self, spelling: Option<&Arc<Spelling>>) {
         if let Self::H1(server) = self {
-            server.spelling = spelling.cloned();
+            server.spell_names(spelling);
         }
     }
 

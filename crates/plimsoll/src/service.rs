@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use plimsoll_engine::{Engine, Handle, Options};
-use plimsoll_policy::model::source::Source;
 use plimsoll_policy::model::{Backend, Global, Model};
 use plimsoll_policy::saved::{self, Extent, Saved};
 use plimsoll_policy::stats::file::{self, Recalled};
@@ -369,13 +368,10 @@ fn settle(global: &Global, pidfile: Option<&Path>, foreign: bool) -> anyhow::Res
 
 /// Whether connections to some server come from addresses that need not be this machine's.
 fn uses_foreign_addresses(model: &Model) -> bool {
-    let is_foreign = |source: &Option<Source>| {
-        let source = source.as_ref();
-        source.is_some_and(|source| source.foreign.is_some())
-    };
     model.backends.iter().any(|backend| {
-        let mut servers = backend.servers.iter();
-        is_foreign(&backend.source) || servers.any(|server| is_foreign(&server.source))
+        let sources = backend.servers.iter();
+        let mut sources = sources.filter_map(|server| backend.source_of(server));
+        sources.any(|source| source.foreign.is_some())
     })
 }
 
@@ -483,5 +479,17 @@ fn retire_old(life: &Life) {
         if let Err(error) = signal::send(pid, signal) {
             console::complain(&format!("cannot signal process {pid}: {error}"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_policy::model::CAPABILITIES;
+    use plimsoll_sys::capability::Capability;
+
+    #[test]
+    fn every_capability_that_can_be_named_can_be_kept() {
+        let known = Capability::NAMES.map(|(name, _)| name);
+        assert_eq!(known, CAPABILITIES);
     }
 }

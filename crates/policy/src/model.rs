@@ -421,6 +421,13 @@ pub struct FrontendTimeouts {
     pub tarpit_ms: Option<u64>,
 }
 
+impl Backend {
+    /// Where connections to one of its servers come from, if that is said.
+    pub fn source_of<'a>(&'a self, server: &'a Server) -> Option<&'a Source> {
+        server.source.as_ref().or(self.source.as_ref())
+    }
+}
+
 /// Where requests go (`backend`, and the back half of `listen`).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Backend {

@@ -10,11 +10,11 @@ use crate::context::Context;
 use crate::model::{BackendId, ServerAddress, ServerId, ServerPort};
 use crate::stickiness;
 
-/// The server that the first bytes of a connection name, if it is one of the backend's and may be used.
-pub fn server(opening: &[u8], backend: BackendId, context: &Context<'_>) -> Option<ServerId> {
+/// The server that a connection's first bytes name, if it is one of the backend's and may be used.
+pub fn server(backend: BackendId, context: &Context<'_>) -> Option<ServerId> {
     let model = &context.plane.model.backends[backend.0 as usize];
     let name = model.rdp_persistence.as_deref()?;
-    let (ip, port) = address(rdp_cookie::value(opening, name)?)?;
+    let (ip, port) = address(rdp_cookie::value(context.request_payload.bytes, name)?)?;
     let live = context.plane.backend(backend);
     let mut servers = (0..).map(ServerId).zip(&model.servers);
     let (id, _) = servers.find(|(id, server)| {

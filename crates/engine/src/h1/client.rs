@@ -11,13 +11,13 @@ use std::task::{Poll, ready};
 use plimsoll_policy::specimen::Bytes;
 use plimsoll_wire::h1::body::Decoder;
 use plimsoll_wire::h1::request::{self, Parse, RequestError};
-use plimsoll_wire::h1::{Limits, Spelling, encode, fault_position, has_news};
+use plimsoll_wire::h1::{Limits, Spelling, encode, has_news};
 use plimsoll_wire::head::{Framing, Head, Version};
 
 use super::writer::BodyWriter;
 use crate::reactor::Socket;
 use crate::splice::Splice;
-use crate::stream::{ClientStream, End, Piece, StreamError, broken_body};
+use crate::stream::{ClientStream, End, Piece, StreamError, broken_body, broken_head};
 use crate::transport::{Outbox, Transport};
 use crate::worker::Worker;
 
@@ -43,8 +43,6 @@ pub(crate) struct Client {
     requests: u32,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
-    /// How names of fields are written, where the client cares.
-    spelling: Option<Arc<Spelling>>,
     /// What was not acceptable.
     refused: Option<Box<Bytes>>,
 }
@@ -82,7 +80,6 @@ impl Client {
             requests: 0,
             bytes_in: 0,
             bytes_out: 0,
-            spelling: None,
             refused: None,
         }
     }
@@ -141,7 +138,8 @@ impl Client {
                 }
                 Ok(Parse::Partial) => self.keep(&scratch[..filled]),
                 Err(error) => {
-                    self.refuse(&scratch[..filled], head, error);
+                    let wrong = (error.name(), error.to_string());
+                    self.refused = Some(broken_head(&scratch[..filled], head, wrong));
                     return Poll::Ready(Err(NoRequest::Refused(error)));
                 }
             }
@@ -178,14 +176,6 @@ impl Client {
             self.carry = Vec::new();
         }
         Ok(decoded.done)
-    }
-
-    /// Keeps what was not acceptable, for those who ask.
-    #[cold]
-    fn refuse(&mut self, received: &[u8], head: &Head, error: RequestError) {
-        let position = fault_position(received, head);
-        let wrong = (error.name(), error.to_string());
-        self.refused = Some(Box::new(Bytes::keep(received, 0, position, wrong)));
     }
 
     #[cold]
@@ -243,21 +233,14 @@ impl Client {
             true => encode::Connection::Upgrade,
             false => self.persistence(),
         };
-        self.writer = match mute {
-            true => BodyWriter::mute(),
-            false => BodyWriter::new(framing).spelled(&self.spelling),
-        };
+        match mute {
+            true => self.writer.begin_mute(),
+            false => self.writer.begin(framing),
+        }
         encode::response(head, connection, framing, out);
-        self.spell(out);
+        self.writer.spell(out);
         let payload_bytes = if mute { 0 } else { payload_bytes };
         self.bytes_out += (out.len() + payload_bytes) as u64;
-    }
-
-    /// Writes the names of a head's fields as the client is said to want them.
-    fn spell(&self, head: &mut [u8]) {
-        if let Some(spelling) = &self.spelling {
-            spelling.apply(head);
-        }
     }
 
     /// Sends part of a response's body behind what `out` holds.
@@ -389,7 +372,7 @@ impl ClientStream for Client {
         self.expects_continue = false;
         let mut out = self.worker.out_buffer();
         encode::response(head, encode::Connection::Unchanged, Framing::None, &mut out);
-        self.spell(&mut out);
+        self.writer.spell(&mut out);
         self.bytes_out += out.len() as u64;
         Ok(self.outbox.write_one(&mut self.transport, &out)?)
     }
@@ -477,7 +460,7 @@ impl ClientStream for Client {
     }
 
     fn spell_names(&mut self, spelling: Option<&Arc<Spelling>>) {
-        self.spelling = spelling.cloned();
+        self.writer.spell_names(spelling);
     }
 
     fn closes(&self) -> bool {

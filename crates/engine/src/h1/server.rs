@@ -7,13 +7,13 @@ use std::task::{Poll, ready};
 use plimsoll_policy::specimen::Bytes;
 use plimsoll_wire::h1::body::Decoder;
 use plimsoll_wire::h1::response::{self, Asked, Parse, ResponseError};
-use plimsoll_wire::h1::{Limits, Spelling, encode, fault_position, has_news};
+use plimsoll_wire::h1::{Limits, Spelling, encode, has_news};
 use plimsoll_wire::head::{Framing, Head, Version};
 
 use super::writer::BodyWriter;
 use crate::reactor::Socket;
 use crate::splice::Splice;
-use crate::stream::{End, Piece, ServerStream, StreamError, broken_body};
+use crate::stream::{End, Piece, ServerStream, StreamError, broken_body, broken_head};
 use crate::transport::{Outbox, Transport};
 use crate::worker::Worker;
 
@@ -40,8 +40,6 @@ pub(crate) struct Server {
     is_tunnel: bool,
     /// Whether the connection is asked to stay open.
     pub(crate) persistent: bool,
-    /// How names of fields are written, where the server cares.
-    pub(crate) spelling: Option<Arc<Spelling>>,
     /// What was not acceptable.
     pub(crate) refused: Option<Box<Bytes>>,
 }
@@ -64,7 +62,6 @@ impl Server {
             answered: false,
             is_tunnel: false,
             persistent: true,
-            spelling: None,
             refused: None,
         }
     }
@@ -102,12 +99,16 @@ impl Server {
         Ok(self.writer.send(way, out, payload, end, trailers)?)
     }
 
+    /// Says how names of fields are to be written; `None`: as they are.
+    pub(crate) fn spell_names(&mut self, spelling: Option<&Arc<Spelling>>) {
+        self.writer.spell_names(spelling);
+    }
+
     /// Keeps what was not acceptable, for those who ask.
     #[cold]
     fn refuse(&mut self, received: &[u8], head: &Head, error: ResponseError) -> StreamError {
-        let position = fault_position(received, head);
         let wrong = (error.name(), error.to_string());
-        self.refused = Some(Box::new(Bytes::keep(received, 0, position, wrong)));
+        self.refused = Some(broken_head(received, head, wrong));
         StreamError::Response(error)
     }
 
@@ -225,7 +226,7 @@ impl ServerStream for Server {
         self.answered = false;
         self.request_done = end.is_done();
         self.decoder = Decoder::default();
-        self.writer = BodyWriter::new(head.framing).spelled(&self.spelling);
+        self.writer.begin(head.framing);
         // A request of HTTP/1.0 stays one, and there closing is what needs no word. It should have no chunks.
         let persists_by_itself = head.version >= Version::H11;
         self.persistent &= persists_by_itself || head.framing != Framing::Chunked;
@@ -238,9 +239,7 @@ impl ServerStream for Server {
         let worker = Rc::clone(&self.worker);
         let mut out = worker.out_buffer();
         encode::request(head, connection, head.framing, &mut out);
-        if let Some(spelling) = &self.spelling {
-            spelling.apply(&mut out);
-        }
+        self.writer.spell(&mut out);
         self.write(&mut out, payload, end, trailers)
     }
 

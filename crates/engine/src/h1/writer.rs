@@ -1,4 +1,4 @@
-//! The body of an outgoing message: what framing the peer was promised, and how much of it is owed.
+//! The body of an outgoing message: what framing the peer was promised, how much of it is owed, and how names are spelled.
 
 use std::io;
 use std::sync::Arc;
@@ -23,29 +23,31 @@ pub(crate) struct BodyWriter {
     mute: bool,
     /// A chunk was announced whose line end has not been sent.
     in_chunk: bool,
-    /// How names of trailers are written, where the peer cares.
+    /// How names of fields are written, where the peer cares.
     spelling: Option<Arc<Spelling>>,
 }
 
 impl BodyWriter {
-    pub(crate) fn new(framing: Framing) -> Self {
-        Self {
-            framing,
-            ..Self::default()
-        }
+    /// Begins another message.
+    pub(crate) fn begin(&mut self, framing: Framing) {
+        (self.framing, self.mute, self.in_chunk) = (framing, false, false);
     }
 
-    /// The same, with names of trailers written in a way of their own.
-    pub(crate) fn spelled(mut self, spelling: &Option<Arc<Spelling>>) -> Self {
-        self.spelling.clone_from(spelling);
-        self
+    /// Begins a message that has no body, whatever comes as one.
+    pub(crate) fn begin_mute(&mut self) {
+        self.begin(Framing::None);
+        self.mute = true;
     }
 
-    /// For a message that has no body, whatever comes as one.
-    pub(crate) fn mute() -> Self {
-        Self {
-            mute: true,
-            ..Self::default()
+    /// Says how names of fields are to be written, in this message and those that follow; `None`: as they are.
+    pub(crate) fn spell_names(&mut self, spelling: Option<&Arc<Spelling>>) {
+        self.spelling = spelling.cloned();
+    }
+
+    /// Writes the names of encoded fields as the peer wants them.
+    pub(crate) fn spell(&self, lines: &mut [u8]) {
+        if let Some(spelling) = &self.spelling {
+            spelling.apply(lines);
         }
     }
 
@@ -76,9 +78,7 @@ impl BodyWriter {
         if end.is_done() {
             let start = out.len();
             body::last_chunk(trailers, out);
-            if let Some(spelling) = &self.spelling {
-                spelling.apply(&mut out[start..]);
-            }
+            self.spell(&mut out[start..]);
         }
     }
 

@@ -8,7 +8,6 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
 
 use crate::rig::{PLIMSOLL, Rig, ask, free_address, until};
 use crate::stage::{reference, version};
@@ -62,13 +61,8 @@ fn configuration(rig: &Rig, address: SocketAddr) -> String {
 fn answers(program: &Path) -> Vec<(String, String)> {
     let address = free_address();
     let mut rig = Rig::new();
-    let mut command = Command::new(program);
     let text = configuration(&rig, address);
-    command
-        .arg("-db")
-        .arg("-f")
-        .arg(rig.file("haproxy.cfg", &text));
-    rig.start(command, address);
+    rig.serve(program, &text, address);
     let folder = rig.path("");
     let folder = folder.display().to_string();
     let (mut answers, mut references) = (Vec::new(), Vec::<String>::new());

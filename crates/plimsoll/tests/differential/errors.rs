@@ -4,7 +4,6 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use crate::rig::{DEADLINE, PLIMSOLL, Rig, ask, free_address, until};
@@ -71,12 +70,7 @@ fn answers(program: &Path) -> Vec<String> {
         socket = rig.path("socket").display(),
         server = origin.server_line(),
     );
-    let mut command = Command::new(program);
-    command
-        .arg("-db")
-        .arg("-f")
-        .arg(rig.file("haproxy.cfg", &text));
-    rig.start(command, address);
+    rig.serve(program, &text, address);
     let socket = rig.path("socket");
     let mut answers = Vec::new();
     let messages = REQUESTS.iter().map(|(bytes, _)| ("fe request", *bytes));

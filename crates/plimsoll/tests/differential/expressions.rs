@@ -6,7 +6,6 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use crate::rig::{PLIMSOLL, Rig, free_address};
@@ -72,12 +71,7 @@ fn answer(address: SocketAddr, number: usize) -> String {
 fn answers(program: &Path) -> Vec<String> {
     let address = free_address();
     let mut rig = Rig::new();
-    let mut command = Command::new(program);
-    command
-        .arg("-db")
-        .arg("-f")
-        .arg(rig.file("haproxy.cfg", &configuration(address)));
-    rig.start(command, address);
+    rig.serve(program, &configuration(address), address);
     (0..expressions().len())
         .map(|number| answer(address, number))
         .collect()

@@ -1,7 +1,5 @@
 //! Every command that HAProxy's `help` lists is a command here, or says why it is none.
 
-use std::process::Command;
-
 use plimsoll_policy::command::{ABSENT, COMMANDS};
 
 use crate::rig::{Rig, ask, free_address};
@@ -17,12 +15,7 @@ fn every_command_is_known() {
          timeout connect 5s\nlisten web\n bind {address}\n",
         rig.path("socket").display(),
     );
-    let mut command = Command::new(reference);
-    command
-        .arg("-db")
-        .arg("-f")
-        .arg(rig.file("haproxy.cfg", &text));
-    rig.start(command, address);
+    rig.serve(&reference, &text, address);
     let help = ask(
         &rig.path("socket"),
         "expert-mode on; experimental-mode on; help",

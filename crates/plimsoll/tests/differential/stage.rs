@@ -380,12 +380,7 @@ fn play_before(program: &Path, cases: &[Case]) -> Vec<Vec<String>> {
     // Whether the program is there is asked at an address of its own, and so in nobody's log.
     let ready = free_address();
     let text = format!("{PREFACE}{sections}frontend ready\n    bind {ready}\n");
-    let mut command = Command::new(program);
-    command
-        .arg("-db")
-        .arg("-f")
-        .arg(rig.file("haproxy.cfg", &text));
-    rig.start(command, ready);
+    rig.serve(program, &text, ready);
     thread::scope(|scope| {
         let plays: Vec<_> = sets
             .into_iter()

@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use crate::rig::{PLIMSOLL, Rig, ask, free_address};
+use crate::rig::{PLIMSOLL, Rig, ask, free_address, until};
 use crate::stage::{reference, version};
 
 /// Columns that both programs count alike, of the frontend, the server and the backend.
@@ -27,18 +26,27 @@ fn life(program: &Path, file: &Path, requests: usize) -> (Vec<Vec<String>>, Stri
         file = file.display(),
         server = origin.server_line(),
     );
-    let mut command = Command::new(program);
-    command
-        .arg("-db")
-        .arg("-f")
-        .arg(rig.file("haproxy.cfg", &text));
-    rig.start(command, address);
+    rig.serve(program, &text, address);
     let socket = rig.path("socket");
     let shown = columns(&ask(&socket, "show stat"));
     for _ in 0..requests {
         assert_eq!(rig.get("/").status, 200);
     }
     assert_eq!(rig.get("/none").status, 404);
+    // An answer may reach its client before it is counted.
+    let counted = || {
+        let now = columns(&ask(&socket, "show stat"));
+        let count = |rows: &[Vec<String>], name, column: usize| {
+            let mut rows = rows.iter();
+            let row = rows.find(|row| row[0] == name).expect("its row");
+            row[column].parse::<usize>().unwrap_or(0)
+        };
+        let more = |name, column| count(&now, name, column) - count(&shown, name, column);
+        // 2xx, 4xx
+        let front = (more("FRONTEND", 2), more("FRONTEND", 3));
+        front == (requests, 1) && more("BACKEND", 2) == requests && more("s", 2) == requests
+    };
+    assert!(until(counted), "{}", ask(&socket, "show stat"));
     (shown, ask(&socket, "dump stats-file"))
 }
 

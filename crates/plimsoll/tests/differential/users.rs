@@ -3,7 +3,6 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use crate::rig::{PLIMSOLL, Rig, free_address};
@@ -107,10 +106,7 @@ fn answers(program: &Path) -> Vec<(String, String)> {
     let text = CONFIGURATION.replace("{address}", &address.to_string());
     let defaults =
         "defaults\n mode http\n timeout client 5s\n timeout server 5s\n timeout connect 5s\n";
-    let mut command = Command::new(program);
-    let file = rig.file("haproxy.cfg", &(defaults.to_owned() + &text));
-    command.arg("-db").arg("-f").arg(file);
-    rig.start(command, address);
+    rig.serve(program, &(defaults.to_owned() + &text), address);
     let fields = fields();
     let asked = TARGETS
         .iter()

@@ -125,6 +125,14 @@ impl Rig {
         address
     }
 
+    /// Runs a program of HAProxy's kind with a configuration, and waits until it accepts at the address.
+    pub fn serve(&mut self, program: &Path, text: &str, address: SocketAddr) {
+        let mut command = Command::new(program);
+        let file = self.file("haproxy.cfg", text);
+        command.arg("-db").arg("-f").arg(file);
+        self.start(command, address);
+    }
+
     /// Starts a command, and waits until something accepts at the address.
     pub fn start(&mut self, command: Command, address: SocketAddr) {
         let mut binary = Binary::start(command);

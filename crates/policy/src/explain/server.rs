@@ -3,13 +3,12 @@
 use plimsoll_wire::head::Head;
 
 use super::replay::{Ended, Walk};
-use crate::acl::Truth;
 use crate::balance::{BalanceSpec, Pick, key, usable};
 use crate::context::Phase;
 use crate::cookie::Asked;
 use crate::model::{Backend, BackendId, ServerId};
 use crate::plane::Plane;
-use crate::rule::{self, Persist};
+use crate::rule;
 use crate::stats::rows::algorithm;
 use crate::stickiness;
 
@@ -129,17 +128,9 @@ impl Walk<'_> {
     }
 
     fn persistence(&mut self, model: &Backend) {
-        let found = self.with(Phase::Request, |context| {
-            let mut lines = model.rules.persist.iter();
-            let found = lines.find(|(_, test)| test.holds(context) == Truth::Pass);
-            found.map(|(persist, _)| *persist)
+        self.with(Phase::Request, |context| {
+            rule::judge_persistence(&model.rules.persist, context);
         });
-        let overrides = &mut self.exchange.overrides;
-        match found {
-            Some(Persist::Force) => overrides.force_persist = true,
-            Some(Persist::Ignore) => overrides.ignore_persist = true,
-            None => {}
-        }
     }
 
     fn by_cookie(&mut self, backend: BackendId, model: &Backend) -> Option<(ServerId, String)> {
@@ -162,8 +153,7 @@ impl Walk<'_> {
         let server = self.with(Phase::Request, |context| {
             rule::server(rules, backend, context)
         });
-        let plane = self.plane.backend(backend);
-        let id = server.filter(|id| plane.server(*id).is_usable())?;
+        let id = server?;
         let place = self.exchange.story.as_ref()?.last_place()?;
         Some((id, format!("which the rule at {place} names")))
     }

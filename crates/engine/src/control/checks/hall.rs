@@ -485,7 +485,7 @@ impl Hall {
             target,
             socks: server.socks,
             socks_usual: check.via_socks && agent.is_none(),
-            source: server.source.as_ref().or(backend.source.as_ref()).cloned(),
+            source: backend.source_of(server).cloned(),
             header: (wanted && agent.is_none()).then_some(header_version),
             header_version,
             connect: Duration::from_millis(connect_ms),

@@ -15,6 +15,47 @@ const PROXY: Sections = Sections::PROXY;
 /// What [`RetryOn::status`] knows.
 const RETRY_STATUSES: &[u16] = &[401, 403, 404, 408, 421, 425, 429, 500, 501, 502, 503, 504];
 
+/// A line about the probes of one side.
+macro_rules! probes {
+    ($name:literal, $sections:ident, $side:ident, count) => {
+        Keyword::new(
+            $name,
+            $sections,
+            "NUMBER",
+            "Unanswered probes of TCP keep-alive.",
+            |args, draft| {
+                let count = value::number(args, "a number of probes", 1..=i32::MAX as u32)?;
+                draft.settings().$side.probes.count = Some(count);
+                Ok(())
+            },
+        )
+    };
+    ($name:literal, $sections:ident, $side:ident, idle_s) => {
+        probes!(
+            $name,
+            $sections,
+            $side,
+            idle_s,
+            "Silence before TCP keep-alive."
+        )
+    };
+    ($name:literal, $sections:ident, $side:ident, interval_s) => {
+        probes!(
+            $name,
+            $sections,
+            $side,
+            interval_s,
+            "Interval of TCP keep-alive."
+        )
+    };
+    ($name:literal, $sections:ident, $side:ident, $time:ident, $doc:literal) => {
+        Keyword::new($name, $sections, "TIME", $doc, |args, draft| {
+            draft.settings().$side.probes.$time = Some(value::seconds(args)?);
+            Ok(())
+        })
+    };
+}
+
 pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     Keyword::new(
         "backlog",
@@ -36,40 +77,9 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             Ok(())
         },
     ),
-    Keyword::new(
-        "clitcpka-cnt",
-        FRONT,
-        "NUMBER",
-        "Unanswered probes of TCP keep-alive.",
-        |args, draft| {
-            draft.settings().front.probes.count = Some(value::number(
-                args,
-                "a number of probes",
-                1..=i32::MAX as u32,
-            )?);
-            Ok(())
-        },
-    ),
-    Keyword::new(
-        "clitcpka-idle",
-        FRONT,
-        "TIME",
-        "Silence before TCP keep-alive.",
-        |args, draft| {
-            draft.settings().front.probes.idle_s = Some(value::seconds(args)?);
-            Ok(())
-        },
-    ),
-    Keyword::new(
-        "clitcpka-intvl",
-        FRONT,
-        "TIME",
-        "Interval of TCP keep-alive.",
-        |args, draft| {
-            draft.settings().front.probes.interval_s = Some(value::seconds(args)?);
-            Ok(())
-        },
-    ),
+    probes!("clitcpka-cnt", FRONT, front, count),
+    probes!("clitcpka-idle", FRONT, front, idle_s),
+    probes!("clitcpka-intvl", FRONT, front, interval_s),
     Keyword::new(
         "default_backend",
         FRONT,
@@ -220,40 +230,9 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             Ok(())
         },
     ),
-    Keyword::new(
-        "srvtcpka-cnt",
-        BACK,
-        "NUMBER",
-        "Unanswered probes of TCP keep-alive.",
-        |args, draft| {
-            draft.settings().back.probes.count = Some(value::number(
-                args,
-                "a number of probes",
-                1..=i32::MAX as u32,
-            )?);
-            Ok(())
-        },
-    ),
-    Keyword::new(
-        "srvtcpka-idle",
-        BACK,
-        "TIME",
-        "Silence before TCP keep-alive.",
-        |args, draft| {
-            draft.settings().back.probes.idle_s = Some(value::seconds(args)?);
-            Ok(())
-        },
-    ),
-    Keyword::new(
-        "srvtcpka-intvl",
-        BACK,
-        "TIME",
-        "Interval of TCP keep-alive.",
-        |args, draft| {
-            draft.settings().back.probes.interval_s = Some(value::seconds(args)?);
-            Ok(())
-        },
-    ),
+    probes!("srvtcpka-cnt", BACK, back, count),
+    probes!("srvtcpka-idle", BACK, back, idle_s),
+    probes!("srvtcpka-intvl", BACK, back, interval_s),
 ];
 
 const fn noop(
