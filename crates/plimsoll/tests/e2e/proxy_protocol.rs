@@ -16,8 +16,9 @@ fn teller(rig: &Rig) -> Origin {
 /// What the origin saw when a client sent these bytes before its request; `None`: the connection was closed.
 fn seen(rig: &Rig, before: &[u8]) -> Option<String> {
     let mut client = rig.client();
-    client.send(before);
-    client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    // At once: behind a header that is refused the connection may be gone already.
+    let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    client.send([before, request].concat());
     let bytes = client.read_to_end();
     (!bytes.is_empty()).then(|| String::from_utf8_lossy(&bytes).into_owned())
 }
