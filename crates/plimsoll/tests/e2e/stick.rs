@@ -127,14 +127,16 @@ fn the_recipe_for_addresses_holds_under_load() {
         &format!("{text}backend app\n    {}\n", origin.server_line()),
     );
     let statuses = hammer(&rig, 8, 25, "");
-    // All within one period, unless the machine is very slow; then more may pass, but never fewer.
+    // All within one period, unless the machine is very slow; then more may pass. Fewer may pass only where requests are
+    // counted on several workers between one's own count and its rule: each further worker can push one of the twenty over.
+    let workers = thread::available_parallelism().map_or(1, usize::from);
     assert_eq!(statuses.len(), 200);
     assert_eq!(
         count(&statuses, 200) + count(&statuses, 429),
         200,
         "{statuses:?}"
     );
-    assert!(count(&statuses, 200) >= 20, "{statuses:?}");
+    assert!(count(&statuses, 200) > 20 - workers.min(8), "{statuses:?}");
     assert!(count(&statuses, 429) >= 100, "{statuses:?}");
     let seen = table(&rig, "show table web");
     assert!(seen.contains("key=::ffff:127.0.0.1 "), "{seen}");
