@@ -365,11 +365,12 @@ impl ClientStream for ClientHalf {
         end: End,
         trailers: Option<&Head>,
     ) -> Result<(), StreamError> {
-        let is_all = self.is_head || end.is_done() && payload.is_empty() && trailers.is_none();
+        let is_empty = self.is_head || payload.is_empty() && trailers.is_none();
+        let is_all = is_empty && end.is_done();
         self.begin(head, is_all)?;
         match is_all {
             true => Ok(()),
-            false => self.inner.send(payload, end, trailers),
+            false => self.send(payload, end, trailers),
         }
     }
 
@@ -379,9 +380,12 @@ impl ClientStream for ClientHalf {
         end: End,
         trailers: Option<&Head>,
     ) -> Result<(), StreamError> {
-        match self.is_head {
-            true => Ok(()),
-            false => self.inner.send(payload, end, trailers),
+        match (self.is_head, end.is_done()) {
+            // What a server sends all the same is left out. The response ends with it, so that the connection it came by is
+            // there for the next request.
+            (true, false) => Ok(()),
+            (true, true) => self.inner.send(&[], end, None),
+            (false, _) => self.inner.send(payload, end, trailers),
         }
     }
 

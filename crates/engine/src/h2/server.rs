@@ -13,7 +13,7 @@ use std::future::poll_fn;
 use plimsoll_policy::tls::Facts;
 use plimsoll_wire::h1::response::ResponseError;
 use plimsoll_wire::h2::{Code, Config, Role};
-use plimsoll_wire::head::{FieldKind, Framing, Head};
+use plimsoll_wire::head::{FieldKind, Head};
 use plimsoll_wire::websocket;
 
 use super::link::{Link, Over};
@@ -179,8 +179,6 @@ pub(crate) struct ServerHalf {
     pub(crate) persistent: bool,
     answered: bool,
     request_done: bool,
-    /// The final head has been read, and nothing can follow it.
-    ended: bool,
     /// What a client of HTTP/1 wants to see of its handshake.
     handshake: Option<(Vec<u8>, Option<websocket::Key>)>,
 }
@@ -193,7 +191,6 @@ impl ServerHalf {
             persistent: true,
             answered: false,
             request_done: false,
-            ended: false,
             handshake: None,
         }
     }
@@ -345,10 +342,6 @@ impl ServerStream for ServerHalf {
             return Poll::Ready(Ok(nothing));
         }
         self.answered = true;
-        if head.framing == Framing::None {
-            self.ended = true;
-            return Poll::Ready(Ok(nothing));
-        }
         match stream.poll_body(scratch) {
             Poll::Ready(piece) => Poll::Ready(piece),
             Poll::Pending => Poll::Ready(Ok(Piece {
@@ -360,10 +353,6 @@ impl ServerStream for ServerHalf {
 
     fn poll_body(&mut self, scratch: &mut [u8]) -> Poll<Result<Piece, StreamError>> {
         match &mut self.stream {
-            Some(_) if self.ended => Poll::Ready(Ok(Piece {
-                range: 0..0,
-                last: true,
-            })),
             Some(stream) => stream.poll_body(scratch),
             None => Poll::Ready(Err(StreamError::Closed)),
         }

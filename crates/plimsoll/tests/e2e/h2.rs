@@ -1,8 +1,9 @@
 //! HTTP/2 through the real binary, before clients and servers of others. The many cases live in `wire`.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::rig::origin::{Origin, Reply};
@@ -137,6 +138,36 @@ fn one_connection_carries_many_clients() {
     for client in &mut clients {
         assert_eq!(client.response().text(), "a");
     }
+}
+
+#[test]
+fn a_response_without_its_body_ends_when_the_server_has_sent_that() {
+    let mut rig = Rig::new();
+    // It takes its time between a head and the body that nobody wants.
+    let origin = rig.origin_raw("a", |mut stream| {
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        while let Some(Ok(line)) = lines.next() {
+            if line.is_empty() {
+                let head = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
+                stream.write_all(head).unwrap();
+                thread::sleep(Duration::from_millis(30));
+                stream.write_all(b"hello").unwrap();
+            }
+        }
+    });
+    let hop = crate::rig::free_address();
+    let server = format!("http-request set-method GET\n    {}", origin.server_line());
+    rig.config(&text(&server, &[hop]));
+    let mut client = rig.client();
+    for _ in 0..3 {
+        client.send("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
+        let response = client.response_to("HEAD");
+        assert_eq!(response.field("content-length"), Some("5"));
+    }
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.response().text(), "hello");
+    // Each found the connection of the one before it free.
+    assert_eq!(origin.connections(), 1);
 }
 
 /// Reads until the other side closes, or `limit` has passed; `true` when it closed.
