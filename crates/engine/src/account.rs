@@ -56,6 +56,15 @@ pub(crate) fn protocol_begins(session: &Session, counter: FrontendCounter) {
 }
 
 pub(crate) fn session_ends(session: &Session) {
+    if session
+        .facts
+        .extra
+        .as_ref()
+        .is_some_and(|extra| extra.tls.is_some())
+    {
+        let frontend = session.tables.counters.frontend(session.frontend);
+        frontend.lower(FrontendCounter::TlsSessions);
+    }
     session.worker.session_ends();
 }
 

@@ -39,6 +39,15 @@ pub enum Side {
     Server,
 }
 
+impl Side {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+        }
+    }
+}
+
 impl Counters {
     /// Counters for `model`, which go on where `before` knows who is meant.
     fn new(model: &Model, before: Option<(&Self, &Kin)>) -> Self {

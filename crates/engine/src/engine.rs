@@ -471,8 +471,9 @@ fn serve(worker: &Rc<Worker>) {
     worker.reactor.cancel_all();
 }
 
-/// Once a second: drops idle server connections that nobody needs, and tells what is kept.
+/// Once a second: drops idle server connections that nobody needs, and tells what is kept and how the worker fares.
 async fn keep_house(worker: std::rc::Weak<Worker>, reactor: Reactor) {
+    let mut told_ns = reactor.now_ns();
     loop {
         reactor
             .sleep_until(reactor.now_ns() + HOUSEKEEPING_NS)
@@ -486,5 +487,9 @@ async fn keep_house(worker: std::rc::Weak<Worker>, reactor: Reactor) {
         }
         let desk = &worker.tables().desk;
         desk.spares().note(worker.index, spares::stock(&worker));
+        let elapsed = Duration::from_nanos(now_ns - told_ns);
+        told_ns = now_ns;
+        let busy = plimsoll_sys::cpu::thread_time();
+        desk.vitals().note(worker.index, &reactor, busy, elapsed);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A full gate accepts nothing, so that further connections wait in the kernel's backlog, where they cost nothing.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
@@ -10,6 +10,8 @@ use std::task::Waker;
 #[derive(Debug)]
 pub(crate) struct Gate {
     passed: AtomicU32,
+    /// How often somebody had to wait.
+    turned_back: AtomicU64,
     limit: AtomicU32,
     /// Somebody stands in `waiting`: looked at whenever a connection ends, which is why it is not the list itself.
     crowded: AtomicBool,
@@ -20,6 +22,7 @@ impl Gate {
     pub(crate) fn new(limit: u32) -> Self {
         Self {
             passed: AtomicU32::new(0),
+            turned_back: AtomicU64::new(0),
             limit: AtomicU32::new(limit),
             crowded: AtomicBool::new(false),
             waiting: Mutex::default(),
@@ -28,6 +31,10 @@ impl Gate {
 
     pub(crate) fn passed(&self) -> u32 {
         self.passed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn turned_back(&self) -> u64 {
+        self.turned_back.load(Ordering::Relaxed)
     }
 
     /// Changes the limit; who has passed stays.
@@ -41,6 +48,7 @@ impl Gate {
         if let Some(pass) = self.try_pass() {
             return Some(pass);
         }
+        self.turned_back.fetch_add(1, Ordering::Relaxed);
         self.waiting
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -101,6 +109,7 @@ mod tests {
         let first = gate.pass(|| unreachable!()).unwrap();
         let _second = gate.pass(|| unreachable!()).unwrap();
         assert!(gate.pass(|| Waker::noop().clone()).is_none());
+        assert_eq!(gate.turned_back(), 1);
         assert!(gate.crowded.load(Ordering::SeqCst));
         drop(first);
         assert!(!gate.crowded.load(Ordering::SeqCst), "who waited was woken");

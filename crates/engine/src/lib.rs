@@ -49,6 +49,7 @@ mod transport;
 mod tunnel;
 mod upgrade;
 mod upstream;
+mod vitals;
 mod worker;
 
 pub use control::admin::DoorError;

@@ -308,6 +308,7 @@ async fn secure(session: &mut Session, transport: Transport) -> Option<h1::clien
             facts.handshake_ms = u32::try_from(took_ns / 1_000_000).unwrap_or(u32::MAX);
             let counters = session.tables.counters.frontend(session.frontend);
             counters.increment(FrontendCounter::TlsHandshakes);
+            counters.increment(FrontendCounter::TlsSessions);
             if facts.resumed {
                 counters.increment(FrontendCounter::TlsResumed);
             }

@@ -5,9 +5,7 @@
 //!
 //! | look in | for |
 //! |---|---|
-//! | [`FrontendCounter`] … [`ProcessCounter`] | the rows: one enum for each kind of object |
-//! | [`RefusalCounter`] | why messages were refused |
-//! | [`CapCounter`] | which limits were met |
+//! | [`FrontendCounter`] … [`ServerCounter`] | the rows: one enum for each kind of object |
 //! | [`Rate`] | events per second |
 //! | [`Histogram`] | how long things took |
 //!
@@ -15,7 +13,6 @@
 
 mod histogram;
 mod rate;
-mod refusals;
 mod rows;
 
 use std::marker::PhantomData;
@@ -23,10 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 pub use histogram::{Histogram, Summary};
 pub use rate::Rate;
-pub use refusals::RefusalCounter;
-pub use rows::{
-    BackendCounter, CapCounter, FrontendCounter, ListenerCounter, ProcessCounter, ServerCounter,
-};
+pub use rows::{BackendCounter, FrontendCounter, ServerCounter};
 
 /// One counter, as exports show it.
 #[derive(Clone, Copy, Debug)]
@@ -82,10 +76,6 @@ pub struct Block<C: Counter, const N: usize> {
 pub type FrontendBlock = Block<FrontendCounter, { FrontendCounter::ROWS.len() }>;
 pub type BackendBlock = Block<BackendCounter, { BackendCounter::ROWS.len() }>;
 pub type ServerBlock = Block<ServerCounter, { ServerCounter::ROWS.len() }>;
-pub type ListenerBlock = Block<ListenerCounter, { ListenerCounter::ROWS.len() }>;
-pub type ProcessBlock = Block<ProcessCounter, { ProcessCounter::ROWS.len() }>;
-pub type RefusalBlock = Block<RefusalCounter, { RefusalCounter::ROWS.len() }>;
-pub type CapBlock = Block<CapCounter, { CapCounter::ROWS.len() }>;
 
 impl<C: Counter, const N: usize> Default for Block<C, N> {
     fn default() -> Self {

@@ -95,6 +95,7 @@ impl Conductor {
         program: String,
         loader: Option<Loader>,
     ) -> Self {
+        let stopping = Arc::clone(shared.desk.stopping());
         Self {
             present: RwLock::new(Arc::clone(&shared.desk)),
             state: Mutex::new(State {
@@ -108,7 +109,7 @@ impl Conductor {
                 stopped: false,
             }),
             sink,
-            stopping: Arc::new(AtomicBool::new(false)),
+            stopping,
             program,
             loader,
             itself: OnceLock::new(),

@@ -116,8 +116,12 @@ pub struct Usage {
     pub tasks: usize,
     /// Sockets open, listeners included.
     pub sockets: usize,
+    /// Tasks that are to be polled.
+    pub runnable: usize,
     /// Pipes open, idle ones included.
     pub pipes: usize,
+    /// Pipes that nobody uses.
+    pub pipes_idle: usize,
     /// Turns of the loop.
     pub turns: u64,
     /// Polls of tasks.
@@ -344,6 +348,8 @@ impl Reactor {
     pub fn usage(&self) -> Usage {
         Usage {
             tasks: self.core.tasks.borrow().len(),
+            runnable: self.core.tasks.borrow().queued(),
+            pipes_idle: self.core.pipes.idle(),
             sockets: self.core.sources.borrow().len(),
             pipes: self.core.pipes.open(),
             ..self.core.usage.get()

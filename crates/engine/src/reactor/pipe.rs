@@ -25,6 +25,10 @@ impl Pipes {
     pub(super) fn open(&self) -> usize {
         self.open.get()
     }
+
+    pub(super) fn idle(&self) -> usize {
+        self.idle.borrow().len()
+    }
 }
 
 /// A pipe on loan. Bytes move from a socket into it and from it into another socket, inside the kernel.

@@ -266,6 +266,37 @@ fn the_page_asks_shows_and_changes() {
     assert_eq!(rig.get("/haproxy").status, 503);
 }
 
+/// A monitor for terminals that was written for HAProxy, and gives up where a fact is missing.
+#[test]
+fn hatop_shows_the_servers() {
+    let (Some(_), Some(script)) = (require_peer("hatop"), require_peer("script")) else {
+        return;
+    };
+    let stage = stage();
+    let screen = stage.rig.path("screen");
+    let sized = format!("stty cols 160 rows 40; hatop -s {}", stage.socket.display());
+    let mut hatop = Command::new(script)
+        .args(["-qefc", &sized])
+        .arg(&screen)
+        .env("TERM", "xterm")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let shown = || std::fs::read(&screen).unwrap_or_default();
+    let has = |word: &str| String::from_utf8_lossy(&shown()).contains(word);
+    let all = until(|| has("Plimsoll") && has("be_app") && has("app_b"));
+    let mut keys = hatop.stdin.take().expect("a pipe");
+    // It may have given up.
+    let _ = keys.write_all(b"q");
+    let ended = until(|| matches!(hatop.try_wait(), Ok(Some(_))));
+    if !ended {
+        let _ = hatop.kill();
+    }
+    let _ = hatop.wait();
+    assert!(all && ended, "{}", String::from_utf8_lossy(&shown()));
+}
+
 /// Names and columns as a real HAProxy writes them, as far as its version has them.
 #[test]
 fn haproxy_writes_the_same_columns() {
@@ -317,8 +348,16 @@ fn compare(ours: &Path, theirs: &Path) {
         let lines = text.lines().filter_map(|line| line.split_once(": "));
         lines.map(|(name, _)| name.to_owned()).collect()
     };
-    // Both of ours are facts of HAProxy 3.x that 2.6 does not have yet.
-    let newer = ["CurrStreams", "CumStreams", "NbThreadGroups"];
+    // Facts of HAProxy 3.x that 2.6 does not have yet.
+    let newer = [
+        "CurrStreams",
+        "CumStreams",
+        "NbThreadGroups",
+        "TotalWarnings",
+        "MaxconnReached",
+        "Niced_tasks",
+        "TotalSplicedBytesOut",
+    ];
     for name in names(&our) {
         let known = names(&their).contains(&name) || newer.contains(&name.as_str());
         assert!(known, "{name} is a name of our own");

@@ -12,6 +12,7 @@
 
 mod absent;
 mod acme;
+mod activity;
 mod backend;
 mod change;
 mod clear;
@@ -213,7 +214,7 @@ pub const COMMANDS: &[Command] = &[
     weight::SET,
     why::SET,
     list::SHOW_ACL,
-    show::ACTIVITY,
+    activity::ACTIVITY,
     show::BACKEND,
     cli::LEVEL,
     cli::SOCKETS,
@@ -227,6 +228,7 @@ pub const COMMANDS: &[Command] = &[
     outliers::SHOW,
     pools::SHOW,
     show::PROCESSES,
+    activity::REFUSALS,
     resolvers::SHOW,
     schema::SHOW,
     servers::CONNECTIONS,

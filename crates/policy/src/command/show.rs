@@ -5,17 +5,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Answer, Command, Session, Words};
 use crate::model::AccessLevel;
-use crate::stats::format::{Format, write};
+use crate::stats::format::Format;
 use crate::stats::info;
 use crate::stats::{self, View};
-
-pub(super) const ACTIVITY: Command = Command {
-    path: &["show", "activity"],
-    access: AccessLevel::Operator,
-    usage: "show activity",
-    doc: "threads and the time",
-    run: activity,
-};
 
 pub(super) const BACKEND: Command = Command {
     path: &["show", "backend"],
@@ -36,7 +28,7 @@ pub(super) const ENVIRONMENT: Command = Command {
 pub(super) const INFO: Command = Command {
     path: &["show", "info"],
     access: AccessLevel::User,
-    usage: "show info [desc|json|typed]*",
+    usage: "show info [desc|json|typed|float]*",
     doc: "facts about the process",
     run: info,
 };
@@ -69,19 +61,6 @@ pub(super) const VERSION: Command = Command {
     run: |_, _, _| Ok(format!("{}\n", stats::VERSION)),
 };
 
-fn activity(_: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
-    let now = view.now.wall_ms;
-    let up_ms = now.saturating_sub(view.process.started_ms);
-    let mut text = format!("thread_id: 1 (1..{})\n", view.process.workers);
-    for (name, ms) in [("date_now", now), ("uptime_now", up_ms)] {
-        write(
-            &mut text,
-            format_args!("{name}: {}.{:03}000\n", ms / 1_000, ms % 1_000),
-        );
-    }
-    Ok(text)
-}
-
 fn backend(_: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
     let mut text = "# name\n".to_owned();
     for (_, backend) in view.backends() {
@@ -109,16 +88,21 @@ fn environment(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer
 }
 
 fn info(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
-    let (mut format, mut described) = (Format::Csv, false);
+    let mut wish = info::Wish {
+        format: Format::Csv,
+        described: false,
+        exact: false,
+    };
     for word in words.all() {
         match word.as_str() {
-            "typed" => format = Format::Typed,
-            "json" => format = Format::Json,
-            "desc" => described = true,
+            "typed" => wish.format = Format::Typed,
+            "json" => wish.format = Format::Json,
+            "desc" => wish.described = true,
+            "float" => wish.exact = true,
             _ => {}
         }
     }
-    Ok(info::info(view, format, described))
+    Ok(info::info(view, wish))
 }
 
 fn processes(_: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {

@@ -22,8 +22,6 @@ macro_rules! counters {
     };
 }
 
-pub(super) use counters;
-
 counters! {
     /// What a frontend counts.
     FrontendCounter {
@@ -37,6 +35,7 @@ counters! {
         H2Sessions: Count "h2sess" "Sessions that spoke HTTP/2, from the beginning or later.",
         DeniedSessions: Count "dses" "Sessions closed by `tcp-request session` rules.",
         TlsHandshakes: Count "ssl_sess" "Handshakes of TLS that came about.",
+        TlsSessions: Level "CurrSslConns" "Connections with TLS now.",
         TlsResumed: Count "ssl_reused_sess" "Those that resumed an earlier session.",
         TlsFailures: Count "ssl_failed_handshake" "Handshakes of TLS that did not come about.",
         BytesIn: Count "bin" "Bytes received from clients.",
@@ -57,23 +56,6 @@ counters! {
         Responses4xx: Count "hrsp_4xx" "Responses with status 400 to 499.",
         Responses5xx: Count "hrsp_5xx" "Responses with status 500 to 599.",
         ResponsesOther: Count "hrsp_other" "Exchanges that ended with another status or none.",
-        InternalErrors: Count "eint" "Exchanges ended by a mistake of ours.",
-    }
-}
-
-counters! {
-    /// What a listener (a `bind`) counts.
-    ListenerCounter {
-        Sessions: Count "stot" "Sessions begun.",
-        SessionsMax: Maximum "smax" "Most sessions at once.",
-        BytesIn: Count "bin" "Bytes received from clients.",
-        BytesOut: Count "bout" "Bytes sent to clients.",
-        RequestErrors: Count "ereq" "Requests that were malformed, incomplete or late.",
-        DeniedRequests: Count "dreq" "Requests refused by rules.",
-        DeniedResponses: Count "dresp" "Responses refused by rules.",
-        DeniedConnections: Count "dcon" "Connections closed by `tcp-request connection` rules.",
-        DeniedSessions: Count "dses" "Sessions closed by `tcp-request session` rules.",
-        FailedRewrites: Count "wrew" "Headers that could not be changed as rules asked.",
         InternalErrors: Count "eint" "Exchanges ended by a mistake of ours.",
     }
 }
@@ -162,36 +144,6 @@ counters! {
     }
 }
 
-counters! {
-    /// What a worker counts for the process as a whole.
-    ProcessCounter {
-        Connections: Count "CumConns" "Connections accepted.",
-        ConnectionRateMax: Peak "MaxConnRate" "Most connections accepted in one second.",
-        SessionRateMax: Peak "MaxSessRate" "Most sessions begun in one second.",
-        Requests: Count "CumReq" "Requests and TCP sessions.",
-        PipesUsed: Level "PipesUsed" "Pipes in use for splicing now.",
-        BytesOut: Count "TotalBytesOut" "Bytes sent, to clients and servers.",
-    }
-}
-
-counters! {
-    /// Limits that were met: each variant is a named cap of the program.
-    CapCounter {
-        ProcessConnections: Count "process_maxconn" "Accepting paused because the process had its `maxconn`.",
-        FrontendConnections: Count "frontend_maxconn" "Accepting paused because a frontend had its `maxconn`.",
-        ListenerConnections: Count "bind_maxconn" "Accepting paused because a bind had its `maxconn`.",
-        Descriptors: Count "descriptors" "A socket could not be made because the process may open no more files.",
-        Ports: Count "source_ports" "A connection could not be made for want of a free source port.",
-        ServerQueue: Count "server_maxqueue" "A request was turned away from a server whose queue had its `maxqueue`.",
-        QueueEntries: Count "queue_entries" "A request was refused because a worker had too many waiting.",
-        IdleConnections: Count "idle_connections" "A server connection was closed because enough were idle.",
-        HeadArena: Count "head_arena" "A message was refused because edits made its head too large.",
-        SpareBuffers: Count "spare_buffers" "A buffer was freed because enough were spare.",
-        Pipes: Count "pipes" "Bytes were copied because there were no pipes left for splicing.",
-        Orders: Count "orders" "An order to a worker had to wait because too many were unread.",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -215,11 +167,7 @@ mod tests {
     #[test]
     fn names_are_unique() {
         check::<FrontendCounter>();
-        check::<ListenerCounter>();
         check::<BackendCounter>();
         check::<ServerCounter>();
-        check::<ProcessCounter>();
-        check::<CapCounter>();
-        check::<super::super::RefusalCounter>();
     }
 }

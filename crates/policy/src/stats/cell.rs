@@ -11,6 +11,8 @@ pub enum Value<'a> {
     U32(u32),
     U64(u64),
     S32(i32),
+    /// A fraction, in millionths.
+    Millionths(u64),
     Text(Cow<'a, str>),
 }
 
@@ -21,6 +23,7 @@ impl Value<'_> {
             Self::U32(_) => "u32",
             Self::U64(_) => "u64",
             Self::S32(_) => "s32",
+            Self::Millionths(_) => "flt",
             Self::Text(_) => "str",
         }
     }
@@ -32,9 +35,20 @@ impl fmt::Display for Value<'_> {
             Self::U32(number) => number.fmt(f),
             Self::U64(number) => number.fmt(f),
             Self::S32(number) => number.fmt(f),
+            Self::Millionths(number) => fraction(*number, f),
             Self::Text(text) => text.fmt(f),
         }
     }
+}
+
+/// A number without the zeros that end its fraction.
+fn fraction(millionths: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let (whole, rest) = (millionths / 1_000_000, millionths % 1_000_000);
+    if rest == 0 {
+        return write!(f, "{whole}");
+    }
+    let digits = format!("{rest:06}");
+    write!(f, "{whole}.{}", digits.trim_end_matches('0'))
 }
 
 /// Where a value comes from, how it moves, what it is about, and whether it survives: four letters.

@@ -1,11 +1,12 @@
 //! What `show info` says of the process as a whole.
 //!
-//! Names and positions are HAProxy's; what belongs to something that is not built in (TLS, compression) has no line.
+//! Names and positions are HAProxy's; what belongs to something that is not built in (compression) has no line. A fact is
+//! one line in [`FACTS`].
 
 use std::borrow::Cow;
 
 use super::format::{Format, json_field, typed_value, write};
-use super::{Meter, Tags, VERSION, Value, View};
+use super::{Meter, Process, RELEASED, Tags, VERSION, Value, View, Vitals};
 use crate::counters::FrontendCounter;
 
 /// One fact about the process.
@@ -19,22 +20,32 @@ pub struct Fact<'a> {
     pub value: Value<'a>,
 }
 
-/// Prints the facts; `described` adds what each one means.
-pub fn info(view: View<'_>, format: Format, described: bool) -> String {
+/// How facts are to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish {
+    pub format: Format,
+    /// With what each of them means.
+    pub described: bool,
+    /// Durations and speeds are as exact as they are known, not whole.
+    pub exact: bool,
+}
+
+/// Prints the facts.
+pub fn info(view: View<'_>, wish: Wish) -> String {
     let mut out = String::new();
-    let facts = facts(view);
-    match format {
+    let facts = facts(view, wish.exact);
+    match wish.format {
         Format::Csv => {
             for fact in facts {
                 write(&mut out, format_args!("{}: {}", fact.name, fact.value));
-                describe(&fact, described, &mut out);
+                describe(&fact, wish.described, &mut out);
             }
         }
         Format::Typed => {
             for fact in facts {
                 write(&mut out, format_args!("{}.{}.1:", fact.position, fact.name));
                 typed_value(fact.tags, &fact.value, &mut out);
-                describe(&fact, described, &mut out);
+                describe(&fact, wish.described, &mut out);
             }
         }
         Format::Json => {
@@ -64,33 +75,132 @@ pub fn uptime_text(seconds: u64) -> String {
 }
 
 /// All facts, in the order of printing.
-pub fn facts(view: View<'_>) -> Vec<Fact<'_>> {
-    let mut facts = Vec::with_capacity(64);
-    product(view, &mut facts);
-    names(view, &mut facts);
-    limits(view, &mut facts);
-    traffic(view, &mut facts);
-    streams(view, &mut facts);
-    state(view, &mut facts);
-    facts.sort_by_key(|fact| fact.position);
-    facts
+pub fn facts(view: View<'_>, exact: bool) -> Vec<Fact<'_>> {
+    let whole = Whole::new(view, exact);
+    let told = FACTS.iter().map(|row| Fact {
+        position: row.position,
+        name: row.name,
+        help: row.help,
+        tags: row.tags,
+        value: (row.read)(&whole),
+    });
+    // What nothing has been set for has no line.
+    told.filter(|fact| fact.value != Value::Text(Cow::Borrowed("")))
+        .collect()
 }
 
-type Facts<'a> = Vec<Fact<'a>>;
+/// What facts are taken from.
+struct Whole<'a> {
+    view: View<'a>,
+    process: &'a Process,
+    workers: Vitals,
+    exact: bool,
+}
 
-fn fact<'a>(
-    facts: &mut Facts<'a>,
-    (position, name, help): (usize, &'static str, &'static str),
-    tags: Tags,
-    value: Value<'a>,
-) {
-    facts.push(Fact {
-        position,
-        name,
-        help,
-        tags,
-        value,
-    });
+impl<'a> Whole<'a> {
+    fn new(view: View<'a>, exact: bool) -> Self {
+        let (mut sum, workers) = (Vitals::default(), view.sums.vitals());
+        for worker in &workers {
+            sum.tasks += worker.tasks;
+            sum.runnable += worker.runnable;
+            sum.pipes += worker.pipes;
+            sum.pipes_idle += worker.pipes_idle;
+            sum.busy_percent += worker.busy_percent;
+        }
+        sum.busy_percent /= (workers.len() as u32).max(1);
+        Self {
+            view,
+            process: view.process,
+            workers: sum,
+            exact,
+        }
+    }
+
+    /// A counter of all frontends together.
+    fn sum(&self, counter: FrontendCounter) -> u64 {
+        let frontends = self.view.frontends();
+        let counts = frontends.map(|(id, _)| self.view.sums.frontend(id, counter));
+        counts.sum()
+    }
+
+    fn connections(&self) -> u64 {
+        let frontends = self.view.frontends();
+        let counts = frontends.map(|(id, _)| u64::from(self.view.sums.connections(id)));
+        counts.sum()
+    }
+
+    fn now(&self, meter: Meter) -> Value<'a> {
+        let speed = self.view.sums.rate(meter).now;
+        match self.exact {
+            true => Value::Millionths(u64::from(speed) * 1_000_000),
+            false => Value::U32(speed),
+        }
+    }
+
+    fn most(&self, meter: Meter) -> Value<'a> {
+        Value::U32(self.view.sums.rate(meter).max)
+    }
+
+    fn connections_max(&self) -> u64 {
+        let limit = self.view.plane.process_maxconn();
+        u64::from(limit.unwrap_or(self.process.connections_max))
+    }
+
+    fn rate_max(&self) -> u64 {
+        u64::from(self.view.model().global.connection_rate.unwrap_or(0))
+    }
+
+    fn up_ms(&self) -> u64 {
+        let started_ms = self.process.started_ms;
+        self.view.now.wall_ms.saturating_sub(started_ms)
+    }
+
+    /// A duration in seconds.
+    fn seconds(&self, ms: u64) -> Value<'a> {
+        match self.exact {
+            true => Value::Millionths(ms * 1_000),
+            false => whole(ms / 1_000),
+        }
+    }
+
+    /// Sockets that listen, those for commands included.
+    fn listeners(&self) -> u64 {
+        let view = self.view;
+        let open = view
+            .frontends()
+            .filter(|(id, model)| !model.disabled && view.plane.frontend(*id).is_listening());
+        let binds: usize = open.map(|(_, model)| model.binds.len()).sum();
+        (binds + view.model().global.stats_sockets.len()) as u64
+    }
+
+    fn resumed_percent(&self) -> u64 {
+        let all = self.sum(FrontendCounter::TlsHandshakes);
+        let resumed = 100 * self.sum(FrontendCounter::TlsResumed);
+        resumed.checked_div(all).unwrap_or(0)
+    }
+
+    /// Memory that is kept: all of it, and what a connection at rest has.
+    fn kept_bytes(&self) -> (u64, u64) {
+        let spares = self.view.sums.spares();
+        let open = spares.iter().filter(|spare| spare.is_open());
+        let used = open.map(|spare| spare.bytes).sum();
+        (spares.iter().map(|spare| spare.bytes).sum(), used)
+    }
+
+    fn warnings(&self) -> u64 {
+        let remarks = self.process.remarks.lock();
+        let remarks = remarks.unwrap_or_else(std::sync::PoisonError::into_inner);
+        remarks
+            .lines()
+            .filter(|line| line.contains("WARNING"))
+            .count() as u64
+    }
+
+    fn stopping(&self) -> bool {
+        self.process
+            .stopping
+            .load(std::sync::atomic::Ordering::Relaxed)
+    }
 }
 
 fn text<'a>(text: impl Into<Cow<'a, str>>) -> Value<'a> {
@@ -101,283 +211,517 @@ fn whole<'a>(number: u64) -> Value<'a> {
     Value::U32(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
-fn product<'a>(view: View<'a>, facts: &mut Facts<'a>) {
-    let process = view.process;
-    let up_s = view.now.wall_ms.saturating_sub(process.started_ms) / 1_000;
-    for (place, tags, value) in [
-        (
-            (0, "Name", "The product's name."),
-            Tags::PRODUCT,
-            text("Plimsoll"),
-        ),
-        (
-            (1, "Version", "The product's version."),
-            Tags::PRODUCT,
-            text(VERSION),
-        ),
-        (
-            (66, "Build info", "The product's version."),
-            Tags::PRODUCT,
-            text(VERSION),
-        ),
-        (
-            (3, "Nbthread", "Worker threads."),
-            Tags::CONFIG,
-            whole(u64::from(process.workers)),
-        ),
-        (
-            (4, "Nbproc", "Processes, always 1."),
-            Tags::CONFIG,
-            whole(1),
-        ),
-        (
-            (5, "Process_num", "The process, always 1."),
-            Tags::KEY,
-            whole(1),
-        ),
-        (
-            (6, "Pid", "The process's number in the system."),
-            Tags::STATUS,
-            whole(u64::from(process.id)),
-        ),
-        (
-            (7, "Uptime", "Time since the start."),
-            Tags::DURATION,
-            text(uptime_text(up_s)),
-        ),
-        (
-            (8, "Uptime_sec", "Time since the start, in seconds."),
-            Tags::DURATION,
-            whole(up_s),
-        ),
-        (
-            (70, "Start_time_sec", "The start, in seconds since 1970."),
-            Tags::DURATION,
-            whole(process.started_ms / 1_000),
-        ),
-        (
-            (81, "NbThreadGroups", "Groups of threads, always 1."),
-            Tags::CONFIG,
-            whole(1),
-        ),
-    ] {
-        fact(facts, place, tags, value);
+/// How a fact is come by.
+struct Row {
+    position: usize,
+    name: &'static str,
+    tags: Tags,
+    read: for<'a> fn(&Whole<'a>) -> Value<'a>,
+    help: &'static str,
+}
+
+const fn row(
+    position: usize,
+    name: &'static str,
+    tags: Tags,
+    read: for<'a> fn(&Whole<'a>) -> Value<'a>,
+    help: &'static str,
+) -> Row {
+    Row {
+        position,
+        name,
+        tags,
+        read,
+        help,
     }
 }
 
-fn names<'a>(view: View<'a>, facts: &mut Facts<'a>) {
-    let global = &view.model().global;
-    let node = global.node.as_deref().unwrap_or(&view.process.machine);
-    let node_place = (50, "node", "The machine's name.");
-    fact(facts, node_place, Tags::CONFIG_TEXT, text(node));
-    if let Some(description) = &global.description {
-        let place = (51, "description", "The configured description.");
-        fact(facts, place, Tags::CONFIG_TEXT, text(description.as_str()));
-    }
+const FACTS: &[Row] = &[
+    row(
+        0,
+        "Name",
+        Tags::PRODUCT,
+        |_| text("Plimsoll"),
+        "The product's name.",
+    ),
+    row(
+        1,
+        "Version",
+        Tags::PRODUCT,
+        |_| text(VERSION),
+        "The product's version.",
+    ),
+    row(
+        2,
+        "Release_date",
+        Tags::PRODUCT,
+        |_| text(RELEASED),
+        "The day of that version.",
+    ),
+    row(
+        3,
+        "Nbthread",
+        Tags::CONFIG,
+        |all| whole(all.process.workers.into()),
+        "Worker threads.",
+    ),
+    row(
+        4,
+        "Nbproc",
+        Tags::CONFIG,
+        |_| whole(1),
+        "Processes, always 1.",
+    ),
+    row(
+        5,
+        "Process_num",
+        Tags::KEY,
+        |_| whole(1),
+        "The process, always 1.",
+    ),
+    row(
+        6,
+        "Pid",
+        Tags::STATUS,
+        |all| whole(all.process.id.into()),
+        "The process's number in the system.",
+    ),
+    row(
+        7,
+        "Uptime",
+        Tags::DURATION,
+        |all| text(uptime_text(all.up_ms() / 1_000)),
+        "Time since the start.",
+    ),
+    row(
+        8,
+        "Uptime_sec",
+        Tags::DURATION,
+        |all| all.seconds(all.up_ms()),
+        "Time since the start, in seconds.",
+    ),
+    row(
+        9,
+        "Memmax_MB",
+        Tags::CONFIG_LIMIT,
+        |_| whole(0),
+        "Memory allowed; 0: no limit of its own.",
+    ),
+    row(
+        10,
+        "PoolAlloc_MB",
+        Tags::GAUGE,
+        |all| whole(all.kept_bytes().0 >> 20),
+        "Memory kept for the next request, in MB.",
+    ),
+    row(
+        11,
+        "PoolUsed_MB",
+        Tags::GAUGE,
+        |all| whole(all.kept_bytes().1 >> 20),
+        "What idle server connections have of it, in MB.",
+    ),
+    row(
+        12,
+        "PoolFailed",
+        Tags::COUNTER,
+        |_| whole(0),
+        "Times there was no memory; the process would have ended.",
+    ),
+    row(
+        13,
+        "Ulimit-n",
+        Tags::CONFIG_LIMIT,
+        |all| whole(all.process.descriptors_max),
+        "Open files allowed.",
+    ),
+    row(
+        14,
+        "Maxsock",
+        Tags::CONFIG_LIMIT,
+        |all| whole(all.process.descriptors_max),
+        "Sockets allowed.",
+    ),
+    row(
+        15,
+        "Maxconn",
+        Tags::CONFIG_LIMIT,
+        |all| whole(all.connections_max()),
+        "Client connections allowed.",
+    ),
+    row(
+        16,
+        "Hard_maxconn",
+        Tags::CONFIG_LIMIT,
+        |all| whole(all.process.connections_max.into()),
+        "Client connections that open files allow.",
+    ),
+    row(
+        17,
+        "CurrConns",
+        Tags::GAUGE,
+        |all| whole(all.connections()),
+        "Client connections now.",
+    ),
+    row(
+        18,
+        "CumConns",
+        Tags::COUNTER,
+        |all| whole(all.sum(FrontendCounter::Connections)),
+        "Client connections in all.",
+    ),
+    row(
+        19,
+        "CumReq",
+        Tags::COUNTER,
+        |all| whole(all.sum(FrontendCounter::Requests)),
+        "Requests in all.",
+    ),
+    row(
+        20,
+        "MaxSslConns",
+        Tags::MAXIMUM,
+        |_| whole(0),
+        "Connections with TLS allowed; 0: as many as others.",
+    ),
+    row(
+        21,
+        "CurrSslConns",
+        Tags::GAUGE,
+        |all| whole(all.sum(FrontendCounter::TlsSessions)),
+        "Client connections with TLS now.",
+    ),
+    row(
+        22,
+        "CumSslConns",
+        Tags::COUNTER,
+        |all| whole(all.sum(FrontendCounter::TlsHandshakes)),
+        "Client connections with TLS in all.",
+    ),
+    row(
+        23,
+        "Maxpipes",
+        Tags::CONFIG_LIMIT,
+        |_| whole(0),
+        "Pipes allowed; 0: no limit of its own.",
+    ),
+    row(
+        24,
+        "PipesUsed",
+        Tags::GAUGE,
+        |all| whole(all.workers.pipes - all.workers.pipes_idle),
+        "Pipes in use for splicing.",
+    ),
+    row(
+        25,
+        "PipesFree",
+        Tags::GAUGE,
+        |all| whole(all.workers.pipes_idle),
+        "Pipes kept for the next use.",
+    ),
+    row(
+        26,
+        "ConnRate",
+        Tags::RATE,
+        |all| all.now(Meter::ProcessConnections),
+        "Connections in the last second.",
+    ),
+    row(
+        27,
+        "ConnRateLimit",
+        Tags::CONFIG_LIMIT,
+        |all| whole(all.rate_max()),
+        "Connections per second allowed; 0: any.",
+    ),
+    row(
+        28,
+        "MaxConnRate",
+        Tags::MAXIMUM,
+        |all| all.most(Meter::ProcessConnections),
+        "Most connections in one second.",
+    ),
+    row(
+        29,
+        "SessRate",
+        Tags::RATE,
+        |all| all.now(Meter::ProcessConnections),
+        "Sessions in the last second.",
+    ),
+    row(
+        30,
+        "SessRateLimit",
+        Tags::CONFIG_LIMIT,
+        |all| whole(all.rate_max()),
+        "Sessions per second allowed; 0: any.",
+    ),
+    row(
+        31,
+        "MaxSessRate",
+        Tags::MAXIMUM,
+        |all| all.most(Meter::ProcessConnections),
+        "Most sessions in one second.",
+    ),
+    row(
+        32,
+        "SslRate",
+        Tags::RATE,
+        |all| all.now(Meter::Handshakes),
+        "Handshakes of TLS with clients in the last second.",
+    ),
+    row(
+        33,
+        "SslRateLimit",
+        Tags::CONFIG_LIMIT,
+        |_| whole(0),
+        "Handshakes of TLS per second allowed; 0: any.",
+    ),
+    row(
+        34,
+        "MaxSslRate",
+        Tags::MAXIMUM,
+        |all| all.most(Meter::Handshakes),
+        "Most handshakes of TLS with clients in one second.",
+    ),
+    row(
+        35,
+        "SslFrontendKeyRate",
+        Tags::GAUGE,
+        |all| all.now(Meter::FullHandshakes),
+        "Those of the last second that resumed no session.",
+    ),
+    row(
+        36,
+        "SslFrontendMaxKeyRate",
+        Tags::MAXIMUM,
+        |all| all.most(Meter::FullHandshakes),
+        "Most in one second that resumed no session.",
+    ),
+    row(
+        37,
+        "SslFrontendSessionReuse_pct",
+        Tags::GAUGE,
+        |all| whole(all.resumed_percent()),
+        "Per cent of all handshakes with clients that resumed a session.",
+    ),
+    row(
+        47,
+        "Tasks",
+        Tags::GAUGE,
+        |all| whole(all.workers.tasks),
+        "Tasks of all workers.",
+    ),
+    row(
+        48,
+        "Run_queue",
+        Tags::GAUGE,
+        |all| whole(all.workers.runnable),
+        "Those that were ready to go on when last looked at.",
+    ),
+    row(
+        49,
+        "Idle_pct",
+        Tags::AVERAGE,
+        |all| whole((100 - all.workers.busy_percent.min(100)).into()),
+        "Per cent of the last second that workers had nothing to do.",
+    ),
+    row(
+        50,
+        "node",
+        Tags::CONFIG_TEXT,
+        |all| text(node(all.view)),
+        "The machine's name.",
+    ),
+    row(
+        51,
+        "description",
+        Tags::CONFIG_TEXT,
+        |all| text(description(all.view)),
+        "The configured description.",
+    ),
+    row(
+        52,
+        "Stopping",
+        Tags::GAUGE,
+        |all| whole(all.stopping().into()),
+        "1 while the process stops.",
+    ),
+    row(
+        53,
+        "Jobs",
+        Tags::GAUGE,
+        |all| whole(all.connections() + all.listeners()),
+        "Client connections and sockets that listen.",
+    ),
+    row(
+        54,
+        "Unstoppable Jobs",
+        Tags::GAUGE,
+        |_| whole(0),
+        "What a stop would wait for without an end, always 0.",
+    ),
+    row(
+        55,
+        "Listeners",
+        Tags::GAUGE,
+        |all| whole(all.listeners()),
+        "Sockets that listen.",
+    ),
+    row(
+        56,
+        "ActivePeers",
+        Tags::GAUGE,
+        |_| whole(0),
+        "Peers connected and agreed.",
+    ),
+    row(
+        57,
+        "ConnectedPeers",
+        Tags::GAUGE,
+        |_| whole(0),
+        "Peers connected.",
+    ),
+    row(
+        58,
+        "DroppedLogs",
+        Tags::GAUGE,
+        |all| whole(all.view.sums.lost_logs()),
+        "Log messages that could not be delivered.",
+    ),
+    row(
+        59,
+        "BusyPolling",
+        Tags::GAUGE,
+        |_| whole(0),
+        "1 when workers never sleep.",
+    ),
+    row(
+        61,
+        "TotalBytesOut",
+        Tags::GAUGE,
+        |all| Value::U64(all.sum(FrontendCounter::BytesOut)),
+        "Bytes sent to clients in all.",
+    ),
+    row(
+        62,
+        "TotalSplicedBytesOut",
+        Tags::GAUGE,
+        |all| Value::U64(all.sum(FrontendCounter::SplicedOut)),
+        "Those of them that the kernel has moved by itself.",
+    ),
+    row(
+        63,
+        "BytesOutRate",
+        Tags::RATE,
+        |all| Value::U64(all.view.sums.rate(Meter::BytesOut).now.into()),
+        "Bytes sent to clients in the last second.",
+    ),
+    row(
+        64,
+        "DebugCommandsIssued",
+        Tags::GAUGE,
+        |_| whole(0),
+        "Commands for debugging: there are none.",
+    ),
+    row(
+        65,
+        "CumRecvLogs",
+        Tags::COUNTER,
+        |_| whole(0),
+        "Log messages received: none are.",
+    ),
+    row(
+        66,
+        "Build info",
+        Tags::PRODUCT,
+        |_| text(VERSION),
+        "The product's version.",
+    ),
+    row(
+        67,
+        "Memmax_bytes",
+        Tags::CONFIG_LIMIT,
+        |_| whole(0),
+        "Memory allowed; 0: no limit of its own.",
+    ),
+    row(
+        68,
+        "PoolAlloc_bytes",
+        Tags::GAUGE,
+        |all| Value::U64(all.kept_bytes().0),
+        "Memory kept for the next request.",
+    ),
+    row(
+        69,
+        "PoolUsed_bytes",
+        Tags::GAUGE,
+        |all| Value::U64(all.kept_bytes().1),
+        "What idle server connections have of it.",
+    ),
+    row(
+        70,
+        "Start_time_sec",
+        Tags::DURATION,
+        |all| all.seconds(all.process.started_ms),
+        "The start, in seconds since 1970.",
+    ),
+    row(
+        71,
+        "Tainted",
+        Tags::STATUS,
+        |_| text("0"),
+        "What makes the process unusual; 0: nothing.",
+    ),
+    row(
+        72,
+        "TotalWarnings",
+        Tags::COUNTER,
+        |all| whole(all.warnings()),
+        "Warnings about the configuration.",
+    ),
+    row(
+        73,
+        "MaxconnReached",
+        Tags::COUNTER,
+        |all| whole(all.view.sums.maxconn_reached()),
+        "Times a connection had to wait for `maxconn` of the process.",
+    ),
+    row(
+        75,
+        "Niced_tasks",
+        Tags::GAUGE,
+        |_| whole(0),
+        "Tasks with a priority of their own: there are none.",
+    ),
+    row(
+        76,
+        "CurrStreams",
+        Tags::GAUGE,
+        |all| Value::U64(all.connections()),
+        "Client connections now.",
+    ),
+    row(
+        77,
+        "CumStreams",
+        Tags::GAUGE,
+        |all| Value::U64(all.sum(FrontendCounter::Requests)),
+        "Requests in all.",
+    ),
+    row(
+        81,
+        "NbThreadGroups",
+        Tags::CONFIG,
+        |_| whole(1),
+        "Groups of threads, always 1.",
+    ),
+];
+
+fn node(view: View<'_>) -> &str {
+    let configured = view.model().global.node.as_deref();
+    configured.unwrap_or(&view.process.machine)
 }
 
-fn limits<'a>(view: View<'a>, facts: &mut Facts<'a>) {
-    let process = view.process;
-    let limit = u64::from(
-        view.plane
-            .process_maxconn()
-            .unwrap_or(process.connections_max),
-    );
-    for (place, value) in [
-        (
-            (9, "Memmax_MB", "Memory allowed; 0: no limit of its own."),
-            0,
-        ),
-        (
-            (13, "Ulimit-n", "Open files allowed."),
-            process.descriptors_max,
-        ),
-        ((14, "Maxsock", "Sockets allowed."), process.descriptors_max),
-        ((15, "Maxconn", "Client connections allowed."), limit),
-        (
-            (
-                16,
-                "Hard_maxconn",
-                "Client connections that open files allow.",
-            ),
-            u64::from(process.connections_max),
-        ),
-        (
-            (23, "Maxpipes", "Pipes allowed; 0: no limit of its own."),
-            0,
-        ),
-        (
-            (
-                27,
-                "ConnRateLimit",
-                "Connections per second allowed; 0: any.",
-            ),
-            0,
-        ),
-        (
-            (30, "SessRateLimit", "Sessions per second allowed; 0: any."),
-            0,
-        ),
-        (
-            (
-                67,
-                "Memmax_bytes",
-                "Memory allowed; 0: no limit of its own.",
-            ),
-            0,
-        ),
-    ] {
-        fact(facts, place, Tags::CONFIG_LIMIT, whole(value));
-    }
-}
-
-/// A counter of all frontends together.
-fn summed(view: View<'_>, counter: FrontendCounter) -> u64 {
-    let frontends = view.frontends();
-    frontends
-        .map(|(id, _)| view.sums.frontend(id, counter))
-        .sum()
-}
-
-fn open_connections(view: View<'_>) -> u64 {
-    let frontends = view.frontends();
-    frontends
-        .map(|(id, _)| u64::from(view.sums.connections(id)))
-        .sum()
-}
-
-fn traffic<'a>(view: View<'a>, facts: &mut Facts<'a>) {
-    let sum = |counter| summed(view, counter);
-    let speed = view.sums.rate(Meter::ProcessConnections);
-    let shaken = sum(FrontendCounter::TlsHandshakes);
-    let resumed_percent = (100 * sum(FrontendCounter::TlsResumed)).checked_div(shaken);
-    for (place, tags, value) in [
-        (
-            (17, "CurrConns", "Client connections now."),
-            Tags::GAUGE,
-            whole(open_connections(view)),
-        ),
-        (
-            (18, "CumConns", "Client connections in all."),
-            Tags::COUNTER,
-            whole(sum(FrontendCounter::Connections)),
-        ),
-        (
-            (19, "CumReq", "Requests in all."),
-            Tags::COUNTER,
-            whole(sum(FrontendCounter::Requests)),
-        ),
-        (
-            (22, "CumSslConns", "Connections with TLS in all."),
-            Tags::COUNTER,
-            whole(shaken),
-        ),
-        (
-            (26, "ConnRate", "Connections in the last second."),
-            Tags::RATE,
-            whole(u64::from(speed.now)),
-        ),
-        (
-            (28, "MaxConnRate", "Most connections in one second."),
-            Tags::MAXIMUM,
-            whole(u64::from(speed.max)),
-        ),
-        (
-            (29, "SessRate", "Sessions in the last second."),
-            Tags::RATE,
-            whole(u64::from(speed.now)),
-        ),
-        (
-            (31, "MaxSessRate", "Most sessions in one second."),
-            Tags::RATE,
-            whole(u64::from(speed.max)),
-        ),
-        (
-            (
-                37,
-                "SslFrontendSessionReuse_pct",
-                "Per cent of all handshakes with clients that resumed a session.",
-            ),
-            Tags::RATE,
-            whole(resumed_percent.unwrap_or(0)),
-        ),
-    ] {
-        fact(facts, place, tags, value);
-    }
-}
-
-fn streams<'a>(view: View<'a>, facts: &mut Facts<'a>) {
-    for (place, tags, value) in [
-        (
-            (61, "TotalBytesOut", "Bytes sent to clients in all."),
-            Tags::GAUGE,
-            Value::U64(summed(view, FrontendCounter::BytesOut)),
-        ),
-        (
-            (76, "CurrStreams", "Client connections now."),
-            Tags::GAUGE,
-            Value::U64(open_connections(view)),
-        ),
-        (
-            (77, "CumStreams", "Requests in all."),
-            Tags::GAUGE,
-            Value::U64(summed(view, FrontendCounter::Requests)),
-        ),
-    ] {
-        fact(facts, place, tags, value);
-    }
-}
-
-fn state<'a>(view: View<'a>, facts: &mut Facts<'a>) {
-    let listeners: usize = view
-        .frontends()
-        .filter(|(id, model)| !model.disabled && view.plane.frontend(*id).is_listening())
-        .map(|(_, model)| model.binds.len())
-        .sum::<usize>()
-        + view.model().global.stats_sockets.len();
-    for (place, tags, value) in [
-        (
-            (52, "Stopping", "1 while the process stops."),
-            Tags::GAUGE,
-            whole(0),
-        ),
-        (
-            (55, "Listeners", "Sockets that listen."),
-            Tags::GAUGE,
-            whole(listeners as u64),
-        ),
-        (
-            (56, "ActivePeers", "Peers connected and agreed."),
-            Tags::GAUGE,
-            whole(0),
-        ),
-        (
-            (57, "ConnectedPeers", "Peers connected."),
-            Tags::GAUGE,
-            whole(0),
-        ),
-        (
-            (
-                58,
-                "DroppedLogs",
-                "Log messages that could not be delivered.",
-            ),
-            Tags::GAUGE,
-            whole(view.sums.lost_logs()),
-        ),
-        (
-            (59, "BusyPolling", "1 when workers never sleep."),
-            Tags::GAUGE,
-            whole(0),
-        ),
-        (
-            (71, "Tainted", "What makes the process unusual; 0: nothing."),
-            Tags::STATUS,
-            text("0"),
-        ),
-    ] {
-        fact(facts, place, tags, value);
-    }
+fn description(view: View<'_>) -> &str {
+    view.model().global.description.as_deref().unwrap_or("")
 }
 
 #[cfg(test)]
@@ -387,7 +731,12 @@ mod tests {
 
     fn print(format: Format) -> String {
         let (plane, process) = (testing::plane(), testing::process());
-        info(testing::view(&plane, &process), format, false)
+        let wish = Wish {
+            format,
+            described: false,
+            exact: false,
+        };
+        info(testing::view(&plane, &process), wish)
     }
 
     #[test]
@@ -397,12 +746,37 @@ mod tests {
             "Name: Plimsoll\n",
             "Process_num: 1\nPid: 77\nUptime: 0d 0h01m01s\nUptime_sec: 61\n",
             "CurrConns: 4\n",
+            "PipesUsed: 2\nPipesFree: 2\nConnRate: 3\n",
+            "Tasks: 6\nRun_queue: 0\nIdle_pct: 75\n",
             "node: here\n",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
         assert!(print(Format::Typed).contains("5.Process_num.1:KGPV:u32:1\n"));
         assert!(print(Format::Json).starts_with("[{\"field\":{\"pos\":0,\"name\":\"Name\"}"));
+    }
+
+    #[test]
+    fn fractions_are_printed_where_they_are_wanted() {
+        let (plane, process) = (testing::plane(), testing::process());
+        let wish = Wish {
+            format: Format::Typed,
+            described: false,
+            exact: true,
+        };
+        let text = info(testing::view(&plane, &process), wish);
+        for line in [
+            "8.Uptime_sec.1:MDPV:flt:61.5\n",
+            "26.ConnRate.1:MRPV:flt:3\n",
+            "70.Start_time_sec.1:MDPV:flt:1700000000\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
+
+    #[test]
+    fn facts_have_places_of_their_own() {
+        assert!(FACTS.is_sorted_by(|one, next| one.position < next.position));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub mod prometheus;
 pub mod rows;
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use crate::counters::{BackendCounter, FrontendCounter, ServerCounter, Summary};
@@ -87,10 +87,66 @@ pub trait Sums {
         Vec::new()
     }
 
+    /// How each worker fares.
+    fn vitals(&self) -> Vec<Vitals> {
+        Vec::new()
+    }
+
+    /// Messages that were not acceptable, by who sent them and what was wrong.
+    fn refusals(&self) -> Vec<Refusal> {
+        Vec::new()
+    }
+
+    /// How often a connection had to wait because the process had its `maxconn`.
+    fn maxconn_reached(&self) -> u64 {
+        0
+    }
+
     /// One request in so many is written down; 0: none.
     fn sampling(&self) -> u32 {
         0
     }
+}
+
+/// A worker, as it told of itself within the last second. What is not said to be of now is counted since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vitals {
+    /// Tasks alive now.
+    pub tasks: u64,
+    /// Those that were to be polled when it told.
+    pub runnable: u64,
+    /// Turns of its loop.
+    pub turns: u64,
+    /// Polls of tasks.
+    pub polls: u64,
+    /// Events received from the kernel.
+    pub events: u64,
+    /// Pipes open now, idle ones included.
+    pub pipes: u64,
+    /// Pipes open now that nobody uses.
+    pub pipes_idle: u64,
+    /// Times it stopped accepting for want of descriptors, memory or room.
+    pub accept_pauses: u64,
+    /// Tasks that its table had no room for.
+    pub tasks_refused: u64,
+    /// Sockets that its table had no room for.
+    pub sockets_refused: u64,
+    /// Bodies that were copied because there was no pipe for them.
+    pub pipes_refused: u64,
+    /// Processor time it has used, in milliseconds.
+    pub busy_ms: u64,
+    /// The share of the last second that it spent working, from 0 to 100.
+    pub busy_percent: u32,
+}
+
+/// How often somebody sent a message with a certain fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// `client` or `server`.
+    pub side: &'static str,
+    /// What was wrong.
+    pub fault: &'static str,
+    pub count: u64,
 }
 
 /// Things of one kind that are kept for the next request.
@@ -139,6 +195,12 @@ pub enum Meter {
     BackendSessions(BackendId),
     ServerSessions(BackendId, ServerId),
     ProcessConnections,
+    /// Handshakes of TLS with clients.
+    Handshakes,
+    /// Those that resumed no session, and so took a signature of ours.
+    FullHandshakes,
+    /// Bytes sent to clients. More than 4 GB/s are shown as 4 GB/s.
+    BytesOut,
 }
 
 /// Events per second: in the last one, and the most ever.
@@ -167,6 +229,8 @@ pub struct Process {
     pub remarks: Arc<Mutex<String>>,
     /// Environment variables, as `NAME=value`.
     pub environment: Vec<String>,
+    /// The process ends as soon as its clients have gone.
+    pub stopping: Arc<AtomicBool>,
 }
 
 /// The time of a question.
@@ -182,6 +246,9 @@ pub struct Now {
 
 /// The version this program claims towards scripts written for HAProxy.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The day of that version, as HAProxy writes it. It changes with the version.
+pub const RELEASED: &str = "2026/11/27";
 
 impl<'a> View<'a> {
     pub fn model(self) -> &'a Model {

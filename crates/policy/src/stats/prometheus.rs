@@ -248,20 +248,57 @@ const PROCESS: &[(&str, Kind, &str)] = &[
     ("current_connections", Kind::Gauge, "CurrConns"),
     ("connections_total", Kind::Counter, "CumConns"),
     ("requests_total", Kind::Counter, "CumReq"),
+    ("max_ssl_connections", Kind::Gauge, "MaxSslConns"),
+    ("current_ssl_connections", Kind::Gauge, "CurrSslConns"),
+    ("ssl_connections_total", Kind::Counter, "CumSslConns"),
     ("max_pipes", Kind::Gauge, "Maxpipes"),
+    ("pipes_used_total", Kind::Counter, "PipesUsed"),
+    ("pipes_free_total", Kind::Counter, "PipesFree"),
     ("current_connection_rate", Kind::Gauge, "ConnRate"),
     ("limit_connection_rate", Kind::Gauge, "ConnRateLimit"),
     ("max_connection_rate", Kind::Gauge, "MaxConnRate"),
     ("current_session_rate", Kind::Gauge, "SessRate"),
     ("limit_session_rate", Kind::Gauge, "SessRateLimit"),
     ("max_session_rate", Kind::Gauge, "MaxSessRate"),
+    ("current_ssl_rate", Kind::Gauge, "SslRate"),
+    ("limit_ssl_rate", Kind::Gauge, "SslRateLimit"),
+    ("max_ssl_rate", Kind::Gauge, "MaxSslRate"),
+    (
+        "current_frontend_ssl_key_rate",
+        Kind::Gauge,
+        "SslFrontendKeyRate",
+    ),
+    (
+        "max_frontend_ssl_key_rate",
+        Kind::Gauge,
+        "SslFrontendMaxKeyRate",
+    ),
+    (
+        "frontend_ssl_reuse",
+        Kind::Gauge,
+        "SslFrontendSessionReuse_pct",
+    ),
+    ("current_tasks", Kind::Gauge, "Tasks"),
+    ("current_run_queue", Kind::Gauge, "Run_queue"),
+    ("idle_time_percent", Kind::Gauge, "Idle_pct"),
     ("stopping", Kind::Gauge, "Stopping"),
+    ("jobs", Kind::Gauge, "Jobs"),
+    ("unstoppable_jobs", Kind::Gauge, "Unstoppable Jobs"),
     ("listeners", Kind::Gauge, "Listeners"),
     ("active_peers", Kind::Gauge, "ActivePeers"),
     ("connected_peers", Kind::Gauge, "ConnectedPeers"),
     ("dropped_logs_total", Kind::Counter, "DroppedLogs"),
     ("busy_polling_enabled", Kind::Gauge, "BusyPolling"),
     ("bytes_out_total", Kind::Counter, "TotalBytesOut"),
+    (
+        "spliced_bytes_out_total",
+        Kind::Counter,
+        "TotalSplicedBytesOut",
+    ),
+    ("bytes_out_rate", Kind::Gauge, "BytesOutRate"),
+    ("pool_allocated_bytes", Kind::Gauge, "PoolAlloc_bytes"),
+    ("pool_used_bytes", Kind::Gauge, "PoolUsed_bytes"),
+    ("total_warnings", Kind::Counter, "TotalWarnings"),
     ("start_time_seconds", Kind::Gauge, "Start_time_sec"),
     ("nb_thread_groups", Kind::Gauge, "NbThreadGroups"),
 ];
@@ -749,7 +786,7 @@ fn outlier_numbers(view: View<'_>, backend: BackendId, server: ServerId) -> [u64
 
 fn process(view: View<'_>, out: &mut String) {
     let prefix = "haproxy_process_";
-    let facts = info::facts(view);
+    let facts = info::facts(view, false);
     for &(name, kind, fact) in PROCESS {
         let fact = facts.iter().find(|known| known.name == fact);
         if let Some(fact) = fact.filter(|fact| !matches!(fact.value, Value::Text(_))) {
@@ -762,6 +799,21 @@ fn process(view: View<'_>, out: &mut String) {
     let mut labels = String::new();
     label("version", super::VERSION, &mut labels);
     sample(name, &labels, 1, out);
+    refused(view, out);
+}
+
+fn refused(view: View<'_>, out: &mut String) {
+    let name = ("plimsoll_", "refused_messages_total");
+    let refusals = view.sums.refusals();
+    if !refusals.is_empty() {
+        head(name, "counter", "Messages that were not acceptable.", out);
+    }
+    for refusal in refusals {
+        let mut labels = String::new();
+        label("side", refusal.side, &mut labels);
+        label("fault", refusal.fault, &mut labels);
+        sample(name, &labels, refusal.count, out);
+    }
 }
 
 #[cfg(test)]
@@ -796,6 +848,8 @@ mod tests {
             "haproxy_frontend_status{proxy=\"web\",state=\"UP\"} 1",
             "haproxy_server_weight{proxy=\"app\",server=\"a\"} 50",
             "haproxy_process_nbproc 1",
+            "haproxy_process_idle_time_percent 75",
+            "plimsoll_refused_messages_total{side=\"client\",fault=\"invalid_host\"} 2",
         ] {
             assert!(text.lines().any(|known| known == line), "{line} in {text}");
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Meter, Now, Process, Spare, Speed, Sums, View};
+use super::{Meter, Now, Process, Refusal, Spare, Speed, Sums, View, Vitals};
 use crate::counters::{
     BackendCounter, Counter as _, FrontendCounter, Histogram, ServerCounter, Summary,
 };
@@ -69,6 +69,32 @@ impl Sums for Made {
 
     fn lost_logs(&self) -> u64 {
         4
+    }
+
+    fn vitals(&self) -> Vec<Vitals> {
+        let worker = Vitals {
+            tasks: 3,
+            pipes: 2,
+            pipes_idle: 1,
+            turns: 40,
+            busy_percent: 20,
+            ..Vitals::default()
+        };
+        vec![
+            worker,
+            Vitals {
+                busy_percent: 31,
+                ..worker
+            },
+        ]
+    }
+
+    fn refusals(&self) -> Vec<Refusal> {
+        vec![Refusal {
+            side: "client",
+            fault: "invalid_host",
+            count: 2,
+        }]
     }
 
     fn spares(&self) -> Vec<Spare> {
@@ -189,6 +215,7 @@ fn tables() -> Vec<TableSpec> {
 
 pub(crate) fn process() -> Process {
     Process {
+        stopping: Arc::default(),
         reloads: Arc::default(),
         remarks: Arc::default(),
         id: 77,

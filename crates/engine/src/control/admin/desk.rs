@@ -1,7 +1,7 @@
 //! What stands behind the answers: the plane, the sums of all workers, and the orders that carry changes out.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use plimsoll_policy::command::{BackendChange, Change, Clear, FrontendChange, ServerChange};
@@ -16,13 +16,15 @@ use plimsoll_policy::model::{Backend, BackendId, Frontend, FrontendId, Model, Se
 use plimsoll_policy::plane::{FrontendState, Plane};
 use plimsoll_policy::specimen::Specimen;
 use plimsoll_policy::stats::file::Recalled;
-use plimsoll_policy::stats::{Meter, Now, Process, Spare, Speed, Sums, View, Visitor};
+use plimsoll_policy::stats::{
+    Meter, Now, Process, Refusal, Spare, Speed, Sums, View, Visitor, Vitals,
+};
 use plimsoll_policy::tls::store::Transactions;
 use plimsoll_sys::clock;
 
 use super::meters::Meters;
 use crate::control::log::{self, LogRoute, LogSink, LogWriter};
-use crate::counters::AllCounters;
+use crate::counters::{AllCounters, Side};
 use crate::engine::connection_limit;
 use crate::gate::Gate;
 use crate::lookup::Questions;
@@ -34,6 +36,7 @@ use crate::spares::Spares;
 use crate::specimens::Specimens;
 use crate::stories::Stories;
 use crate::tls::Tls;
+use crate::vitals::AllVitals;
 
 const NS_PER_MS: u64 = 1_000_000;
 
@@ -48,6 +51,7 @@ pub(crate) struct Desk {
     stories: Arc<Stories>,
     specimens: Arc<Specimens>,
     spares: Arc<Spares>,
+    vitals: Arc<AllVitals>,
     roster: Arc<Roster>,
     gates: Gates,
     tls: Arc<Tls>,
@@ -146,6 +150,7 @@ impl Desk {
             stories: Arc::new(Stories::new(workers, plane.model.global.why_sampling)),
             specimens: Arc::new(Specimens::new(workers)),
             spares: Arc::new(Spares::new(workers)),
+            vitals: Arc::new(AllVitals::new(workers)),
             roster: Arc::new(Roster::new(workers)),
             gates,
             tls: Arc::clone(tls),
@@ -189,6 +194,7 @@ impl Desk {
             stories: Arc::clone(&self.stories),
             specimens: Arc::clone(&self.specimens),
             spares: Arc::clone(&self.spares),
+            vitals: Arc::clone(&self.vitals),
             roster: Arc::clone(&self.roster),
             gates,
             tls: Arc::clone(tls),
@@ -219,6 +225,15 @@ impl Desk {
 
     pub(crate) fn spares(&self) -> &Spares {
         &self.spares
+    }
+
+    pub(crate) fn vitals(&self) -> &AllVitals {
+        &self.vitals
+    }
+
+    /// Whether the process is about to end.
+    pub(crate) fn stopping(&self) -> &Arc<AtomicBool> {
+        &self.process.stopping
     }
 
     pub(crate) fn specimens(&self) -> &Specimens {
@@ -669,6 +684,24 @@ impl Sums for Desk {
 
     fn spares(&self) -> Vec<Spare> {
         self.spares.all()
+    }
+
+    fn vitals(&self) -> Vec<Vitals> {
+        self.vitals.all()
+    }
+
+    fn refusals(&self) -> Vec<Refusal> {
+        let refusals = self.counters.refusals().into_iter();
+        let row = |((side, fault), count): ((Side, _), _)| Refusal {
+            side: side.word(),
+            fault,
+            count,
+        };
+        refusals.map(row).collect()
+    }
+
+    fn maxconn_reached(&self) -> u64 {
+        self.gates.process.turned_back()
     }
 
     fn specimens(&self) -> (u32, Vec<Arc<Specimen>>) {

@@ -10,13 +10,16 @@ use crate::counters::AllCounters;
 /// The rates of everything in a plane.
 #[derive(Debug, Default)]
 pub(super) struct Meters {
-    process: Gauge,
+    process: Process,
     frontends: Vec<[Gauge; 2]>,
     backends: Vec<Gauge>,
     servers: Vec<Vec<Gauge>>,
     /// When the last measurement was made, in nanoseconds of the monotonic clock.
     measured_ns: u64,
 }
+
+/// Of the process: connections, handshakes of TLS, those that resumed no session, bytes to clients.
+type Process = [Gauge; 4];
 
 /// A count as it was at the last measurement, and the speed at which it got there.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,7 +44,7 @@ impl Meters {
     pub(super) fn new(model: &Model, now_ns: u64) -> Self {
         let backends = &model.backends;
         Self {
-            process: Gauge::default(),
+            process: Process::default(),
             frontends: vec![Default::default(); model.frontends.len()],
             backends: vec![Gauge::default(); backends.len()],
             servers: backends
@@ -87,14 +90,20 @@ impl Meters {
     }
 
     fn note(&mut self, counters: &AllCounters, elapsed_ns: u64) {
-        let mut connections = 0;
+        let mut sums = [0; 4];
         for (id, [sessions, requests]) in (0..).map(FrontendId).zip(&mut self.frontends) {
             let count = |counter| counters.frontend(id, counter);
-            connections += count(FrontendCounter::Connections);
+            let (shaken, resumed) = (FrontendCounter::TlsHandshakes, FrontendCounter::TlsResumed);
+            sums[0] += count(FrontendCounter::Connections);
+            sums[1] += count(shaken);
+            sums[2] += count(shaken).saturating_sub(count(resumed));
+            sums[3] += count(FrontendCounter::BytesOut);
             sessions.note(count(FrontendCounter::Sessions), elapsed_ns);
             requests.note(count(FrontendCounter::Requests), elapsed_ns);
         }
-        self.process.note(connections, elapsed_ns);
+        for (gauge, sum) in self.process.iter_mut().zip(sums) {
+            gauge.note(sum, elapsed_ns);
+        }
         let backends = self.backends.iter_mut().zip(&mut self.servers);
         for (id, (backend, servers)) in (0..).map(BackendId).zip(backends) {
             let count = counters.backend(id, BackendCounter::Sessions);
@@ -108,7 +117,10 @@ impl Meters {
 
     pub(super) fn speed(&self, meter: Meter) -> Speed {
         let gauge = match meter {
-            Meter::ProcessConnections => Some(&self.process),
+            Meter::ProcessConnections => Some(&self.process[0]),
+            Meter::Handshakes => Some(&self.process[1]),
+            Meter::FullHandshakes => Some(&self.process[2]),
+            Meter::BytesOut => Some(&self.process[3]),
             Meter::FrontendSessions(id) => self.frontends.get(id.0 as usize).map(|pair| &pair[0]),
             Meter::FrontendRequests(id) => self.frontends.get(id.0 as usize).map(|pair| &pair[1]),
             Meter::BackendSessions(id) => self.backends.get(id.0 as usize),
@@ -124,10 +136,10 @@ impl Meters {
     pub(super) fn clear_maxima(&mut self) {
         let servers = self.servers.iter_mut().flatten();
         let frontends = self.frontends.iter_mut().flatten();
-        for gauge in frontends.chain(&mut self.backends).chain(servers) {
+        let all = frontends.chain(&mut self.backends).chain(servers);
+        for gauge in all.chain(&mut self.process) {
             gauge.speed.max = 0;
         }
-        self.process.speed.max = 0;
     }
 }
 
