@@ -42,8 +42,8 @@ pub(crate) const LINGER_BYTES_MAX: usize = 1 << 20;
 /// moment: it gets an answer that says that it is the last.
 const FAREWELL_MS: u64 = 1_000;
 
-/// Server connections kept for one session alone.
-const OWN_CONNECTIONS_MAX: usize = 5;
+/// Server connections kept for one session alone, unless `max-session-srv-conns` says otherwise.
+const OWN_CONNECTIONS_MAX: u32 = 5;
 
 /// What is known of a client connection for as long as it lasts.
 pub(crate) struct Session {
@@ -192,12 +192,13 @@ impl Session {
         lives.then_some(own)
     }
 
-    /// Keeps a server connection for this session alone, in place of the oldest one when there are too many.
+    /// Keeps a server connection for this session alone, if there are not too many.
     pub(crate) fn keep_own(&mut self, connection: Box<Connection>) {
-        if self.own.len() >= OWN_CONNECTIONS_MAX {
-            self.own.remove(0);
+        let frontend = self.tables.frontend(self.frontend);
+        let most = frontend.session_connections_max;
+        if self.own.len() < most.unwrap_or(OWN_CONNECTIONS_MAX) as usize {
+            self.own.push(connection);
         }
-        self.own.push(connection);
     }
 
     pub(crate) fn client_ip(&self) -> Option<IpAddr> {

@@ -351,6 +351,8 @@ pub struct Frontend {
     pub connection_rate: Option<u32>,
     /// `backlog`; `None`: derived from `maxconn`.
     pub backlog: Option<u32>,
+    /// `max-session-srv-conns`: idle server connections kept for one client alone; `None`: 5.
+    pub session_connections_max: Option<u32>,
     pub timeouts: FrontendTimeouts,
     /// Where requests go for which no rule names a backend.
     pub default_backend: Option<BackendId>,
@@ -843,8 +845,13 @@ pub enum WebSockets {
 /// What places a server on a consistent hash ring (`hash-key`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HashKey {
+    /// The low bits of its number.
     #[default]
     Id,
+    /// All bits of its number, mixed.
+    Id32,
+    /// Its `guid`.
+    Guid,
     Addr,
     AddrPort,
 }

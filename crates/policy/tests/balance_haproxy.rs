@@ -387,13 +387,17 @@ fn server_line(server: &Server, directory: &Path) -> String {
     };
     let hash_key = match server.hash_key {
         HashKey::Id => "",
+        HashKey::Id32 => " hash-key id32",
+        HashKey::Guid => " hash-key guid",
         HashKey::Addr => " hash-key addr",
         HashKey::AddrPort => " hash-key addr-port",
     };
+    let guid = server.guid.as_ref();
+    let guid = guid.map_or_else(String::new, |guid| format!(" guid {guid}"));
     let disabled = if server.disabled { " disabled" } else { "" };
     let backup = if server.backup { " backup" } else { "" };
     format!(
-        "server {} {address} weight {} id {}{disabled}{backup}{hash_key}",
+        "server {} {address} weight {} id {}{disabled}{backup}{hash_key}{guid}",
         server.name, server.weight, server.number
     )
 }
@@ -548,7 +552,11 @@ fn newer_cases(port: u16) -> Vec<Case> {
     ] {
         cases.push(Case::new("hash req.hdr(x-key)", hash_type, false));
     }
-    for hash_key in [HashKey::Id, HashKey::Addr, HashKey::AddrPort] {
+    let mut hash_keys = vec![HashKey::Id, HashKey::Addr, HashKey::AddrPort];
+    if version().is_some_and(|version| version >= (3, 5)) {
+        hash_keys.extend([HashKey::Id32, HashKey::Guid]);
+    }
+    for hash_key in hash_keys {
         let mut case = Case::new("uri", "consistent", false);
         for ((server, _), host) in case.servers.iter_mut().zip(1..) {
             let ip = match host {
@@ -560,6 +568,9 @@ fn newer_cases(port: u16) -> Vec<Case> {
                 port: ServerPort::Fixed(port),
             };
             server.hash_key = hash_key;
+            // One of them has none.
+            let guid = (hash_key == HashKey::Guid && host != 2).then(|| format!("srv-{host}"));
+            server.guid = guid;
         }
         cases.push(case);
     }

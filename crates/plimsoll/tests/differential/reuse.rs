@@ -53,6 +53,12 @@ fn idle_connections() {
         cases.push(private(reuse));
     }
     cases.push(two_clients("default", "server s1 {s1}"));
+    // Each client has its own, one for each server: that many of them.
+    for most in [0, 1, 2] {
+        let servers = "http-reuse never;balance roundrobin;server s1 {s1};server s2 {s1}";
+        let limited = two_clients(&format!("at-most-{most}"), servers);
+        cases.push(limited.front(&format!("max-session-srv-conns {most}")));
+    }
     play(cases);
 }
 

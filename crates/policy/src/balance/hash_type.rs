@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use plimsoll_config::args::Args;
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
+use twox_hash::XxHash32;
 
 use super::{HashFunction, HashMethod, HashSpec};
 use crate::model::{HashKey, Server, ServerAddress, ServerPort};
@@ -172,59 +173,37 @@ pub(crate) fn avalanche(hash: u32) -> u32 {
     mixed.wrapping_mul(3_221_225_473)
 }
 
-/// Where a server's positions on the ring begin, as its `hash-key` asks. A server without an IP address is
-/// placed by its number.
+/// Where a server's positions on the ring begin, as its `hash-key` asks. A server without what is asked for (an IP address,
+/// a `guid`) is placed by its number.
 pub(super) fn seed(server: &Server) -> u32 {
     let by_number = server.number.wrapping_mul(POSITIONS_PER_SERVER);
+    match server.hash_key {
+        HashKey::Id => by_number,
+        HashKey::Id32 => avalanche(server.number.to_be()),
+        HashKey::Guid => {
+            let guid = server.guid.as_deref();
+            guid.map_or(by_number, |guid| XxHash32::oneshot(0, guid.as_bytes()))
+        }
+        HashKey::Addr | HashKey::AddrPort => seed_of_address(server).unwrap_or(by_number),
+    }
+}
+
+fn seed_of_address(server: &Server) -> Option<u32> {
     let ServerAddress::Inet { ip, port } = &server.address else {
-        return by_number;
+        return None;
     };
     let start = match server.hash_key {
-        HashKey::Id => return by_number,
-        HashKey::Addr => 0,
         HashKey::AddrPort => avalanche(match *port {
             ServerPort::Fixed(port) => u32::from(port),
             ServerPort::Offset(offset) => offset as u32,
         }),
+        _ => 0,
     };
-    match ip {
+    Some(match ip {
         // HAProxy reads the address as a number in the machine's byte order, little-endian nearly everywhere.
         IpAddr::V4(ip) => avalanche(start.wrapping_add(u32::from_le_bytes(ip.octets()))),
-        IpAddr::V6(ip) => xxh32(&ip.octets(), start),
-    }
-}
-
-/// XXH32 of sixteen bytes (Y. Collet, xxHash specification 0.1.1).
-fn xxh32(input: &[u8; 16], seed: u32) -> u32 {
-    const PRIMES: [u32; 5] = [
-        0x9e37_79b1,
-        0x85eb_ca77,
-        0xc2b2_ae3d,
-        0x27d4_eb2f,
-        0x1656_67b1,
-    ];
-    let starts = [
-        seed.wrapping_add(PRIMES[0]).wrapping_add(PRIMES[1]),
-        seed.wrapping_add(PRIMES[1]),
-        seed,
-        seed.wrapping_sub(PRIMES[0]),
-    ];
-    let mut hash = 0u32;
-    for ((start, lane), rotation) in starts
-        .into_iter()
-        .zip(input.as_chunks::<4>().0)
-        .zip([1, 7, 12, 18])
-    {
-        let lane = start
-            .wrapping_add(u32::from_le_bytes(*lane).wrapping_mul(PRIMES[1]))
-            .rotate_left(13)
-            .wrapping_mul(PRIMES[0]);
-        hash = hash.wrapping_add(lane.rotate_left(rotation));
-    }
-    hash = hash.wrapping_add(input.len() as u32);
-    hash = (hash ^ (hash >> 15)).wrapping_mul(PRIMES[1]);
-    hash = (hash ^ (hash >> 13)).wrapping_mul(PRIMES[2]);
-    hash ^ (hash >> 16)
+        IpAddr::V6(ip) => XxHash32::oneshot(start, &ip.octets()),
+    })
 }
 
 #[cfg(test)]
@@ -300,5 +279,9 @@ mod tests {
         }
         server.address = ServerAddress::Abstract("x".into());
         assert_eq!(seed(&server), 3 * 4096);
+        server.hash_key = HashKey::Guid;
+        assert_eq!(seed(&server), 3 * 4096, "it has none");
+        server.guid = Some("abc".to_owned());
+        assert_eq!(seed(&server), 852_579_327);
     }
 }

@@ -216,13 +216,19 @@ fn told(outcome: &str) -> &'static str {
 /// One proxy with its rows, as a table that turns into cards on narrow screens.
 fn section(view: View<'_>, rows: &[Row<'_>], form: bool, out: &mut String) {
     let Some(first) = rows.first() else { return };
-    let name = view
+    let backends = view
         .backends()
-        .map(|(_, backend)| (backend.number, backend.name.as_str()))
-        .chain(view.frontends().map(|(_, f)| (f.number, f.name.as_str())))
-        .find(|(number, _)| *number == first.proxy)
-        .map_or("", |(_, name)| name);
-    write(out, format_args!("<section><h2>{}</h2>\n", Escaped(name)));
+        .map(|(_, proxy)| (proxy.number, &proxy.name, &proxy.description));
+    let frontends = view
+        .frontends()
+        .map(|(_, proxy)| (proxy.number, &proxy.name, &proxy.description));
+    let mut proxies = backends.chain(frontends);
+    if let Some((_, name, description)) = proxies.find(|(number, ..)| *number == first.proxy) {
+        write(out, format_args!("<section><h2>{}</h2>\n", Escaped(name)));
+        if let Some(text) = description {
+            write(out, format_args!("<p>{}</p>\n", Escaped(text)));
+        }
+    }
     if form {
         write(
             out,
@@ -546,7 +552,7 @@ mod tests {
         let html = page.render(view, &Wish::default(), "web", true);
         for part in [
             "<meta http-equiv=\"refresh\" content=\"5\">",
-            "<h2>app</h2>",
+            "<h2>app</h2>\n<p>what people &lt;see&gt;</p>",
             "here · a &lt;b&gt; &amp; c · ",
             "name=b value=\"#3\"",
             "name=s value=\"a\"",

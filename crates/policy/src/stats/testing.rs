@@ -152,6 +152,7 @@ pub(crate) fn plane() -> Plane {
     };
     let app = Backend {
         name: "app".to_owned(),
+        description: Some("what people <see>".to_owned()),
         number: 3,
         mode: Mode::Http,
         servers: vec![

@@ -181,12 +181,16 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             instead: "write 'option logasap', or 'http-request do-log'",
         },
     ),
-    later(
+    Keyword::new(
         "max-session-srv-conns",
         Sections::FRONT,
         "NUMBER",
-        "Server connections a client keeps.",
-        "that limit",
+        "Most idle server connections that are kept for one client alone.",
+        |args, draft| {
+            let number = value::number(args, "the number of connections", 0..=u32::MAX)?;
+            draft.settings().front.session_connections_max = Some(number);
+            Ok(())
+        },
     ),
     Keyword::new(
         "monitor fail",

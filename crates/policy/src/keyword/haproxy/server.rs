@@ -146,7 +146,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
     Keyword::new(
         "hash-key",
         NOWHERE,
-        "id|addr|addr-port",
+        "id|id32|guid|addr|addr-port",
         "What places it on a hash ring.",
         hash_key,
     ),
@@ -793,14 +793,10 @@ fn template_range(word: &Word) -> Result<(u32, u32), Diagnostic> {
 }
 
 fn hash_key(args: &mut Args<'_>, server: &mut ServerDraft) -> Result<(), Diagnostic> {
-    if let Some(word) = args.peek()
-        && matches!(word.text.as_str(), "id32" | "guid")
-    {
-        let message = format_args!("'hash-key {}' is not implemented yet", word.text);
-        return Err(Diagnostic::error(Kind::NotImplemented, word.span, message));
-    }
     let known = [
         ("id", HashKey::Id),
+        ("id32", HashKey::Id32),
+        ("guid", HashKey::Guid),
         ("addr", HashKey::Addr),
         ("addr-port", HashKey::AddrPort),
     ];
