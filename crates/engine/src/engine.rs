@@ -192,7 +192,8 @@ impl Engine {
             }
         }
         let workers = engine.workers.iter().map(|(orders, _)| orders.clone());
-        match engine.conductor.begin(workers.collect(), doors) {
+        let counters = &options.counters;
+        match engine.conductor.begin(workers.collect(), doors, counters) {
             Ok(()) => Ok(engine),
             Err(error) => {
                 engine.stop_now();

@@ -293,6 +293,11 @@ impl Health {
         self.sums
     }
 
+    /// Begins with what happened under another process.
+    pub fn recall(&mut self, sums: HealthSums) {
+        self.sums = sums;
+    }
+
     /// Whether checks rest, because an operator has the server.
     pub fn is_paused(&self) -> bool {
         self.maintenance

@@ -24,6 +24,7 @@ use plimsoll_policy::model::{Global, LogSettings, Model};
 use plimsoll_policy::plan::Plan;
 use plimsoll_policy::plane::Plane;
 use plimsoll_policy::queue;
+use plimsoll_policy::stats::file::Recalled;
 use plimsoll_sys::clock;
 
 use super::acme::Renewals;
@@ -116,8 +117,13 @@ impl Conductor {
         }
     }
 
-    /// Begins what goes on beside the traffic: the workers run.
-    pub(crate) fn begin(self: &Arc<Self>, workers: Vec<Orders>, doors: Doors) -> io::Result<()> {
+    /// Begins what goes on beside the traffic: the workers run. What is recalled of checks is counted on.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        workers: Vec<Orders>,
+        doors: Doors,
+        recalled: &[Recalled],
+    ) -> io::Result<()> {
         let mut state = self.lock();
         state.workers = workers.into();
         let desk = Arc::clone(&state.shared.desk);
@@ -126,7 +132,7 @@ impl Conductor {
         if !doors.is_empty() || has_page(&desk.plane().model) {
             state.admin = Some(Admin::start(doors, Arc::clone(self))?);
         }
-        state.checks = Checks::start(&desk)?;
+        state.checks = Checks::start(&desk, recalled)?;
         // Set once: the conductor begins once.
         let _ = self.itself.set(Arc::downgrade(self));
         state.renewals = Renewals::start(self, &desk.plane().model)?;
@@ -241,7 +247,7 @@ impl Conductor {
     fn follow_checks(&self, state: &mut State, shared: &Shared) {
         match &state.checks {
             Some(checks) => checks.adopt(&shared.desk),
-            None => match Checks::start(&shared.desk) {
+            None => match Checks::start(&shared.desk, &[]) {
                 Ok(checks) => state.checks = checks,
                 // No thread can be had at this moment: servers count as up, as without checks.
                 Err(_) => self.count_failure(),

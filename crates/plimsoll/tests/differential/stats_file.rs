@@ -120,3 +120,41 @@ fn counters_go_from_one_program_to_the_other() {
         assert_eq!(heads(&dumped), heads(&dumped_again), "the same columns");
     }
 }
+
+/// What of checks a file tells goes on in either program.
+#[test]
+fn what_checks_have_counted_goes_on() {
+    let Some(reference) = reference() else { return };
+    if version(&reference).0 < 3 {
+        eprintln!("SKIPPED: HAProxy before 3.0 has no such files");
+        return;
+    }
+    for program in [reference.as_path(), Path::new(PLIMSOLL)] {
+        let address = free_address();
+        let mut rig = Rig::new();
+        let origin = rig.origin("s");
+        let (socket, file) = (rig.path("socket"), rig.path("stats"));
+        let counted =
+            "#fe guid,stot,\n\n#be guid,chkfail,chkdown,hanafail,\nbe:1,0,4,0,\nsrv:1,7,2,3,\n";
+        fs::write(&file, counted).expect("a file");
+        let text = format!(
+            "global\n stats socket {socket} level admin\n stats-file {file}\n\
+             defaults\n mode http\n timeout client 5s\n timeout server 5s\n timeout connect 5s\n\
+             frontend fe\n bind {address}\n default_backend be\n\
+             backend be\n guid be:1\n {server} guid srv:1 check inter 60s observe layer7\n",
+            socket = socket.display(),
+            file = file.display(),
+            server = origin.server_line(),
+        );
+        rig.serve(program, &text, address);
+        let answer = ask(&socket, "show stat be 4 -1");
+        let mut lines = answer.trim_start_matches("# ").lines();
+        let names: Vec<_> = lines.next().unwrap_or_default().split(',').collect();
+        let cells: Vec<_> = lines.next().unwrap_or_default().split(',').collect();
+        let shown = ["chkfail", "chkdown", "hanafail"].map(|name| {
+            let place = names.iter().position(|known| *known == name);
+            cells[place.expect("a column")]
+        });
+        assert_eq!(shown, ["7", "2", "3"], "{program:?}: {answer}");
+    }
+}

@@ -1,8 +1,7 @@
 //! Counters that outlast the process: `dump stats-file` writes them, `stats-file` reads them when the next one starts.
 //!
 //! The form is HAProxy's (management guide, section 9.5), so that either program reads what the other has written. Only
-//! what has a `guid` is in it. What is absent: rates, maxima and averages, which mean nothing to another process, and
-//! what checks have counted.
+//! what has a `guid` is in it. What is absent: rates, maxima and averages, which mean nothing to another process.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -11,6 +10,7 @@ use super::format::write;
 use super::rows::{BACKEND_COUNTS, FRONTEND_COUNTS, SERVER_COUNTS, Selection, rows};
 use super::{Column, Row, RowKind, Value, View};
 use crate::counters::{BackendCounter, FrontendCounter, ServerCounter};
+use crate::health::HealthSums;
 use crate::model::{BackendId, FrontendId, Model, ServerId, is_guid};
 
 /// Columns of a line beyond which the rest is left out.
@@ -201,6 +201,8 @@ pub enum Recalled {
     Frontend(FrontendId, FrontendCounter, u64),
     Backend(BackendId, BackendCounter, u64),
     Server(BackendId, ServerId, ServerCounter, u64),
+    /// What checks and observations of a server have counted; time spent down is not among it.
+    Health(BackendId, ServerId, HealthSums),
     /// When a server's state last changed, in seconds since 1970.
     Change(BackendId, ServerId, u64),
 }
@@ -344,9 +346,21 @@ fn of_server(
     for (counter, value) in matched(values, known, now_s) {
         counters.push(Recalled::Server(backend, server, counter, value));
     }
-    let mut ages = values.iter();
-    if let Some((_, age_s)) = ages.find(|(column, _)| *column == Column::LastChange) {
-        let moment_s = now_s.saturating_sub(*age_s);
+    let value_of = |wanted: Column| {
+        let found = values.iter().find(|(column, _)| *column == wanted);
+        found.map(|(_, value)| *value)
+    };
+    let sums = HealthSums {
+        checks_failed: value_of(Column::ChecksFailed).unwrap_or(0),
+        traffic_failed: value_of(Column::AnalysisFailed).unwrap_or(0),
+        times_down: value_of(Column::TimesDown).unwrap_or(0),
+        down_ms: 0,
+    };
+    if sums != HealthSums::default() {
+        counters.push(Recalled::Health(backend, server, sums));
+    }
+    if let Some(age_s) = value_of(Column::LastChange) {
+        let moment_s = now_s.saturating_sub(age_s);
         counters.push(Recalled::Change(backend, server, moment_s));
     }
 }
@@ -388,6 +402,7 @@ fn matched<'a, C: Copy + Eq + Hash + 'a>(
 mod tests {
     use super::super::testing;
     use super::*;
+    use crate::model::check::Observe;
 
     const NOW_S: u64 = testing::NOW_MS / 1_000;
 
@@ -395,7 +410,9 @@ mod tests {
         let mut model = testing::plane().model;
         model.frontends[0].guid = Some("fe:web".to_owned());
         model.frontends[1].guid = Some("raw".to_owned());
-        model.backends[0].servers[1].guid = Some("srv-b".to_owned());
+        let observed = &mut model.backends[0].servers[1];
+        observed.guid = Some("srv-b".to_owned());
+        observed.check.observe = Some(Observe::Layer7);
         model.backends[1].guid = Some("raw".to_owned());
         model
     }
@@ -450,6 +467,7 @@ mod tests {
             Recalled::Backend(raw, BackendCounter::Sessions, 3),
             Recalled::Server(b.0, b.1, ServerCounter::LastSession, NOW_S - 5),
             Recalled::Change(b.0, b.1, testing::STARTED_MS / 1_000),
+            Recalled::Health(b.0, b.1, testing::SUMS),
         ] {
             assert!(
                 read.counters.contains(&known),

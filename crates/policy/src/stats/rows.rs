@@ -271,12 +271,11 @@ fn server_row<'a>(
     }
     let health = view.sums.health(backend, id);
     row.text(Column::Status, Tags::STATUS, status(live, health.as_ref()));
-    if let Some(health) = health.as_ref().filter(|health| !health.is_paused()) {
-        checked(&mut row, health, Which::Check, CHECK_COLUMNS);
-        checked(&mut row, health, Which::Agent, AGENT_COLUMNS);
-    }
     if let Some(health) = &health {
         healthy(&mut row, health, view.seconds_since(live.changed_s()));
+        if is_observed(view, model) {
+            row.count(Column::AnalysisFailed, health.sums().traffic_failed);
+        }
     }
     let weight = live.weight() * live.share_sixteenths() / RAMP_FULL;
     row.number_u32(Column::Weight, Tags::AVERAGE, weight);
@@ -383,6 +382,9 @@ const SERVER_TIMES: &[(Column, Tags, ServerCounter)] = &[
     ),
 ];
 
+/// Servers in a row whose states follow each other, beyond which nobody looks.
+const TRACKS_MAX: usize = 64;
+
 /// Where the outcome of a check stands: status, code, duration, its meaning, what was said, rise, fall, count.
 type CheckColumns = [Column; 8];
 
@@ -408,18 +410,33 @@ const AGENT_COLUMNS: CheckColumns = [
     Column::AgentHealth,
 ];
 
-/// What has happened to a server's health; `age_s`: since when its state is what it is.
+/// What its checks say of a server, and what has happened to its health; `age_s`: since when its state is what it is.
 fn healthy(row: &mut Row<'_>, health: &Health, age_s: u64) {
+    if !health.is_paused() {
+        checked(row, health, Which::Check, CHECK_COLUMNS);
+        checked(row, health, Which::Agent, AGENT_COLUMNS);
+    }
     let sums = health.sums();
     let now_s = match health.condition() {
         Condition::Down => age_s,
         Condition::Up | Condition::Stopping => 0,
     };
-    row.count(Column::ChecksFailed, sums.checks_failed);
-    row.count(Column::TimesDown, sums.times_down);
+    if health.tally(Which::Check).is_some() {
+        row.count(Column::ChecksFailed, sums.checks_failed);
+        row.count(Column::TimesDown, sums.times_down);
+    }
     let down_s = narrow(sums.down_ms / 1_000 + now_s);
     row.number_u32(Column::Downtime, Tags::COUNTER, down_s);
-    row.count(Column::AnalysisFailed, sums.traffic_failed);
+}
+
+/// Whether the traffic of a server, or of the one whose state it shares, is watched (`observe`).
+fn is_observed(view: View<'_>, server: &Server) -> bool {
+    let tracked = |server: &&Server| {
+        let (backend, id) = server.check.track?;
+        Some(view.server(backend, id))
+    };
+    let chain = std::iter::successors(Some(server), tracked).take(TRACKS_MAX);
+    chain.last().is_some_and(|end| end.check.observe.is_some())
 }
 
 fn checked(row: &mut Row<'_>, health: &Health, which: Which, columns: CheckColumns) {

@@ -6,7 +6,7 @@ use super::{Meter, Now, Process, Refusal, Spare, Speed, Sums, View, Vitals};
 use crate::counters::{
     BackendCounter, Counter as _, FrontendCounter, Histogram, ServerCounter, Summary,
 };
-use crate::health::Health;
+use crate::health::{Health, HealthSums};
 use crate::log::WallTime;
 use crate::model::check::ServerCheck;
 use crate::model::{
@@ -16,6 +16,14 @@ use crate::model::{
 use crate::plane::Plane;
 use crate::specimen::{Bytes, Direction, Named, Specimen};
 use crate::stick_table::{Data, DataSpec, KeyType, TableSpec};
+
+/// What the checks of the server that is checked have counted.
+pub(crate) const SUMS: HealthSums = HealthSums {
+    checks_failed: 3,
+    traffic_failed: 1,
+    times_down: 2,
+    down_ms: 0,
+};
 
 /// The start of the process in tests, and the moment of the question a minute later.
 pub(crate) const STARTED_MS: u64 = 1_700_000_000_000;
@@ -64,7 +72,11 @@ impl Sums for Made {
             ..ServerCheck::default()
         };
         // Only the second server is checked.
-        (server.0 == 1).then(|| Health::new(&check))
+        (server.0 == 1).then(|| {
+            let mut health = Health::new(&check);
+            health.recall(SUMS);
+            health
+        })
     }
 
     fn lost_logs(&self) -> u64 {

@@ -24,6 +24,7 @@ use plimsoll_policy::plane::Plane;
 use plimsoll_policy::probe::{
     Fault, Probe as _, Script, Standing, Surroundings, Verdict, agent_spec,
 };
+use plimsoll_policy::stats::file::Recalled;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
@@ -73,6 +74,15 @@ impl Board {
             known.insert(names, (server.check.clone(), place));
         }
         Self { healths, known }
+    }
+
+    /// Counts on from what a file of counters says. No check may be running yet.
+    pub(super) fn recall(&self, counters: &[Recalled]) {
+        for recalled in counters {
+            if let Recalled::Health(backend, server, sums) = *recalled {
+                self.with((backend, server), |health| health.recall(sums));
+            }
+        }
     }
 
     fn find(&self, names: &(String, String)) -> Option<(&ServerCheck, Arc<Mutex<Health>>)> {

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use plimsoll_policy::health::Which;
 use plimsoll_policy::model::{Backend, BackendId, Model, ServerId};
+use plimsoll_policy::stats::file::Recalled;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::{JoinHandle as JoinLocal, LocalSet};
@@ -58,13 +59,14 @@ struct News {
 }
 
 impl Checks {
-    /// Starts the checks of a plane; `None` when it has none.
-    pub(crate) fn start(desk: &Arc<Desk>) -> io::Result<Option<Self>> {
+    /// Starts the checks of a plane, which count on from what is recalled; `None` when it has none.
+    pub(crate) fn start(desk: &Arc<Desk>, recalled: &[Recalled]) -> io::Result<Option<Self>> {
         let plane = desk.plane();
         if !wants_checks(&plane.model) {
             return Ok(None);
         }
         let board = Arc::new(Board::new(&plane.model, None));
+        board.recall(recalled);
         let first = News::new(desk, &board);
         let ending = Arc::new(Notify::new());
         let ended = Arc::clone(&ending);
