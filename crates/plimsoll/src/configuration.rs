@@ -17,6 +17,7 @@ use plimsoll_config::render::{self, Style};
 use plimsoll_config::source::{Environment, FILE_BYTES_MAX, Loader, MemoryLoader, Sources};
 use plimsoll_policy::keyword::haproxy::{self, Context, Dummy, Machine};
 use plimsoll_policy::lint;
+use plimsoll_policy::log_format::STANDARD_FORMATS;
 use plimsoll_policy::model::Model;
 use plimsoll_sys::{process, user};
 
@@ -146,6 +147,9 @@ fn load_from(request: &Request, loader: &dyn Loader, files: &Files) -> Configura
         diagnose: request.diagnose,
         ..haproxy::GRAMMAR
     };
+    for (name, format) in STANDARD_FORMATS {
+        environment.set(name, format);
+    }
     let parsed = parse(
         &request.files,
         loader,
@@ -153,6 +157,9 @@ fn load_from(request: &Request, loader: &dyn Loader, files: &Files) -> Configura
         &grammar,
         &request.claims,
     );
+    for (name, _) in STANDARD_FORMATS {
+        environment.remove(name);
+    }
     let context = Context {
         files,
         machine: &ThisMachine,
@@ -216,7 +223,7 @@ fn environment(request: &Request) -> Environment {
         .collect();
     environment.set("HAPROXY_CFGFILES", files.join(&b';'));
     environment.set("HAPROXY_BRANCH", HAPROXY_BRANCH);
-    environment.set("HAPROXY_VERSION", HAPROXY_VERSION_TEXT);
+    environment.set("HAPROXY_STARTUP_VERSION", HAPROXY_VERSION_TEXT);
     let peer = match &request.local_peer {
         Some(name) => name.clone().into_bytes(),
         None => process::host_name().unwrap_or_default().into_vec(),

@@ -119,6 +119,8 @@ pub struct Global {
     pub node: Option<String>,
     pub description: Option<String>,
     pub stats_sockets: Vec<Bind>,
+    /// The variables behind the last line of the configuration, as `NAME=value`.
+    pub environment: Vec<String>,
     pub stats_timeout_ms: u64,
     pub hard_stop_after_ms: Option<u64>,
     pub grace_ms: u64,
@@ -302,6 +304,7 @@ impl Default for Global {
             node: None,
             description: None,
             stats_sockets: Vec::new(),
+            environment: Vec::new(),
             stats_timeout_ms: 10_000,
             hard_stop_after_ms: None,
             grace_ms: 0,
@@ -1046,6 +1049,21 @@ pub enum BindAddress {
     Abstract(String),
     /// A listening descriptor inherited from the parent process (`fd@N`).
     Inherited(i32),
+}
+
+impl BindAddress {
+    /// The address as a `bind` line may have it, with its family.
+    pub fn named(&self) -> String {
+        match self {
+            Self::Inet(address) if address.is_ipv6() => {
+                format!("ipv6@[{}]:{}", address.ip(), address.port())
+            }
+            Self::Inet(address) => format!("ipv4@{address}"),
+            Self::Unix(path) => format!("unix@{}", path.display()),
+            Self::Abstract(name) => format!("abns@{}", name.trim_end_matches('\0')),
+            Self::Inherited(descriptor) => format!("fd@{descriptor}"),
+        }
+    }
 }
 
 /// A status and the file whose whole content answers it (`errorfile`); the content is read at load.

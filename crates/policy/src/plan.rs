@@ -261,6 +261,8 @@ fn objects(model: &Model) -> BTreeMap<Key, Object> {
     };
     let mut global = model.global.clone();
     global.stats_sockets.clear();
+    // Lines that use a variable tell of its change.
+    global.environment.clear();
     add(0, String::new(), "global", format!("{global:#?}"), None);
     for socket in &model.global.stats_sockets {
         let name = place(&socket.address);

@@ -73,9 +73,14 @@ fn show(text: &mut String, title: &str, value: &dyn Debug, empty: &dyn Debug) {
         .filter(|field| !usual.contains(field))
         .collect();
     told.retain(|field| {
-        !["binds: [", "servers: [", "stats_sockets: ["]
-            .iter()
-            .any(|list| field.starts_with(list))
+        ![
+            "binds: [",
+            "servers: [",
+            "stats_sockets: [",
+            "environment: [",
+        ]
+        .iter()
+        .any(|list| field.starts_with(list))
     });
     let _ = writeln!(text, "{title} {}", told.join(", "));
 }

@@ -52,6 +52,7 @@ fn which_lines_are_written() {
                 client.answer();
                 stage.done(client);
             }),
+        three("standard-format-and-more", "log-format \"${HAPROXY_HTTP_LOG_FMT} more %[src_is_local]\"", 3),
         case("bad-request").sends("\x01\r\n\r\n", 1),
         case("bad-request-dontlognull").front("option dontlognull").sends("\x01\r\n\r\n", 1),
     ]);

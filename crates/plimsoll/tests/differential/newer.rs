@@ -144,6 +144,8 @@ const CASES: &[&[&str]] = &[
         "trailers-dropped",
         "trailers-dropped-late",
     ],
+    // There is a variable for the ready-made line.
+    &["standard-format-and-more"],
 ];
 
 /// Whether a case is compared with HAProxy 3 and later only.

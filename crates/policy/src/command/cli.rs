@@ -1,7 +1,7 @@
 //! Commands about the connection they come through.
 
 use super::{Answer, Command, Refusal, Session, Words};
-use crate::model::{AccessLevel, BindAddress, Severity};
+use crate::model::{AccessLevel, Severity};
 use crate::stats::View;
 use crate::stats::format::write;
 
@@ -176,19 +176,8 @@ fn timeout(words: &mut Words<'_>, _: View<'_>, session: &mut Session) -> Answer 
 fn sockets(_: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
     let mut text = "# socket lvl processes\n".to_owned();
     for socket in &view.model().global.stats_sockets {
-        let address = match &socket.address {
-            BindAddress::Inet(address) if address.is_ipv6() => {
-                format!("ipv6@[{}]:{}", address.ip(), address.port())
-            }
-            BindAddress::Inet(address) => format!("ipv4@{address}"),
-            BindAddress::Unix(path) => format!("unix@{}", path.display()),
-            BindAddress::Abstract(name) => format!("abns@{}", name.trim_end_matches('\0')),
-            BindAddress::Inherited(descriptor) => format!("fd@{descriptor}"),
-        };
-        write(
-            &mut text,
-            format_args!("{address} {} all\n", name(socket.level)),
-        );
+        let (address, level) = (socket.address.named(), name(socket.level));
+        write(&mut text, format_args!("{address} {level} all\n"));
     }
     Ok(text)
 }

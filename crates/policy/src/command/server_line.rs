@@ -58,7 +58,7 @@ fn add(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
         return Err("'server' expects <name> and <addr>[:<port>] as arguments.".into());
     }
     let mut words = with_preset(words.all(), view, backend)?;
-    words[0] = with_variables(&words[0], &view.process.environment);
+    words[0] = with_variables(&words[0], &view.model().global.environment);
     let (rest, leader) = take_track(&words, view, backend)?;
     let (rest, checked_by) = take_value(&rest, "healthcheck");
     let store = &view.model().store;

@@ -71,7 +71,7 @@ fn backend(_: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
 }
 
 fn environment(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
-    let variables = &view.process.environment;
+    let variables = &view.model().global.environment;
     match words.next() {
         None => Ok(variables
             .iter()

@@ -8,6 +8,7 @@ mod alias;
 mod cbor;
 mod pen;
 mod read;
+mod standard;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -16,6 +17,7 @@ use crate::expression::Expression;
 
 pub(crate) use alias::rows as alias_rows;
 pub(crate) use read::read;
+pub use standard::STANDARD_FORMATS;
 
 /// How the content of a hole is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

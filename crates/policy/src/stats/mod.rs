@@ -227,8 +227,6 @@ pub struct Process {
     pub reloads: Arc<AtomicU32>,
     /// What was said of the configuration when it was read: lines.
     pub remarks: Arc<Mutex<String>>,
-    /// Environment variables, as `NAME=value`.
-    pub environment: Vec<String>,
     /// The process ends as soon as its clients have gone.
     pub stopping: Arc<AtomicBool>,
 }

@@ -10,7 +10,7 @@ use crate::health::{Health, HealthSums};
 use crate::log::WallTime;
 use crate::model::check::ServerCheck;
 use crate::model::{
-    Backend, BackendId, Frontend, FrontendId, Mode, Model, Server, ServerAddress, ServerId,
+    Backend, BackendId, Frontend, FrontendId, Global, Mode, Model, Server, ServerAddress, ServerId,
     ServerPort,
 };
 use crate::plane::Plane;
@@ -200,6 +200,10 @@ pub(crate) fn plane() -> Plane {
         ],
         backends: vec![app, raw],
         tables: tables(),
+        global: Global {
+            environment: vec!["A=1".to_owned(), "AB=2".to_owned()],
+            ..Global::default()
+        },
         ..Model::default()
     };
     Plane::build(model, None)
@@ -237,7 +241,6 @@ pub(crate) fn process() -> Process {
         connections_max: 1_000,
         descriptors_max: 4_096,
         machine: "here".to_owned(),
-        environment: vec!["A=1".to_owned(), "AB=2".to_owned()],
     }
 }
 

@@ -271,8 +271,6 @@ impl Desk {
 
     fn process(model: &Model, workers: usize) -> Process {
         let wall_ms = clock::wall_ns() / NS_PER_MS;
-        let variables = std::env::vars_os()
-            .map(|(name, value)| format!("{}={}", name.to_string_lossy(), value.to_string_lossy()));
         Process {
             id: std::process::id(),
             workers: workers as u32,
@@ -282,7 +280,6 @@ impl Desk {
             machine: plimsoll_sys::process::host_name()
                 .map(|name| name.to_string_lossy().into_owned())
                 .unwrap_or_default(),
-            environment: variables.collect(),
             ..Process::default()
         }
     }

@@ -50,8 +50,8 @@ use plimsoll_config::suggest::nearest;
 
 use crate::draft::{Draft, Polarity};
 use crate::keyword::{Keyword, Reading, Sections, Status, bare, usage};
-use crate::model::Model;
 use crate::model::acme::KeyKind;
+use crate::model::{Bind, Model};
 
 pub(crate) use check_lines::{ChecksDraft, Pending, StepDraft};
 pub(crate) use checks::ServerChecksDraft;
@@ -129,7 +129,8 @@ pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
         section::read(&mut draft, section);
     }
     let resolved = crate::resolve::resolve(draft, context);
-    let (model, mut diagnostics) = (resolved.model, resolved.diagnostics);
+    let (mut model, mut diagnostics) = (resolved.model, resolved.diagnostics);
+    model.global.environment = listed(context.environment, &model.global.stats_sockets);
     let failed = diagnostics
         .iter()
         .any(|problem| problem.severity == Severity::Error);
@@ -141,6 +142,26 @@ pub fn load(document: &Document, context: &Context<'_>) -> Loaded {
         model: (!failed).then_some(model),
         diagnostics,
     }
+}
+
+/// Variables for people: those that lines could use, and where commands are heard.
+fn listed(environment: &Environment, sockets: &[Bind]) -> Vec<String> {
+    let variable = |(name, value): (&[u8], &[u8])| {
+        let (name, value) = (
+            String::from_utf8_lossy(name),
+            String::from_utf8_lossy(value),
+        );
+        format!("{name}={value}")
+    };
+    let mut listed: Vec<_> = environment.iter().map(variable).collect();
+    if !sockets.is_empty() {
+        let addresses: Vec<_> = sockets
+            .iter()
+            .map(|socket| socket.address.named())
+            .collect();
+        listed.push(format!("HAPROXY_CLI={}", addresses.join(";")));
+    }
+    listed
 }
 
 /// What opens a placeholder in the languages that configurations are commonly generated with.
