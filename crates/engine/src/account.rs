@@ -193,6 +193,7 @@ fn write_exchange(session: &mut Session, moment: Moment, record: &mut Record, no
         return;
     }
     let Record { request, facts, .. } = record;
+    facts.is_later = session.requests > 1;
     // What rules made of the first line is for servers; the log shows what was received.
     let original = facts.original.take();
     let head = &request.head;
@@ -221,6 +222,7 @@ fn write_exchange(session: &mut Session, moment: Moment, record: &mut Record, no
             server: record.server,
             service: record.service,
             status: record.status,
+            version: Some(record.version),
             traffic: (record.received_bytes, record.sent_bytes),
             request: Some(line),
             termination,
@@ -531,6 +533,8 @@ struct Line<'a> {
     /// What answered in place of a server.
     service: Option<&'static str>,
     status: u16,
+    /// That of the response.
+    version: Option<Version>,
     traffic: (u64, u64),
     request: Option<RequestLine<'a>>,
     termination: Termination,
@@ -652,6 +656,7 @@ fn record<'a>(session: &Session, tables: &'a Tables, line: &'a Line<'a>) -> log:
             ..line.timers
         },
         status: (line.status > 0).then_some(line.status),
+        response_version: line.version.filter(|_| line.status > 0),
         bytes_sent: line.traffic.1,
         bytes_received: line.traffic.0,
         request: line.request,

@@ -88,6 +88,8 @@ pub(crate) struct Record {
     pub(crate) service: Option<&'static str>,
     /// The status the client saw; 0: none.
     pub(crate) status: u16,
+    /// The version of HTTP that the response came in.
+    pub(crate) version: Version,
     /// Bytes received from the client and sent to it, heads included.
     pub(crate) received_bytes: u64,
     pub(crate) sent_bytes: u64,
@@ -259,7 +261,7 @@ impl Exchange<'_> {
             pool::discard(answer.connection);
             return Ok(outcome);
         }
-        self.record.status = self.response.status;
+        (self.record.status, self.record.version) = (self.response.status, self.response.version);
         let said = Observation::of_status(self.response.status);
         let now_ns = self.worker.reactor.now_ns();
         observe::note(&self.tables, (backend, answer.slot.server), said, now_ns);
@@ -1081,7 +1083,7 @@ impl Exchange<'_> {
                 .as_ref()
                 .map(|dispatch| dispatch.backend),
         );
-        self.record.status = self.response.status;
+        (self.record.status, self.record.version) = (self.response.status, self.response.version);
         client.respond(&self.response, &reply.body, End::Done, None)
     }
 }

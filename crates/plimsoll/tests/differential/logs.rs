@@ -18,6 +18,11 @@ fn three(name: &str, front: &str, lines: usize) -> Case {
         .lines(lines)
 }
 
+/// Samples of requests and responses that outlast both.
+const WHAT_LINES_STILL_KNOW: &str = "http-request set-method PUT if { path /b };http-request set-path /changed if { path /c };\
+    log-format \"%[method] %[req.ver] %[capture.req.method] %[capture.req.uri] %[capture.req.ver] %[txn.status] %[res.ver] \
+    %[capture.res.ver] %[server_status] %[http_first_req] %[bc_http_major] %[be_name] %[srv_name] %[req.proto_http]\"";
+
 #[test]
 fn which_lines_are_written() {
     let failing = |name: &str, front: &str, lines| {
@@ -53,6 +58,8 @@ fn which_lines_are_written() {
                 stage.done(client);
             }),
         three("standard-format-and-more", "log-format \"${HAPROXY_HTTP_LOG_FMT} more %[src_is_local]\"", 3),
+        three("what-lines-still-know", WHAT_LINES_STILL_KNOW, 3),
+        case("what-lines-of-rules-know").front(&format!("http-request return status 204;{WHAT_LINES_STILL_KNOW}")).sends(get("/a"), 1),
         case("bad-request").sends("\x01\r\n\r\n", 1),
         case("bad-request-dontlognull").front("option dontlognull").sends("\x01\r\n\r\n", 1),
     ]);

@@ -144,8 +144,12 @@ const CASES: &[&[&str]] = &[
         "trailers-dropped",
         "trailers-dropped-late",
     ],
-    // There is a variable for the ready-made line.
-    &["standard-format-and-more"],
+    // There are variables for ready-made lines, and samples of both messages in all lines.
+    &[
+        "standard-format-and-more",
+        "what-lines-still-know",
+        "what-lines-of-rules-know",
+    ],
 ];
 
 /// Whether a case is compared with HAProxy 3 and later only.

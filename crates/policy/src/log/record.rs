@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use plimsoll_wire::head::Version;
+
 use crate::model::Mode;
 use crate::tls::Facts;
 
@@ -33,6 +35,8 @@ pub struct Record<'a> {
     pub timers: Timers,
     /// The status sent to the client; `None` (written -1) when none was.
     pub status: Option<u16>,
+    /// The version of the response; `None` when there was none.
+    pub response_version: Option<Version>,
     /// Bytes sent to the client, heads included.
     pub bytes_sent: u64,
     /// Bytes received from the client, heads included.

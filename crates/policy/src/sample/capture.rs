@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use plimsoll_config::diagnostic::Diagnostic;
 
 use super::layer7::version_number;
-use super::{Fetch, Needs, Row, fetch, request};
+use super::{Fetch, Needs, Row, fetch, logged_line, request, response_version};
 use crate::arguments::Arguments;
 use crate::context::ExchangeFacts;
 use crate::value::{Type, Value};
@@ -25,10 +25,13 @@ pub(crate) const ROWS: &[Row] = &[
         needs: Needs::RequestLine,
         read: |_, _| {
             fetch(Type::Text, |context| {
-                Some(Value::text(match &context.exchange.original {
-                    Some(line) => &line.method,
-                    None => request(context)?.method(),
-                }))
+                Some(Value::text(
+                    match (logged_line(context), &context.exchange.original) {
+                        (Some(line), _) => line.method,
+                        (None, Some(line)) => &line.method,
+                        (None, None) => request(context)?.method(),
+                    },
+                ))
             })
         },
     },
@@ -39,10 +42,13 @@ pub(crate) const ROWS: &[Row] = &[
         needs: Needs::RequestLine,
         read: |_, _| {
             fetch(Type::Text, |context| {
-                Some(Value::Text(match &context.exchange.original {
-                    Some(line) => Cow::Borrowed(line.target.as_slice()),
-                    None => request(context)?.whole_target(),
-                }))
+                Some(Value::Text(
+                    match (logged_line(context), &context.exchange.original) {
+                        (Some(line), _) => Cow::Borrowed(line.target),
+                        (None, Some(line)) => Cow::Borrowed(line.target.as_slice()),
+                        (None, None) => request(context)?.whole_target(),
+                    },
+                ))
             })
         },
     },
@@ -53,6 +59,9 @@ pub(crate) const ROWS: &[Row] = &[
         needs: Needs::RequestLine,
         read: |_, _| {
             fetch(Type::Text, |context| {
+                if let Some(line) = logged_line(context) {
+                    return Some(Value::text(line.version));
+                }
                 let version = version_number(request(context)?.version);
                 Some(Value::owned(format!("HTTP/{version}")))
             })
@@ -72,7 +81,7 @@ pub(crate) const ROWS: &[Row] = &[
         needs: Needs::RequestLine,
         read: |_, _| {
             fetch(Type::Text, |context| {
-                let version = version_number(context.response.as_deref()?.version);
+                let version = version_number(response_version(context)?);
                 Some(Value::owned(format!("HTTP/{version}")))
             })
         },

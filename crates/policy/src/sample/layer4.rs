@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use plimsoll_config::diagnostic::Diagnostic;
 use plimsoll_wire::head::Version;
 
-use super::{Fetch, Needs, Read, Row, fetch};
+use super::{Fetch, Needs, Read, Row, fetch, response_version};
 use crate::arguments::Arguments;
 use crate::context::{ConnectionError, Context, SessionFacts};
 use crate::value::{Type, Value};
@@ -29,7 +29,9 @@ pub(crate) const ROWS: &[Row] = &[
         "The major version of HTTP that the server speaks.",
         |_, _| {
             fetch(Type::Integer, |context| {
-                Some(major(context.response.as_deref()?.version))
+                // What answers in place of a server speaks through no connection.
+                context.server?;
+                Some(major(response_version(context)?))
             })
         },
     ),

@@ -3,7 +3,7 @@
 use plimsoll_config::diagnostic::Diagnostic;
 use plimsoll_wire::head::{FieldKind, Head, Version};
 
-use super::{Fetch, Needs, Row, fetch, request};
+use super::{Fetch, Needs, Row, fetch, logged_line, request, response_version};
 use crate::balance::hash_type::{avalanche, sdbm};
 use crate::context::Context;
 use crate::value::{Type, Value};
@@ -49,7 +49,9 @@ pub(crate) const ROWS: &[Row] = &[
         needs: Needs::RequestLine,
         read: |_, _| {
             fetch(Type::Boolean, |context| {
-                context.request.as_deref()?;
+                if context.request.is_none() {
+                    logged_line(context)?;
+                }
                 Some(Value::Boolean(!context.exchange.is_later))
             })
         },
@@ -72,8 +74,11 @@ pub(crate) const ROWS: &[Row] = &[
         needs: Needs::RequestLine,
         read: |_, _| {
             fetch(Type::Method, |context| {
-                let head = request(context)?;
-                Some(Value::Method(head.method().into()))
+                let method = match logged_line(context) {
+                    Some(line) => line.method,
+                    None => request(context)?.method(),
+                };
+                Some(Value::Method(method.into()))
             })
         },
     },
@@ -137,7 +142,7 @@ pub(crate) const ROWS: &[Row] = &[
         usage: "",
         doc: "The version of HTTP in the request, such as 1.1.",
         needs: Needs::RequestLine,
-        read: |_, _| version_of(request),
+        read: |_, _| request_version(),
     },
     Row {
         name: "req_proto_http",
@@ -151,21 +156,21 @@ pub(crate) const ROWS: &[Row] = &[
         usage: "",
         doc: "The version of HTTP in the request, such as 1.1.",
         needs: Needs::RequestLine,
-        read: |_, _| version_of(request),
+        read: |_, _| request_version(),
     },
     Row {
         name: "res.ver",
         usage: "",
         doc: "The version of HTTP in the response, such as 1.1.",
         needs: Needs::ResponseLine,
-        read: |_, _| version_of(response),
+        read: |_, _| response_version_text(),
     },
     Row {
         name: "resp_ver",
         usage: "",
         doc: "The version of HTTP in the response, such as 1.1.",
         needs: Needs::ResponseLine,
-        read: |_, _| version_of(response),
+        read: |_, _| response_version_text(),
     },
     Row {
         name: "server_status",
@@ -175,7 +180,7 @@ pub(crate) const ROWS: &[Row] = &[
         read: |_, _| {
             fetch(Type::Integer, |context| {
                 let status = context.exchange.server_status;
-                (status != 0).then(|| Value::Integer(status.into()))
+                (status != 0 || context.record.is_some()).then(|| Value::Integer(status.into()))
             })
         },
     },
@@ -333,7 +338,7 @@ fn with_source(with_query: bool) -> Made {
 fn is_http() -> Made {
     fetch(Type::Boolean, |context| {
         let is_http = request(context).is_some();
-        if !is_http && context.unsure.get() {
+        if !is_http && (context.unsure.get() || context.record.is_some()) {
             return None;
         }
         Some(Value::Boolean(is_http))
@@ -351,17 +356,30 @@ pub(super) fn version_number(version: Version) -> &'static str {
     }
 }
 
-fn version_of(head: for<'a, 'b> fn(&'a Context<'b>) -> Option<&'a Head>) -> Made {
-    fetch(Type::Text, move |context| {
-        let version = version_number(head(context)?.version);
+fn request_version() -> Made {
+    fetch(Type::Text, |context| {
+        if let Some(line) = logged_line(context) {
+            return Some(Value::text(line.version.strip_prefix(b"HTTP/")?));
+        }
+        let version = version_number(request(context)?.version);
+        Some(Value::text(version.as_bytes()))
+    })
+}
+
+fn response_version_text() -> Made {
+    fetch(Type::Text, |context| {
+        let version = version_number(response_version(context)?);
         Some(Value::text(version.as_bytes()))
     })
 }
 
 fn status() -> Made {
     fetch(Type::Integer, |context| {
-        let head = response(context)?;
-        (head.status != 0).then(|| Value::Integer(head.status.into()))
+        let status = match (response(context), context.record) {
+            (Some(head), _) => head.status,
+            (None, record) => record?.status?,
+        };
+        (status != 0).then(|| Value::Integer(status.into()))
     })
 }
 

@@ -35,11 +35,12 @@ use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use plimsoll_config::diagnostic::Diagnostic;
-use plimsoll_wire::head::Head;
+use plimsoll_wire::head::{Head, Version};
 
 use crate::arguments::Arguments;
 use crate::context::{Context, Phase};
 use crate::expression::Scope;
+use crate::log::RequestLine;
 use crate::value::{Type, Value};
 
 /// Gives the value of a sample.
@@ -233,6 +234,19 @@ fn request<'a>(context: &'a Context<'_>) -> Option<&'a Head> {
         context.may_change();
     }
     head
+}
+
+/// The first line of the request as a log line shows it, where one is being written: heads are gone by then.
+fn logged_line<'a>(context: &Context<'a>) -> Option<RequestLine<'a>> {
+    context.record?.request
+}
+
+/// The response's version; of a log line, where one is being written.
+fn response_version(context: &Context<'_>) -> Option<Version> {
+    match (context.response.as_deref(), context.record) {
+        (Some(head), _) => Some(head.version),
+        (None, record) => record?.response_version,
+    }
 }
 
 /// An address as fields of a header have it: with a port or not, in brackets or not.

@@ -6,7 +6,7 @@ use plimsoll_config::diagnostic::Diagnostic;
 
 use super::{Fetch, Needs, Read, Row, fetch};
 use crate::arguments::Arguments;
-use crate::context::Context;
+use crate::context::{Context, Phase};
 use crate::counters::BackendCounter;
 use crate::expression::Scope;
 use crate::live::ServerLive;
@@ -53,7 +53,14 @@ pub(crate) const ROWS: &[Row] = &[
         "be_id",
         Needs::Backend,
         "The number of the backend.",
-        |_, _| number(|context| Some(backend_at_hand(context)?.number.into())),
+        |_, _| {
+            number(|context| {
+                Some(match backend_at_hand(context) {
+                    Some(backend) => backend.number.into(),
+                    None => undecided(context)?.number.into(),
+                })
+            })
+        },
     ),
     at_hand(
         "be_max_retries",
@@ -64,10 +71,14 @@ pub(crate) const ROWS: &[Row] = &[
     at_hand(
         "be_name",
         Needs::Backend,
-        "The name of the backend that was chosen.",
+        "The name of the backend that was chosen; the frontend's until then.",
         |_, _| {
             fetch(Type::Text, |context| {
-                Some(Value::text(backend_at_hand(context)?.name.as_bytes()))
+                let name = match backend_at_hand(context) {
+                    Some(backend) => &backend.name,
+                    None => &undecided(context)?.name,
+                };
+                Some(Value::text(name.as_bytes()))
             })
         },
     ),
@@ -471,8 +482,8 @@ fn number(read: fn(&Context<'_>) -> Option<i64>) -> Made {
 /// 0 stands for no limit.
 fn time_out(read: fn(&Context<'_>) -> Option<u64>) -> Made {
     fetch(Type::Integer, move |context| {
-        let time = i64::try_from(read(context)?).ok()?;
-        Some(Value::Integer(time))
+        let time = read(context).or_else(|| undecided(context).map(|_| 0));
+        Some(Value::Integer(i64::try_from(time?).ok()?))
     })
 }
 
@@ -520,6 +531,12 @@ fn frontend_at_hand<'a>(context: &Context<'a>) -> Option<&'a Frontend> {
         .model
         .frontends
         .get(context.frontend.0 as usize)
+}
+
+/// The frontend, which stands for the backend as long as none is chosen; connections do not get that far.
+fn undecided<'a>(context: &Context<'a>) -> Option<&'a Frontend> {
+    let is_early = matches!(context.phase, Phase::Connection | Phase::Session);
+    frontend_at_hand(context).filter(|_| !is_early)
 }
 
 fn backend_at_hand<'a>(context: &Context<'a>) -> Option<&'a Backend> {
@@ -628,7 +645,7 @@ mod tests {
                 ("be_name", Some("app")),
                 ("be_max_retries", Some("3")),
                 ("cur_max_retries", Some("3")),
-                ("be_connect_timeout", None),
+                ("be_connect_timeout", Some("0")),
                 ("be_server_timeout", Some("5000")),
                 ("cur_server_timeout", Some("5000")),
                 ("fe_name", Some("web")),
