@@ -295,6 +295,7 @@ fn group_name(group: NamedGroup) -> Box<str> {
     match group {
         NamedGroup::secp256r1 => "prime256v1".into(),
         NamedGroup::secp384r1 => "secp384r1".into(),
+        NamedGroup::secp521r1 => "secp521r1".into(),
         other => format!("{other:?}").into(),
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod stream;
 mod substitutes;
 mod tickets;
 mod trust;
+mod wide_curve;
 
 use std::fmt;
 use std::sync::Arc;

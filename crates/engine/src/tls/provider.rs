@@ -17,6 +17,7 @@ use rustls::{
 };
 
 use super::SetupError;
+use super::wide_curve::P521;
 
 /// What is shared while settings are made; dropped when they are.
 #[derive(Default)]
@@ -159,6 +160,7 @@ fn group_of(group: Group) -> &'static dyn SupportedKxGroup {
         Group::X25519 => kx_group::X25519,
         Group::P256 => kx_group::SECP256R1,
         Group::P384 => kx_group::SECP384R1,
+        Group::P521 => &P521,
         Group::X25519MlKem768 => kx_group::X25519MLKEM768,
         Group::P256MlKem768 => kx_group::SECP256R1MLKEM768,
         Group::MlKem768 => kx_group::MLKEM768,

@@ -3,8 +3,9 @@
 //! What is proved is what the origin recorded, not what the browser shows. The page does not finish loading before all
 //! is done, because the origin keeps its picture back until then; so the browser waits, and nobody sleeps.
 
+use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -30,7 +31,8 @@ async function ask(number) {
 async function main() {
     const numbers = Array.from({ length: REQUESTS }, (_, index) => index + 1);
     const answers = await Promise.all(numbers.map(ask));
-    const socket = new WebSocket("ws://" + location.host + "/socket");
+    const scheme = location.protocol === "https:" ? "wss://" : "ws://";
+    const socket = new WebSocket(scheme + location.host + "/socket");
     socket.onopen = () => socket.send(answers.join());
     socket.onmessage = event => fetch("/heard", { method: "POST", body: event.data });
 }
@@ -191,8 +193,8 @@ fn the_handshake_of_the_standard() {
     );
 }
 
-/// Has a browser load the page at `/`, and waits until it has told what it was to find out.
-fn browse(rig: &Rig, chromium: &Path, address: SocketAddr, heard: &AtomicBool) {
+/// Has a browser load a page, whoever has signed its certificate, and waits until it has told what it was to find out.
+fn browse(rig: &Rig, chromium: &Path, url: &str, heard: &AtomicBool) {
     let mut command = Command::new(chromium);
     command
         .args(["--headless", "--no-sandbox", "--disable-gpu"])
@@ -207,7 +209,7 @@ fn browse(rig: &Rig, chromium: &Path, address: SocketAddr, heard: &AtomicBool) {
         ])
         .arg(format!("--user-data-dir={}", rig.path("profile").display()))
         .arg(format!("--screenshot={}", rig.path("page.png").display()))
-        .arg(format!("http://{address}/"))
+        .args(["--ignore-certificate-errors", url])
         .env("HOME", rig.path("home"));
     let mut browser = Binary::start(command);
     let done = until(|| heard.load(Ordering::SeqCst) || !browser.is_running());
@@ -230,9 +232,43 @@ fn a_browser_loads_a_page_and_talks_over_a_websocket() {
          listen web\n    bind {{listen}}\n    {}\n",
         origin.server_line()
     ));
-    browse(&rig, &chromium, address, &heard);
+    browse(&rig, &chromium, &format!("http://{address}/"), &heard);
+    all_was_done(&origin.requests());
+}
 
+#[test]
+fn a_browser_does_all_of_it_on_one_connection_of_http2_over_tls() {
+    let Some(chromium) = require_peer("chromium") else {
+        return;
+    };
+    let mut rig = Rig::new();
+    let heard = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&heard);
+    let origin = rig.origin_with("a", move |request| answer(request, &told));
+    let certificate = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy/tests/tls/site.pem");
+    let address = rig.config(&format!(
+        "defaults\n    mode http\n    timeout connect 1s\n    timeout client 20s\n    timeout server 20s\n\
+         listen web\n    bind {{listen}} ssl crt {}\n    \
+         http-request set-header X-Client \"%[src_port] %[ssl_fc_alpn] %[ssl_fc_protocol]\"\n    {}\n",
+        certificate.display(),
+        origin.server_line()
+    ));
+    browse(&rig, &chromium, &format!("https://{address}/"), &heard);
     let requests = origin.requests();
+    all_was_done(&requests);
+    let clients: HashSet<_> = requests
+        .iter()
+        .map(|request| request.field("x-client").unwrap_or_default())
+        .collect();
+    assert_eq!(clients.len(), 1, "{clients:?}");
+    assert!(
+        clients.iter().all(|client| client.ends_with(" h2 TLSv1.3")),
+        "{clients:?}"
+    );
+}
+
+/// The page has asked for everything, and has sent on what it heard.
+fn all_was_done(requests: &[Request]) {
     let of = |path: &str| {
         let line = |request: &&Request| request.line.split(' ').nth(1) == Some(path);
         requests.iter().find(line)
@@ -301,7 +337,7 @@ fn the_statistics_page_fits_a_phone_and_does_as_its_form_says() {
         origin.server_line(),
         origin.address,
     ));
-    browse(&rig, &chromium, address, &heard);
+    browse(&rig, &chromium, &format!("http://{address}/"), &heard);
     let requests = origin.requests();
     let found = requests
         .iter()

@@ -16,6 +16,7 @@ mod h2;
 mod h2_abuse;
 mod h2_cases;
 mod http;
+mod interop;
 mod kernel;
 mod kills;
 mod lab;

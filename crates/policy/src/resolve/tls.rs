@@ -473,7 +473,7 @@ impl Resolver<'_> {
                 Kind::Invalid,
                 list.span,
                 message,
-                "write X25519:P-256:P-384",
+                "write X25519:P-256:P-384:P-521",
             );
             return None;
         }
@@ -482,7 +482,7 @@ impl Resolver<'_> {
                 "some of the curves are not offered: {}",
                 shortened(&unknown)
             );
-            self.warn(list.span, message, "X25519, P-256 and P-384 are");
+            self.warn(list.span, message, "X25519, P-256, P-384 and P-521 are");
         }
         Some(groups)
     }

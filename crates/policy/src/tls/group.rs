@@ -6,6 +6,7 @@ pub enum Group {
     X25519,
     P256,
     P384,
+    P521,
     X25519MlKem768,
     P256MlKem768,
     MlKem768,
@@ -19,6 +20,8 @@ const NAMES: &[(&str, Group)] = &[
     ("secp256r1", Group::P256),
     ("P-384", Group::P384),
     ("secp384r1", Group::P384),
+    ("P-521", Group::P521),
+    ("secp521r1", Group::P521),
     ("X25519MLKEM768", Group::X25519MlKem768),
     ("SecP256r1MLKEM768", Group::P256MlKem768),
     ("MLKEM768", Group::MlKem768),
@@ -30,6 +33,7 @@ pub const DEFAULT: &[Group] = &[
     Group::X25519,
     Group::P256,
     Group::P384,
+    Group::P521,
 ];
 
 /// Most names in one list.
@@ -62,12 +66,12 @@ mod tests {
 
     #[test]
     fn lists_are_read_in_their_order() {
-        use Group::{P256, P384, X25519};
+        use Group::{P256, P384, P521, X25519};
         let unknown = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         for (list, groups, left) in [
             ("X25519:P-256", &[X25519, P256][..], &[][..]),
             ("prime256v1", &[P256], &[]),
-            ("secp384r1:secp521r1", &[P384], &["secp521r1"]),
+            ("secp384r1:secp521r1:X448", &[P384, P521], &["X448"]),
             ("P-256:secp256r1", &[P256], &[]),
             ("brainpoolP512r1", &[], &["brainpoolP512r1"]),
             ("", &[], &[]),

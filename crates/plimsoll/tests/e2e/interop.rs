@@ -1,0 +1,535 @@
+//! TLS against other implementations in both directions: OpenSSL's own programs and HAProxy as clients of our binds and
+//! as servers behind our server lines, with HTTP/1.1 and HTTP/2.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::rig::origin::Reply;
+use crate::rig::peer::require_peer;
+use crate::rig::{Outcome, PLIMSOLL, Rig, free_address, run};
+
+const VERSIONS: [(&str, &str); 2] = [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")];
+
+/// Kinds of keys: what makes one, and what OpenSSL calls the signatures of such a peer in TLS 1.2 and 1.3.
+const KEYS: [(&str, &[&str], &[&str]); 6] = [
+    ("rsa", &["rsa:2048"], &["RSA-PSS", "RSA"]),
+    ("rsa4096", &["rsa:4096"], &["RSA-PSS", "RSA"]),
+    (
+        "p256",
+        &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
+        &["ECDSA"],
+    ),
+    (
+        "p384",
+        &["ec", "-pkeyopt", "ec_paramgen_curve:P-384"],
+        &["ECDSA"],
+    ),
+    (
+        "p521",
+        &["ec", "-pkeyopt", "ec_paramgen_curve:P-521"],
+        &["ECDSA"],
+    ),
+    ("ed25519", &["ed25519"], &["Ed25519", "ed25519"]),
+];
+
+/// An authority of OpenSSL's making, and what it signs.
+struct Authority<'a> {
+    openssl: &'a Path,
+    rig: &'a Rig,
+}
+
+impl<'a> Authority<'a> {
+    fn new(openssl: &'a Path, rig: &'a Rig) -> Self {
+        let made = Self { openssl, rig };
+        made.request(
+            &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
+            "ca",
+            &["-subj", "/CN=interop authority"],
+        );
+        made
+    }
+
+    fn ca(&self) -> String {
+        self.rig.path("ca.pem").display().to_string()
+    }
+
+    /// The path of a certificate with its key.
+    fn issue(&self, kind: &[&str], name: &str) -> String {
+        let (ca, key) = (self.ca(), self.rig.path("ca.key").display().to_string());
+        let subject = format!("/CN={name}");
+        let names = format!("subjectAltName=DNS:{name}.test");
+        let usage = "basicConstraints=critical,CA:FALSE";
+        let words = [
+            "-subj", &subject, "-addext", &names, "-addext", usage, "-CA", &ca, "-CAkey", &key,
+        ];
+        self.request(kind, name, &words);
+        let read = |end| {
+            std::fs::read_to_string(self.rig.path(&format!("{name}.{end}"))).expect("it was made")
+        };
+        let both = read("pem") + &read("key");
+        let path = self.rig.file(&format!("{name}.both"), &both);
+        path.display().to_string()
+    }
+
+    fn request(&self, kind: &[&str], name: &str, words: &[&str]) {
+        let outcome = run(Command::new(self.openssl)
+            .args(["req", "-x509", "-nodes", "-days", "30", "-newkey"])
+            .args(kind)
+            .arg("-out")
+            .arg(self.rig.path(&format!("{name}.pem")))
+            .arg("-keyout")
+            .arg(self.rig.path(&format!("{name}.key")))
+            .args(words));
+        assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    }
+}
+
+const HEAD: &str = "defaults\n    mode http\n    timeout connect 5s\n    timeout client 10s\n    timeout server 10s\n    retries 0\n";
+
+/// One request by OpenSSL's client, which reads until the end.
+fn s_client(openssl: &Path, address: SocketAddr, words: &[&str]) -> Outcome {
+    let mut child = Command::new(openssl)
+        .args(["s_client", "-ign_eof", "-connect", &address.to_string()])
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("openssl starts");
+    let mut input = child.stdin.take().expect("a pipe");
+    // It is gone already where the handshake has failed.
+    let _ = input.write_all(b"GET /asked HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    drop(input);
+    let output = child.wait_with_output().expect("openssl ends");
+    Outcome {
+        status: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Says what the frontend knows of the connection.
+const TOLD: &str = "http-request return status 200 content-type text/plain lf-string \
+    \"[%[ssl_fc_protocol] %[ssl_fc_cipher] sni=%[ssl_fc_sni] resumed=%[ssl_fc_is_resumed] client=%[ssl_c_s_dn(CN)] \
+    http=%[req.ver] path=%[path]]\"";
+
+fn has(outcome: &Outcome, what: &[&str], about: &str) {
+    for sign in what {
+        assert!(
+            outcome.stdout.contains(sign),
+            "{about}: {sign} is missing: {}{}",
+            outcome.stdout,
+            outcome.stderr
+        );
+    }
+}
+
+#[test]
+fn openssl_gets_every_kind_of_certificate_by_its_name() {
+    let Some(openssl) = require_peer("openssl") else {
+        return;
+    };
+    let mut rig = Rig::new();
+    let authority = Authority::new(&openssl, &rig);
+    let ca = authority.ca();
+    let all: Vec<String> = KEYS
+        .iter()
+        .map(|(name, kind, _)| format!("crt {}", authority.issue(kind, name)))
+        .collect();
+    let address = rig.config(&format!(
+        "{HEAD}frontend web\n    bind {{listen}} ssl strict-sni {}\n    {TOLD}\n",
+        all.join(" ")
+    ));
+    for (name, _, signatures) in KEYS {
+        for (version, shown) in VERSIONS {
+            let sni = format!("{name}.test");
+            let words = [version, "-servername", &sni, "-verify_hostname", &sni];
+            let strict = ["-CAfile", &ca, "-verify_return_error"];
+            let outcome = s_client(&openssl, address, &[&words[..], &strict].concat());
+            let about = format!("{name} {version}");
+            has(
+                &outcome,
+                &[
+                    "Verification: OK",
+                    &format!("New, {shown}"),
+                    &format!("[{shown} "),
+                    &format!("sni={sni} "),
+                ],
+                &about,
+            );
+            let said = |kind: &&str| {
+                outcome
+                    .stdout
+                    .contains(&format!("Peer signature type: {kind}\n"))
+            };
+            assert!(signatures.iter().any(said), "{about}: {}", outcome.stdout);
+        }
+    }
+}
+
+#[test]
+fn openssl_chooses_each_suite_and_each_curve() {
+    let Some(openssl) = require_peer("openssl") else {
+        return;
+    };
+    let mut rig = Rig::new();
+    let authority = Authority::new(&openssl, &rig);
+    let [rsa, ecdsa] = [KEYS[0], KEYS[2]].map(|(name, kind, _)| authority.issue(kind, name));
+    let address = rig.config(&format!(
+        "{HEAD}frontend web\n    bind {{listen}} ssl crt {ecdsa} crt {rsa}\n    {TOLD}\n"
+    ));
+    for suite in [
+        "AES_128_GCM_SHA256",
+        "AES_256_GCM_SHA384",
+        "CHACHA20_POLY1305_SHA256",
+    ] {
+        let suite = format!("TLS_{suite}");
+        let outcome = s_client(&openssl, address, &["-tls1_3", "-ciphersuites", &suite]);
+        has(&outcome, &[&format!("[TLSv1.3 {suite} ")], &suite);
+    }
+    for key in ["ECDSA", "RSA"] {
+        for cipher in [
+            "AES128-GCM-SHA256",
+            "AES256-GCM-SHA384",
+            "CHACHA20-POLY1305",
+        ] {
+            let suite = format!("ECDHE-{key}-{cipher}");
+            let name = format!("{}.test", if key == "RSA" { "rsa" } else { "p256" });
+            let words = ["-tls1_2", "-cipher", &suite, "-servername", &name];
+            let outcome = s_client(&openssl, address, &words);
+            has(&outcome, &[&format!("[TLSv1.2 {suite} ")], &suite);
+        }
+    }
+    // In TLS 1.2 the certificate's curve would have to be named as well, so the key is RSA.
+    for (curve, shown) in [
+        ("X25519", "X25519"),
+        ("P-256", "prime256v1"),
+        ("P-384", "secp384r1"),
+        ("P-521", "secp521r1"),
+    ] {
+        for (version, _) in VERSIONS {
+            let words = [version, "-groups", curve, "-servername", "rsa.test"];
+            let outcome = s_client(&openssl, address, &words);
+            has(&outcome, &["path=/asked]"], &format!("{curve} {version}"));
+            let key = outcome
+                .stdout
+                .lines()
+                .find(|line| line.starts_with("Server Temp Key"));
+            let key = key.unwrap_or_default();
+            assert!(key.contains(shown), "{curve} {version}: {key}");
+        }
+    }
+    // What nobody should speak any more finds nobody.
+    for words in [
+        &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"][..],
+        &["-tls1_2", "-cipher", "AES128-SHA"],
+        &["-tls1_2", "-cipher", "DHE-RSA-AES128-GCM-SHA256"],
+    ] {
+        let outcome = s_client(&openssl, address, words);
+        assert!(!outcome.stdout.contains("path="), "{words:?}");
+    }
+}
+
+#[test]
+fn openssl_resumes_sessions_of_both_versions() {
+    let Some(openssl) = require_peer("openssl") else {
+        return;
+    };
+    for more in ["", "no-tls-tickets"] {
+        let mut rig = Rig::new();
+        let authority = Authority::new(&openssl, &rig);
+        let site = authority.issue(KEYS[2].1, "site");
+        let address = rig.config(&format!(
+            "global\n    nbthread 2\n{HEAD}frontend web\n    bind {{listen}} ssl crt {site} {more}\n    {TOLD}\n"
+        ));
+        for (version, shown) in VERSIONS {
+            let session = rig.path(version).display().to_string();
+            let about = format!("{version} {more}");
+            let first = s_client(&openssl, address, &[version, "-sess_out", &session]);
+            has(&first, &[&format!("New, {shown}"), "resumed=0"], &about);
+            // Whichever worker is met, all know the session.
+            for _ in 0..4 {
+                let words = [version, "-sess_in", &session, "-sess_out", &session];
+                let next = s_client(&openssl, address, &words);
+                has(&next, &[&format!("Reused, {shown}"), "resumed=1"], &about);
+            }
+        }
+    }
+}
+
+#[test]
+fn openssl_shows_certificates_of_every_kind() {
+    let Some(openssl) = require_peer("openssl") else {
+        return;
+    };
+    let mut rig = Rig::new();
+    let authority = Authority::new(&openssl, &rig);
+    let (ca, site) = (authority.ca(), authority.issue(KEYS[2].1, "site"));
+    let shown: Vec<_> = KEYS
+        .iter()
+        .map(|(name, kind, _)| (*name, authority.issue(kind, name)))
+        .collect();
+    let address = rig.config(&format!(
+        "{HEAD}frontend web\n    bind {{listen}} ssl crt {site} ca-file {ca} verify required\n    {TOLD}\n"
+    ));
+    for (version, _) in VERSIONS {
+        for (name, path) in &shown {
+            let outcome = s_client(&openssl, address, &[version, "-cert", path, "-key", path]);
+            has(
+                &outcome,
+                &[&format!("client={name} ")],
+                &format!("{name} {version}"),
+            );
+        }
+        let outcome = s_client(&openssl, address, &[version]);
+        assert!(
+            !outcome.stdout.contains("path="),
+            "{version}: {}",
+            outcome.stdout
+        );
+    }
+}
+
+/// Starts OpenSSL's server, whose pages tell of the connection.
+fn s_server(rig: &mut Rig, openssl: &Path, words: &[&str]) -> SocketAddr {
+    let address = free_address();
+    let mut command = Command::new(openssl);
+    command
+        .args(["s_server", "-www", "-accept", &address.to_string()])
+        .args(words);
+    rig.start(command, address);
+    address
+}
+
+#[test]
+fn openssl_serves_behind_a_server_line() {
+    let Some(openssl) = require_peer("openssl") else {
+        return;
+    };
+    let rig = Rig::new();
+    let authority = Authority::new(&openssl, &rig);
+    let ca = authority.ca();
+    let client = authority.issue(KEYS[2].1, "client");
+    let certificates: Vec<_> = KEYS
+        .iter()
+        .map(|(name, kind, _)| (*name, authority.issue(kind, name)))
+        .collect();
+    for (name, path) in &certificates {
+        for (version, shown) in VERSIONS {
+            let mut rig = Rig::new();
+            let common = [
+                version,
+                "-cert",
+                path,
+                "-CAfile",
+                &ca,
+                "-verify_return_error",
+            ];
+            let asks = [&common[..], &["-Verify", "2"]].concat();
+            let open = s_server(&mut rig, &openssl, &common);
+            let strict = s_server(&mut rig, &openssl, &asks);
+            let line = format!("ssl verify required ca-file {ca} sni str({name}.test)");
+            let address = free_address();
+            let text = format!(
+                "{HEAD}frontend web\n    bind {address}\n    use_backend %[path,field(2,/)]\n\
+                 backend open\n    server s {open} {line}\n\
+                 backend strict\n    server s {strict} {line} crt {client}\n\
+                 backend nameless\n    server s {strict} {line}\n\
+                 backend wrong\n    server s {open} ssl verify required ca-file {ca} sni str(wrong.test)\n"
+            );
+            rig.serve(Path::new(PLIMSOLL), &text, address);
+            let about = format!("{name} {version}");
+            // Each page ends its connection, and the next one resumes the session.
+            for kind in ["New", "Reused"] {
+                for backend in ["open", "strict"] {
+                    let page = rig.get(&format!("/{backend}"));
+                    assert_eq!(page.status, 200, "{about} {backend}");
+                    let wanted = format!("{kind}, {shown}, Cipher is ");
+                    assert!(
+                        page.text().contains(&wanted),
+                        "{about} {backend}: {wanted} {}",
+                        page.text()
+                    );
+                }
+            }
+            assert!(
+                rig.get("/strict").text().contains("CN=client")
+                    || rig.get("/strict").text().contains("CN = client"),
+                "{about}"
+            );
+            for refused in ["nameless", "wrong"] {
+                // TLS 1.3 tells a client that has shown no certificate only when it has sent its request.
+                let status = rig.get(&format!("/{refused}")).status;
+                assert!(matches!(status, 502 | 503), "{about} {refused}: {status}");
+            }
+        }
+    }
+}
+
+/// The two programs, HAProxy and ours, in both roles; not ours with ours.
+fn pairings() -> Vec<(PathBuf, PathBuf)> {
+    let named = std::env::var_os("PLIMSOLL_HAPROXY").map(PathBuf::from);
+    let Some(haproxy) = named.or_else(|| require_peer("haproxy")) else {
+        return Vec::new();
+    };
+    let ours = PathBuf::from(PLIMSOLL);
+    vec![(haproxy.clone(), ours.clone()), (ours, haproxy)]
+}
+
+/// What the client's side tells of its connection in a response.
+const BACK_TOLD: &str = "http-response set-header X-Back \
+    \"%[ssl_bc_protocol] alpn=%[ssl_bc_alpn] resumed=%[ssl_bc_is_resumed]\"";
+
+#[test]
+fn haproxy_and_we_are_each_others_clients_and_servers() {
+    let Some(openssl) = require_peer("openssl") else {
+        return;
+    };
+    for (before, behind) in pairings() {
+        let mut rig = Rig::new();
+        let authority = Authority::new(&openssl, &rig);
+        let ca = authority.ca();
+        let site = authority.issue(KEYS[2].1, "site");
+        let client = authority.issue(KEYS[0].1, "client");
+        let origin = rig.origin_with("a", |request| {
+            Reply::ok(&String::from_utf8_lossy(&request.body))
+        });
+        let (inner, outer) = (free_address(), free_address());
+        let mut text = format!(
+            "global\n    nbthread 1\n{HEAD}frontend tls\n    \
+             bind {inner} ssl crt {site} alpn h2,http/1.1 ca-file {ca} verify required\n    \
+             http-response set-header X-Front \"%[ssl_fc_protocol] http=%[var(txn.version)] sni=%[ssl_fc_sni] \
+             resumed=%[ssl_fc_is_resumed] client=%[ssl_c_s_dn(CN)]\"\n    \
+             http-request set-var(txn.version) req.ver\n    default_backend app\n\
+             backend app\n    {}\n",
+            origin.server_line()
+        );
+        rig.serve(&behind, &text, inner);
+        text = format!(
+            "global\n    nbthread 1\n{HEAD}frontend web\n    bind {outer}\n    use_backend %[path,field(2,/)]\n"
+        );
+        for (protocol, _) in PROTOCOLS {
+            for version in ["TLSv1.2", "TLSv1.3"] {
+                text += &format!(
+                    "backend {protocol}-{version}\n    {BACK_TOLD}\n    http-reuse never\n    \
+                     server s {inner} ssl verify required ca-file {ca} crt {client} sni str(site.test) alpn {} \
+                     ssl-min-ver {version} ssl-max-ver {version}\n",
+                    protocol.replace("h1", "http/1.1")
+                );
+            }
+        }
+        text += &format!(
+            "backend nameless\n    server s {inner} ssl verify required ca-file {ca} sni str(site.test)\n"
+        );
+        text += &format!(
+            "backend wrong\n    server s {inner} ssl verify required ca-file {ca} crt {client} sni str(wrong.test)\n"
+        );
+        rig.serve(&before, &text, outer);
+        let about = format!("{} before {}", before.display(), behind.display());
+        speak(&rig, &about);
+    }
+}
+
+/// Names of protocols, and what the server's side sees.
+const PROTOCOLS: [(&str, &str); 2] = [("h1", "http=1.1"), ("h2", "http=2.0")];
+
+/// Asks for each version and protocol twice, with bodies longer than a window.
+fn speak(rig: &Rig, about: &str) {
+    let body = "0123456789abcdef".repeat(20_000);
+    for (protocol, seen) in PROTOCOLS {
+        for version in ["TLSv1.2", "TLSv1.3"] {
+            for resumed in ["resumed=0", "resumed=1"] {
+                let mut client = rig.client();
+                client.send(format!(
+                    "POST /{protocol}-{version} HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                    body.len()
+                ));
+                let response = client.response();
+                let about = format!("{about}: {protocol} {version} {resumed}");
+                assert_eq!(response.status, 200, "{about}");
+                assert!(
+                    response.text() == body,
+                    "{about}: the body came back changed"
+                );
+                let front = response.field("x-front").unwrap_or_default();
+                assert_eq!(
+                    front,
+                    format!("{version} {seen} sni=site.test {resumed} client=client"),
+                    "{about}"
+                );
+                let back = response.field("x-back").unwrap_or_default();
+                let alpn = protocol.replace("h1", "http/1.1");
+                assert_eq!(back, format!("{version} alpn={alpn} {resumed}"), "{about}");
+            }
+        }
+    }
+    for refused in ["nameless", "wrong"] {
+        let status = rig.get(&format!("/{refused}")).status;
+        assert!(matches!(status, 502 | 503), "{about} {refused}: {status}");
+    }
+}
+
+#[test]
+fn other_clients_speak_http2_over_tls_through_both() {
+    let Some(openssl) = require_peer("openssl") else {
+        return;
+    };
+    for (before, behind) in pairings() {
+        let mut rig = Rig::new();
+        let authority = Authority::new(&openssl, &rig);
+        let (ca, site) = (authority.ca(), authority.issue(KEYS[2].1, "site"));
+        let origin = rig.origin_with("a", |request| {
+            Reply::ok(&String::from_utf8_lossy(&request.body))
+        });
+        let (inner, outer) = (free_address(), free_address());
+        let listen = |address: SocketAddr, server: &str| {
+            format!(
+                "global\n    nbthread 1\n{HEAD}listen web\n    bind {address} ssl crt {site} alpn h2,http/1.1\n    {server}\n"
+            )
+        };
+        rig.serve(&behind, &listen(inner, &origin.server_line()), inner);
+        let server =
+            format!("server s {inner} ssl verify required ca-file {ca} sni str(site.test) alpn h2");
+        rig.serve(&before, &listen(outer, &server), outer);
+        let about = format!("{} before {}", before.display(), behind.display());
+        let url = format!("https://{outer}/path");
+        if let Some(curl) = require_peer("curl") {
+            let body = rig.file("body", &"0123456789".repeat(30_000));
+            let outcome = run(Command::new(curl)
+                .args([
+                    "-sSfk",
+                    "--http2",
+                    "--max-time",
+                    "20",
+                    "-w",
+                    "|%{http_version}",
+                    "-H",
+                    "Expect:",
+                    "--data-binary",
+                ])
+                .arg(format!("@{}", body.display()))
+                .arg(&url));
+            assert_eq!(outcome.stdout.len(), 300_002, "{about}: {}", outcome.stderr);
+            assert!(outcome.stdout.ends_with("|2"), "{about}");
+        }
+        if let Some(nghttp) = require_peer("nghttp") {
+            let outcome = run(Command::new(nghttp)
+                .args(["-nv", "--no-verify-peer", "-H", "x-a: b"])
+                .arg(&url));
+            has(
+                &outcome,
+                &["The negotiated protocol: h2", ":status: 200"],
+                &about,
+            );
+        }
+        if let Some(h2load) = require_peer("h2load") {
+            let outcome = run(Command::new(h2load)
+                .args(["-n500", "-c4", "-m25"])
+                .arg(&url));
+            let all = "500 total, 500 started, 500 done, 500 succeeded, 0 failed, 0 errored";
+            has(&outcome, &[all, "Application protocol: h2"], &about);
+        }
+    }
+}
