@@ -11,6 +11,7 @@ use plimsoll_policy::log::{
     elapsed_ms,
 };
 use plimsoll_policy::model::{BackendId, Mode, ServerId};
+use plimsoll_policy::stick_table::Event;
 use plimsoll_wire::head::{Head, Version};
 
 use crate::dispatch::Dispatch;
@@ -31,7 +32,6 @@ pub(crate) fn session_begins(session: &mut Session) {
     session.worker.session_begins();
     let frontend = session.tables.counters.frontend(session.frontend);
     frontend.increment(FrontendCounter::Connections);
-    frontend.increment(FrontendCounter::Sessions);
     frontend.maximum(
         FrontendCounter::SessionsMax,
         u64::from(session.admission.frontend()),
@@ -47,6 +47,22 @@ pub(crate) fn session_begins(session: &mut Session) {
             ..Line::default()
         },
     );
+}
+
+/// No rule for connections or sessions has refused it: it counts, in the frontend and where it is tracked.
+pub(crate) fn session_admitted(session: &Session) {
+    let frontend = session.tables.counters.frontend(session.frontend);
+    frontend.increment(FrontendCounter::Sessions);
+    tracking::count_session(session, Event::Session);
+}
+
+/// The head of a request is there. It counts from now on: rules may ask how many there are.
+pub(crate) fn request_begins(session: &Session, head: &Head) {
+    let frontend = session.tables.counters.frontend(session.frontend);
+    frontend.increment(FrontendCounter::Requests);
+    if head.version == Version::H2 {
+        frontend.increment(FrontendCounter::H2Requests);
+    }
 }
 
 /// It has turned out what the client speaks.
@@ -162,13 +178,9 @@ pub(crate) fn attempt_failed(
 pub(crate) fn exchange(session: &mut Session, record: &mut Record) {
     let now_ns = session.worker.reactor.now_ns();
     let frontend = session.tables.counters.frontend(session.frontend);
-    frontend.increment(FrontendCounter::Requests);
     frontend.increment(frontend_class(record.status));
     frontend.add(FrontendCounter::BytesIn, record.received_bytes);
     frontend.add(FrontendCounter::BytesOut, record.sent_bytes);
-    if record.request.head.version == Version::H2 {
-        frontend.increment(FrontendCounter::H2Requests);
-    }
     let (up, down) = record.spliced_bytes;
     if up | down > 0 {
         frontend.add(FrontendCounter::SplicedIn, up);

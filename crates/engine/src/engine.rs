@@ -472,7 +472,8 @@ fn serve(worker: &Rc<Worker>) {
     worker.reactor.cancel_all();
 }
 
-/// Once a second: drops idle server connections that nobody needs, and tells what is kept and how the worker fares.
+/// Once a second: drops idle server connections that nobody needs, and tells what is kept and how the worker fares. The first
+/// worker measures rates for all.
 async fn keep_house(worker: std::rc::Weak<Worker>, reactor: Reactor) {
     let mut told_ns = reactor.now_ns();
     loop {
@@ -487,6 +488,9 @@ async fn keep_house(worker: std::rc::Weak<Worker>, reactor: Reactor) {
             pool.purge(now_ns, server.pool_purge_delay_ms);
         }
         let desk = &worker.tables().desk;
+        if worker.index == 0 {
+            desk.measure();
+        }
         desk.spares().note(worker.index, spares::stock(&worker));
         let elapsed = Duration::from_nanos(now_ns - told_ns);
         told_ns = now_ns;

@@ -167,6 +167,7 @@ pub(crate) fn run<'a, C: ClientStream>(
     times: Times,
 ) -> impl Future<Output = Outcome> + use<'a, C> {
     let worker = Rc::clone(&session.worker);
+    account::request_begins(session, &request.head);
     let (facts, before) = begin(session);
     let mut exchange = Exchange {
         tables: Rc::clone(&session.tables),

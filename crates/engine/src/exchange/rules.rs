@@ -339,7 +339,10 @@ impl Exchange<'_> {
                 Flow::Tarpit(reply) => {
                     let ms = self.tarpit_ms(&tables, owner);
                     self.record.phase = fault::Phase::Tarpit;
-                    self.pause(client, ms).await?;
+                    let waited = self.pause(client, ms).await;
+                    let times = &mut self.record.times;
+                    (times.received_ns, times.admitted_ns) = (0, self.worker.reactor.now_ns());
+                    waited?;
                     return self.intercept(client, *reply, phase).map(Some);
                 }
                 Flow::Reject => {

@@ -2,6 +2,48 @@
 
 use crate::stage::{case, get, play};
 
+/// Whether a refusal comes with a page depends on how it is written.
+#[test]
+fn refusals_with_a_page_and_without() {
+    let rules = [
+        ("deny-bare", "http-request deny"),
+        ("deny-status", "http-request deny status 429"),
+        ("deny-deny_status", "http-request deny deny_status 429"),
+        (
+            "deny-page",
+            "http-request deny status 429 default-errorfiles",
+        ),
+        ("deny-field", "http-request deny deny_status 404 hdr x-a b"),
+        (
+            "deny-page-and-field",
+            "http-request deny status 404 default-errorfiles hdr x-a b",
+        ),
+        (
+            "deny-text",
+            "http-request deny status 429 content-type text/plain string no",
+        ),
+        ("tarpit-bare", "timeout tarpit 10ms;http-request tarpit"),
+        (
+            "tarpit-status",
+            "timeout tarpit 10ms;http-request tarpit status 429",
+        ),
+        (
+            "tarpit-deny_status",
+            "timeout tarpit 10ms;http-request tarpit deny_status 429",
+        ),
+        ("return-status", "http-request return status 404"),
+        (
+            "return-page",
+            "http-request return status 404 default-errorfiles",
+        ),
+        ("refuse-response", "http-response deny"),
+        ("refuse-response-status", "http-response deny status 404"),
+        ("return-response", "http-response return status 404"),
+    ];
+    let case = |(name, front): (&str, &str)| case(name).front(front).sends(get("/"), 1);
+    play(rules.map(case).into());
+}
+
 #[test]
 fn answers_and_additions() {
     play(vec![

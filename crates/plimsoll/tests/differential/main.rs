@@ -25,6 +25,7 @@ mod options;
 mod persistence;
 mod published;
 mod queues;
+mod rates;
 mod reuse;
 mod statistics;
 mod stats_file;

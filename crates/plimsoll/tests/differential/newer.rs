@@ -143,6 +143,9 @@ const CASES: &[&[&str]] = &[
         "probe-that-begins",
         "trailers-dropped",
         "trailers-dropped-late",
+        "refuse-response",
+        "refuse-response-status",
+        "return-response",
     ],
     // There are variables for ready-made lines, and samples of both messages in all lines.
     &[

@@ -208,8 +208,11 @@ fn answer(
         denies,
     };
     let (mut section, mut stock) = (None, false);
+    // As they were written before answers could be composed: a page belongs to the status.
+    let mut implied = denies;
     while let Some(word) = words.peek() {
         words.args.next();
+        implied &= word.text == "deny_status";
         match word.text.as_str() {
             "status" | "deny_status" => answer.status = status_code(words)?,
             "content-type" => {
@@ -227,9 +230,6 @@ fn answer(
                 let value = words.args.word("a value")?;
                 let format = log_format::read(value, Encoding::Http, scope)?;
                 answer.fields.push((name, format));
-                if matches!(answer.body, Body::Stock) {
-                    answer.body = Body::None;
-                }
             }
             _ => answer.body = body(word, words, scope)?,
         }
@@ -238,8 +238,8 @@ fn answer(
         answer.body = of_section(name, answer.status, scope)?;
         stock = true;
     }
-    let answers = matches!(words.name.text.as_str(), "return" | "http-error");
-    if answers && matches!(answer.body, Body::Stock) && !(stock && has_stock(answer.status)) {
+    let has_page = implied || (stock && (denies || has_stock(answer.status)));
+    if matches!(answer.body, Body::Stock) && !has_page {
         answer.body = Body::None;
     }
     Ok(Box::new(answer))

@@ -135,11 +135,16 @@ impl Times {
             0 => self.idle_ns,
             started_ns => started_ns,
         };
+        // A request that was kept waiting on purpose counts as one in a queue, and never as complete.
+        let waits_ns = match self.received_ns {
+            0 => started_ns,
+            received_ns => received_ns,
+        };
         Timers {
             handshake_ms: 0,
             idle_ms: elapsed_ms(self.idle_ns, started_ns).unwrap_or(0),
             request_ms: elapsed_ms(self.started_ns, self.received_ns),
-            queue_ms: elapsed_ms(self.received_ns, self.admitted_ns),
+            queue_ms: elapsed_ms(waits_ns, self.admitted_ns),
             connect_ms: elapsed_ms(self.admitted_ns, self.connected_ns),
             response_ms: elapsed_ms(self.connected_ns, self.answered_ns),
             active_ms: elapsed_ms(started_ns, now_ns).unwrap_or(0),

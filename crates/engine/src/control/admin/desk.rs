@@ -47,7 +47,7 @@ pub(crate) struct Desk {
     /// Log messages that could not be delivered.
     lost_logs: Arc<AtomicU64>,
     process: Arc<Process>,
-    meters: Mutex<Meters>,
+    meters: Meters,
     stories: Arc<Stories>,
     specimens: Arc<Specimens>,
     spares: Arc<Spares>,
@@ -146,7 +146,7 @@ impl Desk {
             counters: counters.clone(),
             lost_logs: sink.losses(),
             process: Arc::new(Self::process(&plane.model, workers)),
-            meters: Mutex::new(meters),
+            meters,
             stories: Arc::new(Stories::new(workers, plane.model.global.why_sampling)),
             specimens: Arc::new(Specimens::new(workers)),
             spares: Arc::new(Spares::new(workers)),
@@ -177,7 +177,6 @@ impl Desk {
         if before.why_sampling != after.why_sampling {
             self.stories.set_every(after.why_sampling);
         }
-        let meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
         let process = match self.process.connections_max == gates.process_limit {
             true => Arc::clone(&self.process),
             false => Arc::new(Process {
@@ -190,7 +189,7 @@ impl Desk {
             counters: counters.clone(),
             lost_logs: Arc::clone(&self.lost_logs),
             process,
-            meters: Mutex::new(meters.next(&plane.model, kin)),
+            meters: self.meters.next(&plane.model, kin, clock::monotonic_ns()),
             stories: Arc::clone(&self.stories),
             specimens: Arc::clone(&self.specimens),
             spares: Arc::clone(&self.spares),
@@ -259,8 +258,7 @@ impl Desk {
                 live.note_change(moment_s);
             }
         }
-        let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
-        meters.begin(&self.counters);
+        self.meters.begin(&self.counters, clock::monotonic_ns());
     }
 
     /// Seconds since the process started.
@@ -331,9 +329,9 @@ impl Desk {
         }
     }
 
+    /// Begins the next second of all rates; one thread does this.
     pub(crate) fn measure(&self) {
-        let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
-        meters.measure(&self.counters, clock::monotonic_ns());
+        self.meters.measure(&self.counters, clock::monotonic_ns());
     }
 
     pub(crate) fn carry_out(&self, change: &Change) {
@@ -567,8 +565,7 @@ impl Desk {
                 return;
             }
         }
-        let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
-        meters.clear_maxima();
+        self.meters.clear_maxima();
     }
 
     pub(crate) fn order_all(&self, order: &Order) {
@@ -643,8 +640,8 @@ impl Sums for Desk {
     }
 
     fn rate(&self, meter: Meter) -> Speed {
-        let meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
-        meters.speed(meter)
+        self.meters
+            .speed(meter, &self.counters, clock::monotonic_ns())
     }
 
     fn connections(&self, frontend: FrontendId) -> u32 {

@@ -39,9 +39,6 @@ const CONNECTIONS_MAX: usize = 64;
 /// Pause after accepting failed for want of descriptors.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often rates are measured.
-const METER_PERIOD: Duration = Duration::from_secs(1);
-
 /// A command socket that could not be opened.
 #[derive(Debug)]
 pub struct DoorError {
@@ -208,7 +205,7 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// Starts to answer on these sockets, and to measure rates.
+    /// Starts to answer on these sockets.
     pub(crate) fn start(doors: Doors, conductor: Arc<Conductor>) -> io::Result<Self> {
         let ending = Arc::new(Notify::new());
         let ended = Arc::clone(&ending);
@@ -222,7 +219,6 @@ impl Admin {
             .spawn(move || {
                 runtime.block_on(async {
                     tokio::select! {
-                        () = measure(&conductor) => {}
                         () = welcome(arriving, &conductor) => {}
                         () = ended.notified() => {}
                     }
@@ -303,16 +299,6 @@ impl Admin {
 
     pub(crate) fn is_finished(&self) -> bool {
         self.thread.is_finished()
-    }
-}
-
-async fn measure(conductor: &Conductor) {
-    // Events of the first moment are no rate yet.
-    let first = tokio::time::Instant::now() + METER_PERIOD;
-    let mut ticks = tokio::time::interval_at(first, METER_PERIOD);
-    loop {
-        ticks.tick().await;
-        conductor.desk().measure();
     }
 }
 
