@@ -131,12 +131,13 @@ impl Stream {
     /// Ready when more can be handed over, with how much of it will not have to wait.
     pub(super) fn poll_room(&mut self) -> Poll<Result<usize, StreamError>> {
         ready!(self.poll_flush())?;
+        // Looked at first: who waits for the other side's data would not learn of it otherwise.
+        if self.reset_code().is_some() {
+            return Poll::Ready(Err(StreamError::Reset));
+        }
         let room = self.room();
         if room > 0 {
             return Poll::Ready(Ok(room));
-        }
-        if self.reset_code().is_some() {
-            return Poll::Ready(Err(StreamError::Reset));
         }
         self.link.with(|machine| machine.await_room(self.key));
         Poll::Pending

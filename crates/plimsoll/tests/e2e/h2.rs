@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -234,4 +235,39 @@ fn an_idle_connection_ends_with_goaway() {
     assert!(closed, "still open");
     let goaway = &frame(7, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0])[..];
     assert!(heard.ends_with(goaway), "{heard:?}");
+}
+
+/// A response that has begun and says nothing more for a while, as a stream of events does, is given up with its stream.
+#[test]
+fn a_stream_that_is_cancelled_in_a_quiet_response_is_given_up_at_once() {
+    let mut rig = Rig::new();
+    let (told, heard) = mpsc::channel();
+    let origin = rig.origin_raw("a", move |mut stream| {
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        while let Some(Ok(line)) = lines.next() {
+            if line.is_empty() {
+                let begun = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegun\r\n";
+                stream.write_all(begun).unwrap();
+            }
+        }
+        let _ = told.send(());
+    });
+    let hop = crate::rig::free_address();
+    // No time-out has a part in it.
+    let config = text(&origin.server_line(), &[hop]).replace("5s", "5m");
+    let address = rig.config(&config);
+    let mut stream = TcpStream::connect(address).expect("it accepts");
+    stream.write_all(PREFACE).expect("a preface");
+    stream.write_all(&frame(1, 5, 1, GET)).expect("a request");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    let (mut seen, mut chunk) = (Vec::new(), [0; 4_096]);
+    while !seen.windows(5).any(|window| window == b"begun") {
+        let count = stream.read(&mut chunk).expect("the response begins");
+        assert_ne!(count, 0, "{seen:?}");
+        seen.extend_from_slice(&chunk[..count]);
+    }
+    let cancel = frame(3, 0, 1, &[0, 0, 0, 8]);
+    stream.write_all(&cancel).expect("it is sent");
+    let ended = heard.recv_timeout(DEADLINE);
+    assert!(ended.is_ok(), "the server still has its connection");
 }

@@ -12,6 +12,7 @@ mod check_kinds;
 mod checks;
 mod command_line;
 mod connections;
+mod grpc;
 mod h2;
 mod h2_abuse;
 mod h2_cases;
