@@ -12,7 +12,7 @@ use rustls::pki_types::{IpAddr, ServerName};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ClientConnection, SignatureScheme};
 
-use super::provider::{Workshop, versions};
+use super::provider::{Workshop, first_written, signing, versions};
 use super::trust::Servers;
 use super::{SetupError, agree};
 
@@ -47,7 +47,8 @@ impl Back {
             .with_custom_certificate_verifier(verifier);
         let mut config = match &tls.certificate {
             Some(certificate) => {
-                let key = workshop.key(certificate)?;
+                let signs = first_written(&tls.offer.signs, &tls.offer.verifies);
+                let key = signing(&workshop.key(certificate)?, signs);
                 builder.with_client_cert_resolver(Arc::new(Own(key)))
             }
             None => builder.with_no_client_auth(),

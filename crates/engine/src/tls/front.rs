@@ -18,7 +18,7 @@ use rustls::server::{
 use rustls::sign::CertifiedKey;
 
 use super::proofs::Proofs;
-use super::provider::{Workshop, versions};
+use super::provider::{Workshop, signing, versions};
 use super::substitutes::Substitutes;
 use super::tickets::Tickets;
 use super::trust::Clients;
@@ -48,7 +48,10 @@ pub(super) struct Shelf {
 /// One certificate, ready for handshakes.
 pub(super) struct Present {
     pub(super) certificate: Arc<Certificate>,
+    /// As it was made ready, for whoever takes the certificate over.
     key: Arc<CertifiedKey>,
+    /// As it is shown.
+    shown: Arc<CertifiedKey>,
     /// Who judges clients' certificates.
     pub(super) clients: Option<Arc<dyn ClientCertVerifier>>,
     config: Arc<ServerConfig>,
@@ -76,12 +79,13 @@ impl Present {
     pub(super) fn with(&self, certificate: Arc<Certificate>) -> Self {
         let chain = certificate.chain.iter();
         let chain = chain.map(|der| CertificateDer::from(der.clone()));
-        let key = CertifiedKey::new(chain.collect(), Arc::clone(&self.key.key));
+        let key = CertifiedKey::new(chain.collect(), Arc::clone(&self.shown.key));
         let key = Arc::new(key);
         let mut config = ServerConfig::clone(&self.config);
         config.cert_resolver = Arc::new(Own(Arc::clone(&key)));
         Self {
             certificate,
+            shown: Arc::clone(&key),
             key,
             clients: self.clients.clone(),
             config: Arc::new(config),
@@ -268,10 +272,12 @@ fn present(
         hash_map::Entry::Vacant(room) => room.insert(template(profile, memory, workshop)?),
     };
     let mut config = made.config.clone();
-    config.cert_resolver = Arc::new(Own(Arc::clone(&key)));
+    let shown = signing(&key, &profile.offer.signs);
+    config.cert_resolver = Arc::new(Own(Arc::clone(&shown)));
     Ok(Present {
         certificate: Arc::clone(&entry.certificate),
         key,
+        shown,
         clients: made.clients.clone(),
         config: Arc::new(config),
         without_alpn: OnceLock::new(),

@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use plimsoll_policy::model::tls::{Bundle, Offer};
 use plimsoll_policy::tls::certificate::PrivateKey;
-use plimsoll_policy::tls::{Certificate, CipherSuite, Group, KeyForm, Version};
+use plimsoll_policy::tls::{Certificate, CipherSuite, Group, KeyForm, Signature, Version};
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::{
     CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
+    SubjectPublicKeyInfoDer,
 };
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::{
-    InconsistentKeys, RootCertStore, SupportedCipherSuite, SupportedProtocolVersion, version,
+    InconsistentKeys, RootCertStore, SignatureAlgorithm, SignatureScheme, SupportedCipherSuite,
+    SupportedProtocolVersion, version,
 };
 
 use super::SetupError;
@@ -139,6 +141,71 @@ pub(super) fn versions(offer: &Offer) -> Vec<&'static SupportedProtocolVersion> 
         suites.any(|suite| suite.version() == *version)
     });
     offered.map(|(_, version)| version).collect()
+}
+
+/// The same certificate, signing with these alone; empty: with whatever its key can do.
+pub(super) fn signing(key: &Arc<CertifiedKey>, signs: &[Signature]) -> Arc<CertifiedKey> {
+    if signs.is_empty() {
+        return Arc::clone(key);
+    }
+    let selective = Selective {
+        key: Arc::clone(&key.key),
+        schemes: schemes(signs),
+    };
+    let mut chosen = CertifiedKey::new(key.cert.clone(), Arc::new(selective));
+    chosen.ocsp.clone_from(&key.ocsp);
+    Arc::new(chosen)
+}
+
+/// A key that signs in some of the ways it could.
+#[derive(Debug)]
+struct Selective {
+    key: Arc<dyn SigningKey>,
+    /// The most wanted first.
+    schemes: Vec<SignatureScheme>,
+}
+
+impl SigningKey for Selective {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        let mut common = self
+            .schemes
+            .iter()
+            .filter(|scheme| offered.contains(scheme));
+        common.find_map(|scheme| self.key.choose_scheme(&[*scheme]))
+    }
+
+    fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
+        self.key.public_key()
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.key.algorithm()
+    }
+}
+
+/// Of two lists the first, unless nothing is written there.
+pub(super) fn first_written<'a>(
+    list: &'a [Signature],
+    otherwise: &'a [Signature],
+) -> &'a [Signature] {
+    if list.is_empty() { otherwise } else { list }
+}
+
+/// The library's names.
+pub(super) fn schemes(signatures: &[Signature]) -> Vec<SignatureScheme> {
+    let name = |signature: &Signature| match signature {
+        Signature::EcdsaSha256 => SignatureScheme::ECDSA_NISTP256_SHA256,
+        Signature::EcdsaSha384 => SignatureScheme::ECDSA_NISTP384_SHA384,
+        Signature::EcdsaSha512 => SignatureScheme::ECDSA_NISTP521_SHA512,
+        Signature::Ed25519 => SignatureScheme::ED25519,
+        Signature::PssSha256 => SignatureScheme::RSA_PSS_SHA256,
+        Signature::PssSha384 => SignatureScheme::RSA_PSS_SHA384,
+        Signature::PssSha512 => SignatureScheme::RSA_PSS_SHA512,
+        Signature::RsaSha256 => SignatureScheme::RSA_PKCS1_SHA256,
+        Signature::RsaSha384 => SignatureScheme::RSA_PKCS1_SHA384,
+        Signature::RsaSha512 => SignatureScheme::RSA_PKCS1_SHA512,
+    };
+    signatures.iter().map(name).collect()
 }
 
 fn suite_of(suite: CipherSuite) -> SupportedCipherSuite {

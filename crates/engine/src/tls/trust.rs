@@ -30,7 +30,7 @@ use rustls::{
 };
 
 use super::SetupError;
-use super::provider::Workshop;
+use super::provider::{Workshop, first_written, schemes};
 
 /// What became of a client's certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,6 +76,8 @@ struct Faith {
     authorities: Vec<Arc<Bundle>>,
     revocations: Option<Arc<Bundle>>,
     algorithms: WebPkiSupportedAlgorithms,
+    /// What the other side may sign handshakes with; empty: all of these algorithms.
+    signatures: Vec<SignatureScheme>,
     purpose: Purpose,
 }
 
@@ -135,6 +137,22 @@ impl Faith {
             });
             anchor.map(Into::into)
         })
+    }
+
+    /// What the other side is told that it may sign with.
+    fn schemes(&self) -> Vec<SignatureScheme> {
+        match self.signatures.is_empty() {
+            true => self.algorithms.supported_schemes(),
+            false => self.signatures.clone(),
+        }
+    }
+
+    /// Fails for what was not offered.
+    fn is_offered(&self, scheme: SignatureScheme) -> Result<(), Error> {
+        match self.signatures.is_empty() || self.signatures.contains(&scheme) {
+            true => Ok(()),
+            false => Err(PeerIncompatible::NoSignatureSchemesInCommon.into()),
+        }
     }
 
     /// A signature of a handshake under a certificate that the library does not read.
@@ -254,6 +272,7 @@ impl Clients {
                 authorities,
                 revocations: profile.revocations.clone().filter(|_| has_lists),
                 algorithms: provider.signature_verification_algorithms,
+                signatures: schemes(first_written(&profile.offer.verifies, &profile.offer.signs)),
                 purpose: Purpose::Client,
             },
             mandatory: profile.verify == Verify::Required,
@@ -328,6 +347,7 @@ impl ClientCertVerifier for Clients {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        self.faith.is_offered(dss.scheme)?;
         match is_old(cert) {
             true => self.faith.verify_signature(message, cert, dss),
             false => verify_tls12_signature(message, cert, dss, &self.faith.algorithms),
@@ -340,6 +360,7 @@ impl ClientCertVerifier for Clients {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        self.faith.is_offered(dss.scheme)?;
         match is_old(cert) && is_of_tls13(dss.scheme) {
             true => self.faith.verify_signature(message, cert, dss),
             false => verify_tls13_signature(message, cert, dss, &self.faith.algorithms),
@@ -347,7 +368,7 @@ impl ClientCertVerifier for Clients {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.faith.algorithms.supported_schemes()
+        self.faith.schemes()
     }
 }
 
@@ -397,6 +418,7 @@ impl Servers {
                 authorities,
                 revocations: tls.revocations.clone().filter(|_| has_lists),
                 algorithms: provider.signature_verification_algorithms,
+                signatures: schemes(&tls.offer.verifies),
                 purpose: Purpose::Server,
             },
             host,
@@ -471,6 +493,7 @@ impl ServerCertVerifier for Servers {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        self.faith.is_offered(dss.scheme)?;
         match is_old(cert) {
             true => self.faith.verify_signature(message, cert, dss),
             false => verify_tls12_signature(message, cert, dss, &self.faith.algorithms),
@@ -483,6 +506,7 @@ impl ServerCertVerifier for Servers {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        self.faith.is_offered(dss.scheme)?;
         match is_old(cert) && is_of_tls13(dss.scheme) {
             true => self.faith.verify_signature(message, cert, dss),
             false => verify_tls13_signature(message, cert, dss, &self.faith.algorithms),
@@ -490,6 +514,6 @@ impl ServerCertVerifier for Servers {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.faith.algorithms.supported_schemes()
+        self.faith.schemes()
     }
 }

@@ -533,3 +533,187 @@ fn other_clients_speak_http2_over_tls_through_both() {
         }
     }
 }
+
+/// What the bind says, what the client can check, and what the signature is.
+const SIGNATURES: [(&str, &str, Option<&str>); 8] = [
+    (
+        "sigalgs RSA-PSS+SHA512:RSA-PSS+SHA256",
+        "rsa_pss_rsae_sha256:rsa_pss_rsae_sha512",
+        Some("RSA-PSS SHA512"),
+    ),
+    (
+        "sigalgs RSA-PSS+SHA512:RSA-PSS+SHA256",
+        "rsa_pss_rsae_sha256",
+        Some("RSA-PSS SHA256"),
+    ),
+    (
+        "sigalgs rsa_pss_rsae_sha384",
+        "rsa_pss_rsae_sha256:rsa_pss_rsae_sha384",
+        Some("RSA-PSS SHA384"),
+    ),
+    ("sigalgs rsa_pss_rsae_sha384", "rsa_pss_rsae_sha256", None),
+    (
+        "sigalgs RSA+SHA512 ssl-max-ver TLSv1.2",
+        "RSA+SHA256:RSA+SHA512",
+        Some("RSA SHA512"),
+    ),
+    (
+        "sigalgs RSA+SHA384:RSA+SHA256 ssl-max-ver TLSv1.2",
+        "RSA+SHA256:RSA+SHA384",
+        Some("RSA SHA384"),
+    ),
+    (
+        "sigalgs ECDSA+SHA256",
+        "rsa_pss_rsae_sha256:ecdsa_secp256r1_sha256",
+        None,
+    ),
+    ("sigalgs RSA+SHA256", "RSA+SHA256:rsa_pss_rsae_sha256", None),
+];
+
+#[test]
+fn signature_algorithms_are_chosen_as_in_haproxy() {
+    let Some(openssl) = require_peer("openssl") else {
+        return;
+    };
+    let named = std::env::var_os("PLIMSOLL_HAPROXY").map(PathBuf::from);
+    let haproxy = named.or_else(|| require_peer("haproxy"));
+    let knows = |program: &PathBuf| {
+        let words = run(Command::new(program).args(["-dKall", "-q", "-c", "-f", "/dev/null"]));
+        words.stdout.contains("ssl sigalgs") // since 2.8
+    };
+    let haproxy = haproxy.filter(knows);
+    for program in haproxy.into_iter().chain([PathBuf::from(PLIMSOLL)]) {
+        let mut rig = Rig::new();
+        let authority = Authority::new(&openssl, &rig);
+        let site = authority.issue(KEYS[0].1, "rsa");
+        let mut text = String::from(HEAD);
+        let addresses: Vec<_> = SIGNATURES.iter().map(|_| free_address()).collect();
+        for ((bind, ..), address) in SIGNATURES.iter().zip(&addresses) {
+            text += &format!(
+                "frontend f{}\n    bind {address} ssl crt {site} {bind}\n    {TOLD}\n",
+                address.port()
+            );
+        }
+        rig.serve(&program, &text, addresses[0]);
+        for ((bind, offered, expected), address) in SIGNATURES.iter().zip(&addresses) {
+            let outcome = s_client(&openssl, *address, &["-sigalgs", offered]);
+            let field = |name: &str| {
+                let line = outcome
+                    .stdout
+                    .lines()
+                    .find_map(|line| line.strip_prefix(name));
+                line.map(str::to_owned)
+            };
+            let kind = field("Peer signature type: ");
+            let seen = kind
+                .zip(field("Peer signing digest: "))
+                .map(|(kind, digest)| format!("{kind} {digest}"));
+            let about = format!("{}: {bind}, {offered}", program.display());
+            assert_eq!(
+                seen.as_deref(),
+                *expected,
+                "{about}: {}{}",
+                outcome.stdout,
+                outcome.stderr
+            );
+        }
+    }
+}
+
+#[test]
+fn signature_algorithms_of_a_bind_bind_its_clients() {
+    let Some(openssl) = require_peer("openssl") else {
+        return;
+    };
+    let mut rig = Rig::new();
+    let authority = Authority::new(&openssl, &rig);
+    let ca = authority.ca();
+    let [rsa, ecdsa] = [KEYS[0], KEYS[2]].map(|(name, kind, _)| authority.issue(kind, name));
+    // Clients, by what the bind wants of their certificates.
+    let binds = [
+        ("client-sigalgs ECDSA+SHA256", [false, true]),
+        (
+            "client-sigalgs RSA-PSS+SHA256 sigalgs ECDSA+SHA256",
+            [true, false],
+        ),
+        ("sigalgs ECDSA+SHA256", [false, true]),
+    ];
+    let addresses = binds.map(|_| free_address());
+    let mut text = String::from(HEAD);
+    for ((words, _), address) in binds.iter().zip(addresses) {
+        text += &format!(
+            "frontend f{}\n    bind {address} ssl crt {ecdsa} ca-file {ca} verify required {words}\n    {TOLD}\n",
+            address.port()
+        );
+    }
+    rig.serve(Path::new(PLIMSOLL), &text, addresses[0]);
+    for ((words, agreed), address) in binds.iter().zip(addresses) {
+        for (agreed, path) in agreed.iter().zip([&rsa, &ecdsa]) {
+            let outcome = s_client(&openssl, address, &["-cert", path, "-key", path]);
+            let served = outcome.stdout.contains("path=/asked");
+            assert_eq!(served, *agreed, "{words} {path}: {}", outcome.stdout);
+        }
+    }
+}
+
+#[test]
+fn signature_algorithms_of_a_server_line_bind_its_server() {
+    let Some(openssl) = require_peer("openssl") else {
+        return;
+    };
+    let mut rig = Rig::new();
+    let authority = Authority::new(&openssl, &rig);
+    let ca = authority.ca();
+    let [rsa, ecdsa] = [KEYS[0], KEYS[2]].map(|(name, kind, _)| authority.issue(kind, name));
+    // They ask for our certificate.
+    let common = [
+        "-CAfile",
+        &ca,
+        "-Verify",
+        "2",
+        "-verify_return_error",
+        "-cert",
+    ];
+    let servers =
+        [&rsa, &ecdsa].map(|path| s_server(&mut rig, &openssl, &[&common[..], &[path]].concat()));
+    let front = free_address();
+    let mut text =
+        format!("{HEAD}frontend web\n    bind {front}\n    use_backend %[path,field(2,/)]\n");
+    for (kind, server) in ["rsa", "ecdsa"].into_iter().zip(servers) {
+        for (name, words) in [
+            ("any", "client-sigalgs RSA-PSS+SHA256"),
+            ("pss", "sigalgs RSA-PSS+SHA256:RSA-PSS+SHA384"),
+            ("ours", "client-sigalgs ECDSA+SHA256"),
+        ] {
+            text += &format!(
+                "backend {kind}-{name}\n    server s {server} ssl verify none crt {rsa} {words}\n"
+            );
+        }
+    }
+    rig.serve(Path::new(PLIMSOLL), &text, front);
+    for (path, served, shown) in [
+        (
+            "/rsa-any",
+            true,
+            "Peer signing digest: SHA256\nPeer signature type: RSA-PSS\n",
+        ),
+        ("/ecdsa-any", true, ""),
+        (
+            "/rsa-pss",
+            true,
+            "Signature Algorithms: RSA-PSS+SHA256:RSA-PSS+SHA384\n",
+        ),
+        ("/ecdsa-pss", false, ""),
+        ("/rsa-ours", false, ""),
+    ] {
+        let page = rig.get(path);
+        assert_eq!(
+            page.status == 200,
+            served,
+            "{path}: {} {}",
+            page.status,
+            page.text()
+        );
+        assert!(page.text().contains(shown), "{path}: {}", page.text());
+    }
+}

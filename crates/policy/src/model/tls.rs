@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::expression::Expression;
 use crate::tls::names::Filter;
-use crate::tls::{Certificate, CipherSuite, Group, Versions};
+use crate::tls::{Certificate, CipherSuite, Group, Signature, Versions};
 
 /// Whether the peer's certificate is asked for and checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +25,10 @@ pub struct Offer {
     pub groups: Vec<Group>,
     /// Protocols, the most wanted first; empty: the extension is not used.
     pub alpn: Vec<Vec<u8>>,
+    /// What we sign with, the most wanted first; empty: whatever the key can do, or towards servers the same as they.
+    pub signs: Vec<Signature>,
+    /// What the other side may sign with; empty: all that is verified, or for clients the same as we.
+    pub verifies: Vec<Signature>,
 }
 
 impl Offer {

@@ -20,7 +20,9 @@ use crate::model::{Backend, Mode, Server};
 use crate::probe::DialTls;
 use crate::tls::names::Filter;
 use crate::tls::store::{List, ListLine};
-use crate::tls::{Certificate, CipherSuite, Version, Versions, cipher, crt_list, group};
+use crate::tls::{
+    Certificate, CipherSuite, Signature, Version, Versions, cipher, crt_list, group, signature,
+};
 
 /// Protocols that HTTP proxies speak with clients, and with servers.
 const SPOKEN_WITH_CLIENTS: &[&[u8]] = &[b"h2", b"http/1.1", b"http/1.0"];
@@ -221,6 +223,12 @@ impl Resolver<'_> {
         if own.curves.is_some() {
             offer.groups = self.groups(own.curves.as_ref())?;
         }
+        if own.signatures.is_some() {
+            offer.signs = self.signatures(own.signatures.as_ref())?;
+        }
+        if own.client_signatures.is_some() {
+            offer.verifies = self.signatures(own.client_signatures.as_ref())?;
+        }
         match (&own.alpn, mode) {
             (Some(written), Mode::Http) => offer.alpn = self.spoken(written, SPOKEN_WITH_CLIENTS),
             (Some(written), Mode::Tcp) => offer.alpn.clone_from(&written.value),
@@ -260,6 +268,8 @@ impl Resolver<'_> {
     /// How handshakes of a bind go; the first place that says something counts.
     fn profile(&mut self, chain: &[&TlsDraft], mode: Mode, span: Span) -> Option<Profile> {
         let offer = self.offer(chain, span);
+        let signs = self.signatures(first(chain, |tls| tls.signatures.as_ref()));
+        let verifies = self.signatures(first(chain, |tls| tls.client_signatures.as_ref()));
         let alpn = first(chain, |tls| tls.alpn.as_ref());
         let alpn = match (alpn, mode) {
             (Some(written), Mode::Http) => self.spoken(written, SPOKEN_WITH_CLIENTS),
@@ -279,7 +289,12 @@ impl Resolver<'_> {
         if let Some(own) = chain.first() {
             self.trust(&mut profile, own, span);
         }
-        profile.offer = Offer { alpn, ..offer? };
+        profile.offer = Offer {
+            alpn,
+            signs: signs?,
+            verifies: verifies?,
+            ..offer?
+        };
         Some(profile)
     }
 
@@ -318,6 +333,10 @@ impl Resolver<'_> {
     pub(super) fn towards(&mut self, own: &TlsDraft, mode: Mode, span: Span) -> Option<ServerTls> {
         let defaults = own.defaults.clone().unwrap_or_default();
         let offer = self.offer(&[own, &defaults], span);
+        // Towards servers it is the other way round: what they sign with, and what we do.
+        let chain = [own, &*defaults];
+        let verifies = self.signatures(first(&chain, |tls| tls.signatures.as_ref()))?;
+        let signs = self.signatures(first(&chain, |tls| tls.client_signatures.as_ref()))?;
         let alpn = match (&own.alpn, mode) {
             (Some(written), Mode::Http) => written.value.clone(),
             (Some(written), Mode::Tcp) => written.value.clone(),
@@ -328,7 +347,12 @@ impl Resolver<'_> {
             .or(self.tls.server_verify)
             .unwrap_or(Verify::Required);
         let mut tls = ServerTls {
-            offer: Offer { alpn, ..offer? },
+            offer: Offer {
+                alpn,
+                signs,
+                verifies,
+                ..offer?
+            },
             verify,
             authorities: None,
             revocations: None,
@@ -399,7 +423,7 @@ impl Resolver<'_> {
             versions,
             suites: tls13.into_iter().chain(tls12).collect(),
             groups: self.groups(first(chain, |tls| tls.curves.as_ref()))?,
-            alpn: Vec::new(),
+            ..Offer::default()
         };
         let place = ciphers.map_or(span, |list| list.span);
         self.is_usable(&offer, place).then_some(offer)
@@ -485,6 +509,37 @@ impl Resolver<'_> {
             self.warn(list.span, message, "X25519, P-256, P-384 and P-521 are");
         }
         Some(groups)
+    }
+
+    /// The signature algorithms of a list; empty: nothing is written.
+    fn signatures(&mut self, written: Option<&Spanned<String>>) -> Option<Vec<Signature>> {
+        let Some(list) = written else {
+            return Some(Vec::new());
+        };
+        let read = signature::parse(&list.value);
+        let help = "write such as ECDSA+SHA256:RSA-PSS+SHA256:RSA+SHA256:ed25519";
+        if !read.unknown.is_empty() {
+            let names = shortened(&read.unknown);
+            let message = format!("there are no signature algorithms of these names: {names}");
+            self.error(Kind::Invalid, list.span, message, help);
+            return None;
+        }
+        if read.known.is_empty() {
+            let message = format!(
+                "none of the signature algorithms '{}' is offered",
+                list.value
+            );
+            self.error(Kind::Invalid, list.span, message, help);
+            return None;
+        }
+        if !read.missing.is_empty() && self.told.insert(list.span) {
+            let names = shortened(&read.missing);
+            let message = format!("some of the signature algorithms are not offered: {names}");
+            let warning = Diagnostic::warning(Kind::NoEffect, list.span, message);
+            let cause = "weak hashes, DSA, Ed448 and keys for PSS alone are not supported; the others on the list are used";
+            self.report(warning.cause(cause));
+        }
+        Some(read.known)
     }
 
     /// The protocols of a list that HTTP proxies speak.

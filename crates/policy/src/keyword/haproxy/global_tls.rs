@@ -112,9 +112,13 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             Ok(())
         },
     ),
-    signatures(
+    list(
         "ssl-default-bind-client-sigalgs",
         "Signatures of client certificates.",
+        |args, draft| {
+            Arc::make_mut(&mut draft.global.tls.bind).client_signatures = Some(spanned(args)?);
+            Ok(())
+        },
     ),
     list(
         "ssl-default-bind-curves",
@@ -135,7 +139,14 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             })
         },
     ),
-    signatures("ssl-default-bind-sigalgs", "Signatures for clients."),
+    list(
+        "ssl-default-bind-sigalgs",
+        "Signatures for clients.",
+        |args, draft| {
+            Arc::make_mut(&mut draft.global.tls.bind).signatures = Some(spanned(args)?);
+            Ok(())
+        },
+    ),
     list(
         "ssl-default-server-ciphers",
         "Ciphers of TLS 1.2 for servers.",
@@ -152,9 +163,13 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             Ok(())
         },
     ),
-    signatures(
+    list(
         "ssl-default-server-client-sigalgs",
         "Signatures of our certificate.",
+        |args, draft| {
+            Arc::make_mut(&mut draft.global.tls.server).client_signatures = Some(spanned(args)?);
+            Ok(())
+        },
     ),
     list(
         "ssl-default-server-curves",
@@ -175,7 +190,14 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             })
         },
     ),
-    signatures("ssl-default-server-sigalgs", "Signatures for servers."),
+    list(
+        "ssl-default-server-sigalgs",
+        "Signatures for servers.",
+        |args, draft| {
+            Arc::make_mut(&mut draft.global.tls.server).signatures = Some(spanned(args)?);
+            Ok(())
+        },
+    ),
     noop(
         "ssl-dh-param-file",
         "FILE",
@@ -265,11 +287,6 @@ const fn list(
     read: fn(&mut Args<'_>, &mut Draft) -> Result<(), Diagnostic>,
 ) -> Keyword<Draft> {
     Keyword::new(name, GLOBAL, "LIST", doc, read)
-}
-
-const fn signatures(name: &'static str, doc: &'static str) -> Keyword<Draft> {
-    let why = "the signature algorithms are those that the TLS library deems safe";
-    Keyword::inert(name, GLOBAL, "LIST", doc, Status::Dormant(why))
 }
 
 fn spanned(args: &mut Args<'_>) -> Result<Spanned<String>, Diagnostic> {

@@ -88,7 +88,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
     checks::CHECK_VIA_SOCKS4,
     tls::ciphers(),
     tls::ciphersuites(),
-    tls::sigalgs("client-sigalgs"),
+    tls::client_sigalgs(),
     Keyword::new(
         "cookie",
         NOWHERE,
@@ -451,7 +451,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "Part of a table that a peer keeps.",
         "peers",
     ),
-    tls::sigalgs("sigalgs"),
+    tls::sigalgs(),
     checks::SLOWSTART,
     tls::sni(),
     tls::sni_auto("sni-auto", false),

@@ -14,7 +14,7 @@ use super::acme::KeyDraft;
 use super::bind::{NOWHERE, noop};
 use super::value;
 use crate::draft::{BindDraft, Draft, ServerDraft, Spanned};
-use crate::keyword::{Keyword, Reading, Sections, Status};
+use crate::keyword::{Keyword, Reading, Sections};
 use crate::model::tls::{Ignored, Verify};
 use crate::tls::{Version, errors};
 
@@ -61,6 +61,8 @@ pub(crate) struct TlsDraft {
     pub(crate) ciphers: Option<Spanned<String>>,
     pub(crate) cipher_suites: Option<Spanned<String>>,
     pub(crate) curves: Option<Spanned<String>>,
+    pub(crate) signatures: Option<Spanned<String>>,
+    pub(crate) client_signatures: Option<Spanned<String>>,
     pub(crate) alpn: Option<Spanned<Vec<Vec<u8>>>>,
     pub(crate) verify: Option<Spanned<Verify>>,
     pub(crate) ca_file: Option<Spanned<String>>,
@@ -193,7 +195,6 @@ const fn switch<D: HasTls>(
 }
 
 const EARLY: &str = "clients send their first request after the handshake, which costs one round trip and no replays";
-const SIGNATURES: &str = "the signature algorithms are those that the TLS library deems safe";
 
 pub(super) const fn allow_0rtt<D: HasTls>() -> Keyword<D> {
     noop(
@@ -316,13 +317,22 @@ pub(super) const fn ciphersuites<D: HasTls>() -> Keyword<D> {
     )
 }
 
-pub(super) const fn sigalgs<D: HasTls>(name: &'static str) -> Keyword<D> {
-    Keyword::inert(
-        name,
-        NOWHERE,
+pub(super) const fn sigalgs<D: HasTls>() -> Keyword<D> {
+    word("sigalgs", "LIST", "Signature algorithms.", |args, draft| {
+        draft.tls().signatures = Some(spanned(args, "a list of signature algorithms")?);
+        Ok(())
+    })
+}
+
+pub(super) const fn client_sigalgs<D: HasTls>() -> Keyword<D> {
+    word(
+        "client-sigalgs",
         "LIST",
-        "Signature algorithms.",
-        Status::Dormant(SIGNATURES),
+        "Signature algorithms of clients' certificates.",
+        |args, draft| {
+            draft.tls().client_signatures = Some(spanned(args, "a list of signature algorithms")?);
+            Ok(())
+        },
     )
 }
 
@@ -701,7 +711,7 @@ pub(crate) const LIST_OPTIONS: &[Keyword<TlsDraft>] = &[
     ca_verify_file(),
     ciphers(),
     ciphersuites(),
-    sigalgs("client-sigalgs"),
+    client_sigalgs(),
     crl_file(),
     curves("curves"),
     curves("ecdhe"),
@@ -712,7 +722,7 @@ pub(crate) const LIST_OPTIONS: &[Keyword<TlsDraft>] = &[
         read: Reading::Form,
         ..noop("ocsp-update", "on|off", "Fetches OCSP responses.", OCSP)
     },
-    sigalgs("sigalgs"),
+    sigalgs(),
     ssl_max_ver(),
     ssl_min_ver(),
     verify_client(),
