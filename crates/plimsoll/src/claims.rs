@@ -29,7 +29,7 @@ pub(crate) const FEATURES: &[(&str, bool)] = &[
     // Patterns in Perl's language, which is what files ask about: all of it but what needs time without bounds.
     ("PCRE", true),
     ("PCRE2", true),
-    ("PROMEX", false),
+    ("PROMEX", true),
     ("QUIC", false),
     ("SLZ", false),
     ("THREAD", true),

@@ -1,4 +1,4 @@
-//! Converters of cryptography: digests, keyed digests, AES. All of it is done by aws-lc.
+//! Converters of cryptography: digests, keyed digests, AES. All of it is done by aws-lc, but for MD5, which it lacks.
 
 use std::borrow::Cow;
 
@@ -9,6 +9,7 @@ use aws_lc_rs::cipher::{
 };
 use aws_lc_rs::iv::FixedLength;
 use aws_lc_rs::{constant_time, digest, hmac};
+use md5::{Digest as _, Md5};
 use plimsoll_config::diagnostic::Diagnostic;
 
 use super::codec::PADDED;
@@ -55,11 +56,14 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "digest",
         usage: "ALGORITHM",
-        doc: "The digest by sha1, sha224, sha256, sha384, sha512, sha512-256, sha3-256, sha3-384 or sha3-512.",
+        doc: "The digest by md5 (for fingerprints, never for secrets), sha1, sha224, sha256, sha384, sha512, sha512-256, sha3-256, sha3-384 or sha3-512.",
         input: Type::Binary,
         output: Some(Type::Binary),
         read: |arguments, _| {
             let name = arguments.word("an algorithm")?;
+            if plain(&name) == "md5" {
+                return pure(|value| binary(Md5::digest(value.into_binary()).to_vec()));
+            }
             let found = algorithm(&name).ok_or_else(|| unknown(&name, arguments))?;
             digested(found)
         },
@@ -396,6 +400,10 @@ mod tests {
             (
                 "str(abc),digest(SHA-256),hex",
                 Some("BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD"),
+            ),
+            (
+                "str(abc),digest(MD5),hex",
+                Some("900150983CD24FB0D6963F7D28E17F72"),
             ),
             (
                 "str(abc),digest(sha3-256),hex",
