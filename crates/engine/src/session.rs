@@ -34,9 +34,14 @@ use crate::{account, h1, h2, proxy_protocol, rules, specimens, tcp, tracking, up
 /// Longest text of an IP address: an IPv4-mapped one in full.
 const IP_TEXT_MAX: usize = 45;
 
-/// How long, and for how many bytes, a closing connection is listened to.
-pub(crate) const LINGER_MS: u64 = 2_000;
-pub(crate) const LINGER_BYTES_MAX: usize = 1 << 20;
+/// How long in all, for how long a silence, and for how many bytes a closing connection is listened to: a client that
+/// uploads before it looks for an answer has to come to its end. What comes is thrown away, so that it costs no memory.
+const LINGER_MS: u64 = 30_000;
+const LINGER_SILENCE_MS: u64 = 2_000;
+const LINGER_BYTES_MAX: usize = 1 << 30;
+
+/// Most bytes that are thrown away before others have their turn.
+pub(crate) const LINGER_TURN_BYTES: usize = 1 << 18;
 
 /// How long a connection at rest that is to end may still bring a request. Its client may be sending one at this very
 /// moment: it gets an answer that says that it is the last.
@@ -593,18 +598,37 @@ async fn close(session: &Session, client: &mut h1::client::Client) {
     if client.is_between_messages() {
         return;
     }
-    let _ = client.transport.shutdown_write();
-    let deadline_ns = worker.deadline(Some(LINGER_MS));
+    linger(worker, &mut client.transport).await;
+}
+
+/// Announces the end, and throws away what still comes until the client ends its side too.
+pub(crate) async fn linger(worker: &Worker, transport: &mut Transport) {
+    let _ = transport.shutdown_write();
+    let end_ns = worker.deadline(Some(LINGER_MS));
     let mut left = LINGER_BYTES_MAX;
-    let drained = worker.reactor.until(deadline_ns, || {
-        let mut scratch = worker.reactor.scratch();
-        while left > 0 {
-            match ready!(client.transport.poll_read(&mut scratch)) {
-                Ok(0) | Err(_) => break,
-                Ok(count) => left = left.saturating_sub(count),
+    while left > 0 {
+        let silence_ns = worker.deadline(Some(LINGER_SILENCE_MS));
+        let mut turn = LINGER_TURN_BYTES.min(left);
+        let heard = worker.reactor.until(end_ns.min(silence_ns), || {
+            let mut scratch = worker.reactor.scratch();
+            let mut heard = false;
+            while turn > 0 {
+                match transport.poll_read(&mut scratch) {
+                    Poll::Ready(Ok(count @ 1..)) => {
+                        heard = true;
+                        left = left.saturating_sub(count);
+                        turn = turn.saturating_sub(count);
+                    }
+                    Poll::Ready(_) => return Poll::Ready(false),
+                    Poll::Pending if heard => return Poll::Ready(true),
+                    Poll::Pending => return Poll::Pending,
+                }
             }
+            Poll::Ready(true)
+        });
+        if !matches!(heard.await, Ok(true)) {
+            return;
         }
-        Poll::Ready(())
-    });
-    let _ = drained.await;
+        worker.reactor.yield_now().await;
+    }
 }

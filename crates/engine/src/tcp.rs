@@ -19,7 +19,7 @@ use crate::pool::{self, Identity, Opening, Route};
 use crate::proxy_protocol;
 use crate::queue::Slot;
 use crate::rules::{self, Reached, Sight};
-use crate::session::{LINGER_BYTES_MAX, Session};
+use crate::session::{LINGER_TURN_BYTES, Session};
 use crate::stories;
 use crate::tracking;
 use crate::transport::Transport;
@@ -128,7 +128,7 @@ fn part(session: &Session, client: &mut Transport, fault: Fault) {
         return;
     }
     let mut scratch = session.worker.reactor.scratch();
-    let mut left = LINGER_BYTES_MAX;
+    let mut left = LINGER_TURN_BYTES;
     while left > 0
         && let Poll::Ready(Ok(count @ 1..)) = client.poll_read(&mut scratch)
     {

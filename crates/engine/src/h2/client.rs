@@ -19,7 +19,7 @@ use super::link::{Link, Over};
 use super::stream::Stream;
 use crate::counters::Side;
 use crate::exchange::{self, Outcome, Request, Times};
-use crate::session::{LINGER_BYTES_MAX, LINGER_MS, Session};
+use crate::session::{Session, linger};
 use crate::splice::Splice;
 use crate::stream::{ClientStream, End, Piece, StreamError};
 use crate::tables::Tables;
@@ -223,22 +223,7 @@ impl Front<'_> {
 
     /// Lets the client read our last words before a close with unread bytes could reset the connection.
     async fn linger(&mut self) {
-        let worker = &self.session.worker;
-        let transport = &mut self.transport;
-        let _ = transport.shutdown_write();
-        let deadline_ns = worker.deadline(Some(LINGER_MS));
-        let mut left = LINGER_BYTES_MAX;
-        let drained = worker.reactor.until(deadline_ns, || {
-            let mut scratch = worker.reactor.scratch();
-            while left > 0 {
-                match std::task::ready!(transport.poll_read(&mut scratch)) {
-                    Ok(0) | Err(_) => break,
-                    Ok(count) => left = left.saturating_sub(count),
-                }
-            }
-            Poll::Ready(())
-        });
-        let _ = drained.await;
+        linger(&self.session.worker, &mut self.transport).await;
     }
 }
 

@@ -68,6 +68,25 @@ fn pipelined_requests_are_answered_in_order() {
     }
 }
 
+/// Many clients send the whole of a body before they look for an answer.
+#[test]
+fn an_upload_that_is_refused_is_heard_to_its_end() {
+    let mut rig = Rig::new();
+    let a = rig.origin("a");
+    let too_large =
+        "    http-request deny deny_status 413 if { req.hdr_val(content-length) gt 1000 }\n";
+    rig.config(&text(&(too_large.to_owned() + &servers(&[&a]))));
+    let mut client = rig.client();
+    let length = 8 << 20;
+    client.send(format!(
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
+    ));
+    for _ in 0..length >> 16 {
+        client.send(vec![b'x'; 1 << 16]);
+    }
+    assert_eq!(client.response().status, 413);
+}
+
 #[test]
 fn bodies_pass_in_both_framings() {
     let mut rig = Rig::new();
