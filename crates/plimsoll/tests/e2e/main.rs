@@ -34,6 +34,7 @@ mod rules;
 mod runtime;
 mod sessions;
 mod soak;
+mod stapling;
 mod stick;
 mod tcp;
 mod tls;

@@ -44,10 +44,6 @@ pub const ABSENT: &[Absent] = &[
         why: FROM_OUTSIDE,
     },
     Absent {
-        path: &["set", "ssl", "ocsp-response"],
-        why: OCSP,
-    },
-    Absent {
         path: &["set", "ssl", "tls-key"],
         why: TICKETS,
     },
@@ -78,10 +74,6 @@ pub const ABSENT: &[Absent] = &[
     Absent {
         path: &["show", "profiling"],
         why: FROM_OUTSIDE,
-    },
-    Absent {
-        path: &["show", "ssl", "ocsp-response"],
-        why: OCSP,
     },
     Absent {
         path: &["show", "ssl", "ocsp-updates"],

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::tls::{BindTls, Bundle, Entry, Profile, ServerTls, Verify};
 use super::{BackendId, Bind, Frontend, Mode, Model, ServerId};
-use crate::tls::Certificate;
+use crate::tls::ocsp::{CertificateId, Response};
 use crate::tls::store::Content;
+use crate::tls::{Certificate, Pieces};
 
 impl Model {
     fn listeners(&self) -> impl Iterator<Item = &Bind> {
@@ -70,6 +71,41 @@ impl Model {
         let stored = store.certificates.entry(name.to_owned()).or_default();
         let stored = Arc::make_mut(stored);
         (stored.content, stored.stands_in) = (content, false);
+    }
+
+    /// The names of the certificates that a response is about.
+    pub fn stapled<'a>(&'a self, response: &Response<'_>) -> impl Iterator<Item = &'a str> {
+        let all = self.store.certificates.iter();
+        all.filter_map(move |(name, stored)| {
+            let id = CertificateId::of(&stored.content.pieces())?;
+            response.is_about(&id).then_some(name.as_str())
+        })
+    }
+
+    /// Staples a response to all certificates that it is about.
+    pub fn staple(&mut self, response: &Response<'_>, der: &[u8]) {
+        let names: Vec<String> = self.stapled(response).map(str::to_owned).collect();
+        for name in names {
+            let Some(stored) = self.store.certificates.get(&name) else {
+                continue;
+            };
+            let stands_in = stored.stands_in;
+            let content = match &stored.content {
+                Content::Whole(certificate) => {
+                    let mut certificate = Certificate::clone(certificate);
+                    certificate.ocsp = Some(der.to_vec());
+                    Content::Whole(Arc::new(certificate))
+                }
+                Content::Part(pieces) => {
+                    let mut pieces = Pieces::clone(pieces);
+                    pieces.ocsp = Some(der.to_vec());
+                    Content::Part(Arc::new(pieces))
+                }
+            };
+            if !stands_in {
+                self.install(&name, content);
+            }
+        }
     }
 
     /// Keeps certificates that an authority has issued and that could not be written, so that nothing has to stand in for

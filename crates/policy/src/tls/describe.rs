@@ -11,6 +11,7 @@ use x509_parser::public_key::PublicKey;
 use x509_parser::revocation_list::CertificateRevocationList;
 use x509_parser::time::ASN1Time;
 
+use super::ocsp::CertificateId;
 use super::{Pieces, certificate, x509};
 
 /// What there is to know of a certificate and of the chain behind it; nothing when it cannot be taken apart.
@@ -88,36 +89,10 @@ pub(crate) fn revocation_list(der: &[u8]) -> String {
     text
 }
 
-/// The name of a certificate's OCSP response: the request for it (RFC 6960 section 4.1.1), in DER, as HAProxy shows it;
-/// `None` without a response or an issuer.
+/// The name of a certificate's OCSP response, as HAProxy shows it; `None` without a response or an issuer.
 pub(crate) fn ocsp_key(pieces: &Pieces) -> Option<String> {
-    /// SHA-1 without parameters.
-    const ALGORITHM: [u8; 11] = [
-        0x30, 0x09, 0x06, 0x05, 0x2b, 0x0e, 0x03, 0x02, 0x1a, 0x05, 0x00,
-    ];
     pieces.ocsp.as_ref()?;
-    let own = certificate::parse(pieces.chain.first()?).ok()?;
-    let issuers = pieces.chain[1..].iter().chain(&pieces.issuer);
-    let mut issuers = issuers.filter_map(|der| certificate::parse(der).ok());
-    let issuer = issuers.find(|issuer| issuer.subject().as_raw() == own.issuer().as_raw())?;
-    let hashed = |bytes: &[u8]| digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, bytes);
-    let name = hashed(issuer.subject().as_raw());
-    let key = hashed(&issuer.public_key().subject_public_key.data);
-    let mut request = ALGORITHM.to_vec();
-    for (tag, value) in [(4, name.as_ref()), (4, key.as_ref()), (2, own.raw_serial())] {
-        request.push(tag);
-        request.push(
-            u8::try_from(value.len())
-                .ok()
-                .filter(|length| *length < 128)?,
-        );
-        request.extend_from_slice(value);
-    }
-    let length = u8::try_from(request.len())
-        .ok()
-        .filter(|length| *length < 128)?;
-    let whole = [&[0x30, length], request.as_slice()].concat();
-    Some(data_encoding::HEXLOWER.encode(&whole))
+    CertificateId::of(pieces).map(|id| id.text())
 }
 
 /// The moments between which a certificate is valid, as text: from, to.
@@ -135,7 +110,7 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 /// As OpenSSL prints it: `Sep  7 14:01:20 2048 GMT`.
-fn moment(time: &ASN1Time) -> String {
+pub(super) fn moment(time: &ASN1Time) -> String {
     const MONTHS: [&str; 12] = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
     ];

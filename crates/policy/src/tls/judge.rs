@@ -81,6 +81,8 @@ pub struct Question<'a> {
 pub enum Document {
     Certificate,
     RevocationList,
+    /// An OCSP response.
+    Response,
 }
 
 /// A signature with what it takes to check it.
@@ -115,13 +117,13 @@ pub struct Judgement {
 }
 
 /// A certificate of the path.
-struct Step<'a> {
+pub(super) struct Step<'a> {
     der: &'a [u8],
-    parsed: X509Certificate<'a>,
+    pub(super) parsed: X509Certificate<'a>,
 }
 
 impl<'a> Step<'a> {
-    fn read(der: &'a [u8]) -> Option<Self> {
+    pub(super) fn read(der: &'a [u8]) -> Option<Self> {
         let parsed = certificate::parse(der).ok()?;
         Some(Self { der, parsed })
     }
@@ -130,7 +132,7 @@ impl<'a> Step<'a> {
         self.parsed.subject().as_raw() == self.parsed.issuer().as_raw()
     }
 
-    fn is_issued_by(&self, other: &X509Certificate<'_>) -> bool {
+    pub(super) fn is_issued_by(&self, other: &X509Certificate<'_>) -> bool {
         self.parsed.issuer().as_raw() == other.subject().as_raw()
     }
 }
@@ -403,7 +405,12 @@ fn suits_end(certificate: &X509Certificate<'_>, purpose: Purpose) -> bool {
 
 // ---- Signatures
 
-fn signed_by(document: Document, der: &[u8], signer: &Step<'_>, check: Check<'_>) -> bool {
+pub(super) fn signed_by(
+    document: Document,
+    der: &[u8],
+    signer: &Step<'_>,
+    check: Check<'_>,
+) -> bool {
     let whole = || {
         let (outer, _) = element(der)?;
         let content = outer.content;

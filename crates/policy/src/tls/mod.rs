@@ -13,6 +13,7 @@ pub mod facts;
 pub mod group;
 pub mod judge;
 pub mod names;
+pub mod ocsp;
 pub mod pem;
 pub mod pieces;
 pub mod signature;

@@ -85,6 +85,14 @@ pub(crate) fn one_line(name: &X509Name<'_>) -> Vec<u8> {
     line
 }
 
+/// `C = NL, O = Somebody, CN = name`.
+pub(crate) fn spaced_line(name: &X509Name<'_>) -> String {
+    let all = attributes(name);
+    let all =
+        all.map(|(attribute, value)| format!("{attribute} = {}", String::from_utf8_lossy(value)));
+    all.collect::<Vec<_>>().join(", ")
+}
+
 /// RFC 2253: the last attribute first, with commas between them.
 pub(crate) fn rfc2253(name: &X509Name<'_>) -> Vec<u8> {
     let mut line = Vec::new();

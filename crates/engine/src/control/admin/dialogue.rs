@@ -24,6 +24,9 @@ const PROMPT_PAYLOAD: &[u8] = b"+ ";
 /// The first words of commands that read files or change the plane.
 const SLOW: [&str; 6] = ["add", "commit", "del", "new", "plan", "reload"];
 
+/// Another that does.
+const STAPLE: [&str; 3] = ["set", "ssl", "ocsp-response"];
+
 /// How long a process that follows us may take to accept our sockets.
 const HAND_OVER_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -123,7 +126,8 @@ async fn run(
     payload: Option<&str>,
     session: &mut Session,
 ) -> io::Result<String> {
-    let slow = words.first().is_some_and(|word| SLOW.contains(&&**word));
+    let first = words.first().is_some_and(|word| SLOW.contains(&&**word));
+    let slow = first || words.get(..3).is_some_and(|words| words == STAPLE);
     if !slow {
         return Ok(conductor.run(Words::new(words, payload), session));
     }

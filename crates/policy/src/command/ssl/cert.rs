@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::super::{Answer, Command, Refusal, Session, Words};
-use super::{about_another, adopt, change, committed, refused, shown_name};
+use super::{about_another, adopt, change, committed, ocsp, refused, shown_name};
 use crate::model::{AccessLevel, Model};
 use crate::stats::View;
 use crate::tls::certificate::CertificateError;
@@ -101,8 +101,8 @@ fn show(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
     let Some(word) = words.next() else {
         return Ok(all(view));
     };
-    if word.ends_with(".ocsp") {
-        return Err("OCSP responses are not shown as text.\n".into());
+    if let Some(certificate) = word.strip_suffix(".ocsp") {
+        return ocsp::of_pieces(&pieces_of(certificate, view)?);
     }
     let (uncommitted, name) = shown_name(word);
     let pieces = pieces_of(word, view)?;

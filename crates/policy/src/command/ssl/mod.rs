@@ -8,6 +8,7 @@
 pub(super) mod bundle;
 pub(super) mod cert;
 pub(super) mod list;
+pub(super) mod ocsp;
 pub(super) mod sni;
 
 use super::{Change, Refusal, Session};
