@@ -453,8 +453,10 @@ async fn next_request(
     let mut ends_ns = NEVER_NS;
     poll_fn(|_| {
         if let Poll::Ready(result) = poll_request(worker, client, &limits, times) {
+            let rests = !first && !client.has_started();
             return Poll::Ready(result.map_err(|end| match end {
-                NoRequest::Closed { partial: false } if !first => NoMore::Quietly,
+                // Whoever has been answered may leave as they like.
+                NoRequest::Closed { partial: false } | NoRequest::Reset if rests => NoMore::Quietly,
                 end => NoMore::Client(end),
             }));
         }

@@ -42,9 +42,12 @@ impl Captures {
         self.request.is_empty() && self.response.is_empty() && self.cookie.is_none()
     }
 
-    /// Keeps what a request's head has.
+    /// Keeps what a request's head has. What its response will have is empty until then, and stays so without one: log
+    /// lines always have the same number of fields.
     pub fn take_request(&self, head: &Head, facts: &mut ExchangeFacts) {
         fill(&self.request, head, &mut facts.request_captures);
+        let responses = self.response.len().max(facts.response_captures.len());
+        facts.response_captures.resize(responses, None);
         if let Some(slot) = &self.cookie {
             let mut cookies = head.values(b"cookie").flat_map(pairs);
             facts.request_cookie = cookies.find_map(|pair| slot.take(pair.text));
@@ -147,6 +150,7 @@ mod tests {
         let kept = facts.request_captures.iter().map(|kept| kept.as_deref());
         let expected: [Option<&[u8]>; 3] = [Some(b"b.e"), None, Some(b"va")];
         assert_eq!(kept.collect::<Vec<_>>(), expected);
+        assert_eq!(facts.response_captures, [None], "there is none yet");
         assert_eq!(facts.request_cookie.as_deref(), Some(&b"SID=\"x"[..]));
         let response = head(&[
             ("set-cookie", "A=1; SID=no"),

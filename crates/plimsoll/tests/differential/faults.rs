@@ -314,6 +314,19 @@ fn clients_that_leave() {
                 let client = stage.client();
                 stage.done(client);
             }),
+        case("reset-at-rest").lines(2).talk(|stage| {
+            let mut client = stage.client();
+            client.send(get("/"));
+            client.answer();
+            client.reset();
+            stage.wait_for_line();
+            moment();
+            let mut other = stage.client();
+            other.send(get("/other"));
+            other.answer();
+            stage.done(client);
+            stage.done(other);
+        }),
         case("part-of-a-head").lines(1).talk(|stage| {
             let mut client = stage.client();
             client.send("GET / HT");

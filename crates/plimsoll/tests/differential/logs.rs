@@ -60,6 +60,14 @@ fn which_lines_are_written() {
         three("standard-format-and-more", "log-format \"${HAPROXY_HTTP_LOG_FMT} more %[src_is_local]\"", 3),
         three("what-lines-still-know", WHAT_LINES_STILL_KNOW, 3),
         case("what-lines-of-rules-know").front(&format!("http-request return status 204;{WHAT_LINES_STILL_KNOW}")).sends(get("/a"), 1),
+        case("captures-without-a-response")
+            .front("capture request header host len 9;capture response header server len 9;capture response header x len 9;http-request deny if { path /deny };http-request return status 204 if { path /return }")
+            .back("retries 0;server s1 {dead}")
+            .sends(get("/deny") + &get("/return") + &get("/"), 3)
+            .lines(3),
+        case("captures-of-a-bad-request")
+            .front("capture request header host len 9;capture response header server len 9")
+            .sends("\x01\r\n\r\n", 1),
         case("bad-request").sends("\x01\r\n\r\n", 1),
         case("bad-request-dontlognull").front("option dontlognull").sends("\x01\r\n\r\n", 1),
     ]);
