@@ -56,11 +56,12 @@ pub(crate) fn session_admitted(session: &Session) {
     tracking::count_session(session, Event::Session);
 }
 
-/// The head of a request is there. It counts from now on: rules may ask how many there are.
-pub(crate) fn request_begins(session: &Session, head: &Head) {
+/// A request is there that no rule for contents has refused. It counts from now on: rules may ask how many there are.
+pub(crate) fn request_begins(session: &Session, record: &Record) {
+    tracking::count(session, &record.facts, Event::Request);
     let frontend = session.tables.counters.frontend(session.frontend);
     frontend.increment(FrontendCounter::Requests);
-    if head.version == Version::H2 {
+    if record.request.head.version == Version::H2 {
         frontend.increment(FrontendCounter::H2Requests);
     }
 }

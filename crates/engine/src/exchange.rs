@@ -20,7 +20,6 @@ pub(crate) use plimsoll_policy::log::Times;
 use plimsoll_policy::model::{BackendId, ConnectionMode, ForwardFor, RetryOn, Reuse, ServerId};
 use plimsoll_policy::passive::Observation;
 use plimsoll_policy::rule::Asks;
-use plimsoll_policy::stick_table::Event;
 use plimsoll_wire::h1::token;
 use plimsoll_wire::head::{FieldKind, Framing, Head, Version};
 use plimsoll_wire::websocket;
@@ -167,7 +166,6 @@ pub(crate) fn run<'a, C: ClientStream>(
     times: Times,
 ) -> impl Future<Output = Outcome> + use<'a, C> {
     let worker = Rc::clone(&session.worker);
-    account::request_begins(session, &request.head);
     let (facts, before) = begin(session);
     let mut exchange = Exchange {
         tables: Rc::clone(&session.tables),
@@ -217,7 +215,12 @@ fn begin(session: &mut Session) -> (ExchangeFacts, Before) {
 impl Exchange<'_> {
     /// The whole way; a fault is answered, counted and logged by [`Exchange::finish`].
     async fn carry<C: ClientStream>(&mut self, client: &mut C) -> Result<Outcome, Fault> {
-        tracking::count_session(self.session, Event::Request);
+        if self.has_contents()
+            && let Some(outcome) = self.judge_contents(client, Owner::Frontend).await?
+        {
+            return Ok(outcome);
+        }
+        account::request_begins(self.session, &self.record);
         self.capture_request();
         if let Some(outcome) = self.answer_monitor(client)? {
             return Ok(outcome);
@@ -270,6 +273,16 @@ impl Exchange<'_> {
         if self.response.status == 101 || self.is_connect_granted() {
             return self.upgrade(client, answer, backend).await;
         }
+        self.deliver(client, answer, backend).await
+    }
+
+    /// Hands the response to the client, and keeps the connection that it came on if that is of further use.
+    async fn deliver<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+        answer: Answer,
+        backend: BackendId,
+    ) -> Result<Outcome, Fault> {
         let Answer {
             mut connection,
             slot,
@@ -1079,6 +1092,7 @@ impl Exchange<'_> {
         }
         std::mem::swap(&mut self.response, &mut reply.head);
         self.after_response(
+            client,
             self.record
                 .dispatch
                 .as_ref()

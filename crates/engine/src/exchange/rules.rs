@@ -161,18 +161,12 @@ impl Exchange<'_> {
         }
         let tables = Rc::clone(&self.tables);
         let rules = self.rules(&tables, owner);
-        let request = &self.record.request;
-        if request.head.arena_max == 0 {
-            let limit = self.edit_limit(&request.head, request.early.len());
-            self.record.request.head.arena_max = limit;
-        }
-        let is_judged = matches!((owner, &self.before), (Owner::Frontend, Before::Contents));
-        if !rules.content.is_empty() && !is_judged {
-            let content: Select = |rules| &rules.content;
-            let stage = (owner, content, Phase::RequestContent);
-            if let Some(outcome) = self.judge(client, stage, None).await? {
-                return Ok(Some(outcome));
-            }
+        self.limit_edits();
+        if matches!(owner, Owner::Backend(_))
+            && !rules.content.is_empty()
+            && let Some(outcome) = self.judge_contents(client, owner).await?
+        {
+            return Ok(Some(outcome));
         }
         let (request, redirect): (Select, Select) =
             (|rules| &rules.request, |rules| &rules.redirect);
@@ -186,6 +180,33 @@ impl Exchange<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Whether the frontend's `tcp-request content` rules are still to be run for this request.
+    pub(super) fn has_contents(&self) -> bool {
+        let rules = &self.tables.frontend(self.session.frontend).rules;
+        !rules.content.is_empty() && matches!(self.before, Before::Nothing)
+    }
+
+    /// `tcp-request content`; those of the frontend come before the request counts as one.
+    pub(super) async fn judge_contents<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+        owner: Owner,
+    ) -> Result<Option<Outcome>, Fault> {
+        self.limit_edits();
+        let content: Select = |rules| &rules.content;
+        self.judge(client, (owner, content, Phase::RequestContent), None)
+            .await
+    }
+
+    /// Rules may make the head so much longer, and no more.
+    fn limit_edits(&mut self) {
+        let request = &self.record.request;
+        if request.head.arena_max == 0 {
+            let limit = self.edit_limit(&request.head, request.early.len());
+            self.record.request.head.arena_max = limit;
+        }
     }
 
     /// `tcp-response content` of the backend and `http-response` of both sides; an outcome where they answered in place of the server.
@@ -221,7 +242,7 @@ impl Exchange<'_> {
         if sets_cookie {
             self.check_cache(backend)?;
         }
-        self.after_response(Some(backend));
+        self.after_response(client, Some(backend));
         Ok(None)
     }
 
@@ -256,13 +277,18 @@ impl Exchange<'_> {
     }
 
     /// `http-after-response`, on the response at hand. None of these rules can keep it from the client.
-    pub(super) fn after_response(&mut self, backend: Option<BackendId>) {
+    pub(super) fn after_response<C: ClientStream>(
+        &mut self,
+        client: &C,
+        backend: Option<BackendId>,
+    ) {
         let tables = Rc::clone(&self.tables);
         let frontend = backend.is_none_or(|id| !self.is_same_proxy(id));
         let owners = backend.map(Owner::Backend).into_iter();
         for owner in owners.chain(frontend.then_some(Owner::Frontend)) {
             let rules = &self.rules(&tables, owner).after_response;
             if !rules.is_empty() {
+                self.ask_client(client);
                 self.enter(owner);
                 self.with_context(Phase::AfterResponse, |context| rule::run(rules, 0, context));
             }

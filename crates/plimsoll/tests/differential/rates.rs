@@ -18,6 +18,39 @@ fn clients(case: Case, mode: &str) -> Case {
     })
 }
 
+/// A request counts between the rules for contents of its frontend and those for requests.
+#[test]
+fn requests_count_in_time() {
+    let tracked = |name: &str, rules: &str, told: &str| {
+        let front = format!(
+            "stick-table type ip size 10 store http_req_cnt;tcp-request inspect-delay 1s;{rules};\
+             http-request return status 200 content-type text/plain lf-string \"{told}\""
+        );
+        case(name).front(&front).sends(get("/").repeat(3), 3)
+    };
+    play(vec![
+        tracked("tracked-by-connection", "tcp-request connection track-sc0 src", "%[sc0_http_req_cnt]"),
+        tracked("tracked-by-content", "tcp-request content track-sc0 src", "%[sc0_http_req_cnt]"),
+        tracked("tracked-by-request", "http-request track-sc0 src", "%[sc0_http_req_cnt]"),
+        tracked(
+            "counted-in-contents",
+            "tcp-request connection track-sc0 src;tcp-request content set-var(txn.a) sc0_http_req_cnt;\
+             tcp-request content set-var(txn.b) fe_req_rate",
+            "%[var(txn.a)] %[var(txn.b)] %[sc0_http_req_cnt] %[fe_req_rate]",
+        ),
+        tracked(
+            "seen-in-contents",
+            "tcp-request content set-var(txn.a) bool(true) if { req.len gt 0 }",
+            "%[var(txn.a)] %[ssl_fc_has_sni] %[ssl_fc_is_resumed]",
+        ),
+        case("refused-by-contents")
+            .front("tcp-request inspect-delay 1s;tcp-request content reject if { path /no };http-request return status 200")
+            .sends(get("/") + &get("/no"), 1)
+            .except("-1/-1/-1/-1/N -1 N - - PR-- N/1/0/0/0 0/0 \"<BADREQ>\"", "N/-1/-1/-1/N -1 N - - PR-- N/1/0/0/0 0/0 \"GET /no HTTP/1.1\"")
+            .lines(2),
+    ]);
+}
+
 #[test]
 fn rates_are_those_of_this_moment() {
     let tells = |name: &str, sample: &str| {

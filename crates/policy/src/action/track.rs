@@ -132,13 +132,10 @@ impl Action for Track {
     }
 }
 
-/// Counts what has happened before the key was tracked, so that each request counts once whenever that is.
+/// Counts what has happened before the key was tracked. A request counts behind the frontend's rules for contents, so that
+/// keys that those track count with it; rules for contents of backends track too late (as in HAProxy).
 fn count(entry: &mut Entry<'_>, context: &Context<'_>) {
-    let head = match context.phase {
-        Phase::Connection | Phase::Session => None,
-        _ => context.request.as_ref(),
-    };
-    if head.is_some() || context.phase == Phase::Response {
+    if matches!(context.phase, Phase::Request | Phase::Response) {
         Event::Request.count(entry);
     }
     if context.phase == Phase::Response

@@ -114,7 +114,7 @@ pub(crate) const ROWS: &[Row] = &[
         "be_tarpit_timeout",
         Needs::Backend,
         "The time that the backend's tarpit lasts, in milliseconds.",
-        |_, _| time_out(|context| backend_at_hand(context)?.timeouts.tarpit_ms),
+        |_, _| time_out(tarpit_time_out),
     ),
     at_hand(
         "be_tunnel_timeout",
@@ -184,8 +184,7 @@ pub(crate) const ROWS: &[Row] = &[
         |_, _| {
             time_out(|context| {
                 let own = context.exchange.overrides.tarpit_ms;
-                let of_backend = || backend_at_hand(context)?.timeouts.tarpit_ms;
-                own.or_else(of_backend)
+                own.or_else(|| tarpit_time_out(context))
                     .or(frontend_at_hand(context)?.timeouts.tarpit_ms)
             })
         },
@@ -205,7 +204,7 @@ pub(crate) const ROWS: &[Row] = &[
         "fe_client_timeout",
         Needs::Client,
         "The frontend's time-out for clients, in milliseconds.",
-        |_, _| time_out(|context| frontend_at_hand(context)?.timeouts.client_ms),
+        |_, _| time_out(|context| Some(frontend_at_hand(context)?.timeouts.client_ms.unwrap_or(0))),
     ),
     of_frontend(
         "fe_conn",
@@ -280,7 +279,7 @@ pub(crate) const ROWS: &[Row] = &[
         "fe_tarpit_timeout",
         Needs::Client,
         "The time that the frontend's tarpit lasts, in milliseconds.",
-        |_, _| time_out(|context| frontend_at_hand(context)?.timeouts.tarpit_ms),
+        |_, _| time_out(|context| Some(frontend_at_hand(context)?.timeouts.tarpit_ms.unwrap_or(0))),
     ),
     of_backend(
         "nbsrv",
@@ -545,6 +544,12 @@ fn backend_at_hand<'a>(context: &Context<'a>) -> Option<&'a Backend> {
         .model
         .backends
         .get(context.backend?.0 as usize)
+}
+
+/// As long as it takes to connect, where nothing else is said.
+fn tarpit_time_out(context: &Context<'_>) -> Option<u64> {
+    let timeouts = &backend_at_hand(context)?.timeouts;
+    timeouts.tarpit_ms.or(timeouts.connect_ms)
 }
 
 fn queue_time_out(context: &Context<'_>, own: Option<u64>) -> Option<u64> {

@@ -2,6 +2,7 @@
 
 use super::{facts, row, server_facts};
 use crate::sample::Row;
+use crate::tls::Facts;
 use crate::value::Value;
 
 /// Rows that both sides have.
@@ -55,7 +56,9 @@ macro_rules! connection_rows {
                 concat!("Whether the session with the ", $whose, " was resumed."),
                 $needs,
                 Boolean,
-                |context| Some(Value::Boolean($of(context)?.resumed))
+                |context| Some(Value::Boolean(
+                    $of(context).is_some_and(|facts| facts.resumed)
+                ))
             ),
             row!(
                 concat!($prefix, "_protocol"),
@@ -128,6 +131,9 @@ pub(crate) const CLIENT_CONNECTION: &[Row] = &[
         "Whether the client asked for a name.",
         Handshake,
         Boolean,
-        |context| Some(Value::Boolean(facts(context)?.server_name.is_some()))
+        |context| {
+            let asks = |facts: &Facts| facts.server_name.is_some();
+            Some(Value::Boolean(facts(context).is_some_and(asks)))
+        }
     ),
 ];
