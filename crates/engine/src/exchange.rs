@@ -727,9 +727,7 @@ impl Exchange<'_> {
             .stream
             .request(&request.head, &request.early, end, trailers)
             .map_err(|error| Fault::of_server(&error, false))?;
-        // A stream that is given up says so by itself; an end of input may be no more than the end of the request.
-        let multiplexed = client.is_multiplexed();
-        let abort_on_close = self.tables.backend(backend).abort_on_close;
+        let heeds_leaving = self.heeds_leaving(client, backend);
         let patience = self.patience(backend);
         let mut relay = Relay::new(
             &self.worker,
@@ -740,7 +738,7 @@ impl Exchange<'_> {
         );
         relay.recall = Some(slot.recall(&self.session.admission));
         relay.drops_trailers = drops;
-        relay.heeds_leaving = abort_on_close || multiplexed;
+        relay.heeds_leaving = heeds_leaving;
         let answered = loop {
             match poll_fn(|_| relay.poll_head(&mut self.response)).await {
                 Ok(_) if self.response.status < 200 && self.response.status != 101 => {
@@ -817,6 +815,7 @@ impl Exchange<'_> {
         if done && upload_done && !client.is_backlogged() {
             return Ok(());
         }
+        let heeds_leaving = self.heeds_leaving(client, connection.backend);
         let patience = self.patience(connection.backend);
         let mut relay = Relay::new(
             &self.worker,
@@ -827,6 +826,7 @@ impl Exchange<'_> {
         );
         relay.recall = Some(slot.recall(&self.session.admission));
         relay.drops_trailers = drops;
+        relay.heeds_leaving = heeds_leaving;
         let ended = poll_fn(|_| relay.poll_bodies(&mut done)).await;
         self.record.spliced_bytes = (relay.upload.moved_bytes, relay.download.moved_bytes);
         if done {

@@ -16,6 +16,10 @@ use crate::splice::{Conduit, Trouble};
 use crate::stream::{ClientStream, End, Piece, ServerStream, StreamError};
 use crate::worker::Worker;
 
+/// How long nothing has to be sent to a client that has ended its side until it is taken for gone. Some of those who only
+/// half close still read.
+const LEAVING_MS: u64 = 1_000;
+
 /// Pieces moved in one direction before other tasks get their turn.
 const PIECES_PER_TURN: u32 = 16;
 
@@ -33,6 +37,8 @@ pub(crate) struct Relay<'a, C, S> {
     patience: Patience,
     client_deadline_ns: u64,
     server_deadline_ns: u64,
+    /// When something moved last.
+    moved_ns: u64,
     /// The ways of long bodies. That of the request may be in use from before its response until after it.
     pub(crate) upload: &'a mut Conduit,
     pub(crate) download: Conduit,
@@ -63,6 +69,7 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             appetite: client.appetite(),
             client_deadline_ns: worker.deadline(patience.client_ms),
             server_deadline_ns: worker.deadline(patience.server_ms),
+            moved_ns: worker.reactor.now_ns(),
             worker,
             client,
             server,
@@ -116,6 +123,12 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
         }
         if self.client_is_slow() {
             return self.wait(self.client_deadline_ns, Fault::ClientTimeout);
+        }
+        if self.heeds_leaving && self.upload_done && self.client.poll_gone().is_ready() {
+            let leaves_ns = self.moved_ns.saturating_add(LEAVING_MS * 1_000_000);
+            if leaves_ns < self.server_deadline_ns {
+                return self.wait(leaves_ns, Fault::ClientClosed);
+            }
         }
         self.wait(self.server_deadline_ns, Fault::ServerTimeout)
     }
@@ -224,6 +237,7 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
 
     /// Something moved: both sides have their time again.
     fn progress(&mut self) {
+        self.moved_ns = self.worker.reactor.now_ns();
         self.client_deadline_ns = self.worker.deadline(self.patience.client_ms);
         self.server_deadline_ns = self.worker.deadline(self.patience.server_ms);
     }

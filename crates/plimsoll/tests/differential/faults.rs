@@ -335,6 +335,9 @@ fn clients_that_leave() {
             stage.done(client);
         }),
         case("part-of-a-head-half").sends("GET / HT", 1),
+        leaves_quietly("during-a-quiet-body", "Content-Length: 100", false),
+        leaves_quietly("during-a-quiet-body-reset", "Content-Length: 100", true),
+        leaves_quietly("during-quiet-chunks", "Transfer-Encoding: chunked", false),
         case("during-download")
             .origin(|_| {
                 vec![
@@ -351,6 +354,24 @@ fn clients_that_leave() {
                 stage.done(client);
             }),
     ]);
+}
+
+/// A server that has begun its answer and pauses, as those do that tell of events.
+fn leaves_quietly(name: &str, framing: &str, reset: bool) -> Case {
+    let begun = format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n5\r\nbytes\r\n");
+    case(name)
+        .origin(move |_| vec![Act::Body, Act::Send(begun.clone().into()), Act::Hold])
+        .lines(1)
+        .talk(move |stage| {
+            let mut client = stage.client();
+            client.send(get("/"));
+            client.read(40);
+            match reset {
+                true => client.reset(),
+                false => client.leave(),
+            }
+            stage.done(client);
+        })
 }
 
 fn half_close(name: &str, back: &str) -> Case {

@@ -51,6 +51,9 @@ const CASES: &[&[&str]] = &[
     &[
         "close",
         "close-abortonclose",
+        "during-a-quiet-body",
+        "during-a-quiet-body-reset",
+        "during-quiet-chunks",
         "half-close",
         "half-close-abortonclose",
         "leaves",
