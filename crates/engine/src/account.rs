@@ -26,6 +26,7 @@ use crate::stream::ClientStream as _;
 use crate::tables::Tables;
 use crate::tcp::Report;
 use crate::tls::handshake::Failure;
+use crate::worker::{NS_PER_S, Worker};
 use crate::{stories, tracking};
 
 pub(crate) fn session_begins(session: &mut Session) {
@@ -112,14 +113,20 @@ pub(crate) fn intercepted(session: &Session) {
 }
 
 /// A request or TCP session has been directed to a backend.
-pub(crate) fn backend_entered(tables: &Tables, backend: BackendId) {
+pub(crate) fn backend_entered(worker: &Worker, tables: &Tables, backend: BackendId) {
     let counters = tables.counters.backend(backend);
+    counters.maximum(BackendCounter::LastSession, wall_s(worker));
     counters.raise(BackendCounter::SessionsNow, BackendCounter::SessionsPeak);
     counters.increment(BackendCounter::Sessions);
 }
 
 /// A server has been chosen and has given a slot.
-pub(crate) fn server_entered(tables: &Tables, backend: BackendId, server: ServerId, current: u32) {
+pub(crate) fn server_entered(
+    worker: &Worker,
+    tables: &Tables,
+    (backend, server): (BackendId, ServerId),
+    current: u32,
+) {
     tables
         .counters
         .backend(backend)
@@ -128,6 +135,12 @@ pub(crate) fn server_entered(tables: &Tables, backend: BackendId, server: Server
     counters.increment(ServerCounter::Balanced);
     counters.increment(ServerCounter::Sessions);
     counters.maximum(ServerCounter::SessionsMax, u64::from(current));
+    counters.maximum(ServerCounter::LastSession, wall_s(worker));
+}
+
+/// Seconds since 1970, as of this turn.
+fn wall_s(worker: &Worker) -> u64 {
+    worker.reactor.wall_ns() / NS_PER_S
 }
 
 /// A connection to a server has been taken from the pool, or is about to be opened.

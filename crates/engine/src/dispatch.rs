@@ -60,8 +60,8 @@ pub(crate) struct Affinity<'a> {
 
 impl Dispatch {
     /// Enters a backend; dropped, leaves it again.
-    pub(crate) fn new(tables: &Tables, backend: BackendId) -> Self {
-        account::backend_entered(tables, backend);
+    pub(crate) fn new(worker: &Worker, tables: &Tables, backend: BackendId) -> Self {
+        account::backend_entered(worker, tables, backend);
         let live = &tables.plane.backend(backend).live;
         let visit = live.counts().then(|| (Arc::clone(live), live.enter()));
         Self {
@@ -128,7 +128,8 @@ impl Dispatch {
             gone,
         );
         let slot = acquired.await?;
-        account::server_entered(tables, self.backend, slot.server, slot.live().load());
+        let place = (self.backend, slot.server);
+        account::server_entered(worker, tables, place, slot.live().load());
         Ok(slot)
     }
 

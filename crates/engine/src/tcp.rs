@@ -87,7 +87,7 @@ async fn serve_to_end(
     backend: BackendId,
     report: &mut Report,
 ) {
-    let mut dispatch = Dispatch::new(&session.tables, backend);
+    let mut dispatch = Dispatch::new(&session.worker, &session.tables, backend);
     report
         .facts
         .tell(|story| story.candidates(&session.tables.plane, backend));

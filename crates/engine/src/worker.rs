@@ -26,7 +26,7 @@ const OUTPUT_BYTES_MAX: usize = 262_144;
 const SPARE_BYTES_MAX: usize = 16_384;
 
 const NS_PER_MS: u64 = 1_000_000;
-const NS_PER_S: u64 = 1_000_000_000;
+pub(crate) const NS_PER_S: u64 = 1_000_000_000;
 
 /// A deadline that never comes.
 pub(crate) const NEVER_NS: u64 = u64::MAX;

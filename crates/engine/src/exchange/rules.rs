@@ -641,7 +641,7 @@ impl Exchange<'_> {
         if !self.is_same_proxy(backend) {
             self.record.facts.overrides.enter_backend();
         }
-        self.record.dispatch = Some(Dispatch::new(&self.tables, backend));
+        self.record.dispatch = Some(Dispatch::new(&self.worker, &self.tables, backend));
         Ok(backend)
     }
 

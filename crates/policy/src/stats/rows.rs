@@ -560,6 +560,9 @@ fn backend_row<'a>(view: View<'a>, selection: &Selection, id: BackendId) -> Row<
     }
     if selection.legends {
         row.text(Column::Algorithm, Tags::CONFIG, algorithm(&model.balance));
+        if let Some(cookie) = &model.cookie {
+            row.text(Column::Cookie, Tags::CONFIG_NAME, &*cookie.name);
+        }
     }
     for column in [
         Column::AggregatedServerStatus,
