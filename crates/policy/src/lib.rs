@@ -46,6 +46,7 @@ pub mod rule;
 pub mod sample;
 pub mod saved;
 pub mod specimen;
+pub mod stapling;
 pub mod stats;
 pub mod stick_table;
 pub mod stickiness;

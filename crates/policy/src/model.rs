@@ -35,6 +35,7 @@ use crate::jwe::Allowed;
 use crate::log_format::Format;
 use crate::pattern::Lists;
 use crate::rule::{Rule, Rules};
+use crate::stapling::Stapling;
 use crate::stats::page::Page;
 use crate::stick_table::TableSpec;
 use crate::tls::Store;
@@ -138,6 +139,8 @@ pub struct Global {
     pub variables: Vec<(Name, Initial)>,
     /// `acme.scheduler`: certificates are renewed by themselves.
     pub acme_scheduler: bool,
+    /// How authorities are asked to vouch for certificates.
+    pub stapling: Stapling,
     /// How servers are called that are none of a backend: those of authorities. `None`: there are none.
     pub http_client: Option<Arc<ServerTls>>,
     /// `why-sampling`: why one request in so many goes where it goes is written down; 0: never.
@@ -315,6 +318,7 @@ impl Default for Global {
             connection_rate: None,
             variables: Vec::new(),
             acme_scheduler: true,
+            stapling: Stapling::default(),
             http_client: None,
             why_sampling: 0,
             tokens: Allowed::default(),

@@ -16,6 +16,7 @@ use crate::ledger::Ledger;
 use crate::live::{BackendLive, ServerLive};
 use crate::model::{Backend, BackendId, Frontend, FrontendId, Initial, Model, Server, ServerId};
 use crate::pace::Pace;
+use crate::stapling::Inquiries;
 use crate::stick_table::Tables;
 use crate::tls::store::Transactions;
 use crate::value::Value;
@@ -102,6 +103,8 @@ pub struct Plane {
     transactions: Arc<Mutex<Arc<Transactions>>>,
     /// Certificates that authorities are being asked for.
     pub acme: Arc<Running>,
+    /// What authorities have said of certificates.
+    pub inquiries: Arc<Inquiries>,
     /// What name servers have said.
     pub ledger: Arc<Ledger>,
 }
@@ -169,6 +172,9 @@ impl Plane {
                 .unwrap_or_default(),
             acme: previous
                 .map(|plane| Arc::clone(&plane.acme))
+                .unwrap_or_default(),
+            inquiries: previous
+                .map(|plane| Arc::clone(&plane.inquiries))
                 .unwrap_or_default(),
             ledger: previous
                 .map(|plane| Arc::clone(&plane.ledger))

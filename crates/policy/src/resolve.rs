@@ -170,6 +170,8 @@ struct Resolver<'a> {
     store: Store,
     /// Expressions behind `sni`, which are read when all names are known.
     name_expressions: Vec<(String, Span)>,
+    /// Whether authorities are asked about certificates, by name, and whether a store has said so.
+    fetching: HashMap<String, (bool, bool)>,
     /// Names of such files that have been complained about.
     broken: HashSet<String>,
     /// The names of the configuration's files, so that each is kept once.
@@ -208,6 +210,7 @@ impl<'a> Resolver<'a> {
             subscribed: Vec::new(),
             states: (None, None),
             broken: HashSet::new(),
+            fetching: HashMap::new(),
             resolvers: Vec::new(),
             told: HashSet::new(),
             servers: 0,

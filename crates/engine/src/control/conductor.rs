@@ -33,6 +33,7 @@ use super::admin::{Admin, Doors};
 use super::checks::Checks;
 use super::log::{self, LogSink, LogWriter};
 use super::names::Names;
+use super::stapling::Inquirer;
 use crate::engine::{StartError, connection_limit};
 use crate::orders::{Adoption, Order, Orders};
 use crate::sockets::Sockets;
@@ -83,6 +84,7 @@ struct State {
     workers: Arc<[Orders]>,
     checks: Option<Checks>,
     renewals: Option<Renewals>,
+    inquirer: Option<Inquirer>,
     names: Option<Names>,
     admin: Option<Admin>,
     stopped: bool,
@@ -105,6 +107,7 @@ impl Conductor {
                 workers: Arc::default(),
                 checks: None,
                 renewals: None,
+                inquirer: None,
                 names: None,
                 admin: None,
                 stopped: false,
@@ -136,6 +139,7 @@ impl Conductor {
         // Set once: the conductor begins once.
         let _ = self.itself.set(Arc::downgrade(self));
         state.renewals = Renewals::start(self, &desk.plane().model)?;
+        state.inquirer = Inquirer::start(self, &desk.plane().model, false)?;
         state.names = Names::start(&desk)?;
         Ok(())
     }
@@ -175,6 +179,7 @@ impl Conductor {
         let present = Arc::clone(self.desk().plane());
         let fixed = keep_what_is_fixed(&present.model.global, &mut model.global);
         model.keep_issued(&present.model);
+        model.keep_vouched(&present.model);
         let process_maxconn = connection_limit(&model);
         queue::fill_fullconn(&mut model, process_maxconn);
         let mut plan = Plan::new(&present.model, &model, Some(&present));
@@ -203,6 +208,7 @@ impl Conductor {
         let before = Arc::clone(&state.shared.plane);
         let remarks = keep_what_is_fixed(&before.model.global, &mut model.global);
         model.keep_issued(&before.model);
+        model.keep_vouched(&before.model);
         let process_maxconn = connection_limit(&model);
         queue::fill_fullconn(&mut model, process_maxconn);
         let tls_before = Some((&before.model, &*state.shared.tls));
@@ -227,9 +233,11 @@ impl Conductor {
         desk.settle_followers();
         let (standing, next_number, fixtures, fresh) = wanted.into_parts();
         self.follow_checks(state, &shared);
-        self.follow_renewals(state, &shared);
         self.follow_names(state, &shared);
         *self.present.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&shared.desk);
+        // These look at what is present.
+        self.follow_renewals(state, &shared);
+        self.follow_inquiries(state, &shared.plane.model, false);
         let adoption = Arc::new(Adoption::new(shared.clone(), fixtures, fresh));
         for orders in state.workers.iter() {
             orders.send(Order::Adopt(Arc::clone(&adoption)));
@@ -266,6 +274,21 @@ impl Conductor {
         match Renewals::start(&itself, &shared.plane.model) {
             Ok(renewals) => state.renewals = renewals,
             // No thread can be had at this moment: certificates stay as they are.
+            Err(_) => self.count_failure(),
+        }
+    }
+
+    /// Lets authorities be asked under the plane that follows, or begins it: also when somebody `wants` it.
+    fn follow_inquiries(&self, state: &mut State, model: &Model, wants: bool) {
+        if let Some(inquirer) = &state.inquirer {
+            return inquirer.adopt();
+        }
+        let Some(itself) = self.itself.get().and_then(Weak::upgrade) else {
+            return;
+        };
+        match Inquirer::start(&itself, model, wants) {
+            Ok(inquirer) => state.inquirer = inquirer,
+            // No thread can be had at this moment: responses stay as they are.
             Err(_) => self.count_failure(),
         }
     }
@@ -332,6 +355,12 @@ impl Conductor {
                         renewals.renew(&name);
                     }
                 }
+                Change::Inquire(file) => {
+                    self.follow_inquiries(&mut state, &desk.plane().model, true);
+                    if let Some(inquirer) = &state.inquirer {
+                        inquirer.inquire(&file);
+                    }
+                }
                 change => {
                     desk.carry_out(&change);
                     forget_listeners(&mut state, &change);
@@ -375,6 +404,9 @@ impl Conductor {
         if let Some(renewals) = &state.renewals {
             renewals.stop();
         }
+        if let Some(inquirer) = &state.inquirer {
+            inquirer.stop();
+        }
         if let Some(names) = &state.names {
             names.stop();
         }
@@ -390,6 +422,7 @@ impl Conductor {
         let renewals = state.renewals.as_ref();
         checks
             && renewals.is_none_or(Renewals::is_finished)
+            && state.inquirer.as_ref().is_none_or(Inquirer::is_finished)
             && state.names.as_ref().is_none_or(Names::is_finished)
             && state.admin.as_ref().is_none_or(Admin::is_finished)
     }

@@ -1,8 +1,9 @@
 //! Requests of our own: to authorities, and to those that vouch for certificates.
 //!
-//! One request, one connection. What is absent: connections kept open, redirects, proxies.
+//! One request, one connection. What is absent: connections kept open, redirects.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub(crate) struct Request<'a> {
     pub(crate) url: &'a str,
     /// The type of the body, and the body.
     pub(crate) content: Option<(&'a str, &'a [u8])>,
+    /// Whom a request of http is made to instead, as `HOST:PORT`.
+    pub(crate) proxy: Option<&'a str>,
 }
 
 /// What was answered.
@@ -108,7 +111,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
 pub(crate) async fn ask(tls: Option<&Arc<Back>>, request: Request<'_>) -> Result<Answer, String> {
     let place = Place::of(request.url).ok_or_else(|| format!("'{}' is no URL", request.url))?;
     let exchange = async {
-        let mut stream = connect(place, tls).await?;
+        let mut stream = match request.proxy {
+            Some(proxy) if !place.secure => plain(lookup_host(proxy).await?).await?,
+            _ => connect(place, tls).await?,
+        };
         stream.write_all(&encoded(place, request)).await?;
         receive(&mut *stream, request.method == "HEAD").await
     };
@@ -120,40 +126,43 @@ pub(crate) async fn ask(tls: Option<&Arc<Back>>, request: Request<'_>) -> Result
 }
 
 async fn connect(place: Place<'_>, tls: Option<&Arc<Back>>) -> io::Result<Box<dyn Duplex>> {
+    let stream = plain(lookup_host((place.host, place.port)).await?).await?;
+    if !place.secure {
+        return Ok(stream);
+    }
+    let tls = tls.ok_or(io::ErrorKind::Unsupported)?;
+    let connector = TlsConnector::from(tls.config());
+    let name = Back::server_name(Some(place.host));
+    Ok(Box::new(connector.connect(name, stream).await?))
+}
+
+/// A connection to the first of these that takes one.
+async fn plain(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<Box<dyn Duplex>> {
     let mut failure = io::Error::from(io::ErrorKind::NotFound);
-    let addresses = lookup_host((place.host, place.port)).await?;
     for address in addresses.take(ADDRESSES_MAX) {
         let tried = timeout(CONNECT_PATIENCE, TcpStream::connect(address)).await;
-        let stream = match tried {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
-                failure = error;
-                continue;
-            }
-            Err(_) => {
-                failure = io::ErrorKind::TimedOut.into();
-                continue;
-            }
+        failure = match tried {
+            Ok(Ok(stream)) => return Ok(Box::new(stream)),
+            Ok(Err(error)) => error,
+            Err(_) => io::ErrorKind::TimedOut.into(),
         };
-        if !place.secure {
-            return Ok(Box::new(stream));
-        }
-        let tls = tls.ok_or(io::ErrorKind::Unsupported)?;
-        let connector = TlsConnector::from(tls.config());
-        let name = Back::server_name(Some(place.host));
-        return Ok(Box::new(connector.connect(name, stream).await?));
     }
     Err(failure)
 }
 
 fn encoded(place: Place<'_>, request: Request<'_>) -> Vec<u8> {
+    // A proxy is told whose target it is (RFC 9112 section 3.2.2).
+    let origin = match request.proxy {
+        Some(_) if !place.secure => format!("http://{}", place.authority),
+        _ => String::new(),
+    };
     let slash = if place.target.starts_with('/') {
         ""
     } else {
         "/"
     };
     let mut text = format!(
-        "{} {slash}{} HTTP/1.1\r\nHost: {}\r\nUser-Agent: plimsoll/{}\r\nConnection: close\r\n",
+        "{} {origin}{slash}{} HTTP/1.1\r\nHost: {}\r\nUser-Agent: plimsoll/{}\r\nConnection: close\r\n",
         request.method,
         place.target,
         place.authority,

@@ -9,3 +9,4 @@ pub(crate) mod conductor;
 pub(crate) mod http_client;
 pub mod log;
 pub(crate) mod names;
+mod stapling;

@@ -28,6 +28,7 @@ use self::back::Back;
 use self::front::Front;
 use self::proofs::Proofs;
 use self::provider::Workshop;
+pub(crate) use self::trust::is_sound;
 
 /// Why TLS cannot be set up as the model wants it.
 #[derive(Debug)]

@@ -106,23 +106,7 @@ impl Faith {
     }
 
     fn is_sound(&self, signed: &Signed<'_>) -> bool {
-        // sha1WithRSAEncryption under lists: whoever makes one up needs more than a collision.
-        const SHA1_WITH_RSA: &[u8] = &[
-            0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05, 0x05, 0x00,
-        ];
-        if signed.document == Document::RevocationList && signed.algorithm == SHA1_WITH_RSA {
-            let algorithm = &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY;
-            let key = UnparsedPublicKey::new(algorithm, signed.key);
-            return key.verify(signed.message, signed.signature).is_ok();
-        }
-        let mut known = self.algorithms.all.iter().filter(|known| {
-            known.signature_alg_id().as_ref() == signed.algorithm
-                && known.public_key_alg_id().as_ref() == signed.key_algorithm
-        });
-        known.any(|known| {
-            let sound = known.verify_signature(signed.key, signed.message, signed.signature);
-            sound.is_ok()
-        })
+        is_sound_by(&self.algorithms, signed)
     }
 
     /// The authority that a chain which is believed leads to.
@@ -182,6 +166,33 @@ impl Faith {
             false => Err(Error::InvalidCertificate(CertificateError::BadSignature)),
         }
     }
+}
+
+/// Whether a signature is right.
+fn is_sound_by(algorithms: &WebPkiSupportedAlgorithms, signed: &Signed<'_>) -> bool {
+    // sha1WithRSAEncryption under lists: whoever makes one up needs more than a collision.
+    const SHA1_WITH_RSA: &[u8] = &[
+        0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05, 0x05, 0x00,
+    ];
+    if signed.document == Document::RevocationList && signed.algorithm == SHA1_WITH_RSA {
+        let algorithm = &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY;
+        let key = UnparsedPublicKey::new(algorithm, signed.key);
+        return key.verify(signed.message, signed.signature).is_ok();
+    }
+    let mut known = algorithms.all.iter().filter(|known| {
+        known.signature_alg_id().as_ref() == signed.algorithm
+            && known.public_key_alg_id().as_ref() == signed.key_algorithm
+    });
+    known.any(|known| {
+        let sound = known.verify_signature(signed.key, signed.message, signed.signature);
+        sound.is_ok()
+    })
+}
+
+/// The same, by all algorithms that the library knows.
+pub(crate) fn is_sound(signed: &Signed<'_>) -> bool {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    is_sound_by(&provider.signature_verification_algorithms, signed)
 }
 
 /// Whether the library cannot read a certificate, which it need not: X.509 version 1.

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::rig::origin::Reply;
 use crate::rig::peer::require_peer;
-use crate::rig::{Rig, ask, run};
+use crate::rig::{Binary, PLIMSOLL, Rig, ask, free_address, run, until};
 
 /// An authority with its list of what it has issued.
 struct Authority<'a> {
@@ -225,4 +226,238 @@ fn responses_are_shown_replaced_and_stapled() {
         ask(&socket, "show ssl ocsp-response 00")
             .contains("expects a valid certid or certificate path")
     );
+}
+
+/// Starts OpenSSL's responder, and waits until it says that it listens: a connection without a request would stop it.
+fn responder(rig: &Rig, openssl: &Path, address: SocketAddr) -> Binary {
+    let mut command = Command::new(openssl);
+    command
+        .args([
+            "ocsp",
+            "-index",
+            "index.txt",
+            "-CA",
+            "ca.pem",
+            "-rsigner",
+            "ca.pem",
+            "-rkey",
+            "ca.key",
+        ])
+        .args(["-ndays", "1", "-port", &address.port().to_string()])
+        .current_dir(rig.path(""));
+    let binary = Binary::start(command);
+    let listens = until(|| {
+        binary
+            .said()
+            .contains("waiting for OCSP client connections")
+    });
+    assert!(listens, "{}", binary.said());
+    binary
+}
+
+#[test]
+fn authorities_are_asked_by_themselves_and_on_demand() {
+    let Some(openssl) = require_peer("openssl") else {
+        return;
+    };
+    let (mut rig, at) = (Rig::new(), free_address());
+    let authority = Authority::new(&openssl, &rig);
+    let site = authority.issue(Some(at)).display().to_string();
+    let _responder = responder(&rig, &openssl, at);
+    let (socket, syslog) = (rig.path("sock"), rig.syslog());
+    let list = rig.file("list", &format!("{site} [ocsp-update on] site.test\n"));
+    let text = TEXT
+        .replace("SOCKET", &socket.display().to_string())
+        .replace("crt SITE", &format!("crt-list {}", list.display()))
+        .replace(
+            "defaults",
+            &format!("    log {} local0\ndefaults", syslog.address()),
+        );
+    let address = rig.config(&text);
+    let good = until(|| stapled(&openssl, address) == "good");
+    assert!(good, "{}", ask(&socket, "show ssl ocsp-updates"));
+    assert!(until(|| syslog.line().contains(&format!(
+        "<OCSP-UPDATE> {site} 1 \"Update successful\" 0 1"
+    ))));
+    let updates = ask(&socket, "show ssl ocsp-updates");
+    assert!(
+        updates.starts_with("OCSP Certid | Path | Next Update | Last Update | "),
+        "{updates}"
+    );
+    assert!(updates.contains(&format!(" | {site} | ")), "{updates}");
+    assert!(
+        updates
+            .trim_end()
+            .ends_with(" | 1 | 0 | 1 | Update successful"),
+        "{updates}"
+    );
+    assert!(ask(&socket, &format!("show ssl cert {site}")).contains("Option: ocsp-update on\n"));
+    // Files that are read again have no response; the one that was fetched stays.
+    let answer = ask(&socket, "reload");
+    assert_eq!(stapled(&openssl, address), "good", "{answer}");
+    // The responder looks into its list again when that has another date.
+    Authority {
+        openssl: &openssl,
+        rig: &rig,
+    }
+    .state("R", "260101000000Z,keyCompromise");
+    let told = || ask(&socket, &format!("update ssl ocsp-response {site}"));
+    let revoked = until(|| told().contains("    Cert Status: revoked\n"));
+    assert!(revoked, "{}", told());
+    assert_eq!(stapled(&openssl, address), "revoked");
+    let refused = ask(&socket, "update ssl ocsp-response nobody.pem");
+    assert!(
+        refused.contains("Can't send ocsp request for nobody.pem!"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn answers_that_nobody_vouches_for_are_not_stapled() {
+    let Some(openssl) = require_peer("openssl") else {
+        return;
+    };
+    let mut rig = Rig::new();
+    let authority = Authority::new(&openssl, &rig);
+    let nowhere = free_address();
+    let site = authority.issue(Some(nowhere)).display().to_string();
+    // One that somebody else has signed, who has the authority's name.
+    authority.run(&[
+        "req",
+        "-x509",
+        "-nodes",
+        "-days",
+        "30",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-subj",
+        "/C=NL/O=Plimsoll tests/CN=authority",
+        "-out",
+        "other.pem",
+        "-keyout",
+        "other.key",
+    ]);
+    authority.respond("good.der", Some("1"));
+    authority.run(&[
+        "ocsp",
+        "-index",
+        "index.txt",
+        "-CA",
+        "ca.pem",
+        "-rsigner",
+        "other.pem",
+        "-rkey",
+        "other.key",
+        "-reqin",
+        "request.der",
+        "-respout",
+        "forged.der",
+        "-ndays",
+        "1",
+    ]);
+    let answer = |kind: &str, file: &str| {
+        let body = fs::read(rig.path(file)).expect("a response");
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        Reply::SendAndClose([head.as_bytes(), &body].concat())
+    };
+    const KIND: &str = "application/ocsp-response";
+    let answers = [
+        Reply::SendAndClose(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec()),
+        answer("text/plain", "good.der"),
+        answer(KIND, "index.txt"),
+        answer(KIND, "forged.der"),
+        answer(KIND, "good.der"),
+    ];
+    let proxy = rig.origin_with("proxy", {
+        let turn = std::sync::atomic::AtomicUsize::new(0);
+        move |_| {
+            answers[turn
+                .fetch_add(1, std::sync::atomic::Ordering::SeqCst)
+                .min(4)]
+            .clone()
+        }
+    });
+    let socket = rig.path("sock");
+    let text = TEXT
+        .replace("SOCKET", &socket.display().to_string())
+        .replace("SITE", &site)
+        .replace(
+            "defaults",
+            &format!(
+                "    ocsp-update.mode on\n    ocsp-update.httpproxy {}\ndefaults",
+                proxy.address
+            ),
+        );
+    let address = rig.config(&text);
+    let updates = || ask(&socket, "show ssl ocsp-updates").trim_end().to_owned();
+    assert!(
+        until(|| updates().ends_with(" | 0 | 1 | 2 | HTTP error (status 404)")),
+        "{}",
+        updates()
+    );
+    for ending in [
+        "| 0 | 2 | 3 | Missing \"ocsp-response\" header",
+        "| 0 | 3 | 4 | OCSP response check failure (Unable to parse OCSP response)",
+        "| 0 | 4 | 4 | OCSP response check failure (the authority has not signed it)",
+    ] {
+        let answer = ask(&socket, &format!("update ssl ocsp-response {site}"));
+        assert!(answer.contains("Can't send ocsp request for "), "{answer}");
+        assert!(updates().ends_with(ending), "{ending}: {}", updates());
+        assert_eq!(stapled(&openssl, address), "none", "{ending}");
+    }
+    let answer = ask(&socket, &format!("update ssl ocsp-response {site}"));
+    assert!(answer.contains("    Cert Status: good\n"), "{answer}");
+    assert_eq!(stapled(&openssl, address), "good");
+    // A proxy is told whose target it is.
+    let request = proxy.requests().pop().expect("requests");
+    assert!(
+        request.line.starts_with(&format!("GET http://{nowhere}/M")),
+        "{}",
+        request.line
+    );
+}
+
+#[test]
+fn two_places_must_not_say_different_things() {
+    let rig = Rig::new();
+    let site = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy/tests/tls/site.pem");
+    let site = site.display().to_string();
+    for (mode, switch, agrees) in [
+        ("off", "on", false),
+        ("on", "off", false),
+        ("on", "on", true),
+        ("off", "off", true),
+    ] {
+        let list = rig.file(
+            "list",
+            &format!("{site} [ocsp-update {switch}] site.test\n"),
+        );
+        for bind in [
+            format!("crt {site} crt-list {}", list.display()),
+            format!("crt-list {} crt {site}", list.display()),
+        ] {
+            let text = format!(
+                "global\n    ocsp-update.mode {mode}\nfrontend f\n    mode http\n    timeout client 1s\n    bind :1 ssl {bind}\n"
+            );
+            let path = rig.file("check.cfg", &text);
+            let outcome = run(Command::new(PLIMSOLL).args(["-c", "-f"]).arg(&path));
+            assert_eq!(
+                outcome.status == Some(0),
+                agrees,
+                "{text}: {}",
+                outcome.stderr
+            );
+            assert_eq!(
+                outcome.stderr.contains("different parameter 'ocsp-update'"),
+                !agrees,
+                "{}",
+                outcome.stderr
+            );
+        }
+    }
 }

@@ -14,7 +14,6 @@ const DEBUGGING: &str =
     "it examines or breaks the program from inside, which is for those who develop HAProxy";
 const FROM_OUTSIDE: &str =
     "the system tells that better: 'perf', 'strace' and 'ss' see this process as any other";
-const OCSP: &str = "responses are not fetched; 'set ssl cert FILE.ocsp <<' brings one along";
 const PLAIN: &str = "answers are given as they are; there is no anonymized mode";
 const TICKETS: &str =
     "the keys of tickets are not shown or given here; a reload reads 'tls-ticket-keys' files anew";
@@ -76,10 +75,6 @@ pub const ABSENT: &[Absent] = &[
         why: FROM_OUTSIDE,
     },
     Absent {
-        path: &["show", "ssl", "ocsp-updates"],
-        why: OCSP,
-    },
-    Absent {
         path: &["show", "ssl", "providers"],
         why: "TLS is rustls on AWS-LC, which has no providers to load",
     },
@@ -102,10 +97,6 @@ pub const ABSENT: &[Absent] = &[
     Absent {
         path: &["trace"],
         why: TRACES,
-    },
-    Absent {
-        path: &["update", "ssl", "ocsp-response"],
-        why: OCSP,
     },
 ];
 

@@ -31,6 +31,8 @@ pub enum Change {
     Variable(Name, Initial),
     /// Ask an authority for this certificate anew.
     Renew(String),
+    /// Ask the authority of this certificate whether it vouches for it.
+    Inquire(String),
     /// End a client connection, which has this number.
     ShutSession(u64),
     /// Write down why one request in so many goes where it goes; 0: no more.

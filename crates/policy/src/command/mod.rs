@@ -241,6 +241,7 @@ pub const COMMANDS: &[Command] = &[
     ssl::list::SHOW,
     ssl::cert::SHOW_JWT,
     ssl::ocsp::SHOW,
+    ssl::ocsp::SHOW_UPDATES,
     ssl::sni::SHOW,
     show::STARTUP,
     stat::STAT,
@@ -251,6 +252,7 @@ pub const COMMANDS: &[Command] = &[
     session::SHUTDOWN,
     session::SHUTDOWN_SERVER,
     backend::UNPUBLISH,
+    ssl::ocsp::UPDATE,
     cli::USER,
     wait::WAIT,
 ];

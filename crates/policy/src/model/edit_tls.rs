@@ -2,11 +2,12 @@
 //!
 //! Binds that share their TLS go on sharing it, and so do entries their profile.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::tls::{BindTls, Bundle, Entry, Profile, ServerTls, Verify};
 use super::{BackendId, Bind, Frontend, Mode, Model, ServerId};
+use crate::tls::names::Filter;
 use crate::tls::ocsp::{CertificateId, Response};
 use crate::tls::store::Content;
 use crate::tls::{Certificate, Pieces};
@@ -73,6 +74,15 @@ impl Model {
         (stored.content, stored.stands_in) = (content, false);
     }
 
+    /// The names of the certificates that clients are shown.
+    pub fn presented(&self) -> HashSet<&str> {
+        let binds = self.bind_tls().into_iter();
+        let entries = binds.flat_map(|tls| &tls.entries);
+        entries
+            .map(|entry| entry.certificate.name.as_str())
+            .collect()
+    }
+
     /// The names of the certificates that a response is about.
     pub fn stapled<'a>(&'a self, response: &Response<'_>) -> impl Iterator<Item = &'a str> {
         let all = self.store.certificates.iter();
@@ -104,6 +114,28 @@ impl Model {
             };
             if !stands_in {
                 self.install(&name, content);
+            }
+        }
+    }
+
+    /// Keeps responses that authorities have given since files were written, where they are newer.
+    pub fn keep_vouched(&mut self, before: &Self) {
+        let fetched = self.store.certificates.iter();
+        let fetched = fetched.filter(|(_, stored)| stored.fetches);
+        let kept = fetched.filter_map(|(name, stored)| {
+            let known = &before.store.certificates.get(name)?.content;
+            if known.chain() != stored.content.chain() || known == &stored.content {
+                return None;
+            }
+            let response = known.pieces().ocsp?;
+            let since = |der: &[u8]| Some(Response::read(der).ok()?.holds_since_s());
+            let own = stored.content.pieces().ocsp;
+            let own_s = own.and_then(|own| since(&own));
+            (since(&response) > own_s).then_some(response)
+        });
+        for der in kept.collect::<Vec<_>>() {
+            if let Ok(response) = Response::read(&der) {
+                self.staple(&response, &der);
             }
         }
     }
@@ -251,9 +283,16 @@ impl Model {
             .iter()
             .flat_map(|frontend| frontend.binds.iter().map(move |bind| (frontend, bind)));
         let answers = |tls: &Arc<BindTls>| {
-            let mut entries = tls.entries.iter();
+            let mut entries = tls.entries.iter().enumerate();
+            // One that only stands in for any name by its `*` can be done without, unless it is the first.
+            let stands_out =
+                |index, entry: &Entry| index == 0 || !entry.filters.iter().any(Filter::is_default);
             !tls.strict_sni
-                && entries.any(|entry| entry.default && entry.is_of(list, certificate, line))
+                && entries.any(|(index, entry)| {
+                    entry.default
+                        && entry.is_of(list, certificate, line)
+                        && stands_out(index, entry)
+                })
         };
         binds
             .filter(|(_, bind)| bind.tls.as_ref().is_some_and(answers))

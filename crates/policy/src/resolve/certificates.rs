@@ -189,6 +189,7 @@ impl Resolver<'_> {
             jwt: load.jwt,
             subscription: subscription(load),
             stands_in,
+            fetches: false,
         };
         let known = &mut self.store.certificates;
         known.insert(name.to_owned(), Arc::new(stored));
@@ -452,8 +453,43 @@ impl Resolver<'_> {
                     rebase(part, crt_base.as_deref());
                 }
                 rebase(&mut load.key, key_base.as_deref());
+                let fetches = load.fetches.unwrap_or(self.tls.fetches);
                 self.load(&load, &name, files, span);
+                self.fetching.insert(name.clone(), (fetches, true));
+                self.set_fetching(&name, fetches);
             }
+        }
+    }
+
+    /// Has the authorities of these certificates asked again and again, or not: as `wanted` says, or else as the store
+    /// they are from, or else all. Whoever says otherwise elsewhere is told.
+    pub(super) fn fetch(
+        &mut self,
+        certificates: &[Arc<Certificate>],
+        wanted: Option<bool>,
+        span: Span,
+    ) {
+        for certificate in certificates {
+            let name = &certificate.name;
+            let value = wanted.unwrap_or(self.tls.fetches);
+            let Some(&(before, by_store)) = self.fetching.get(name) else {
+                self.fetching.insert(name.clone(), (value, false));
+                self.set_fetching(name, value);
+                continue;
+            };
+            if before != value && !(by_store && wanted.is_none()) {
+                let message = format!("'{name}' has a different parameter 'ocsp-update' elsewhere");
+                let help = "say the same wherever the certificate is named";
+                self.error(Kind::Invalid, span, message, help);
+            }
+        }
+    }
+
+    fn set_fetching(&mut self, name: &str, value: bool) {
+        if let Some(stored) = self.store.certificates.get_mut(name)
+            && stored.fetches != value
+        {
+            Arc::make_mut(stored).fetches = value;
         }
     }
 

@@ -87,6 +87,7 @@ impl Resolver<'_> {
             CertificateDraft::File(name) | CertificateDraft::Default(name) => {
                 let default = matches!(named.value, CertificateDraft::Default(_));
                 let (certificates, folder) = self.certificates(name, span);
+                self.fetch(&certificates, None, span);
                 let folder: Option<Arc<str>> = folder.map(Into::into);
                 tls.lists.extend(folder.clone());
                 for certificate in certificates {
@@ -135,7 +136,9 @@ impl Resolver<'_> {
         for line in lines {
             let place = format!("{path}:{}", line.number);
             let profile = self.line_profile(&line, &place, span, &tls.profile, mode);
-            for certificate in self.listed(&line.file, span) {
+            let certificates = self.listed(&line.file, span);
+            self.fetch(&certificates, line.fetches(), span);
+            for certificate in certificates {
                 shown.push(self.shown(&line, &certificate.name));
                 let entry = Entry {
                     certificate,

@@ -26,6 +26,15 @@ impl Line {
     pub fn filters(&self) -> Vec<Filter> {
         self.names.iter().map(|name| Filter::read(name)).collect()
     }
+
+    /// What it says of `ocsp-update`.
+    pub fn fetches(&self) -> Option<bool> {
+        let at = self
+            .options
+            .iter()
+            .rposition(|word| word == "ocsp-update")?;
+        self.options.get(at + 1).map(|word| word == "on")
+    }
 }
 
 /// What is wrong with a line.

@@ -303,6 +303,11 @@ impl<'a> Response<'a> {
         Ok(())
     }
 
+    /// Since when it holds, in seconds since 1970.
+    pub fn holds_since_s(&self) -> i64 {
+        self.this_update.timestamp()
+    }
+
     /// Until when it holds, in seconds since 1970.
     pub fn holds_until_s(&self) -> Option<i64> {
         self.next_update.as_ref().map(ASN1Time::timestamp)

@@ -41,6 +41,8 @@ pub struct Stored {
     pub subscription: Option<Arc<Subscription>>,
     /// It was made up, because the authority has not issued it yet.
     pub stands_in: bool,
+    /// `ocsp-update on`: its authority is asked again and again whether it vouches for it.
+    pub fetches: bool,
 }
 
 /// The files that a certificate was loaded from.

@@ -61,6 +61,7 @@ impl<'a> Talk<'a> {
             method: "GET",
             url: &acme.directory,
             content: None,
+            proxy: None,
         };
         let answer = ask(tls, request).await?;
         let directory = Directory::read(&answer.body).filter(|_| answer.is_success());
@@ -220,6 +221,7 @@ impl<'a> Talk<'a> {
                 method: "POST",
                 url,
                 content: Some(("application/jose+json", signed.as_bytes())),
+                proxy: None,
             };
             let answer = ask(self.tls, request).await?;
             self.nonce = answer.field("Replay-Nonce").map(str::to_owned);
@@ -247,6 +249,7 @@ impl<'a> Talk<'a> {
             method: "HEAD",
             url: &self.directory.new_nonce,
             content: None,
+            proxy: None,
         };
         let answer = ask(self.tls, request).await?;
         let nonce = answer.field("Replay-Nonce").map(str::to_owned);

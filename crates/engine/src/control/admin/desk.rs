@@ -362,7 +362,11 @@ impl Desk {
                     .set_transactions(Transactions::clone(transactions));
             }
             // These are the conductor's.
-            Change::Reload | Change::Plan { .. } | Change::Model(_) | Change::Renew(_) => {}
+            Change::Reload
+            | Change::Plan { .. }
+            | Change::Model(_)
+            | Change::Renew(_)
+            | Change::Inquire(_) => {}
             Change::Backend(backend, change) => {
                 let live = &self.plane.backend(*backend).live;
                 live.set_published(*change == BackendChange::Publish);

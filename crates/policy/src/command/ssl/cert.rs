@@ -184,9 +184,10 @@ fn detail(mark: &str, name: &str, stored: &Stored, pieces: &Pieces, status: &str
         }
     }
     let jwt = if stored.jwt { "on" } else { "off" };
+    let fetches = if stored.fetches { "on" } else { "off" };
     let _ = writeln!(
         text,
-        "Option: ocsp-update off\nOption: jwt {jwt}\nStatus: {status}"
+        "Option: ocsp-update {fetches}\nOption: jwt {jwt}\nStatus: {status}"
     );
     text.push_str(&describe::chain(
         &pieces.chain,

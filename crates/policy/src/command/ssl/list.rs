@@ -165,6 +165,15 @@ fn extended(
             default: line.filters().iter().any(Filter::is_default),
         })
     };
+    let fetches = line.fetches().unwrap_or(model.global.stapling.by_default);
+    let known = model.store.certificates.get(&certificate.name);
+    let differs = known.is_some_and(|known| known.fetches != fetches);
+    if differs && model.presented().contains(certificate.name.as_str()) {
+        let name = &certificate.name;
+        return Err(format!(
+            "'{name}' has a different parameter 'ocsp-update' elsewhere"
+        ));
+    }
     let binds = model.add_entries(path, make)?;
     let store = Arc::make_mut(&mut model.store);
     let shown = ListLine {
@@ -173,6 +182,9 @@ fn extended(
         options: crt_list::in_order(&line.options, store.ca_base.as_deref()),
         filters: line.names.clone(),
     };
+    if differs && let Some(stored) = store.certificates.get_mut(&certificate.name) {
+        Arc::make_mut(stored).fetches = fetches;
+    }
     if let Some(list) = store.lists.get_mut(path) {
         let list = Arc::make_mut(list);
         list.lines.push(shown);

@@ -1,11 +1,13 @@
-//! `… ssl ocsp-response`.
+//! `… ssl ocsp-response` and `show ssl ocsp-updates`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::super::{Answer, Command, Refusal, Session, Words};
+use super::super::{Again, Answer, Change, Command, Refusal, Session, Words};
 use super::adopt;
+use crate::log::Civil;
 use crate::model::{AccessLevel, Model};
+use crate::stapling::{Inquiry, Status};
 use crate::stats::View;
 use crate::tls::Pieces;
 use crate::tls::ocsp::{CertificateId, Response};
@@ -25,6 +27,28 @@ pub(in super::super) const SHOW: Command = Command {
     doc: "responses of authorities that are stapled, or one of them",
     run: show,
 };
+
+pub(in super::super) const SHOW_UPDATES: Command = Command {
+    path: &["show", "ssl", "ocsp-updates"],
+    access: AccessLevel::Admin,
+    usage: "show ssl ocsp-updates",
+    doc: "what authorities have answered, and when they are asked next",
+    run: show_updates,
+};
+
+pub(in super::super) const UPDATE: Command = Command {
+    path: &["update", "ssl", "ocsp-response"],
+    access: AccessLevel::Admin,
+    usage: "update ssl ocsp-response <certfile>",
+    doc: "ask the authority of a certificate now",
+    run: update,
+};
+
+/// How often it is looked whether an authority has answered.
+const STEP_MS: u64 = 20;
+
+/// How long an answer is waited for; requests are given up before.
+const PATIENCE_MS: u64 = 60_000;
 
 /// Longest response, in bytes.
 const RESPONSE_BYTES_MAX: usize = 65_535;
@@ -119,4 +143,101 @@ fn set(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
         model.staple(&response, &der);
     });
     Ok("OCSP Response updated!\n".to_owned())
+}
+
+// ---- Asking authorities
+
+fn show_updates(_: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
+    let mut text = "OCSP Certid | Path | Next Update | Last Update | Successes | Failures | \
+                    Last Update Status | Last Update Status (str)\n"
+        .to_owned();
+    let inquiries = Inquiry::all(view.model());
+    let record = |inquiry: Inquiry| {
+        let record = view.plane.inquiries.record(&inquiry.id);
+        (inquiry, record.unwrap_or_default())
+    };
+    let mut all: Vec<_> = inquiries.into_iter().map(record).collect();
+    all.sort_by_key(|(_, record)| record.next_s);
+    for (inquiry, record) in all {
+        let next = moment(Some(record.next_s).filter(|_| !record.running));
+        let last = moment(record.last_s);
+        let (id, file, status) = (inquiry.id.text(), &inquiry.file, record.status);
+        let (good, bad) = (record.successes, record.failures);
+        let why = match record.detail.as_str() {
+            "" => String::new(),
+            detail => format!(" ({detail})"),
+        };
+        let _ = writeln!(
+            text,
+            "{id} | {file} | {next} | {last} | {good} | {bad} | {} | {}{why}",
+            status as u8,
+            status.text()
+        );
+    }
+    Ok(text)
+}
+
+/// `30/Jan/2023:00:08:09 +0000`.
+fn moment(second: Option<i64>) -> String {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let Some(second) = second.filter(|second| *second > 0) else {
+        return "-".to_owned();
+    };
+    let at = Civil::of(second);
+    let month = MONTHS[(at.month as usize).clamp(1, 12) - 1];
+    format!(
+        "{:02}/{month}/{:04}:{:02}:{:02}:{:02} +0000",
+        at.day, at.year, at.hour, at.minute, at.second
+    )
+}
+
+/// The first time it has the authority asked; then it comes again with how often that was asked before, and how long it
+/// may still wait.
+fn update(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
+    let file = words
+        .next()
+        .ok_or("'update ssl ocsp-response' expects a filename\n")?;
+    let failed = |why: &str| {
+        let text = format!("{why}\nCan't send ocsp request for {file}!\n");
+        Refusal(text)
+    };
+    let inquiry = Inquiry::about(view.model(), file).map_err(failed)?;
+    let has_response = responses(view.model()).contains_key(&inquiry.id);
+    let stored = view.model().store.certificates.get(file);
+    if !has_response && !stored.is_some_and(|stored| stored.fetches) {
+        return Err(failed("there is no response that could be replaced"));
+    }
+    let record = view.plane.inquiries.record(&inquiry.id).unwrap_or_default();
+    let mut waiting = || words.next().and_then(|word| word.parse::<u64>().ok());
+    let (before, left_ms) = match (waiting(), waiting()) {
+        (Some(before), Some(left_ms)) => (before, left_ms),
+        _ => {
+            session.changes.push(Change::Inquire(file.to_owned()));
+            (u64::from(record.attempts()), PATIENCE_MS)
+        }
+    };
+    if u64::from(record.attempts()) > before {
+        return match record.status {
+            Status::Updated => {
+                let known = responses(view.model());
+                let (_, response) = known.get(&inquiry.id).ok_or("the response is gone\n")?;
+                text(response)
+            }
+            status => Err(failed(&format!("{} ({})", status.text(), record.detail))),
+        };
+    }
+    let Some(left_ms) = left_ms.checked_sub(STEP_MS) else {
+        return Err(failed("no answer in time"));
+    };
+    let again = ["update", "ssl", "ocsp-response", file];
+    let again = again.map(str::to_owned).into_iter();
+    session.again = Some(Again {
+        after_ms: STEP_MS,
+        words: again
+            .chain([before.to_string(), left_ms.to_string()])
+            .collect(),
+    });
+    Ok(String::new())
 }

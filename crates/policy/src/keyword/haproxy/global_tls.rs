@@ -6,7 +6,7 @@ use std::sync::Arc;
 use plimsoll_config::args::Args;
 use plimsoll_config::diagnostic::Diagnostic;
 
-use super::tls::{BIND_DEFAULTS, OCSP, SERVER_DEFAULTS, TlsDraft, VERIFY_SERVER};
+use super::tls::{BIND_DEFAULTS, SERVER_DEFAULTS, TlsDraft, VERIFY_SERVER};
 use super::value;
 use crate::draft::{Draft, Spanned};
 use crate::keyword::{Keyword, Sections, Status, read_words};
@@ -71,30 +71,46 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Most TLS handshakes per second.",
         Status::Dormant("handshakes are not counted apart from connections"),
     ),
-    noop(
+    Keyword::new(
         "ocsp-update.disable",
+        GLOBAL,
         "on|off",
-        "Fetches no OCSP responses.",
-        OCSP,
+        "Authorities are never asked by themselves to vouch for certificates.",
+        |args, draft| {
+            let disabled = args.on_off("whether none are asked")?;
+            draft.global.model.stapling.disabled = disabled;
+            Ok(())
+        },
     ),
-    noop("ocsp-update.httpproxy", "ADDRESS", "Proxy for OCSP.", OCSP),
-    noop(
-        "ocsp-update.maxdelay",
-        "NUMBER",
-        "Longest wait between OCSP responses.",
-        OCSP,
+    Keyword::new(
+        "ocsp-update.httpproxy",
+        GLOBAL,
+        "HOST[:PORT]",
+        "The proxy that authorities are asked through.",
+        |args, draft| {
+            let place = args.word("a proxy")?.text.clone();
+            let place = if place.contains(':') {
+                place
+            } else {
+                place + ":80"
+            };
+            draft.global.model.stapling.proxy = Some(place);
+            Ok(())
+        },
     ),
-    noop(
-        "ocsp-update.mindelay",
-        "NUMBER",
-        "Shortest wait between OCSP responses.",
-        OCSP,
-    ),
-    noop(
+    ocsp_delay("ocsp-update.maxdelay", longest_delay),
+    ocsp_delay("ocsp-update.mindelay", shortest_delay),
+    Keyword::new(
         "ocsp-update.mode",
+        GLOBAL,
         "on|off",
-        "Fetches OCSP responses.",
-        OCSP,
+        "Whether authorities are asked where a certificate does not say otherwise.",
+        |args, draft| {
+            let wanted = args.on_off("whether responses are fetched")?;
+            draft.global.tls.fetches = wanted;
+            draft.global.model.stapling.by_default = wanted;
+            Ok(())
+        },
     ),
     list(
         "ssl-default-bind-ciphers",
@@ -271,6 +287,32 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
 
 /// Why words about finite-field Diffie-Hellman have no effect.
 pub(super) const DHE: &str = "key exchange over finite fields is not offered; that over curves is";
+
+/// Seconds between two requests for one certificate.
+const fn ocsp_delay(
+    name: &'static str,
+    read: fn(&mut Args<'_>, &mut Draft) -> Result<(), Diagnostic>,
+) -> Keyword<Draft> {
+    let doc = "Seconds between two requests to an authority for one certificate.";
+    Keyword::new(name, GLOBAL, "NUMBER", doc, read)
+}
+
+pub(super) fn longest_delay(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    let stapling = &mut draft.global.model.stapling;
+    let range = stapling.min_delay_s..=DELAY_MAX_S;
+    stapling.max_delay_s = value::number(args, "a number of seconds", range)?;
+    Ok(())
+}
+
+pub(super) fn shortest_delay(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    let stapling = &mut draft.global.model.stapling;
+    let range = 0..=stapling.max_delay_s;
+    stapling.min_delay_s = value::number(args, "a number of seconds", range)?;
+    Ok(())
+}
+
+/// Longest time between two requests to an authority: a month.
+const DELAY_MAX_S: u32 = 31 * 24 * 3_600;
 
 const fn noop(
     name: &'static str,

@@ -4,8 +4,7 @@
 
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
-use super::global_tls::DHE;
-use super::tls::OCSP;
+use super::global_tls::{DHE, longest_delay, shortest_delay};
 use super::value;
 use crate::draft::Draft;
 use crate::keyword::{Keyword, Sections, Status};
@@ -469,8 +468,20 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "tickets end with their keys, after twelve hours at most",
     ),
     noop("tune.ssl.maxrecord", "NUMBER", RECORDS),
-    noop("tune.ssl.ocsp-update.maxdelay", "NUMBER", OCSP),
-    noop("tune.ssl.ocsp-update.mindelay", "NUMBER", OCSP),
+    Keyword::legacy(
+        "tune.ssl.ocsp-update.maxdelay",
+        GLOBAL,
+        "NUMBER",
+        "ocsp-update.maxdelay NUMBER",
+        longest_delay,
+    ),
+    Keyword::legacy(
+        "tune.ssl.ocsp-update.mindelay",
+        GLOBAL,
+        "NUMBER",
+        "ocsp-update.mindelay NUMBER",
+        shortest_delay,
+    ),
     Keyword::new(
         "tune.ssl.ssl-ctx-cache-size",
         GLOBAL,

@@ -14,7 +14,7 @@ use super::acme::KeyDraft;
 use super::bind::{NOWHERE, noop};
 use super::value;
 use crate::draft::{BindDraft, Draft, ServerDraft, Spanned};
-use crate::keyword::{Keyword, Reading, Sections};
+use crate::keyword::{Keyword, Sections};
 use crate::model::tls::{Ignored, Verify};
 use crate::tls::{Version, errors};
 
@@ -78,6 +78,8 @@ pub(crate) struct TlsDraft {
     pub(crate) ca_sign_file: Option<Spanned<String>>,
     /// Where `generate-certificates` stands.
     pub(crate) generates: Option<Span>,
+    /// `ocsp-update`, behind a certificate of a list.
+    pub(crate) fetches: Option<bool>,
     // ---- servers
     pub(crate) sni: Option<Spanned<SniDraft>>,
     pub(crate) no_sni_auto: bool,
@@ -122,6 +124,8 @@ pub(crate) struct GlobalTlsDraft {
     pub(crate) crt_base: Option<String>,
     pub(crate) key_base: Option<String>,
     pub(crate) ca_base: Option<String>,
+    /// `ocsp-update.mode`: what counts where certificates do not say otherwise.
+    pub(crate) fetches: bool,
     /// `ssl-load-extra-files`; `None`: all kinds.
     pub(crate) extra_files: Option<Vec<String>>,
     /// `ssl-load-extra-del-ext`.
@@ -158,6 +162,8 @@ pub(crate) struct LoadDraft {
     pub(crate) issuer: Option<Spanned<String>>,
     pub(crate) sctl: Option<Spanned<String>>,
     pub(crate) jwt: bool,
+    /// `ocsp-update`.
+    pub(crate) fetches: Option<bool>,
     /// `acme`: the section of the authority that issues it.
     pub(crate) acme: Option<Spanned<String>>,
     pub(crate) domains: Vec<String>,
@@ -718,17 +724,20 @@ pub(crate) const LIST_OPTIONS: &[Keyword<TlsDraft>] = &[
     no_alpn(),
     no_ca_names(),
     npn(),
-    Keyword {
-        read: Reading::Form,
-        ..noop("ocsp-update", "on|off", "Fetches OCSP responses.", OCSP)
-    },
+    word(
+        "ocsp-update",
+        "on|off",
+        "Has the authority vouch for the certificate again and again.",
+        |args, draft| {
+            draft.fetches = Some(args.on_off("whether responses are fetched")?);
+            Ok(())
+        },
+    ),
     sigalgs(),
     ssl_max_ver(),
     ssl_min_ver(),
     verify_client(),
 ];
-
-pub(super) const OCSP: &str = "responses are stapled from '.ocsp' files and not fetched";
 
 // ---- Readers
 
@@ -900,7 +909,7 @@ fn load(args: &mut Args<'_>) -> Result<LoadDraft, Diagnostic> {
             "issuer" => load.issuer = Some(spanned(args, "a file")?),
             "sctl" => load.sctl = Some(spanned(args, "a file")?),
             "alias" => load.alias = Some(value::text(args, "a name")?),
-            "ocsp-update" => args.on_off("whether responses are fetched").map(drop)?,
+            "ocsp-update" => load.fetches = Some(args.on_off("whether responses are fetched")?),
             "jwt" => load.jwt = args.on_off("whether tokens are verified with it")?,
             "acme" => load.acme = Some(spanned(args, "an 'acme' section")?),
             "domains" => load.domains = listed(args, "names", |name| Some(name.to_owned()))?,
