@@ -717,3 +717,42 @@ fn signature_algorithms_of_a_server_line_bind_its_server() {
         assert!(page.text().contains(shown), "{path}: {}", page.text());
     }
 }
+
+/// Early data can be replayed: clients are never told that they may send any, whatever the bind says.
+#[test]
+fn early_data_is_not_taken() {
+    let Some(openssl) = require_peer("openssl") else {
+        return;
+    };
+    for more in ["", "no-tls-tickets"] {
+        let mut rig = Rig::new();
+        let authority = Authority::new(&openssl, &rig);
+        let site = authority.issue(KEYS[2].1, "site");
+        let origin = rig.origin("a");
+        let address = rig.config(&format!(
+            "{HEAD}frontend web\n    bind {{listen}} ssl crt {site} allow-0rtt {more}\n    \
+             http-request wait-for-handshake\n    http-request deny if {{ ssl_fc_has_early }}\n    \
+             default_backend app\nbackend app\n    {}\n",
+            origin.server_line()
+        ));
+        let session = rig.path("session").display().to_string();
+        let early = rig.file("early", "GET /early HTTP/1.1\r\nHost: x\r\n\r\n");
+        let first = s_client(&openssl, address, &["-tls1_3", "-sess_out", &session]);
+        has(&first, &["200 OK"], more);
+        let early = early.display().to_string();
+        let words = ["-tls1_3", "-sess_in", &session, "-early_data", &early];
+        let second = s_client(&openssl, address, &words);
+        has(&second, &["Reused, TLSv1.3", "200 OK"], more);
+        assert!(
+            !second.stdout.contains("Early data was accepted"),
+            "{}",
+            second.stdout
+        );
+        let lines: Vec<_> = origin
+            .requests()
+            .into_iter()
+            .map(|request| request.line)
+            .collect();
+        assert_eq!(lines, ["GET /asked HTTP/1.1"; 2], "{more}");
+    }
+}

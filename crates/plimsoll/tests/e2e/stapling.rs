@@ -49,7 +49,9 @@ impl<'a> Authority<'a> {
     /// The certificate `site.pem` has the number 100F, and is in this state.
     fn state(&self, state: &str, revoked: &str) {
         let line = format!("{state}\t491231235959Z\t{revoked}\t100F\tunknown\t/CN=site.test\n");
-        self.rig.file("index.txt", &line);
+        // A file of its own, by which a running responder sees that there is another list.
+        let path = self.rig.file("index.new", &line);
+        fs::rename(path, self.rig.path("index.txt")).expect("a list");
     }
 
     /// A certificate with its key; `access`: where its responder is.
@@ -295,7 +297,6 @@ fn authorities_are_asked_by_themselves_and_on_demand() {
     // Files that are read again have no response; the one that was fetched stays.
     let answer = ask(&socket, "reload");
     assert_eq!(stapled(&openssl, address), "good", "{answer}");
-    // The responder looks into its list again when that has another date.
     Authority {
         openssl: &openssl,
         rig: &rig,
