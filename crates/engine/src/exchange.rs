@@ -234,6 +234,8 @@ impl Exchange<'_> {
         if let Some(outcome) = self.serve_page(client, None).await? {
             return Ok(outcome);
         }
+        let frontend = self.tables.frontend(self.session.frontend);
+        self.restrict_names(frontend.unusual_names)?;
         let backend = self.choose_backend()?;
         if let Some(outcome) = self.judge_request(client, Owner::Backend(backend)).await? {
             return Ok(outcome);
@@ -241,6 +243,7 @@ impl Exchange<'_> {
         if let Some(outcome) = self.serve_page(client, Some(backend)).await? {
             return Ok(outcome);
         }
+        self.restrict_names(self.tables.backend(backend).unusual_names)?;
         if self.tables.backend(backend).buffer_request {
             self.buffer_request(client).await?;
         }

@@ -339,6 +339,17 @@ pub enum Mode {
     Http,
 }
 
+/// `option http-restrict-req-hdr-names`: fields of requests whose names have other characters than letters, digits and
+/// hyphens, which some servers take for one another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnusualNames {
+    #[default]
+    Kept,
+    Dropped,
+    /// The request is refused.
+    Refused,
+}
+
 /// Where clients come in (`frontend`, and the front half of `listen`).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Frontend {
@@ -389,6 +400,7 @@ pub struct Frontend {
     pub drops_trailers: bool,
     /// `option http-buffer-request`: wait for the body before choosing a server.
     pub buffer_request: bool,
+    pub unusual_names: UnusualNames,
     /// `option disable-h2-upgrade`: clients that speak HTTP/2 where HTTP/1 is expected are refused.
     pub stays_http1: bool,
     /// `option http-use-proxy-header`.
@@ -487,6 +499,7 @@ pub struct Backend {
     pub abort_on_close: bool,
     /// `option http-buffer-request`: wait for the body before choosing a server.
     pub buffer_request: bool,
+    pub unusual_names: UnusualNames,
     pub lenient_response: bool,
     /// `option srvtcpka`.
     pub keepalive_probes: bool,

@@ -10,7 +10,7 @@ use plimsoll_policy::cookie::Storage;
 use plimsoll_policy::counters::{BackendCounter, FrontendCounter};
 use plimsoll_policy::health::Line;
 use plimsoll_policy::log::{Level, Queued};
-use plimsoll_policy::model::{BackendId, ConnectionMode, Mode, ServerId};
+use plimsoll_policy::model::{BackendId, ConnectionMode, Mode, ServerId, UnusualNames};
 use plimsoll_policy::rule::{self, Asks, Rule, Rules, Verdict};
 use plimsoll_policy::stick_table::Event;
 use plimsoll_policy::stickiness;
@@ -521,6 +521,25 @@ impl Exchange<'_> {
             Poll::Ready(Ok(()))
         });
         waited.await.unwrap_or(Err(Fault::ServerTimeout))
+    }
+
+    /// `option http-restrict-req-hdr-names`, behind the rules for requests.
+    pub(super) fn restrict_names(&mut self, names: UnusualNames) -> Result<(), Fault> {
+        let is_unusual = |name: &[u8]| {
+            let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+            !name.iter().all(is_plain)
+        };
+        let head = &mut self.record.request.head;
+        match names {
+            UnusualNames::Kept => {}
+            UnusualNames::Dropped => head.remove_where(is_unusual),
+            UnusualNames::Refused if head.fields().any(|(name, _)| is_unusual(name)) => {
+                self.count_denied(Phase::Request);
+                return Err(Fault::Denied(403));
+            }
+            UnusualNames::Refused => {}
+        }
+        Ok(())
     }
 
     fn count_denied(&self, phase: Phase) {

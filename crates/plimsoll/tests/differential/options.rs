@@ -93,6 +93,42 @@ fn trailers_that_are_dropped() {
 
 /// `option checkcache`.
 #[test]
+fn unusual_names_of_fields() {
+    const REQUEST: &str =
+        "GET / HTTP/1.1\r\nHost: x\r\nX_Name: 1\r\nx-name: 2\r\nx.y: 3\r\nx-end_: 4\r\n\r\n";
+    let option = |how: &str| format!("option http-restrict-req-hdr-names {how}");
+    let mut cases = Vec::new();
+    for how in ["preserve", "delete", "reject"] {
+        let back = format!("server s1 {{s1}};{}", option(how));
+        cases.push(
+            case(format!("names-front-{how}"))
+                .front(&option(how))
+                .sends(REQUEST, 1),
+        );
+        cases.push(
+            case(format!("names-back-{how}"))
+                .back(&back)
+                .sends(REQUEST, 1),
+        );
+        let rules = format!(
+            "{};http-request set-header y_z 1 if {{ hdr(x_name) 1 }}",
+            option(how)
+        );
+        cases.push(
+            case(format!("names-rules-{how}"))
+                .front(&rules)
+                .sends(REQUEST, 1),
+        );
+    }
+    cases.push(
+        case("names-usual")
+            .front(&option("reject"))
+            .sends(get("/"), 1),
+    );
+    play(cases);
+}
+
+#[test]
 fn cookies_that_caches_could_keep() {
     let answer = |name: &str, status: &str, fields: &str| {
         let back = "server s1 {s1};option checkcache";

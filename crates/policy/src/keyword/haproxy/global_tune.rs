@@ -97,7 +97,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "NUMBER",
         "nothing is compressed in this version",
     ),
-    noop("tune.defaults.purge", "", MEMORY),
+    noop("tune.defaults.purge", "[LIST]", MEMORY),
     noop("tune.disable-fast-forward", "", ZERO_COPY),
     noop("tune.disable-zero-copy-forwarding", "", ZERO_COPY),
     noop("tune.epoll.mask-events", "LIST", SCHEDULER),

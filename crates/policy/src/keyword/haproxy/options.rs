@@ -6,7 +6,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind};
 use super::value;
 use crate::draft::{Draft, LogFormatDraft, Polarity, Spanned};
 use crate::keyword::{Keyword, Sections, Status};
-use crate::model::{ConnectionMode, ForwardFor, Network};
+use crate::model::{ConnectionMode, ForwardFor, Network, UnusualNames};
 
 const FRONT: Sections = Sections::FRONT;
 const BACK: Sections = Sections::BACK;
@@ -598,14 +598,16 @@ fn header_name(args: &mut Args<'_>) -> Result<String, Diagnostic> {
     Ok(word.text.clone())
 }
 
-fn restrict_names(args: &mut Args<'_>, _: &mut Draft) -> Result<(), Diagnostic> {
-    let span = value::place(args);
-    let known = [("preserve", true), ("delete", false), ("reject", false)];
-    if value::choice(args, "a way of treating header names", &known)? {
-        return Ok(());
-    }
-    let message = "only 'preserve' is implemented for unusual header names";
-    Err(Diagnostic::error(Kind::NotImplemented, span, message))
+fn restrict_names(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    let known = [
+        ("preserve", UnusualNames::Kept),
+        ("delete", UnusualNames::Dropped),
+        ("reject", UnusualNames::Refused),
+    ];
+    let names = value::choice(args, "a way of treating header names", &known)?;
+    draft.settings().front.unusual_names = names;
+    draft.settings().back.unusual_names = names;
+    Ok(())
 }
 
 fn old_lenient_request(_: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
