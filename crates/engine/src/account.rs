@@ -16,7 +16,7 @@ use plimsoll_wire::head::{Head, Version};
 
 use crate::dispatch::Dispatch;
 use crate::exchange::Record;
-use crate::fault::Fault;
+use crate::fault::{self, Fault};
 use crate::h1::client::Client;
 use crate::observe;
 use crate::proxy_protocol::Refusal;
@@ -234,9 +234,7 @@ fn write_exchange(session: &mut Session, moment: Moment, record: &mut Record, no
         version: version(head),
         bytes_max: session.tables.plane.model.global.tune.log_uri_bytes as usize,
     };
-    let mut termination = record
-        .fault
-        .map_or(Termination::NORMAL, |fault| fault.termination(record.phase));
+    let mut termination = fault::termination(record.fault, record.phase);
     (termination.cookie_seen, termination.cookie_set) = (facts.cookie.seen, facts.cookie.set);
     write(
         session,
@@ -424,9 +422,7 @@ fn write_tcp(
         dispatch,
         server,
         traffic: (report.received_bytes, report.sent_bytes),
-        termination: report
-            .fault
-            .map_or(Termination::NORMAL, |fault| fault.termination(report.phase)),
+        termination: fault::termination(report.fault, report.phase),
         timers: times.timers(now_ns),
         server_load: report.server_load,
         ..Line::default()
@@ -493,7 +489,7 @@ pub(crate) fn bad_request(session: &mut Session, client: &mut Client, fault: Fau
         status: fault.status(),
         traffic,
         malformed: true,
-        termination: fault.termination(crate::fault::Phase::Request),
+        termination: fault.termination(fault::Phase::Request),
         timers: times.timers(now_ns),
         ..Line::default()
     };
@@ -676,6 +672,7 @@ fn record<'a>(session: &Session, tables: &'a Tables, line: &'a Line<'a>) -> log:
         server: server
             .map(|(backend, server)| tables.server(backend, server).name.as_str())
             .or(line.service),
+        serviced: line.service.is_some(),
         accepted: rules::progress(session).accepted,
         timers: Timers {
             handshake_ms: handshake_ms(session),

@@ -227,6 +227,11 @@ impl Fault {
     }
 }
 
+/// How something ended, or would if it ended now.
+pub(crate) fn termination(fault: Option<Fault>, phase: Phase) -> Termination {
+    fault.map_or(Termination::NORMAL, |fault| fault.termination(phase))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,7 +13,7 @@ use crate::action::Flow;
 use crate::capture;
 use crate::cookie::CookieFacts;
 use crate::explain::Story;
-use crate::log::{self, Level, Queued, Timers, Times, WallTime};
+use crate::log::{self, Level, Queued, Termination, Timers, Times, WallTime};
 use crate::model::{BackendId, Bind, FrontendId, ServerId};
 use crate::plane::Plane;
 use crate::rule::Place;
@@ -365,6 +365,10 @@ pub struct Progress {
     pub queued: Queued,
     pub retries: u32,
     pub redispatched: bool,
+    /// A part of this program answers in place of a server.
+    pub serviced: bool,
+    /// What has gone wrong so far.
+    pub termination: Termination,
 }
 
 impl Overrides {

@@ -105,6 +105,8 @@ impl Exchange<'_> {
             },
             retries: record.dispatch.as_ref().map_or(0, |it| it.retries),
             redispatched: record.dispatch.as_ref().is_some_and(|it| it.redispatched),
+            serviced: record.service.is_some(),
+            termination: fault::termination(record.fault, record.phase),
             ..rules::progress(session)
         };
         let mut buffer = worker.out_buffer();

@@ -23,6 +23,47 @@ const WHAT_LINES_STILL_KNOW: &str = "http-request set-method PUT if { path /b };
     log-format \"%[method] %[req.ver] %[capture.req.method] %[capture.req.uri] %[capture.req.ver] %[txn.status] %[res.ver] \
     %[capture.res.ver] %[server_status] %[http_first_req] %[bc_http_major] %[be_name] %[srv_name] %[req.proto_http]\"";
 
+/// Each condition of `when`, and its contrary.
+const UNDER_CONDITIONS: &str = "acl a path /a;log-format \"a b %ST e=%[int(1),when(error)]%[int(0),when(!error)] n=%[int(1),when(normal)] \
+    f=%[int(1),when(forwarded)]%[int(0),when(!forwarded)] t=%[int(1),when(toapplet)] p=%[int(1),when(processed)] \
+    s=%[int(1),when(stopping)] a=%[int(1),when(acl,a)]%[int(0),when(!acl,a)]\"";
+
+#[test]
+fn what_lines_say_under_conditions() {
+    let rules = "http-response set-header x-when %[int(1),when(forwarded)]%[int(2),when(error)]%[int(3),when(normal)];\
+        http-after-response set-header x-after %[int(1),when(forwarded)]%[int(2),when(processed)]%[int(3),when(normal)]";
+    let front = format!("{UNDER_CONDITIONS};{rules}");
+    play(vec![
+        three("when-served", &front, 3),
+        case("when-answered-here")
+            .front(&format!("{front};http-request return status 204"))
+            .sends(get("/a"), 1),
+        case("when-denied")
+            .front(&format!("{front};http-request deny"))
+            .sends(get("/b"), 1),
+        case("when-no-server")
+            .front(&front)
+            .back("retries 0;server s1 {dead}")
+            .sends(get("/a"), 1),
+        case("when-tried-again")
+            .front(&front)
+            .back("retries 1;timeout connect 100ms;option redispatch 1;balance roundrobin;server d {dead};server s1 {s1}")
+            .sends(get("/a"), 1),
+        case("when-statistics")
+            .front(&format!("{UNDER_CONDITIONS};stats uri /s"))
+            .talk(|stage| {
+                let mut client = stage.client();
+                client.send("HEAD /s HTTP/1.1\r\nHost: x\r\n\r\n");
+                client.answer_to("HEAD");
+            })
+            .lines(1),
+        case("when-raw")
+            .front("mode tcp;log-format \"a b e=%[int(1),when(error)] n=%[int(1),when(normal)] f=%[int(1),when(forwarded)]\"")
+            .back("mode tcp;server s1 {s1}")
+            .sends(get("/a"), 1),
+    ]);
+}
+
 #[test]
 fn which_lines_are_written() {
     let failing = |name: &str, front: &str, lines| {

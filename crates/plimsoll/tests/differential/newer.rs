@@ -156,6 +156,16 @@ const CASES: &[&[&str]] = &[
         "what-lines-still-know",
         "what-lines-of-rules-know",
     ],
+    // There is no converter `when`.
+    &[
+        "when-served",
+        "when-answered-here",
+        "when-denied",
+        "when-no-server",
+        "when-tried-again",
+        "when-statistics",
+        "when-raw",
+    ],
 ];
 
 /// Whether a case is compared with HAProxy 3 and later only.

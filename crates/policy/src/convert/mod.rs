@@ -27,6 +27,7 @@ mod server;
 mod stick;
 mod text;
 mod variable;
+mod when;
 
 pub(crate) use codec::decode_url;
 pub(crate) use json::Query as JsonQuery;
@@ -144,6 +145,7 @@ const TOPICS: &[&[Row]] = &[
     stick::ROWS,
     text::ROWS,
     variable::ROWS,
+    when::ROWS,
 ];
 
 /// Every row, topic by topic.

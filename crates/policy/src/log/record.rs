@@ -31,6 +31,8 @@ pub struct Record<'a> {
     pub backend: &'a str,
     /// `None` is written as `<NOSRV>`.
     pub server: Option<&'a str>,
+    /// It is none: a part of this program answered in place of a server.
+    pub serviced: bool,
     pub accepted: WallTime,
     pub timers: Timers,
     /// The status sent to the client; `None` (written -1) when none was.

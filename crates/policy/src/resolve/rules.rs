@@ -64,11 +64,15 @@ impl Resolver<'_> {
                 backend: proxy.has_back().then_some(BackendId(backend)),
                 proxy: Some(&proxy.name),
             };
-            let mut rules = self.proxy_rules(proxy, &scope);
+            let (mut rules, acls) = self.proxy_rules(proxy, &scope);
             rules.forwarded = self.forwarded(proxy, &scope);
             let error_files = self.error_files(&proxy.settings.error_files, &scope);
             if proxy.has_front() {
                 let frontend = &mut model.frontends[frontend as usize];
+                let scope = Scope {
+                    acls: Some(&acls),
+                    ..scope
+                };
                 self.log_formats(proxy, &scope, &mut frontend.log);
                 frontend.error_files.clone_from(&error_files);
             }
@@ -240,10 +244,11 @@ impl Resolver<'_> {
         }
     }
 
-    fn proxy_rules(&mut self, proxy: &ProxyDraft, scope: &Scope<'_>) -> Rules {
+    /// The rules of a proxy, and the ACLs that it names itself.
+    fn proxy_rules(&mut self, proxy: &ProxyDraft, scope: &Scope<'_>) -> (Rules, Acls) {
         let mut rules = Rules::default();
         if proxy.settings.rules.is_empty() {
-            return rules;
+            return (rules, Acls::new());
         }
         let acls = self.acls(&proxy.settings.rules, scope);
         let turns = scope.mode == Mode::Tcp && turns_to_http(&proxy.settings.rules);
@@ -280,10 +285,11 @@ impl Resolver<'_> {
             self.findings.extend(warnings);
             self.findings.extend(read.err());
         }
+        let own = acls.get(&proxy.span).cloned().unwrap_or_default();
         let named = acls.into_values().flat_map(HashMap::into_values);
         rules.acls = named.collect();
         rules.acls.sort_by(|a, b| a.name.cmp(&b.name));
-        rules
+        (rules, own)
     }
 
     /// The ACLs of each section: those of `defaults` are visible to its own rules only.

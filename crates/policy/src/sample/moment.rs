@@ -331,6 +331,7 @@ mod tests {
             },
             retries: 3,
             redispatched: true,
+            ..Progress::default()
         };
         bench.now.monotonic_ns = at(300);
         for (text, expected) in [
