@@ -178,11 +178,12 @@ impl Fault {
     /// The log's termination state (HAProxy's manual, section 8.5).
     pub(crate) fn termination(self, phase: Phase) -> Termination {
         let cause = match self {
-            Self::Refused(_) | Self::JunkResponse | Self::Denied(_) | Self::Rejected => {
-                Cause::Proxy
-            }
+            Self::Refused(_)
+            | Self::JunkResponse
+            | Self::Denied(_)
+            | Self::Rejected
+            | Self::RuleFailed => Cause::Proxy,
             Self::Local(_) => Cause::Local,
-            Self::RuleFailed => Cause::Internal,
             // Part of a head is junk; part of a body is an end.
             Self::ServerClosed if phase == Phase::Headers => Cause::Proxy,
             Self::GaveUp | Self::ClientClosed => Cause::ClientAborted,

@@ -353,6 +353,21 @@ impl Bench {
         })
     }
 
+    /// The fields of the message behind a rule, a line each, or the flow where that is not to go on.
+    pub(crate) fn fields_after(&self, rule: &str) -> String {
+        self.run(rule, |flow, context| {
+            if !matches!(flow, Flow::Continue) {
+                return format!("{flow:?}");
+            }
+            let head = context.message().expect("a message");
+            let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+            let fields = head.fields();
+            fields
+                .map(|(name, value)| format!("{}: {}\n", text(name), text(value)))
+                .collect()
+        })
+    }
+
     /// What a rule sets for the exchange.
     pub(crate) fn overrides(&self, rule: &str) -> Overrides {
         self.run(rule, |_, context| context.exchange.overrides)

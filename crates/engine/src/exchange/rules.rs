@@ -385,6 +385,9 @@ impl Exchange<'_> {
                     return Err(Fault::Rejected);
                 }
                 Flow::Fail => {
+                    if phase == Phase::Request {
+                        self.record.times.received_ns = 0; // As HAProxy has it: the request never was complete.
+                    }
                     return Err(Fault::RuleFailed);
                 }
             }

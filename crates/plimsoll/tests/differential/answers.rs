@@ -86,6 +86,86 @@ fn answers_and_additions() {
     ]);
 }
 
+/// `set-headers-bin` and its like, with lists that clients send in Base64.
+#[test]
+fn lists_of_fields() {
+    let request = |list: &str| {
+        format!(
+            "GET / HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nX-B: 2\r\nX-A: 3\r\nY: 4\r\nL: {list}\r\n\r\n"
+        )
+    };
+    // x-a: 9, x-c without a value, content-length: 5, x-a: 8
+    let list = "A3gtYQE5A3gtYwAOY29udGVudC1sZW5ndGgBNQN4LWEBOAAA";
+    // x-, y, b, host
+    let names = "AngtAXkBYgRob3N0AA==";
+    let case = |name: &str, rule: &str, list: &str| {
+        let rule = format!("http-request {rule};http-request del-header l");
+        case(name).front(&rule).sends(request(list), 1)
+    };
+    let value = "req.hdr(l),b64dec";
+    let restored = "http-request set-var(txn.h) req.hdrs_bin;http-request del-header x-a;http-request del-header host;\
+        http-request set-headers-bin var(txn.h)";
+    let replayed = "http-response set-var(txn.h) res.hdrs_bin;http-response del-header x-b;\
+        http-after-response add-headers-bin var(txn.h) prefix x-";
+    play(vec![
+        case("list-added", &format!("add-headers-bin {value}"), list),
+        case("list-set", &format!("set-headers-bin {value}"), list),
+        case(
+            "list-set-prefix",
+            &format!("set-headers-bin {value} prefix x-a"),
+            list,
+        ),
+        case(
+            "list-prefix-case",
+            &format!("set-headers-bin {value} prefix X-A"),
+            list,
+        ),
+        case("list-empty", &format!("set-headers-bin {value}"), "AAA="),
+        case("list-none", "set-headers-bin var(txn.none)", list),
+        // HAProxy tells this mistake from others that rules run into.
+        case(
+            "list-unended",
+            &format!("add-headers-bin {value}"),
+            "AXoBMQ==",
+        )
+        .except("IR--", "PR--"),
+        case("list-cut", &format!("add-headers-bin {value}"), "CXoBMQAA"),
+        case(
+            "list-cut-lenient",
+            &format!("strict-mode off;http-request add-headers-bin {value}"),
+            "CXoBMQAA",
+        ),
+        case(
+            "list-no-name",
+            &format!("add-headers-bin {value}"),
+            "AAExAAA=",
+        ),
+        case("list-deleted", &format!("del-headers-bin {value}"), names),
+        case(
+            "list-deleted-beg",
+            &format!("del-headers-bin {value} -m beg"),
+            names,
+        ),
+        case(
+            "list-deleted-end",
+            &format!("del-headers-bin {value} -m end"),
+            names,
+        ),
+        case(
+            "list-deleted-sub",
+            &format!("del-headers-bin {value} -m sub"),
+            names,
+        ),
+        crate::stage::case("list-restored")
+            .front(restored)
+            .sends(request("1"), 1),
+        crate::stage::case("list-replayed")
+            .front(replayed)
+            .says("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx-a: 1\r\nx-b: 2\r\n\r\n")
+            .sends(request("1"), 1),
+    ]);
+}
+
 /// Connections of a TCP frontend that become ones of HTTP, by a rule or by the backend they are led to.
 #[test]
 fn tcp_that_becomes_http() {

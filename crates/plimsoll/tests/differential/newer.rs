@@ -156,6 +156,25 @@ const CASES: &[&[&str]] = &[
         "what-lines-still-know",
         "what-lines-of-rules-know",
     ],
+    // Fields are not listed.
+    &[
+        "list-added",
+        "list-set",
+        "list-set-prefix",
+        "list-prefix-case",
+        "list-empty",
+        "list-none",
+        "list-unended",
+        "list-cut",
+        "list-cut-lenient",
+        "list-no-name",
+        "list-deleted",
+        "list-deleted-beg",
+        "list-deleted-end",
+        "list-deleted-sub",
+        "list-restored",
+        "list-replayed",
+    ],
     // There is no converter `when`.
     &[
         "when-served",

@@ -11,6 +11,7 @@ mod capture;
 mod expect_proxy;
 mod flow;
 mod header;
+mod header_list;
 mod label;
 mod list;
 mod normalize;
@@ -166,6 +167,7 @@ const TOPICS: &[&[Row]] = &[
     capture::ROWS,
     expect_proxy::ROWS,
     header::ROWS,
+    header_list::ROWS,
     label::ROWS,
     list::ROWS,
     normalize::ROWS,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use plimsoll_config::args::Word;
 
 use super::Resolver;
+use crate::acl::Acls;
 use crate::context::Phase;
 use crate::draft::{LogDraft, LogFormatDraft, ProxyDraft};
 use crate::expression::Scope;
@@ -50,13 +51,17 @@ impl Resolver<'_> {
         }
     }
 
-    /// Reads the formats of a frontend's lines.
+    /// Reads the formats of a frontend's lines, which may ask for its ACLs.
     pub(super) fn log_formats(
         &mut self,
         proxy: &ProxyDraft,
-        scope: &Scope<'_>,
+        (scope, acls): (&Scope<'_>, &Acls),
         log: &mut LogSettings,
     ) {
+        let scope = &Scope {
+            acls: Some(acls),
+            ..*scope
+        };
         let settings = &proxy.settings;
         let custom = match settings.log_format.as_ref().map(|format| &format.value) {
             Some(LogFormatDraft::Custom(word)) => Some(word),

@@ -69,11 +69,7 @@ impl Resolver<'_> {
             let error_files = self.error_files(&proxy.settings.error_files, &scope);
             if proxy.has_front() {
                 let frontend = &mut model.frontends[frontend as usize];
-                let scope = Scope {
-                    acls: Some(&acls),
-                    ..scope
-                };
-                self.log_formats(proxy, &scope, &mut frontend.log);
+                self.log_formats(proxy, (&scope, &acls), &mut frontend.log);
                 frontend.error_files.clone_from(&error_files);
             }
             if proxy.has_back() {

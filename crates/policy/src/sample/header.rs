@@ -389,7 +389,7 @@ fn encoded(head: &Head, out: &mut Vec<u8>) {
 }
 
 /// A number as SPOE writes it: one byte below 240, otherwise four bits and then seven at a time.
-fn push_length(number: u64, out: &mut Vec<u8>) {
+pub(crate) fn push_length(number: u64, out: &mut Vec<u8>) {
     if number < 240 {
         out.push(number as u8);
         return;

@@ -23,6 +23,8 @@ mod stick;
 
 pub(crate) use constant::{Unit, unhex};
 pub(crate) use header::comma;
+#[cfg(test)]
+pub(crate) use header::push_length;
 pub(crate) use hello::{has_versions, version_number};
 pub use layer7::path_and_query;
 pub(crate) use layer7::split_query;
