@@ -34,11 +34,28 @@ use crate::{account, h1, h2, proxy_protocol, rules, specimens, tcp, tracking, up
 /// Longest text of an IP address: an IPv4-mapped one in full.
 const IP_TEXT_MAX: usize = 45;
 
-/// How long in all, for how long a silence, and for how many bytes a closing connection is listened to: a client that
-/// uploads before it looks for an answer has to come to its end. What comes is thrown away, so that it costs no memory.
-const LINGER_MS: u64 = 30_000;
+/// How long in all, and for how many bytes, a closing connection is listened to. What comes is thrown away, so that it
+/// costs no memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Lingering {
+    ms: u64,
+    bytes_max: usize,
+}
+
+/// A client that uploads before it looks for an answer has to come to its end.
+const UPLOAD: Lingering = Lingering {
+    ms: 30_000,
+    bytes_max: 1 << 30,
+};
+
+/// A client of HTTP/2 has been told what it did wrong, and is not to go on with it.
+pub(crate) const FRAMES: Lingering = Lingering {
+    ms: 2_000,
+    bytes_max: 1 << 20,
+};
+
+/// The longest silence that a closing connection is listened to.
 const LINGER_SILENCE_MS: u64 = 2_000;
-const LINGER_BYTES_MAX: usize = 1 << 30;
 
 /// Most bytes that are thrown away before others have their turn.
 pub(crate) const LINGER_TURN_BYTES: usize = 1 << 18;
@@ -600,14 +617,14 @@ async fn close(session: &Session, client: &mut h1::client::Client) {
     if client.is_between_messages() {
         return;
     }
-    linger(worker, &mut client.transport).await;
+    linger(worker, &mut client.transport, UPLOAD).await;
 }
 
 /// Announces the end, and throws away what still comes until the client ends its side too.
-pub(crate) async fn linger(worker: &Worker, transport: &mut Transport) {
+pub(crate) async fn linger(worker: &Worker, transport: &mut Transport, patience: Lingering) {
     let _ = transport.shutdown_write();
-    let end_ns = worker.deadline(Some(LINGER_MS));
-    let mut left = LINGER_BYTES_MAX;
+    let end_ns = worker.deadline(Some(patience.ms));
+    let mut left = patience.bytes_max;
     while left > 0 {
         let silence_ns = worker.deadline(Some(LINGER_SILENCE_MS));
         let mut turn = LINGER_TURN_BYTES.min(left);

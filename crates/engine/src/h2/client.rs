@@ -19,7 +19,7 @@ use super::link::{Link, Over};
 use super::stream::Stream;
 use crate::counters::Side;
 use crate::exchange::{self, Outcome, Request, Times};
-use crate::session::{Session, linger};
+use crate::session::{FRAMES, Session, linger};
 use crate::splice::Splice;
 use crate::stream::{ClientStream, End, Piece, StreamError};
 use crate::tables::Tables;
@@ -223,7 +223,7 @@ impl Front<'_> {
 
     /// Lets the client read our last words before a close with unread bytes could reset the connection.
     async fn linger(&mut self) {
-        linger(&self.session.worker, &mut self.transport).await;
+        linger(&self.session.worker, &mut self.transport, FRAMES).await;
     }
 }
 
