@@ -386,7 +386,13 @@ fn closing(text: &str) -> Option<usize> {
 fn unknown_sample(name: &str, span: Span) -> Diagnostic {
     match names::check(name, span, "a sample", &[names::samples::SAMPLES]) {
         Err(error) => error,
-        Ok(()) => not_yet(format_args!("the sample '{name}'"), span),
+        Ok(()) => match sample::absence(name) {
+            Some(why) => {
+                let message = format_args!("there is no sample '{name}' here");
+                Diagnostic::error(Kind::Refused, span, message).cause(why)
+            }
+            None => not_yet(format_args!("the sample '{name}'"), span),
+        },
     }
 }
 

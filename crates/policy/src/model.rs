@@ -213,6 +213,8 @@ pub struct TlsTune {
     pub capture_bytes: u32,
     /// Certificates made on the fly that are remembered for each bind (`tune.ssl.ssl-ctx-cache-size`).
     pub substitutes: u32,
+    /// Secrets of connections are kept for rules (`tune.ssl.keylog`).
+    pub keeps_secrets: bool,
 }
 
 impl Default for TlsTune {
@@ -221,6 +223,7 @@ impl Default for TlsTune {
             cache_sessions: 20_000,
             capture_bytes: 0,
             substitutes: 1_000,
+            keeps_secrets: false,
         }
     }
 }

@@ -13,6 +13,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ClientConnection, SignatureScheme};
 
 use super::provider::{Workshop, first_written, signing, versions};
+use super::secrets::Secretary;
 use super::trust::Servers;
 use super::{SetupError, agree};
 
@@ -30,6 +31,8 @@ pub(crate) struct Back {
     pub(crate) name: NameRule,
     /// What all this was made of.
     made_of: Arc<ServerTls>,
+    /// Connections tell their secrets.
+    keeps_secrets: bool,
 }
 
 impl Back {
@@ -54,6 +57,9 @@ impl Back {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols.clone_from(&tls.offer.alpn);
+        if workshop.keeps_secrets {
+            config.key_log = Arc::new(Secretary);
+        }
         config.enable_sni = tls.name != NameRule::None;
         config.resumption = match tls.reuse {
             true => Resumption::in_memory_sessions(SESSIONS_MAX),
@@ -63,12 +69,13 @@ impl Back {
             config: Arc::new(config),
             name: tls.name.clone(),
             made_of: Arc::clone(tls),
+            keeps_secrets: workshop.keeps_secrets,
         }))
     }
 
     /// Whether it would be made the same way of `wanted`.
-    pub(super) fn is_of(&self, wanted: &ServerTls) -> bool {
-        *self.made_of == *wanted
+    pub(super) fn is_of(&self, wanted: &ServerTls, keeps_secrets: bool) -> bool {
+        *self.made_of == *wanted && self.keeps_secrets == keeps_secrets
     }
 
     /// Whether servers are offered protocols to choose from.

@@ -19,6 +19,7 @@ use rustls::sign::CertifiedKey;
 
 use super::proofs::Proofs;
 use super::provider::{Workshop, signing, versions};
+use super::secrets::Secretary;
 use super::substitutes::Substitutes;
 use super::tickets::Tickets;
 use super::trust::Clients;
@@ -308,6 +309,9 @@ fn template(
     config.alpn_protocols.clone_from(&profile.offer.alpn);
     config.ignore_client_order = !profile.client_order;
     config.session_storage = Arc::clone(&memory.cache);
+    if workshop.keeps_secrets {
+        config.key_log = Arc::new(Secretary);
+    }
     if let Some(tickets) = &memory.tickets {
         config.ticketer = Arc::clone(tickets) as Arc<dyn ProducesTickets>;
     }

@@ -15,6 +15,7 @@ use rustls::{
 
 use super::back::Back;
 use super::front::Front;
+use super::secrets;
 use super::stream::Stream;
 use crate::reactor::{Reactor, Socket, TimedOut};
 
@@ -231,6 +232,8 @@ fn begin(
     socket: Socket,
     rest: &[u8],
 ) -> Result<Box<Stream>, Failure> {
+    // What a handshake has told that came to nothing is nobody's.
+    drop(secrets::take());
     let connection = match accepted.into_connection(config) {
         Ok(connection) => connection,
         Err((_, mut alert)) => {
@@ -242,6 +245,7 @@ fn begin(
         }
     };
     let mut stream = Box::new(Stream::new(socket, Connection::Server(connection)));
+    stream.hear_secrets();
     stream.begin_with(rest).map_err(refused)?;
     Ok(stream)
 }
@@ -258,6 +262,7 @@ pub(super) fn refused(error: std::io::Error) -> Failure {
 /// What a finished handshake tells.
 fn told(stream: &mut Stream) -> Facts {
     let verdict = stream.take_verdict();
+    let secrets = stream.take_secrets();
     let connection = stream.connection();
     let suite = connection.negotiated_cipher_suite();
     let peer = connection.peer_certificates().unwrap_or_default();
@@ -281,6 +286,7 @@ fn told(stream: &mut Stream) -> Facts {
         verify_error: verdict.last,
         root: verdict.root,
         hello: None,
+        secrets,
         peer_error: verdict.own,
         authority_error: verdict.authority,
         authority_depth: verdict.depth,

@@ -11,6 +11,7 @@ pub(crate) mod front;
 pub(crate) mod handshake;
 pub(crate) mod proofs;
 mod provider;
+mod secrets;
 pub(crate) mod stream;
 mod substitutes;
 mod tickets;
@@ -74,7 +75,7 @@ impl Tls {
         model: &Model,
         before: Option<(&Model, &Self)>,
     ) -> Result<Self, SetupError> {
-        let mut workshop = Workshop::default();
+        let mut workshop = Workshop::new(model.global.tune.tls.keeps_secrets);
         let mut tls = Self {
             proofs: before
                 .map(|(_, tls)| Arc::clone(&tls.proofs))
@@ -169,7 +170,7 @@ fn back(
     let Some(wanted) = wanted else {
         return Ok(None);
     };
-    match old.filter(|old| old.is_of(wanted)) {
+    match old.filter(|old| old.is_of(wanted, workshop.keeps_secrets)) {
         Some(same) => Ok(Some(Arc::clone(same))),
         None => Back::build(wanted, workshop).map(Some),
     }

@@ -30,9 +30,19 @@ pub(super) struct Workshop {
     /// Certificates that were made ready before, by name.
     kept: HashMap<String, (Arc<Certificate>, Arc<CertifiedKey>)>,
     roots: HashMap<Vec<*const Bundle>, Arc<RootCertStore>>,
+    /// Connections tell their secrets.
+    pub(super) keeps_secrets: bool,
 }
 
 impl Workshop {
+    /// An empty one; `keeps_secrets`: connections tell their secrets.
+    pub(super) fn new(keeps_secrets: bool) -> Self {
+        Self {
+            keeps_secrets,
+            ..Self::default()
+        }
+    }
+
     /// The provider that offers these suites and groups and no others.
     pub(super) fn provider(&mut self, offer: &Offer) -> Arc<CryptoProvider> {
         let same = |known: &Offer| {

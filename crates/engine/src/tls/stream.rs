@@ -7,12 +7,13 @@ use std::io::{self, IoSlice, Read as _, Write as _};
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
-use plimsoll_policy::tls::Facts;
+use plimsoll_policy::tls::{Facts, Secrets};
 use rustls::pki_types::UnixTime;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{Connection, Error, HandshakeKind, ProtocolVersion};
 
 use super::handshake::{Failure, refused};
+use super::secrets;
 use super::trust::{self, Verdict};
 use crate::reactor::Socket;
 
@@ -23,6 +24,8 @@ pub(crate) struct Stream {
     facts: Option<Arc<Facts>>,
     /// What became of the client's certificate, until the handshake is over.
     verdict: Option<Box<Verdict>>,
+    /// What the handshake has told of its secrets, until it is over.
+    secrets: Option<Box<Secrets>>,
     /// Records that have been read but that the library has no room for yet.
     waiting: Vec<u8>,
     /// The library holds bytes for us.
@@ -47,6 +50,7 @@ impl Stream {
             connection,
             facts: None,
             verdict: None,
+            secrets: None,
             waiting: Vec::new(),
             has_plain: false,
             ended: false,
@@ -165,10 +169,29 @@ impl Stream {
         Ok(())
     }
 
+    /// Takes over what the library has just told of the secrets.
+    pub(super) fn hear_secrets(&mut self) {
+        match (secrets::take(), &mut self.secrets) {
+            (Some(more), Some(known)) => known.add(*more),
+            (Some(more), None) => self.secrets = Some(more),
+            (None, _) => {}
+        }
+    }
+
+    /// Takes the secrets, where they are kept.
+    pub(super) fn take_secrets(&mut self) -> Option<Box<Secrets>> {
+        self.secrets.take()
+    }
+
     /// Gives the library some of `raw`.
     fn advance(&mut self, raw: &mut &[u8]) -> io::Result<()> {
         self.connection.read_tls(raw)?;
-        match self.connection.process_new_packets() {
+        let handshaking = self.connection.is_handshaking();
+        let outcome = self.connection.process_new_packets();
+        if handshaking {
+            self.hear_secrets();
+        }
+        match outcome {
             Ok(state) => {
                 if let Some(verdict) = trust::take_verdict() {
                     self.verdict = Some(Box::new(verdict));

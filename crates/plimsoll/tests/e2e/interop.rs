@@ -756,3 +756,116 @@ fn early_data_is_not_taken() {
         assert_eq!(lines, ["GET /asked HTTP/1.1"; 2], "{more}");
     }
 }
+
+/// What the other side has written down of a connection's secrets must be what our samples show.
+fn assert_told(file: &Path, shown: &str, prefix: &str) {
+    let log = std::fs::read_to_string(file).expect("a log of keys");
+    let lines: Vec<Vec<&str>> = log
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split(' ').collect())
+        .collect();
+    let field = |name: &str| {
+        let name = format!("{prefix}_{name}=");
+        let found = shown
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix(&name));
+        found.unwrap_or_default().to_owned()
+    };
+    assert!(!lines.is_empty(), "nothing is written down");
+    let random = field("client_random");
+    let of_this: Vec<_> = lines
+        .iter()
+        .filter(|line| line[1].eq_ignore_ascii_case(&random))
+        .collect();
+    assert!(!of_this.is_empty(), "{random}: {log}");
+    for line in of_this {
+        let name = match line[0] {
+            "CLIENT_RANDOM" => "session_key".to_owned(),
+            label => label.to_ascii_lowercase(),
+        };
+        let expected = line[2].to_ascii_lowercase();
+        assert_eq!(
+            field(&name).to_ascii_lowercase(),
+            expected,
+            "{name}: {shown}"
+        );
+    }
+}
+
+/// A format of all secrets.
+fn secrets(prefix: &str) -> String {
+    let raw = ["client_random", "session_key"]
+        .map(|name| format!("{prefix}_{name}=%[{prefix}_{name},hex]"));
+    let text = [
+        "client_handshake_traffic_secret",
+        "server_handshake_traffic_secret",
+        "client_traffic_secret_0",
+        "server_traffic_secret_0",
+        "exporter_secret",
+    ]
+    .map(|name| format!("{prefix}_{name}=%[{prefix}_{name}]"));
+    [raw.join(" "), text.join(" "), "end".to_owned()].join(" ")
+}
+
+#[test]
+fn secrets_are_told_where_they_are_kept_and_nowhere_else() {
+    let Some(openssl) = require_peer("openssl") else {
+        return;
+    };
+    for (version, _) in VERSIONS {
+        let mut rig = Rig::new();
+        let authority = Authority::new(&openssl, &rig);
+        let site = authority.issue(KEYS[2].1, "site");
+        let theirs = rig.path("server.log");
+        let log = theirs.display().to_string();
+        let server = s_server(
+            &mut rig,
+            &openssl,
+            &[version, "-cert", &site, "-keylogfile", &log],
+        );
+        let front = |keep: &str, address: SocketAddr| {
+            format!(
+                "global\n    tune.ssl.keylog {keep}\n{HEAD}frontend web\n    bind {address} ssl crt {site}\n    \
+                 http-request return status 200 content-type text/plain lf-string \"{}\" if {{ path /asked }}\n    \
+                 default_backend app\nbackend app\n    http-response set-header X-Told \"{}\"\n    \
+                 server s {server} ssl verify none\n",
+                secrets("ssl_fc"),
+                secrets("ssl_bc"),
+            )
+        };
+        for keep in ["on", "off"] {
+            let address = free_address();
+            rig.serve(Path::new(PLIMSOLL), &front(keep, address), address);
+            let ours = rig.path(&format!("client-{keep}.log"));
+            let outcome = s_client(
+                &openssl,
+                address,
+                &[version, "-keylogfile", &ours.display().to_string()],
+            );
+            let curl = require_peer("curl").expect("curl, where openssl is");
+            let page =
+                run(Command::new(curl).args(["-sk", "-i", &format!("https://{address}/page")]));
+            let told = page
+                .stdout
+                .lines()
+                .find(|line| line.to_ascii_lowercase().starts_with("x-told:"));
+            let told = told.unwrap_or_else(|| panic!("{}{}", page.stdout, page.stderr));
+            if keep == "on" {
+                assert_told(&ours, &outcome.stdout, "ssl_fc");
+                assert_told(&theirs, told, "ssl_bc");
+            } else {
+                assert!(
+                    outcome.stdout.contains("ssl_fc_client_random= "),
+                    "{}",
+                    outcome.stdout
+                );
+                let empty = told
+                    .split_whitespace()
+                    .filter(|word| word.starts_with("ssl_bc"))
+                    .all(|word| word.ends_with('='));
+                assert!(empty, "{told}");
+            }
+        }
+    }
+}

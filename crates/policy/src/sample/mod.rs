@@ -30,6 +30,7 @@ pub use layer7::path_and_query;
 pub(crate) use layer7::split_query;
 pub(crate) use proxy::usable_servers;
 pub(crate) use socket::asks;
+pub(crate) use ssl::absence;
 pub(crate) use stick::{element, look_up, table};
 
 use std::collections::HashMap;
@@ -268,7 +269,7 @@ fn leading_address(text: &[u8]) -> Option<IpAddr> {
     address.parse().ok().map(IpAddr::V4)
 }
 
-fn topics() -> [&'static [Row]; 32] {
+fn topics() -> [&'static [Row]; 34] {
     [
         acl::ROWS,
         auth::ROWS,
@@ -293,7 +294,9 @@ fn topics() -> [&'static [Row]; 32] {
         ssl::OWN_CERTIFICATE,
         ssl::SERVER,
         ssl::SERVER_CERTIFICATE,
+        ssl::SECRETS,
         ssl::SERVER_CONNECTION,
+        ssl::SERVER_SECRETS,
         stick::COUNTER,
         stick::COUNTER_0,
         stick::COUNTER_1,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use plimsoll_wire::tls_hello::ClientHello;
 
-use super::{Certificate, CipherSuite, Version};
+use super::{Certificate, CipherSuite, Secrets, Version};
 
 /// A connection's TLS, as far as anybody asks. Certificates stay in DER and are taken apart when asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct Facts {
     pub root: Option<Box<[u8]>>,
     /// The client's hello, where it is kept.
     pub hello: Option<Box<Hello>>,
+    /// Its secrets, where they are kept.
+    pub secrets: Option<Box<Secrets>>,
 }
 
 /// What a client's hello offers, as it stood there. All lists together have at most the bytes that the configuration

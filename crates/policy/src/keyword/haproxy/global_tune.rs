@@ -450,12 +450,16 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "all workers share their sessions",
     ),
     noop("tune.ssl.hard-maxrecord", "NUMBER", RECORDS),
-    Keyword::inert(
+    Keyword::new(
         "tune.ssl.keylog",
         GLOBAL,
         "on|off",
-        DOC,
-        Status::Dormant("secrets of connections are not kept"),
+        "Keeps the secrets of connections, for rules that log them.",
+        |args, draft| {
+            let keeps = args.on_off("whether secrets are kept")?;
+            draft.global.model.tune.tls.keeps_secrets = keeps;
+            Ok(())
+        },
     ),
     noop(
         "tune.ssl.keyupdate-rate-limit",

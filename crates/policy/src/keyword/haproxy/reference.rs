@@ -215,9 +215,14 @@ pub fn rule_reference() -> String {
                 escape(doc)
             );
         }
-        if !missing.is_empty() {
-            let list: Vec<_> = missing.iter().map(|name| format!("`{name}`")).collect();
-            let _ = writeln!(page, "\nNot yet: {}.", list.join(", "));
+        let (absent, missing): (Vec<_>, Vec<_>) = missing
+            .into_iter()
+            .partition(|name| sample::absence(name).is_some());
+        for (what, names) in [("Not yet", missing), ("Not here, with a reason", absent)] {
+            if !names.is_empty() {
+                let list: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+                let _ = writeln!(page, "\n{what}: {}.", list.join(", "));
+            }
         }
     }
     page

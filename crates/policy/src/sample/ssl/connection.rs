@@ -2,7 +2,7 @@
 
 use super::{facts, row, server_facts};
 use crate::sample::Row;
-use crate::tls::Facts;
+use crate::tls::{Facts, Secret};
 use crate::value::Value;
 
 /// Rows that both sides have.
@@ -87,6 +87,106 @@ macro_rules! connection_rows {
         ]
     };
 }
+
+/// Rows about secrets that both sides have. They are there with `tune.ssl.keylog on`.
+macro_rules! secret_rows {
+    ($of:ident, $needs:ident, $prefix:literal, $whose:literal) => {
+        &[
+            row!(
+                concat!($prefix, "_client_handshake_traffic_secret"),
+                concat!(
+                    "CLIENT_HANDSHAKE_TRAFFIC_SECRET of TLS 1.3 in hexadecimal digits, with the ",
+                    $whose,
+                    ", with 'tune.ssl.keylog on'."
+                ),
+                $needs,
+                Text,
+                |context| hexadecimal($of(context)?, Secret::ClientHandshake)
+            ),
+            row!(
+                concat!($prefix, "_client_random"),
+                concat!(
+                    "The random bytes of the hello, with the ",
+                    $whose,
+                    ", with 'tune.ssl.keylog on'."
+                ),
+                $needs,
+                Binary,
+                |context| Some(Value::Binary(
+                    $of(context)?.secrets.as_ref()?.client_random().into()
+                ))
+            ),
+            row!(
+                concat!($prefix, "_client_traffic_secret_0"),
+                concat!(
+                    "CLIENT_TRAFFIC_SECRET_0 of TLS 1.3 in hexadecimal digits, with the ",
+                    $whose,
+                    ", with 'tune.ssl.keylog on'."
+                ),
+                $needs,
+                Text,
+                |context| hexadecimal($of(context)?, Secret::ClientTraffic)
+            ),
+            row!(
+                concat!($prefix, "_exporter_secret"),
+                concat!(
+                    "EXPORTER_SECRET of TLS 1.3 in hexadecimal digits, with the ",
+                    $whose,
+                    ", with 'tune.ssl.keylog on'."
+                ),
+                $needs,
+                Text,
+                |context| hexadecimal($of(context)?, Secret::Exporter)
+            ),
+            row!(
+                concat!($prefix, "_server_handshake_traffic_secret"),
+                concat!(
+                    "SERVER_HANDSHAKE_TRAFFIC_SECRET of TLS 1.3 in hexadecimal digits, with the ",
+                    $whose,
+                    ", with 'tune.ssl.keylog on'."
+                ),
+                $needs,
+                Text,
+                |context| hexadecimal($of(context)?, Secret::ServerHandshake)
+            ),
+            row!(
+                concat!($prefix, "_server_traffic_secret_0"),
+                concat!(
+                    "SERVER_TRAFFIC_SECRET_0 of TLS 1.3 in hexadecimal digits, with the ",
+                    $whose,
+                    ", with 'tune.ssl.keylog on'."
+                ),
+                $needs,
+                Text,
+                |context| hexadecimal($of(context)?, Secret::ServerTraffic)
+            ),
+            row!(
+                concat!($prefix, "_session_key"),
+                concat!(
+                    "The master secret of TLS 1.2, with the ",
+                    $whose,
+                    ", with 'tune.ssl.keylog on'."
+                ),
+                $needs,
+                Binary,
+                |context| Some(Value::Binary(secret($of(context)?, Secret::Master)?.into()))
+            ),
+        ]
+    };
+}
+
+fn secret(facts: &Facts, kind: Secret) -> Option<&[u8]> {
+    facts.secrets.as_ref()?.of(kind)
+}
+
+fn hexadecimal(facts: &Facts, kind: Secret) -> Option<Value<'static>> {
+    let digits = data_encoding::HEXLOWER.encode(secret(facts, kind)?);
+    Some(Value::owned(digits))
+}
+
+pub(crate) const SECRETS: &[Row] = secret_rows!(facts, Handshake, "ssl_fc", "client");
+
+pub(crate) const SERVER_SECRETS: &[Row] = secret_rows!(server_facts, Server, "ssl_bc", "server");
 
 pub(crate) const CONNECTION: &[Row] = connection_rows!(facts, Handshake, "ssl_fc", "client");
 

@@ -1,6 +1,6 @@
 //! Samples of TLS (manual, section 7.3.4): connections on both sides, their certificates, and the client's hello.
 //!
-//! What is absent: secrets of connections, which are not kept.
+//! What is absent: what the library does not tell of a connection, such as the random bytes of its server.
 
 mod certificate;
 mod connection;
@@ -9,11 +9,33 @@ mod hello;
 pub(crate) use certificate::{
     CLIENT, CLIENT_CERTIFICATE, OWN_CERTIFICATE, SERVER, SERVER_CERTIFICATE,
 };
-pub(crate) use connection::{CLIENT_CONNECTION, CONNECTION, SERVER_CONNECTION};
+pub(crate) use connection::{
+    CLIENT_CONNECTION, CONNECTION, SECRETS, SERVER_CONNECTION, SERVER_SECRETS,
+};
 pub(crate) use hello::HELLO;
 
 use crate::context::Context;
 use crate::tls::Facts;
+
+/// Why a sample of TLS that HAProxy has is not here; `None`: it may come.
+pub(crate) fn absence(name: &str) -> Option<&'static str> {
+    let rest = name
+        .strip_prefix("ssl_fc_")
+        .or_else(|| name.strip_prefix("ssl_bc_"))?;
+    match rest {
+        "client_early_traffic_secret" | "early_exporter_secret" => {
+            Some("no early data is taken or sent, so that there is no such secret")
+        }
+        "err" | "err_str" => Some(
+            "the TLS library has no numbers and texts of OpenSSL's; fc_err and fc_err_str, bc_err and bc_err_str tell what failed",
+        ),
+        "npn" => Some("ALPN has taken the place of NPN; ssl_fc_alpn tells what was agreed upon"),
+        "server_random" | "session_id" | "unique_id" => {
+            Some("the TLS library keeps it to itself; ssl_fc_client_random tells connections apart")
+        }
+        _ => None,
+    }
+}
 
 /// What the handshake with the client has told.
 fn facts<'a>(context: &'a Context<'_>) -> Option<&'a Facts> {
