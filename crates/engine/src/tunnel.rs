@@ -15,7 +15,7 @@ use crate::fault::Fault;
 use crate::queue::Recall;
 use crate::reactor::Pipe;
 use crate::transport::{Outbox, Transport};
-use crate::worker::Worker;
+use crate::worker::{NEVER_NS, Worker};
 
 /// Buffers moved in one direction before other tasks get their turn.
 const MOVES_PER_TURN: u32 = 16;
@@ -87,6 +87,13 @@ impl<'a> Side<'a> {
         }
     }
 
+    /// Whether something is still to come from this side, or to be taken by it: through `pipe` where that is spliced.
+    fn is_awaited(&self, pipe: Option<&Pipe>) -> bool {
+        !self.finished
+            || self.outbox.is_waiting(self.transport)
+            || pipe.is_some_and(|pipe| pipe.held_bytes() > 0)
+    }
+
     fn half_closed(&self) -> bool {
         self.finished || self.shut
     }
@@ -149,7 +156,11 @@ pub(crate) async fn run(
         }
         match recall.fault() {
             Some(fault) => Poll::Ready(Ended::Recalled(fault)),
-            None => deadlines.poll(worker),
+            None => deadlines.poll(
+                worker,
+                client.is_awaited(server.pipe.as_ref()),
+                server.is_awaited(client.pipe.as_ref()),
+            ),
         }
     })
     .await
@@ -173,15 +184,18 @@ impl Deadlines {
         }
     }
 
-    fn poll(&self, worker: &Worker) -> Poll<Ended> {
+    /// Whose patience counts: who has said everything and taken everything keeps nobody waiting.
+    fn poll(&self, worker: &Worker, on_client: bool, on_server: bool) -> Poll<Ended> {
         let now_ns = worker.reactor.now_ns();
-        if now_ns >= self.client_ns {
+        let client_ns = if on_client { self.client_ns } else { NEVER_NS };
+        let server_ns = if on_server { self.server_ns } else { NEVER_NS };
+        if now_ns >= client_ns {
             return Poll::Ready(Ended::ClientTimeout);
         }
-        if now_ns >= self.server_ns {
+        if now_ns >= server_ns {
             return Poll::Ready(Ended::ServerTimeout);
         }
-        worker.reactor.wake_at(self.client_ns.min(self.server_ns));
+        worker.reactor.wake_at(client_ns.min(server_ns));
         Poll::Pending
     }
 }

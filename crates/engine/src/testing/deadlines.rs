@@ -278,11 +278,13 @@ fn a_tunnels_own_time_out_replaces_those_of_its_sides() {
     stage.finish();
 }
 
+/// As in HAProxy: who has ended their own side is not waited for any more, but the other one is.
 #[test]
-fn a_half_closed_client_is_waited_for_less() {
+fn a_server_whose_client_has_ended_is_waited_for_less() {
     let mut stage = tunnel(false, |model| {
         model.backends[0].timeouts.tunnel_ms = Some(100_000);
-        model.frontends[0].timeouts.client_fin_ms = Some(3_000);
+        model.backends[0].timeouts.server_fin_ms = Some(3_000);
+        model.frontends[0].timeouts.client_fin_ms = Some(1_000);
     });
     let heard = hear(&mut stage, |cast, peer| async move {
         cast.sleep(SECOND_NS).await;
@@ -293,10 +295,11 @@ fn a_half_closed_client_is_waited_for_less() {
 }
 
 #[test]
-fn a_half_closed_server_is_waited_for_less() {
+fn a_client_whose_server_has_ended_is_waited_for_less() {
     let mut stage = tunnel(true, |model| {
         model.backends[0].timeouts.tunnel_ms = Some(100_000);
-        model.backends[0].timeouts.server_fin_ms = Some(4_000);
+        model.frontends[0].timeouts.client_fin_ms = Some(4_000);
+        model.backends[0].timeouts.server_fin_ms = Some(1_000);
     });
     let held_ns = patience_ns(&mut stage, Vec::new());
     let least_ns = 4 * SECOND_NS;

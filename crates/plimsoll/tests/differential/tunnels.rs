@@ -166,6 +166,28 @@ fn streams_of_bytes() {
             client.rest();
             stage.done(client);
         }),
+        // Who has said everything keeps nobody waiting: it is the server's time that counts.
+        tcp("client-half-closes-and-waits")
+            .front("mode tcp;option tcplog;timeout client 200ms")
+            .raw(|_| vec![Act::ReadToEnd, Act::Pause(500), Act::Send(b"late".to_vec()), Act::Close])
+            .talk(|stage| {
+                let mut client = stage.client();
+                client.send("abc");
+                client.finish();
+                client.rest();
+                stage.done(client);
+            }),
+        tcp("client-half-closes-before-silence")
+            .front("mode tcp;option tcplog;timeout client 200ms;timeout client-fin 100ms")
+            .back("mode tcp;timeout server 400ms;server s1 {s1}")
+            .raw(|_| vec![Act::ReadToEnd, Act::Hold])
+            .talk(|stage| {
+                let mut client = stage.client();
+                client.send("abc");
+                client.finish();
+                client.rest();
+                stage.done(client);
+            }),
         tcp("client-half-closes").raw(|_| vec![Act::ReadToEnd, Act::Send(b"late".to_vec()), Act::Close]).talk(|stage| {
             let mut client = stage.client();
             client.send("hello");
