@@ -13,7 +13,9 @@ use plimsoll_config::diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Kind, Severity, S
 use crate::cookie::CookieSpec;
 use crate::keyword::Sections;
 use crate::keyword::haproxy::acme::AcmeDraft;
-use crate::keyword::haproxy::{ChecksDraft, GlobalTlsDraft, ServerChecksDraft, TlsDraft};
+use crate::keyword::haproxy::{
+    CertificateUse, ChecksDraft, GlobalTlsDraft, ServerChecksDraft, TlsDraft,
+};
 use crate::model::names::{NameServer, Resolvers};
 use crate::model::source::Foreign;
 use crate::model::{
@@ -251,6 +253,8 @@ pub(crate) struct ProxyDraft {
     pub(crate) description: Option<String>,
     pub(crate) settings: Settings,
     pub(crate) binds: Vec<BindDraft>,
+    /// `ssl-f-use`: certificates of all binds that speak TLS.
+    pub(crate) certificates: Vec<CertificateUse>,
     /// Whether there is a `bind` line, even one that could not be read.
     pub(crate) bound: bool,
     pub(crate) servers: Vec<ServerDraft>,

@@ -30,6 +30,7 @@ use std::sync::Arc;
 use plimsoll_config::diagnostic::{Diagnostic, FileId, Kind, Span};
 use plimsoll_config::suggest::nearest;
 
+use self::tls::Uses;
 use crate::balance::BalanceSpec;
 use crate::draft::{
     BindDraft, Draft, Findings, ProxyDraft, ServerDraft, Settings, Spanned, StateSource,
@@ -287,7 +288,11 @@ impl Resolver<'_> {
             let first = u32::try_from(global.stats_sockets.len())
                 .unwrap_or(u32::MAX)
                 .saturating_add(1);
-            let binds = self.binds(std::slice::from_ref(socket), first, Mode::Tcp);
+            let binds = self.binds(
+                std::slice::from_ref(socket),
+                first,
+                (Mode::Tcp, Uses::default()),
+            );
             global.stats_sockets.extend(binds);
         }
         global.spelling = self.spelling(&draft.global).into();
@@ -469,7 +474,13 @@ impl Resolver<'_> {
             (number, settings.mode, settings.disabled);
         frontend.description.clone_from(&proxy.description);
         frontend.guid = proxy.guid.as_ref().map(|guid| guid.value.clone());
-        frontend.binds = self.binds(&proxy.binds, 1, settings.mode);
+        frontend.binds = {
+            let uses = Uses {
+                frontend: &proxy.name,
+                all: &proxy.certificates,
+            };
+            self.binds(&proxy.binds, 1, (settings.mode, uses))
+        };
         self.note_places(number, &proxy.binds, &frontend.binds);
         if !proxy.bound && !settings.disabled {
             let message = format!(

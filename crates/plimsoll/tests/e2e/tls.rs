@@ -422,3 +422,58 @@ fn names_without_a_certificate_get_one_from_our_authority() {
         }
     }
 }
+
+#[test]
+fn certificates_of_a_frontend_are_those_of_all_its_binds() {
+    let Some(openssl) = require_peer("openssl") else {
+        return;
+    };
+    let mut rig = Rig::new();
+    let (first, second, socket) = (free_address(), free_address(), rig.path("sock"));
+    let text = format!(
+        "global\n    stats socket {} level admin\n\
+         defaults\n    mode http\n    timeout client 5s\n\
+         frontend web\n    bind {first} ssl\n    bind {second} ssl ssl-min-ver TLSv1.2\n    \
+         ssl-f-use crt CRT/other.pem ssl-min-ver TLSv1.3\n    \
+         ssl-f-use crt CRT/split.pem key CRT/split.pem.key\n    http-request return status 200\n",
+        socket.display()
+    );
+    let text = text.replace("CRT/", &certificate("").display().to_string());
+    rig.serve(Path::new(crate::rig::PLIMSOLL), &text, first);
+    for (address, words, subject) in [
+        (first, &["-servername", "site.test"][..], "www.site.test"),
+        (second, &["-servername", "site.test"], "www.site.test"),
+        (first, &["-servername", "other.test"], "other.test"),
+        (first, &["-servername", "nobody.test"], "www.site.test"),
+    ] {
+        let outcome = s_client(&openssl, address, words);
+        let wanted = format!("CN = {subject}");
+        assert!(
+            outcome.stdout.contains(&wanted),
+            "{words:?}: {}",
+            outcome.stdout
+        );
+    }
+    // Its own options count.
+    let outcome = s_client(&openssl, first, &["-servername", "other.test", "-tls1_2"]);
+    assert!(
+        !outcome.stdout.contains("BEGIN CERTIFICATE"),
+        "{}",
+        outcome.stdout
+    );
+    let list = crate::rig::ask(&socket, "show ssl crt-list @web");
+    assert!(list.contains("/split.pem\n"), "{list}");
+    assert!(
+        list.contains("/other.pem [ssl-min-ver TLSv1.3]\n"),
+        "{list}"
+    );
+    let other = certificate("other.pem").display().to_string();
+    let answer = crate::rig::ask(&socket, &format!("del ssl crt-list @web {other}"));
+    assert!(answer.contains("deleted in crtlist '@web'"), "{answer}");
+    let outcome = s_client(&openssl, first, &["-servername", "other.test"]);
+    assert!(
+        outcome.stdout.contains("CN = www.site.test"),
+        "{}",
+        outcome.stdout
+    );
+}

@@ -65,6 +65,39 @@ impl Resolver<'_> {
         (self.file_or_bundle(&path, Beside::Looked, span), None)
     }
 
+    /// The certificates that an `ssl-f-use` line names, with the files that belong to them.
+    pub(super) fn used_certificates(
+        &mut self,
+        load: &LoadDraft,
+        span: Span,
+    ) -> Vec<Arc<Certificate>> {
+        let Some(crt) = &load.crt else {
+            return Vec::new();
+        };
+        let beside = [&load.key, &load.ocsp, &load.issuer, &load.sctl];
+        if beside.into_iter().all(Option::is_none) {
+            return self.listed(&crt.value, span);
+        }
+        let (name, mut load) = (self.store.full_name(&crt.value), load.clone());
+        let files = written(&load);
+        self.rebase_all(&mut load, None, None);
+        self.load(&load, &name, files, span).into_iter().collect()
+    }
+
+    /// Puts the bases of a store, or else of the process, before relative names.
+    fn rebase_all(&self, load: &mut LoadDraft, crt_base: Option<&str>, key_base: Option<&str>) {
+        let crt_base = crt_base.or(self.tls.crt_base.as_deref());
+        for part in [
+            &mut load.crt,
+            &mut load.ocsp,
+            &mut load.issuer,
+            &mut load.sctl,
+        ] {
+            rebase(part, crt_base);
+        }
+        rebase(&mut load.key, key_base.or(self.tls.key_base.as_deref()));
+    }
+
     /// The certificates that a line of a list names.
     pub(super) fn listed(&mut self, name: &str, span: Span) -> Vec<Arc<Certificate>> {
         if let Some(found) = self.stored(name, span) {
@@ -419,8 +452,6 @@ impl Resolver<'_> {
     /// Loads everything that the `crt-store` sections name, used or not.
     pub(super) fn load_stores(&mut self) {
         for (store, draft) in std::mem::take(&mut self.tls.stores) {
-            let crt_base = draft.crt_base.or_else(|| self.tls.crt_base.clone());
-            let key_base = draft.key_base.or_else(|| self.tls.key_base.clone());
             for mut load in draft.loads {
                 let Some(crt) = &load.crt else { continue };
                 let name = match (&load.alias, store.as_str()) {
@@ -429,30 +460,18 @@ impl Resolver<'_> {
                     (None, store) if crt.value.starts_with('/') => format!("@{store}{}", crt.value),
                     (None, store) => format!("@{store}/{}", crt.value),
                 };
-                let written =
-                    |part: &Option<Spanned<String>>| part.as_ref().map(|part| part.value.clone());
-                let files = Files {
-                    crt: written(&load.crt),
-                    key: written(&load.key),
-                    ocsp: written(&load.ocsp),
-                    issuer: written(&load.issuer),
-                    sctl: written(&load.sctl),
-                };
+                let files = written(&load);
                 let span = crt.span;
                 self.subscribed.extend(
                     load.acme
                         .iter()
                         .map(|section| (section.value.clone(), section.span)),
                 );
-                for part in [
-                    &mut load.crt,
-                    &mut load.ocsp,
-                    &mut load.issuer,
-                    &mut load.sctl,
-                ] {
-                    rebase(part, crt_base.as_deref());
-                }
-                rebase(&mut load.key, key_base.as_deref());
+                self.rebase_all(
+                    &mut load,
+                    draft.crt_base.as_deref(),
+                    draft.key_base.as_deref(),
+                );
                 let fetches = load.fetches.unwrap_or(self.tls.fetches);
                 self.load(&load, &name, files, span);
                 self.fetching.insert(name.clone(), (fetches, true));
@@ -637,6 +656,18 @@ fn subscription(load: &LoadDraft) -> Option<Arc<Subscription>> {
         path: crt.value.clone(),
         key_path: load.key.as_ref().map(|key| key.value.clone()),
     }))
+}
+
+/// The files of a certificate as they are written.
+fn written(load: &LoadDraft) -> Files {
+    let value = |part: &Option<Spanned<String>>| part.as_ref().map(|part| part.value.clone());
+    Files {
+        crt: value(&load.crt),
+        key: value(&load.key),
+        ocsp: value(&load.ocsp),
+        issuer: value(&load.issuer),
+        sctl: value(&load.sctl),
+    }
 }
 
 /// Whether the files beside a certificate are shown with it.

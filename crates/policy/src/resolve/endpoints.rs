@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 
-use super::tls::ServerSecrecy;
+use super::tls::{ServerSecrecy, Uses};
 use super::{LISTENERS_MAX, Resolver, SERVERS_MAX, free};
 use crate::draft::{
     AddressDraft, BindDraft, Family, ForeignDraft, HostDraft, InitAddr, ListenDraft, ProxyDraft,
@@ -18,7 +18,12 @@ use crate::model::{Bind, BindAddress, Mode, Server, ServerAddress, UnixOwner};
 
 impl Resolver<'_> {
     /// One bind per address and port, numbered from `first` where no number is written.
-    pub(super) fn binds(&mut self, drafts: &[BindDraft], first: u32, mode: Mode) -> Vec<Bind> {
+    pub(super) fn binds(
+        &mut self,
+        drafts: &[BindDraft],
+        first: u32,
+        (mode, uses): (Mode, Uses<'_>),
+    ) -> Vec<Bind> {
         let mut taken = HashSet::new();
         for id in drafts.iter().filter_map(|draft| draft.id.as_ref()) {
             if !taken.insert(id.value) {
@@ -31,7 +36,7 @@ impl Resolver<'_> {
         for draft in drafts {
             let mut written = draft.id.as_ref().map(|id| id.value);
             let unix = self.unix(&draft.unix);
-            let tls = self.bind_tls(draft, mode);
+            let tls = self.bind_tls(draft, mode, uses);
             for address in self.listen(&draft.addresses) {
                 if self.listeners == LISTENERS_MAX {
                     self.too_many("listening addresses", LISTENERS_MAX);

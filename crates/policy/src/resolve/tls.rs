@@ -10,7 +10,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 use super::Resolver;
 use super::certificates::BUNDLE_EXTENSIONS;
 use crate::draft::{BindDraft, ServerDraft, Spanned};
-use crate::keyword::haproxy::{CertificateDraft, LIST_OPTIONS, SniDraft, TlsDraft};
+use crate::keyword::haproxy::{CertificateDraft, CertificateUse, LIST_OPTIONS, SniDraft, TlsDraft};
 use crate::keyword::read_words;
 use crate::model::check::{CheckAction, CheckStep};
 use crate::model::tls::{
@@ -34,7 +34,12 @@ impl Resolver<'_> {
     // ---- Binds
 
     /// TLS of a bind line, when it says `ssl`.
-    pub(super) fn bind_tls(&mut self, draft: &BindDraft, mode: Mode) -> Option<Arc<BindTls>> {
+    pub(super) fn bind_tls(
+        &mut self,
+        draft: &BindDraft,
+        mode: Mode,
+        uses: Uses<'_>,
+    ) -> Option<Arc<BindTls>> {
         let own = &draft.tls;
         let ssl = own.ssl.as_ref().filter(|ssl| ssl.value)?;
         let defaults = own.defaults.clone().unwrap_or_default();
@@ -54,8 +59,9 @@ impl Resolver<'_> {
         for named in &own.certificates {
             self.named(named, mode, &mut tls);
         }
+        self.used(uses, mode, &mut tls);
         choose_defaults(&mut tls.entries);
-        if own.certificates.is_empty() {
+        if own.certificates.is_empty() && uses.all.is_empty() {
             let error = Diagnostic::error(Kind::Invalid, ssl.span, "'ssl' needs a certificate");
             self.report(error.help("add 'crt FILE'"));
         }
@@ -102,6 +108,51 @@ impl Resolver<'_> {
                 }
             }
         }
+    }
+
+    /// `ssl-f-use` lines, which make up a list of their own.
+    fn used(&mut self, uses: Uses<'_>, mode: Mode, tls: &mut BindTls) {
+        if uses.all.is_empty() {
+            return;
+        }
+        let list: Arc<str> = format!("@{}", uses.frontend).into();
+        tls.lists.push(Arc::clone(&list));
+        let mut shown = Vec::new();
+        // As in HAProxy the last line comes first, and answers for names that nobody has.
+        for (index, used) in uses.all.iter().enumerate().rev() {
+            let span = used.span;
+            let line = crt_list::Line {
+                number: index + 1,
+                file: used
+                    .load
+                    .crt
+                    .as_ref()
+                    .map_or_else(String::new, |crt| crt.value.clone()),
+                options: used.options.clone(),
+                names: Vec::new(),
+            };
+            let profile = self.line_profile(&line, "ssl-f-use", span, &tls.profile, mode);
+            let certificates = self.used_certificates(&used.load, span);
+            self.fetch(&certificates, used.load.fetches, span);
+            for certificate in certificates {
+                shown.push(self.shown(&line, &certificate.name));
+                let entry = Entry {
+                    certificate,
+                    filters: Vec::new(),
+                    profile: profile.clone(),
+                    list: Some((Arc::clone(&list), line.number as u32)),
+                    default: false,
+                };
+                self.push(&mut tls.entries, span, entry);
+            }
+        }
+        let list_of = List {
+            lines: shown,
+            is_directory: false,
+            last: uses.all.len() as u32,
+        };
+        let known = self.store.lists.entry(list.to_string());
+        known.or_insert_with(|| Arc::new(list_of));
     }
 
     fn push(&mut self, entries: &mut Vec<Entry>, span: Span, entry: Entry) {
@@ -568,6 +619,13 @@ impl Resolver<'_> {
         }
         known
     }
+}
+
+/// The `ssl-f-use` lines of a frontend.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Uses<'a> {
+    pub(super) frontend: &'a str,
+    pub(super) all: &'a [CertificateUse],
 }
 
 /// TLS towards a server.

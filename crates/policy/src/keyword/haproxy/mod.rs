@@ -59,7 +59,7 @@ pub use dynamic::{dynamic_line, dynamic_server, dynamic_variable, server_words};
 pub use reference::{reference, rule_reference};
 pub(crate) use server::check_name;
 pub(crate) use tls::{
-    CertificateDraft, GlobalTlsDraft, LIST_OPTIONS, LoadDraft, SniDraft, TlsDraft,
+    CertificateDraft, CertificateUse, GlobalTlsDraft, LIST_OPTIONS, LoadDraft, SniDraft, TlsDraft,
 };
 
 /// What the parser must know of the language.

@@ -6,7 +6,7 @@
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
-use super::{errors, names, value};
+use super::{errors, names, tls, value};
 use crate::draft::{Draft, LogFormatDraft, RuleDraft, Spanned};
 use crate::keyword::{Keyword, Sections, Status};
 
@@ -234,12 +234,16 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Redirects requests.",
         keep,
     ),
-    later(
+    Keyword::new(
         "ssl-f-use",
         Sections::OWN_FRONT,
-        "WORD...",
-        "Chooses a certificate.",
-        "TLS",
+        "crt FILE [WORD...]",
+        "A certificate of all binds that speak TLS, with options as in a crt-list.",
+        |args, draft| {
+            let used = tls::certificate_use(args)?;
+            draft.proxy().certificates.push(used);
+            Ok(())
+        },
     ),
     Keyword::new(
         "tcp-request connection",

@@ -899,6 +899,46 @@ pub(super) fn open_store(draft: &mut Draft, args: &mut Args<'_>) -> Result<(), D
     args.finish()
 }
 
+/// An `ssl-f-use` line.
+#[derive(Clone, Debug)]
+pub(crate) struct CertificateUse {
+    pub(crate) load: LoadDraft,
+    /// What the brackets of a list would have.
+    pub(crate) options: Vec<String>,
+    pub(crate) span: Span,
+}
+
+/// `ssl-f-use crt FILE [key FILE] … [OPTION…]`.
+pub(super) fn certificate_use(args: &mut Args<'_>) -> Result<CertificateUse, Diagnostic> {
+    let (mut load, mut options, mut span) = (LoadDraft::default(), Vec::new(), None);
+    while let Some(word) = args.next() {
+        match word.text.as_str() {
+            "crt" => {
+                let file = spanned(args, "a file")?;
+                span = Some(file.span);
+                load.crt = Some(file);
+            }
+            "key" => load.key = Some(spanned(args, "a file")?),
+            "ocsp" => load.ocsp = Some(spanned(args, "a file")?),
+            "issuer" => load.issuer = Some(spanned(args, "a file")?),
+            "sctl" => load.sctl = Some(spanned(args, "a file")?),
+            "ocsp-update" => load.fetches = Some(args.on_off("whether responses are fetched")?),
+            "allow-0rtt" | "no-alpn" | "no-ca-names" => options.push(word.text.clone()),
+            option => {
+                options.push(option.to_owned());
+                options.extend(args.next().map(|value| value.text.clone()));
+            }
+        }
+    }
+    let missing = || Diagnostic::error(Kind::Invalid, args.end(), "'crt FILE' is missing");
+    let span = span.ok_or_else(missing)?;
+    Ok(CertificateUse {
+        load,
+        options,
+        span,
+    })
+}
+
 fn load(args: &mut Args<'_>) -> Result<LoadDraft, Diagnostic> {
     let mut load = LoadDraft::default();
     while let Some(word) = args.next() {
