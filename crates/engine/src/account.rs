@@ -37,6 +37,13 @@ pub(crate) fn session_begins(session: &mut Session) {
         FrontendCounter::SessionsMax,
         u64::from(session.admission.frontend()),
     );
+    if !has_steps(session) {
+        accepted(session);
+    }
+}
+
+/// Writes the line of the beginning.
+fn accepted(session: &mut Session) {
     let mode = session.tables.frontend(session.frontend).mode;
     let mut facts = ExchangeFacts::default();
     write(
@@ -48,6 +55,13 @@ pub(crate) fn session_begins(session: &mut Session) {
             ..Line::default()
         },
     );
+}
+
+/// A TCP session begins: no rule for connections or sessions has refused it.
+pub(crate) fn tcp_begins(session: &mut Session) {
+    if has_steps(session) {
+        accepted(session);
+    }
 }
 
 /// No rule for connections or sessions has refused it: it counts, in the frontend and where it is tracked.
@@ -203,7 +217,7 @@ pub(crate) fn exchange(session: &mut Session, record: &mut Record) {
     if let Some(dispatch) = &record.dispatch {
         count_backend(session, record, dispatch, now_ns);
     }
-    let moment = last_moment(session, record.times.answered_ns > 0);
+    let moment = last_moment(session, record.times.answered_ns > 0, Mode::Http);
     write_exchange(session, moment, record, now_ns);
     stories::exchange_ends(session, record);
 }
@@ -214,8 +228,16 @@ pub(crate) fn exchange_answered(session: &mut Session, record: &mut Record) {
     write_exchange(session, Moment::Answer, record, now_ns);
 }
 
+/// What `log-steps` may ask for on the way of an exchange: it begins, its request is there, its server is connected.
+pub(crate) fn exchange_step(session: &mut Session, record: &mut Record, moment: Moment) {
+    if has_steps(session) {
+        let now_ns = session.worker.reactor.now_ns();
+        write_exchange(session, moment, record, now_ns);
+    }
+}
+
 fn write_exchange(session: &mut Session, moment: Moment, record: &mut Record, now_ns: u64) {
-    if !writes(session, moment) {
+    if !writes(session, moment, Mode::Http) {
         return;
     }
     let Record { request, facts, .. } = record;
@@ -234,6 +256,15 @@ fn write_exchange(session: &mut Session, moment: Moment, record: &mut Record, no
         version: version(head),
         bytes_max: session.tables.plane.model.global.tune.log_uri_bytes as usize,
     };
+    let mut timers = record.times.timers(now_ns);
+    let (mut request, mut status) = (Some(line), (record.status > 0).then_some(record.status));
+    match moment {
+        // Nobody has looked at the request yet.
+        Moment::Accept => (request, status, timers.request_ms) = (None, Some(0), None),
+        // Rules may wait for more of it.
+        Moment::Request => timers.request_ms = None,
+        _ => {}
+    }
     let mut termination = fault::termination(record.fault, record.phase);
     (termination.cookie_seen, termination.cookie_set) = (facts.cookie.seen, facts.cookie.set);
     write(
@@ -245,12 +276,12 @@ fn write_exchange(session: &mut Session, moment: Moment, record: &mut Record, no
             dispatch: record.dispatch.as_ref(),
             server: record.server,
             service: record.service,
-            status: record.status,
+            status,
             version: Some(record.version),
             traffic: (record.received_bytes, record.sent_bytes),
-            request: Some(line),
+            request,
             termination,
-            timers: record.times.timers(now_ns),
+            timers,
             server_load: record.server_load,
             server_addresses: record.server_addresses,
             malformed: false,
@@ -380,7 +411,7 @@ pub(crate) fn tcp(
             counters.add(ServerCounter::BytesOut, sent);
         }
     }
-    let moment = last_moment(session, report.connected_ns > 0);
+    let moment = last_moment(session, report.connected_ns > 0, Mode::Tcp);
     write_tcp(session, moment, dispatch, server, report);
     stories::tcp_ends(session, dispatch.map(|it| it.backend), report);
 }
@@ -447,11 +478,11 @@ pub(crate) fn unusable(session: &mut Session, reason: &str) {
         ..Line::default()
     };
     let record = log::Record {
-        origin: Origin::SessionError,
+        origin: Origin::SessionKilled,
         ..record(session, &tables, &line)
     };
     let route = tables.log_route(session.frontend);
-    if route.settings().error_format.is_none() {
+    if !route.asks_context_of_errors() {
         return worker.log_error(route, &record, reason, &mut |_, _| {});
     }
     let mut facts = ExchangeFacts::default();
@@ -486,14 +517,14 @@ pub(crate) fn bad_request(session: &mut Session, client: &mut Client, fault: Fau
     let now_ns = session.worker.reactor.now_ns();
     let line = Line {
         mode: Mode::Http,
-        status: fault.status(),
+        status: Some(fault.status()).filter(|status| *status > 0),
         traffic,
         malformed: true,
         termination: fault.termination(fault::Phase::Request),
         timers: times.timers(now_ns),
         ..Line::default()
     };
-    let moment = last_moment(session, false);
+    let moment = last_moment(session, false, Mode::Http);
     write(session, &mut ExchangeFacts::default(), moment, &line);
 }
 
@@ -554,7 +585,7 @@ struct Line<'a> {
     server: Option<ServerId>,
     /// What answered in place of a server.
     service: Option<&'static str>,
-    status: u16,
+    status: Option<u16>,
     /// That of the response.
     version: Option<Version>,
     traffic: (u64, u64),
@@ -570,14 +601,24 @@ struct Line<'a> {
 }
 
 /// Whether the frontend has lines written, and at this moment.
-fn writes(session: &Session, moment: Moment) -> bool {
+fn writes(session: &Session, moment: Moment, mode: Mode) -> bool {
     let settings = &session.tables.frontend(session.frontend).log;
-    !settings.targets.is_empty() && log::moment(settings) == moment
+    log::is_due(settings, moment, mode)
+}
+
+/// Whether the frontend says itself at which moments its lines are written (`log-steps`).
+fn has_steps(session: &Session) -> bool {
+    session
+        .tables
+        .frontend(session.frontend)
+        .log
+        .steps
+        .is_some()
 }
 
 /// The moment that an end is: also that of the answer, when none came.
-fn last_moment(session: &Session, answered: bool) -> Moment {
-    match !answered && writes(session, Moment::Answer) {
+fn last_moment(session: &Session, answered: bool, mode: Mode) -> Moment {
+    match !answered && !has_steps(session) && writes(session, Moment::Answer, mode) {
         true => Moment::Answer,
         false => Moment::End,
     }
@@ -585,7 +626,9 @@ fn last_moment(session: &Session, answered: bool) -> Moment {
 
 /// Writes a line, if this is the moment at which the frontend's lines are written.
 fn write(session: &mut Session, facts: &mut ExchangeFacts, moment: Moment, line: &Line<'_>) {
-    if !writes(session, moment) {
+    // What could not be understood is told whenever it happens.
+    let is_error = line.malformed && has_steps(session);
+    if !is_error && !writes(session, moment, line.mode) {
         return;
     }
     let (tables, worker) = (Rc::clone(&session.tables), Rc::clone(&session.worker));
@@ -616,13 +659,11 @@ fn write(session: &mut Session, facts: &mut ExchangeFacts, moment: Moment, line:
         request_captures: &requests,
         response_captures: &responses,
         logged: route.count(),
-        origin: match (moment, line.mode) {
-            (Moment::Accept, _) => Origin::Accept,
-            (Moment::Answer, Mode::Http) => Origin::Response,
-            (Moment::Answer, Mode::Tcp) => Origin::Connect,
-            (Moment::End, _) => Origin::Close,
+        origin: match line.malformed {
+            true => Origin::SessionError,
+            false => log::origin(moment, line.mode),
         },
-        partial: moment == Moment::Answer,
+        partial: moment == Moment::Answer && !has_steps(session),
         ..record(session, &tables, line)
     };
     let level = facts.overrides.log_level;
@@ -678,8 +719,8 @@ fn record<'a>(session: &Session, tables: &'a Tables, line: &'a Line<'a>) -> log:
             handshake_ms: handshake_ms(session),
             ..line.timers
         },
-        status: (line.status > 0).then_some(line.status),
-        response_version: line.version.filter(|_| line.status > 0),
+        status: line.status,
+        response_version: line.version.filter(|_| line.status > Some(0)),
         bytes_sent: line.traffic.1,
         bytes_received: line.traffic.0,
         request: line.request,

@@ -16,6 +16,7 @@ use plimsoll_policy::action::Versions;
 use plimsoll_policy::balance::key;
 use plimsoll_policy::context;
 use plimsoll_policy::context::ExchangeFacts;
+use plimsoll_policy::log::Moment;
 pub(crate) use plimsoll_policy::log::Times;
 use plimsoll_policy::model::{BackendId, ConnectionMode, ForwardFor, RetryOn, Reuse, ServerId};
 use plimsoll_policy::passive::Observation;
@@ -215,6 +216,7 @@ fn begin(session: &mut Session) -> (ExchangeFacts, Before) {
 impl Exchange<'_> {
     /// The whole way; a fault is answered, counted and logged by [`Exchange::finish`].
     async fn carry<C: ClientStream>(&mut self, client: &mut C) -> Result<Outcome, Fault> {
+        account::exchange_step(self.session, &mut self.record, Moment::Accept);
         if self.has_contents()
             && let Some(outcome) = self.judge_contents(client, Owner::Frontend).await?
         {
@@ -225,6 +227,7 @@ impl Exchange<'_> {
         if let Some(outcome) = self.answer_monitor(client)? {
             return Ok(outcome);
         }
+        account::exchange_step(self.session, &mut self.record, Moment::Request);
         if self.tables.frontend(self.session.frontend).buffer_request {
             self.buffer_request(client).await?;
         }
@@ -718,6 +721,7 @@ impl Exchange<'_> {
         self.record.phase = Phase::Headers;
         self.add_server_name(backend, connection.server);
         self.note_server(connection);
+        account::exchange_step(self.session, &mut self.record, Moment::Connect);
         self.record.facts.server_tls = connection.stream.tls().map(Arc::clone);
         self.record.facts.server_glitches = connection.stream.glitches();
         let drops = self.drops_trailers(backend);

@@ -13,7 +13,8 @@ use plimsoll_policy::context::{
 };
 use plimsoll_policy::counters::FrontendCounter;
 use plimsoll_policy::expression::Expression;
-use plimsoll_policy::log::{Times, WallTime};
+use plimsoll_policy::log::{Level, Profile, Times, WallTime};
+use plimsoll_policy::log_format::Format;
 use plimsoll_policy::model::{BackendId, ServerId};
 use plimsoll_policy::rule::{self, Rule, Verdict};
 use plimsoll_policy::stats::Sums;
@@ -77,6 +78,14 @@ impl World for Teller<'_> {
 
     fn next_number(&self) -> u32 {
         next_number()
+    }
+
+    fn log(&self, context: &Context<'_>, level: Option<Option<Level>>, profile: Option<&Profile>) {
+        let Some(record) = context.record else { return };
+        let route = self.tables.log_route(context.frontend);
+        let fill = &mut |format: &Format, out: &mut Vec<u8>| format.write(context, out);
+        self.worker
+            .log_demanded(route, record, (level, profile), fill);
     }
 }
 

@@ -57,6 +57,7 @@ pub(crate) async fn serve(
     let (mut report, mut peeked) = (Report::default(), Peeked::default());
     report.facts.story = stories::begin(session);
     session.admission.asks(1);
+    account::tcp_begins(session);
     match direct(session, &mut report.facts, &mut client, &mut peeked).await {
         Ok(Course::To(backend)) => {
             serve_to_end(session, client, peeked, backend, &mut report).await;

@@ -6,12 +6,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use plimsoll_policy::log::{Level, Record, WallTime};
-use plimsoll_policy::log_format::Format;
+use plimsoll_policy::log::{Level, Profile, Record, WallTime};
 use plimsoll_sys::clock;
 use plimsoll_wire::head::Head;
 
-use crate::control::log::{LogRoute, LogWriter};
+use crate::control::log::{Fill, LogRoute, LogWriter};
 use crate::reactor::Reactor;
 use crate::tables::Tables;
 
@@ -149,7 +148,7 @@ impl Worker {
         route: &LogRoute,
         record: &Record<'_>,
         level: Option<Option<Level>>,
-        fill: &mut dyn FnMut(&Format, &mut Vec<u8>),
+        fill: Fill<'_>,
     ) {
         let wall_ns = self.reactor.wall_ns();
         let now = WallTime {
@@ -158,6 +157,19 @@ impl Worker {
         };
         let mut writer = self.writer.borrow_mut();
         writer.traffic(route, record, level, now, fill);
+    }
+
+    /// Writes a line that a rule asks for.
+    pub(crate) fn log_demanded(
+        &self,
+        route: &LogRoute,
+        record: &Record<'_>,
+        wishes: (Option<Option<Level>>, Option<&Profile>),
+        fill: Fill<'_>,
+    ) {
+        let now = WallTime::from_unix_ns(self.reactor.wall_ns());
+        let mut writer = self.writer.borrow_mut();
+        writer.demanded(route, record, wishes, now, fill);
     }
 
     /// By how many seconds local time is ahead of universal time; asked for once per minute.
@@ -178,7 +190,7 @@ impl Worker {
         route: &LogRoute,
         record: &Record<'_>,
         reason: &str,
-        fill: &mut dyn FnMut(&Format, &mut Vec<u8>),
+        fill: Fill<'_>,
     ) {
         let now = WallTime::from_unix_ns(self.reactor.wall_ns());
         let mut writer = self.writer.borrow_mut();

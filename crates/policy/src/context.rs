@@ -109,6 +109,10 @@ pub trait World {
     fn next_number(&self) -> u32 {
         0
     }
+
+    /// Writes a line of the frontend's log at once, of the record that the context has. `level` is that which rules set
+    /// (`None` in it: no line); a profile takes the place of those of the log's targets.
+    fn log(&self, _: &Context<'_>, _level: Option<Option<Level>>, _: Option<&log::Profile>) {}
 }
 
 /// No process at all: for rules that run while nobody is served.

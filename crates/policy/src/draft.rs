@@ -16,6 +16,7 @@ use crate::keyword::haproxy::acme::AcmeDraft;
 use crate::keyword::haproxy::{
     CertificateUse, ChecksDraft, GlobalTlsDraft, ServerChecksDraft, TlsDraft,
 };
+use crate::log::Step;
 use crate::model::names::{NameServer, Resolvers};
 use crate::model::source::Foreign;
 use crate::model::{
@@ -134,6 +135,7 @@ pub(crate) struct Draft {
     pub(crate) peers: Vec<PeersDraft>,
     pub(crate) resolvers: Vec<ResolversDraft>,
     pub(crate) userlists: Vec<UserlistDraft>,
+    pub(crate) log_profiles: Vec<LogProfileDraft>,
     pub(crate) acme: Vec<AcmeDraft>,
     /// `http-errors` sections: proxies that have nothing but answers to errors.
     pub(crate) http_errors: Vec<ProxyDraft>,
@@ -463,6 +465,22 @@ pub(crate) enum LogFormatDraft {
     Custom(Word),
 }
 
+/// A `log-profile` section.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogProfileDraft {
+    pub(crate) name: String,
+    pub(crate) tag: Option<String>,
+    pub(crate) steps: Vec<(Step, LogStepDraft)>,
+}
+
+/// What a profile says of a step.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogStepDraft {
+    pub(crate) drops: bool,
+    pub(crate) format: Option<Word>,
+    pub(crate) structured: Option<Word>,
+}
+
 /// A `log` line.
 #[derive(Clone, Debug)]
 pub(crate) enum LogDraft {
@@ -474,6 +492,8 @@ pub(crate) enum LogDraft {
         host: Option<AddressDraft>,
         /// Whether the line says `format`; without it, what `global` says decides.
         has_format: bool,
+        /// The name of a log profile.
+        profile: Option<Spanned<String>>,
     },
 }
 

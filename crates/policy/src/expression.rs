@@ -19,6 +19,7 @@ use crate::capture::Captures;
 use crate::context::{Context, Phase};
 use crate::convert::{self, Convert};
 use crate::keyword::haproxy::names;
+use crate::log::Profile;
 use crate::model::names::ResolversId;
 use crate::model::{BackendId, ErrorFile, FrontendId, Mode, ServerId};
 use crate::pattern::Lists;
@@ -116,6 +117,9 @@ impl PartialEq for Expression {
     }
 }
 
+/// Log profiles by their names, with what their samples want to know of connections.
+pub(crate) type Profiles = HashMap<String, (Arc<Profile>, Asks)>;
+
 /// Names that expressions and rules refer to.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
@@ -129,6 +133,7 @@ pub(crate) struct Names {
     /// Certificates by their names in the store; what tokens are verified with is loaded into it.
     pub(crate) certificates: RefCell<BTreeMap<String, Arc<Stored>>>,
     pub(crate) resolvers: HashMap<String, ResolversId>,
+    pub(crate) profiles: Profiles,
     /// `tune.stick-counters`: how many keys a connection or request may track.
     pub(crate) stick_counters: u32,
 }
@@ -178,6 +183,16 @@ impl Scope<'_> {
                     .help("name a table, or add 'stick-table type ip size 100k'")
             }
         })
+    }
+
+    /// The log profile called `name`, whose lines are written for this proxy from now on.
+    pub(crate) fn profile(&self, name: &str, span: Span) -> Result<Arc<Profile>, Diagnostic> {
+        let known = &self.names.profiles;
+        let (profile, asks) = known
+            .get(name)
+            .ok_or_else(|| missing("log profile", Some(name), known.keys(), span))?;
+        self.asks.set(self.asks.get().and(*asks));
+        Ok(Arc::clone(profile))
     }
 
     /// The same place at another time.

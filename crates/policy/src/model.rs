@@ -32,6 +32,7 @@ use crate::balance::{BalanceSpec, HashSpec};
 use crate::cookie::CookieSpec;
 use crate::expression::Expression;
 use crate::jwe::Allowed;
+use crate::log::{Profile, Steps};
 use crate::log_format::Format;
 use crate::pattern::Lists;
 use crate::rule::{Rule, Rules};
@@ -1124,6 +1125,25 @@ pub struct LogSettings {
     pub as_soon_as_possible: bool,
     /// `option log-separate-errors`: errors are logged one level higher.
     pub separate_errors: bool,
+    /// `log-steps`: the moments at which a line is written; `None`: once, when all is known that it shows.
+    pub steps: Option<Steps>,
+}
+
+impl LogSettings {
+    /// Every format that lines are written by.
+    pub fn formats(&self) -> impl Iterator<Item = &Arc<Format>> {
+        let custom = match &self.format {
+            LogFormat::Custom(format) => Some(format),
+            _ => None,
+        };
+        let own = [custom, self.structured.as_ref(), self.error_format.as_ref()];
+        let profiles = self
+            .targets
+            .iter()
+            .filter_map(|target| target.profile.as_ref());
+        let own = own.into_iter().flatten();
+        own.chain(profiles.flat_map(|profile| profile.formats()))
+    }
 }
 
 /// The line that a session or an exchange leaves.
@@ -1157,6 +1177,8 @@ pub struct LogTarget {
     pub level_max: u8,
     /// Messages more important than this are sent as this level.
     pub level_min: u8,
+    /// `profile`: other lines for some moments.
+    pub profile: Option<Arc<Profile>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -33,8 +33,8 @@ use plimsoll_config::suggest::nearest;
 use self::tls::Uses;
 use crate::balance::BalanceSpec;
 use crate::draft::{
-    BindDraft, Draft, Findings, ProxyDraft, ServerDraft, Settings, Spanned, StateSource,
-    VariableDraft,
+    BindDraft, Draft, Findings, LogProfileDraft, ProxyDraft, ServerDraft, Settings, Spanned,
+    StateSource, VariableDraft,
 };
 use crate::keyword::Sections;
 use crate::keyword::haproxy::{Context, GlobalTlsDraft, NOWHERE, StepDraft};
@@ -85,6 +85,7 @@ pub(crate) fn resolve_among(mut draft: Draft, context: &Context<'_>, store: Stor
         findings: std::mem::take(&mut draft.findings),
         tls: std::mem::take(&mut draft.global.tls),
         variables: std::mem::take(&mut draft.global.variables),
+        profiles: std::mem::take(&mut draft.log_profiles),
         states: (
             draft.global.states_base.take(),
             draft.global.states_file.take(),
@@ -191,6 +192,8 @@ struct Resolver<'a> {
     servers: usize,
     listeners: usize,
     global_logs: Vec<LogTarget>,
+    /// `log-profile` sections.
+    profiles: Vec<LogProfileDraft>,
     /// The form of messages to targets without a `format`.
     log_envelope: LogEnvelope,
 }
@@ -217,6 +220,7 @@ impl<'a> Resolver<'a> {
             servers: 0,
             listeners: 0,
             global_logs: Vec::new(),
+            profiles: Vec::new(),
             log_envelope: LogEnvelope::Local,
         }
     }

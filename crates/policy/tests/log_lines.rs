@@ -242,6 +242,7 @@ fn settings() -> LogSettings {
 
 fn target(level_max: u8, level_min: u8) -> LogTarget {
     LogTarget {
+        profile: None,
         address: LogAddress::Udp(SocketAddr::from((Ipv4Addr::LOCALHOST, 514))),
         length_bytes: 1_024,
         format: LogEnvelope::Raw,

@@ -23,8 +23,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use plimsoll_policy::log::{
-    Dates, Event, Header, Identity, Level, Record, WallTime, admit, format, format_error,
-    sample_takes, traffic_level,
+    Dates, Event, Header, Identity, Level, Origin, Override, Profile, Record, WallTime, admit,
+    format, format_error, sample_takes, traffic_level,
 };
 use plimsoll_policy::log_format::Format;
 use plimsoll_policy::model::{Global, LogAddress, LogFormat, LogSettings, LogTarget};
@@ -134,7 +134,7 @@ impl LogSink {
     /// The way of one proxy's lines. `ignore_empty` is the frontend's `option dontlognull`.
     pub fn route(&self, settings: &LogSettings, ignore_empty: bool, who: &Identity) -> LogRoute {
         let branches = settings.targets.iter().map(|target| Branch {
-            header: Header::new(target.format, target.facility, who),
+            header: header(target, who, target.profile.as_deref()),
             outlet: self.outlet(&target.address),
             target: target.clone(),
             position: AtomicU64::new(0),
@@ -145,6 +145,7 @@ impl LogSink {
             lines: AtomicU64::new(0),
             settings: settings.clone(),
             ignore_empty,
+            who: who.clone(),
         }
     }
 
@@ -229,10 +230,25 @@ impl Drop for Outlet {
     }
 }
 
+/// The header of messages to a target, under the name that a profile may give.
+fn header(target: &LogTarget, who: &Identity, profile: Option<&Profile>) -> Header {
+    match profile.and_then(|profile| profile.tag.as_ref()) {
+        None => Header::new(target.format, target.facility, who),
+        Some(tag) => {
+            let renamed = Identity {
+                tag: tag.clone(),
+                ..who.clone()
+            };
+            Header::new(target.format, target.facility, &renamed)
+        }
+    }
+}
+
 /// Where the lines of one proxy go, and which.
 #[derive(Debug)]
 pub struct LogRoute {
     branches: Vec<Branch>,
+    who: Identity,
     settings: LogSettings,
     ignore_empty: bool,
     /// A line shows how many there were (`%lc`), so that they are counted; since the configuration was read.
@@ -263,29 +279,26 @@ impl Branch {
 
 /// Whether lines show how many there were.
 fn asks_count(settings: &LogSettings) -> bool {
-    let custom = match &settings.format {
-        LogFormat::Custom(format) => Some(format),
-        _ => None,
-    };
-    let formats = custom.into_iter().chain(&settings.structured);
-    formats.into_iter().any(|format| format.asks_count())
+    settings.formats().any(|format| format.asks_count())
 }
 
 impl LogRoute {
     /// Whether lines show more than their record.
     pub fn asks_context(&self) -> bool {
-        let settings = &self.settings;
-        matches!(settings.format, LogFormat::Custom(_))
-            || settings.structured.is_some()
-            || settings.error_format.is_some()
+        self.settings.formats().next().is_some()
+    }
+
+    /// Whether error lines do.
+    pub fn asks_context_of_errors(&self) -> bool {
+        let targets = &self.settings.targets;
+        self.settings.error_format.is_some() || targets.iter().any(|it| it.profile.is_some())
     }
 
     /// Whether lines show the server's addresses.
     pub fn asks_addresses(&self) -> bool {
-        match &self.settings.format {
-            LogFormat::Custom(format) => format.asks_addresses(),
-            _ => false,
-        }
+        self.settings
+            .formats()
+            .any(|format| format.asks_addresses())
     }
 
     /// The number of the line that is about to be written; 0 where nobody asks.
@@ -304,6 +317,28 @@ impl LogRoute {
 
 // --- One per worker ---
 
+/// Writes a format of the configuration's own.
+pub type Fill<'a> = &'a mut dyn FnMut(&Format, &mut Vec<u8>);
+
+/// What other lines are made of, where a profile asks for them.
+struct Lines<'a> {
+    origin: Origin,
+    /// In place of those of the targets.
+    profile: Option<&'a Profile>,
+    fill: Fill<'a>,
+}
+
+/// What a target is sent.
+enum Found {
+    Own,
+    Dropped,
+    /// A line of its own, or structured data, or both.
+    Others {
+        line: bool,
+        structured: bool,
+    },
+}
+
 /// Writes and sends lines for one worker. Nothing in it waits, and nothing is shared but the bounded buffers of descriptors.
 #[derive(Debug, Default)]
 pub struct LogWriter {
@@ -313,6 +348,8 @@ pub struct LogWriter {
     line: Vec<u8>,
     /// Structured data of RFC 5424 for the line at hand.
     structured: Vec<u8>,
+    /// Both as a profile says.
+    other: (Vec<u8>, Vec<u8>),
     message: Vec<u8>,
     sockets: Vec<Option<Wire>>,
 }
@@ -343,25 +380,59 @@ impl LogWriter {
         record: &Record<'_>,
         own: Option<Option<Level>>,
         now: WallTime,
-        fill: &mut dyn FnMut(&Format, &mut Vec<u8>),
+        fill: Fill<'_>,
     ) {
-        let settings = &route.settings;
-        let level = traffic_level(settings, route.ignore_empty, record);
+        let level = traffic_level(&route.settings, route.ignore_empty, record);
         let Some(level) = level.and_then(|level| own.unwrap_or(Some(level))) else {
             return;
         };
+        self.compose(route, record, now, fill);
+        let lines = Lines {
+            origin: record.origin,
+            profile: None,
+            fill,
+        };
+        self.send(route, level, now, Some(lines));
+    }
+
+    /// A line that a rule asks for (`do-log`), whatever else is logged.
+    ///
+    /// A `profile` takes the place of those of the targets; the rest is as in [`LogWriter::traffic`].
+    pub fn demanded(
+        &mut self,
+        route: &LogRoute,
+        record: &Record<'_>,
+        (own, profile): (Option<Option<Level>>, Option<&Profile>),
+        now: WallTime,
+        fill: Fill<'_>,
+    ) {
+        let Some(level) = own.unwrap_or(Some(Level::Info)) else {
+            return;
+        };
+        self.compose(route, record, now, fill);
+        let lines = Lines {
+            origin: record.origin,
+            profile,
+            fill,
+        };
+        self.send(route, level, now, Some(lines));
+    }
+
+    /// Writes the proxy's own line and structured data.
+    fn compose(&mut self, route: &LogRoute, record: &Record<'_>, now: WallTime, fill: Fill<'_>) {
+        let settings = &route.settings;
         self.begin(now);
         let of_errors = settings.error_format.as_ref();
         match (&settings.format, of_errors.filter(|_| record.malformed)) {
             (_, Some(format)) | (LogFormat::Custom(format), None) => fill(format, &mut self.line),
+            // It tells of connections, which is not what these lines are about.
+            (LogFormat::Connect, None)
+                if record.origin != Origin::Accept || settings.steps.is_some() => {}
             (ready, None) => format(ready, record, &mut self.dates, &mut self.line),
         }
-        self.structured.clear();
         if let Some(format) = &settings.structured {
             fill(format, &mut self.structured);
         }
-        self.send(route, level, now);
-        self.structured.clear();
     }
 
     /// The line of a session that ended before it could carry anything.
@@ -373,7 +444,7 @@ impl LogWriter {
         record: &Record<'_>,
         reason: &str,
         now: WallTime,
-        fill: &mut dyn FnMut(&Format, &mut Vec<u8>),
+        fill: Fill<'_>,
     ) {
         let level = match route.settings.separate_errors {
             true => Level::Error,
@@ -384,7 +455,12 @@ impl LogWriter {
             Some(format) => fill(format, &mut self.line),
             None => format_error(record, reason, &mut self.dates, &mut self.line),
         }
-        self.send(route, level, now);
+        let lines = Lines {
+            origin: record.origin,
+            profile: None,
+            fill,
+        };
+        self.send(route, level, now, Some(lines));
     }
 
     /// A message that is not about traffic.
@@ -394,11 +470,12 @@ impl LogWriter {
         let bytes = event.text.bytes();
         self.line
             .extend(bytes.map(|byte| if byte < b' ' { b' ' } else { byte }));
-        self.send(route, event.level, now);
+        self.send(route, event.level, now, None);
     }
 
     fn begin(&mut self, now: WallTime) {
         self.line.clear();
+        self.structured.clear();
         let minute = now.unix_s / 60;
         if self.minute != Some(minute) {
             let second = i64::try_from(now.unix_s).unwrap_or(i64::MAX);
@@ -408,21 +485,45 @@ impl LogWriter {
         }
     }
 
-    /// Sends the line to every target that takes it.
-    fn send(&mut self, route: &LogRoute, level: Level, now: WallTime) {
+    /// Sends the line to every target that takes it; where profiles say so, another one.
+    fn send(
+        &mut self,
+        route: &LogRoute,
+        level: Level,
+        now: WallTime,
+        mut lines: Option<Lines<'_>>,
+    ) {
         for branch in &route.branches {
             let Some(level) = branch.admit(level) else {
                 continue;
             };
+            let found = lines
+                .as_mut()
+                .map_or(Found::Own, |lines| self.find(branch, lines));
+            let (line, structured) = match found {
+                Found::Own => (&self.line, &self.structured),
+                Found::Dropped => continue,
+                Found::Others {
+                    line: true,
+                    structured: true,
+                } => (&self.other.0, &self.other.1),
+                Found::Others { line: true, .. } => (&self.other.0, &self.structured),
+                Found::Others { .. } => (&self.line, &self.other.1),
+            };
+            if line.is_empty() {
+                continue;
+            }
+            let lent = lines.as_ref().and_then(|lines| lines.profile);
+            let lent = lent.map(|profile| header(&branch.target, &route.who, Some(profile)));
             self.message.clear();
-            branch.header.write_structured(
+            lent.as_ref().unwrap_or(&branch.header).write_structured(
                 level,
                 now,
-                &self.structured,
+                structured,
                 &mut self.dates,
                 &mut self.message,
             );
-            self.message.extend_from_slice(&self.line);
+            self.message.extend_from_slice(line);
             let length = (branch.target.length_bytes as usize).min(MESSAGE_BYTES_MAX);
             let room = length.saturating_sub(1);
             if self.message.len() > room {
@@ -431,6 +532,26 @@ impl LogWriter {
             }
             self.message.push(b'\n');
             self.deliver(&branch.outlet, now);
+        }
+    }
+
+    /// What a target is sent of a line. What differs from the proxy's own is written beside it.
+    fn find(&mut self, branch: &Branch, lines: &mut Lines<'_>) -> Found {
+        let profile = lines.profile.or(branch.target.profile.as_deref());
+        let (format, structured) = match profile.and_then(|profile| profile.find(lines.origin)) {
+            None => return Found::Own,
+            Some(Override::Drop) => return Found::Dropped,
+            Some(Override::Lines { format, structured }) => (format, structured),
+        };
+        for (format, out) in [(format, &mut self.other.0), (structured, &mut self.other.1)] {
+            out.clear();
+            if let Some(format) = format {
+                (lines.fill)(format, out);
+            }
+        }
+        match (format.is_some(), structured.is_some()) {
+            (false, false) => Found::Own,
+            (line, structured) => Found::Others { line, structured },
         }
     }
 
@@ -660,8 +781,8 @@ mod tests {
     use std::io::{BufRead as _, BufReader, Read as _};
     use std::os::fd::AsRawFd as _;
 
-    use plimsoll_policy::log::Termination;
     use plimsoll_policy::log::{Endpoint, Load, Queued, RequestLine, Timers};
+    use plimsoll_policy::log::{Step, Termination};
     use plimsoll_policy::model::{LogEnvelope, LogSample, Mode};
 
     const DEADLINE: Duration = Duration::from_secs(10);
@@ -687,6 +808,7 @@ mod tests {
             facility: 16,
             level_max: 7,
             level_min: 0,
+            profile: None,
         }
     }
 
@@ -776,6 +898,59 @@ mod tests {
         assert!(whole.ends_with("\"GET / HTTP/1.1\"\n"), "{whole}");
         assert_eq!(sink.report().len(), 1, "one address is one outlet");
         assert_eq!((sink.report()[0].cut, sink.lost()), (1, 0));
+    }
+
+    #[test]
+    fn profiles_change_lines_and_names() {
+        let (receiver, address) = udp();
+        let sink = LogSink::default();
+        let profile = |tag: Option<&str>, overrides| {
+            let tag = tag.map(str::to_owned);
+            Some(Arc::new(Profile {
+                name: "p".to_owned(),
+                tag,
+                overrides,
+            }))
+        };
+        let empty = || Override::Lines {
+            format: Some(Arc::default()),
+            structured: Some(Arc::default()),
+        };
+        let to = |profile| LogTarget {
+            format: LogEnvelope::Rfc5424,
+            profile,
+            ..target(address.clone())
+        };
+        let targets = vec![
+            to(profile(Some("other"), vec![(Step::Close, empty())])),
+            to(profile(None, vec![(Step::Any, Override::Drop)])),
+            to(None),
+        ];
+        let route = route(&sink, targets);
+        let mut writer = LogWriter::default();
+        let closed = Record {
+            origin: Origin::Close,
+            ..record()
+        };
+        let fill: Fill<'_> = &mut |_, out| out.extend_from_slice(b"filled");
+        writer.traffic(&route, &closed, None, at(0), fill);
+        let told = [receive(&receiver), receive(&receiver)];
+        assert!(
+            told[0].contains(" other 7 - filled filled\n"),
+            "{}",
+            told[0]
+        );
+        assert!(told[1].contains(" lb 7 - - -:- ["), "{}", told[1]);
+        // The profile of a rule takes the place of all of them, its name too.
+        let lent = Profile::default();
+        writer.demanded(&route, &closed, (None, Some(&lent)), at(0), fill);
+        for _ in 0..3 {
+            let line = receive(&receiver);
+            assert!(line.contains(" lb 7 - - -:- ["), "{line}");
+        }
+        say(&mut writer, &route, "up", 1);
+        let told = [receive(&receiver), receive(&receiver), receive(&receiver)];
+        assert!(told[0].contains(" other 7 - - up") && told[1].contains(" lb 7 - - up"));
     }
 
     #[test]

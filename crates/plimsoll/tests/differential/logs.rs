@@ -23,6 +23,175 @@ const WHAT_LINES_STILL_KNOW: &str = "http-request set-method PUT if { path /b };
     log-format \"%[method] %[req.ver] %[capture.req.method] %[capture.req.uri] %[capture.req.ver] %[txn.status] %[res.ver] \
     %[capture.res.ver] %[server_status] %[http_first_req] %[bc_http_major] %[be_name] %[srv_name] %[req.proto_http]\"";
 
+/// A line that says why it is there.
+const WHY: &str = "log-format \"a b %OG %ST %b/%s %ts\"";
+/// And what is asked for, which HAProxy only knows where lines of requests are asked for.
+const WHY_AND_WHAT: &str = "log-format \"a b %OG %ST %b/%s %ts %r\"";
+
+/// A backend, and a profile behind it.
+fn profile(lines: &str) -> String {
+    format!("server s1 {{s1}};log-profile {{name}};{lines}")
+}
+
+/// `log-steps`.
+#[test]
+fn lines_of_several_steps() {
+    let raw = format!("mode tcp;{}", WHY.replace("%ST ", ""));
+    let failing = |name: &str, steps: &str| {
+        case(name)
+            .front(&format!("{WHY};log-steps {steps}"))
+            .back("retries 0;server s1 {dead}")
+            .sends(get("/"), 1)
+    };
+    play(vec![
+        three("steps-all", &format!("{WHY_AND_WHAT};log-steps all"), 15),
+        three("steps-two", &format!("{WHY};log-steps connect,close"), 6),
+        three(
+            "steps-request",
+            &format!("{WHY_AND_WHAT};log-steps request"),
+            3,
+        ),
+        three(
+            "steps-ready-made",
+            "log-steps accept,request,response,close",
+            12,
+        ),
+        three(
+            "steps-asap",
+            &format!("{WHY};option logasap;log-steps close,response"),
+            3,
+        ),
+        three(
+            "steps-dontlog-normal",
+            &format!("{WHY};option dontlog-normal;log-steps all"),
+            2,
+        ),
+        three(
+            "steps-separate-errors",
+            &format!("{WHY};option log-separate-errors;log-steps response,close"),
+            6,
+        ),
+        failing("steps-failing", "all").lines(3),
+        failing("steps-failing-connect", "connect").lines(0),
+        case("steps-answered-here")
+            .front(&format!(
+                "{WHY};log-steps all;http-request return status 204"
+            ))
+            .sends(get("/"), 1)
+            .lines(3),
+        case("steps-bad-request")
+            .front(&format!("{WHY};log-steps connect"))
+            .sends("\x01\r\n\r\n", 1),
+        case("steps-bad-request-all")
+            .front(&format!("{WHY};log-steps all"))
+            .sends("\x01\r\n\r\n", 1),
+        case("steps-raw")
+            .front(&format!("{raw};log-steps all"))
+            .back("mode tcp;server s1 {s1}")
+            .sends(get("/a"), 1)
+            .lines(3),
+        case("steps-raw-two")
+            .front(&format!("{raw};log-steps accept,close"))
+            .back("mode tcp;server s1 {s1}")
+            .sends(get("/a"), 1)
+            .lines(2),
+        case("origin-of-bad-requests")
+            .front("error-log-format \"a b %OG %ft\"")
+            .sends("\x01\r\n\r\n", 1),
+        case("origin-of-no-header")
+            .front("error-log-format \"a b %OG %ft\";tcp-request connection expect-proxy layer4")
+            .talk(|stage| {
+                let mut client = stage.client();
+                client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+                client.rest();
+                stage.done(client);
+            })
+            .lines(1),
+    ]);
+}
+
+/// `log-profile`.
+#[test]
+fn lines_of_profiles() {
+    let to_p = |more: &str| format!("{WHY};no log;log {{log}} profile {{name}} local0;{more}");
+    let any = profile("on any format \"a b any %OG\"");
+    let drops = profile("on any drop;on error format \"a b error %OG\"");
+    play(vec![
+        three("profile-any", &to_p(""), 3).back(&any),
+        three("profile-all-steps", &to_p("log-steps all"), 15).back(&any),
+        three("profile-some", &to_p("log-steps all"), 12).back(&profile(
+            "on connect drop;on accept format \"a b begins\";on close format \"a b %OG ends\"",
+        )),
+        three("profile-drops", &to_p(""), 0).back(&drops),
+        three("profile-changes-its-mind", &to_p(""), 3)
+            .back(&profile("on close drop;on close format \"a b after all\"")),
+        case("profile-error")
+            .front(&to_p(""))
+            .back(&drops)
+            .sends("\x01\r\n\r\n", 1),
+        three(
+            "profile-beside",
+            &format!("{WHY};log {{log}} profile {{name}} local0"),
+            6,
+        )
+        .back(&any),
+        three(
+            "profile-without-format",
+            "no log;log {log} profile {name} local0",
+            3,
+        )
+        .back(&any),
+        three(
+            "profile-levels",
+            &to_p("option log-separate-errors;option dontlog-normal"),
+            1,
+        )
+        .back(&any),
+    ]);
+}
+
+/// `do-log`.
+#[test]
+fn lines_that_rules_ask_for() {
+    let all = "tcp-request connection do-log;tcp-request session do-log;tcp-request content do-log;http-request do-log;\
+        http-response do-log;http-after-response do-log";
+    let own = profile(
+        "on tcp-req-conn format \"a b connection\";on http-req drop;on http-res format \"a b %OG %ST\"",
+    );
+    let raw = format!("mode tcp;{}", WHY.replace("%ST ", ""));
+    play(vec![
+        three("do-log", &format!("{WHY_AND_WHAT};{all}"), 17),
+        three("do-log-profile-of-target", &format!("{WHY};no log;log {{log}} profile {{name}} local0;{all}"), 14).back(&own),
+        case("do-log-profile")
+            .front(&format!("{WHY};http-request do-log profile {{name}};http-response do-log profile {{name}};http-after-response do-log profile {{name}}"))
+            .back(&own)
+            .sends(get("/"), 1)
+            .lines(3),
+        case("do-log-in-backend")
+            .front(WHY)
+            .back("http-request do-log;http-response do-log;server s1 {s1};tcp-response content do-log")
+            .sends(get("/"), 1)
+            .lines(4),
+        case("do-log-under-conditions")
+            .front(&format!("{WHY};http-request set-log-level silent if {{ path /a }};http-request do-log;http-request set-log-level err if {{ path /b }};http-request do-log"))
+            .sends(get("/a") + &get("/b"), 2)
+            .lines(3),
+        case("do-log-dontlog-normal")
+            .front(&format!("{WHY};option dontlog-normal;http-request do-log"))
+            .sends(get("/"), 1)
+            .lines(1),
+        case("do-log-denied")
+            .front(&format!("{WHY};http-request do-log;http-request deny;http-after-response do-log"))
+            .sends(get("/"), 1)
+            .lines(3),
+        case("do-log-raw")
+            .front(&format!("{raw};tcp-request content do-log"))
+            .back("mode tcp;tcp-request content do-log;tcp-response content do-log;server s1 {s1}")
+            .sends(get("/a"), 1)
+            .lines(4),
+    ]);
+}
+
 /// Each condition of `when`, and its contrary.
 const UNDER_CONDITIONS: &str = "acl a path /a;log-format \"a b %ST e=%[int(1),when(error)]%[int(0),when(!error)] n=%[int(1),when(normal)] \
     f=%[int(1),when(forwarded)]%[int(0),when(!forwarded)] t=%[int(1),when(toapplet)] p=%[int(1),when(processed)] \

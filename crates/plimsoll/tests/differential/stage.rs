@@ -55,7 +55,8 @@ pub(crate) fn case(name: impl Into<String>) -> Case {
 }
 
 impl Case {
-    /// Lines of the frontend, separated by `;`.
+    /// Lines of the frontend, separated by `;`, in which `{log}` is where its lines go. `{name}` is the case's name,
+    /// here and in the backend.
     pub(crate) fn front(mut self, lines: &str) -> Self {
         self.front = lines.to_owned();
         self
@@ -226,13 +227,13 @@ impl Set {
         if back.contains("{dead}") {
             back = back.replace("{dead}", &free_address().to_string());
         }
-        let indent = |lines: &str| lines.replace(';', "\n    ");
+        let indent = |lines: &str| lines.replace(';', "\n    ").replace("{name}", name);
         format!(
             "frontend fe-{name}\n    bind {}\n    log {} local0\n    {}\n    default_backend be-{name}\n\
              backend be-{name}\n    {}\n",
             self.stage.address,
             self.stage.log.address(),
-            indent(&case.front),
+            indent(&case.front).replace("{log}", &self.stage.log.address().to_string()),
             indent(&back),
         )
     }

@@ -8,6 +8,7 @@ mod address;
 mod answer;
 mod auth;
 mod capture;
+mod do_log;
 mod expect_proxy;
 mod flow;
 mod header;
@@ -165,6 +166,7 @@ const TOPICS: &[&[Row]] = &[
     answer::ROWS,
     auth::ROWS,
     capture::ROWS,
+    do_log::ROWS,
     expect_proxy::ROWS,
     header::ROWS,
     header_list::ROWS,

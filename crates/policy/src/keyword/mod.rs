@@ -29,6 +29,7 @@ impl Sections {
     pub(crate) const RESOLVERS: Self = Self(1 << 10);
     pub(crate) const USERLIST: Self = Self(1 << 9);
     pub(crate) const ACME: Self = Self(1 << 11);
+    pub(crate) const LOG_PROFILE: Self = Self(1 << 12);
 
     /// Any proxy section, `defaults` included.
     pub(crate) const PROXY: Self = Self(0b11110);
@@ -43,7 +44,7 @@ impl Sections {
     /// As [`Sections::BACK`], but not inherited.
     pub(crate) const OWN_BACK: Self = Self(0b11000);
 
-    const NAMES: [(Self, &'static str); 12] = [
+    const NAMES: [(Self, &'static str); 13] = [
         (Self::GLOBAL, "global"),
         (Self::DEFAULTS, "defaults"),
         (Self::FRONTEND, "frontend"),
@@ -56,6 +57,7 @@ impl Sections {
         (Self::RESOLVERS, "resolvers"),
         (Self::USERLIST, "userlist"),
         (Self::ACME, "acme"),
+        (Self::LOG_PROFILE, "log-profile"),
     ];
 
     /// Both.

@@ -75,8 +75,10 @@ pub struct Record<'a> {
 pub enum Origin {
     #[default]
     Unknown,
-    /// The session ended before it could carry anything.
+    /// What came could not be understood.
     SessionError,
+    /// The session ended before it could carry anything.
+    SessionKilled,
     Accept,
     Request,
     Connect,
@@ -92,6 +94,7 @@ impl Origin {
         match self {
             Self::Unknown => "unspec",
             Self::SessionError => "sess_error",
+            Self::SessionKilled => "sess_killed",
             Self::Accept => "txn_accept",
             Self::Request => "txn_request",
             Self::Connect => "txn_connect",

@@ -2,19 +2,45 @@
 
 use crate::model::{LogFormat, LogSample, LogSettings, LogTarget, Mode};
 
-use super::{Cause, Level, Record};
+use super::{Cause, Level, Origin, Record};
 
 /// When a session or an exchange is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
     /// When it begins; nothing but its addresses is known.
     Accept,
+    /// A request is there.
+    Request,
+    /// The server of an HTTP request is connected.
+    Connect,
     /// As soon as the server is connected (TCP) or has answered (HTTP): `option logasap`.
     Answer,
     End,
 }
 
-/// When lines of these settings are written.
+/// What a line of this moment owes its being to.
+pub fn origin(moment: Moment, mode: Mode) -> Origin {
+    match (moment, mode) {
+        (Moment::Accept, _) => Origin::Accept,
+        (Moment::Request, _) => Origin::Request,
+        (Moment::Connect, _) | (Moment::Answer, Mode::Tcp) => Origin::Connect,
+        (Moment::Answer, Mode::Http) => Origin::Response,
+        (Moment::End, _) => Origin::Close,
+    }
+}
+
+/// Whether a line is written at this moment.
+pub fn is_due(settings: &LogSettings, at: Moment, mode: Mode) -> bool {
+    if settings.targets.is_empty() {
+        return false;
+    }
+    match settings.steps {
+        Some(steps) => steps.include(origin(at, mode)),
+        None => moment(settings) == at,
+    }
+}
+
+/// When lines of these settings are written, unless `log-steps` says otherwise.
 pub fn moment(settings: &LogSettings) -> Moment {
     match settings.format {
         LogFormat::Connect => Moment::Accept,
@@ -43,12 +69,12 @@ pub fn traffic_level(
     if settings.targets.is_empty() {
         return None;
     }
-    // At accept nothing can be known of what is normal or empty.
-    if moment(settings) == Moment::Accept {
-        return Some(Level::Info);
-    }
-    if ignore_empty && record.bytes_received == 0 {
-        return None;
+    match settings.steps {
+        // At accept nothing can be known of what is normal or empty.
+        None if moment(settings) == Moment::Accept => return Some(Level::Info),
+        Some(_) if record.origin != Origin::Close => {}
+        _ if ignore_empty && record.bytes_received == 0 => return None,
+        _ => {}
     }
     match is_abnormal(record) {
         true if settings.separate_errors => Some(Level::Error),

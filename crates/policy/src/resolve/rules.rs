@@ -18,7 +18,7 @@ use crate::balance::BalanceSpec;
 use crate::context::Phase;
 use crate::draft::{Draft, ProxyDraft, RuleDraft, VariableDraft};
 use crate::expression;
-use crate::expression::{Expression, Names, Scope, not_yet};
+use crate::expression::{Expression, Names, Profiles, Scope, not_yet};
 use crate::keyword::haproxy::NOWHERE;
 use crate::keyword::haproxy::names::{self, actions};
 use crate::log_format::{self, Encoding};
@@ -39,13 +39,12 @@ impl Resolver<'_> {
         http_errors: &HashMap<String, Vec<ErrorFile>>,
         model: &mut Model,
     ) {
-        let names = Names {
+        let mut names = Names {
             certificates: RefCell::new(std::mem::take(&mut self.store.certificates)),
             ..known_names(model)
         };
         let lists = Lists::default();
-        let variables = self.variables(&names, &lists, http_errors);
-        model.global.variables = variables;
+        (model.global.variables, names.profiles) = self.loners(&names, &lists, http_errors);
         let (mut frontend, mut backend) = (0, 0);
         for proxy in &draft.proxies {
             let (captures, asks) = (RefCell::default(), Cell::default());
@@ -103,13 +102,13 @@ impl Resolver<'_> {
         remember_servers(model);
     }
 
-    /// `set-var` and `set-var-fmt` of the global section.
-    fn variables(
+    /// What belongs to no proxy: `set-var` and `set-var-fmt` of the global section, and log profiles.
+    fn loners(
         &mut self,
         names: &Names,
         lists: &Lists,
         http_errors: &HashMap<String, Vec<ErrorFile>>,
-    ) -> Vec<(Name, Initial)> {
+    ) -> (Vec<(Name, Initial)>, Profiles) {
         let drafts = std::mem::take(&mut self.variables);
         let (captures, asks) = (RefCell::default(), Cell::default());
         let scope = Scope {
@@ -134,7 +133,12 @@ impl Resolver<'_> {
                 Err(error) => self.findings.push(error),
             }
         }
-        variables
+        let scope = Scope {
+            mode: Mode::Http,
+            ..scope
+        };
+        let profiles = std::mem::take(&mut self.profiles);
+        (variables, self.log_profiles(&profiles, &scope))
     }
 
     /// The formats of `set-proxy-v2-tlv-fmt`. Servers stand in the order of their drafts, several for a template.
@@ -395,6 +399,7 @@ pub(crate) fn known_names(model: &Model) -> Names {
         backends: backends
             .map(|(index, backend)| (backend.name.clone(), BackendId(index as u32)))
             .collect(),
+        profiles: Profiles::new(),
         tables: (0..)
             .map(TableId)
             .zip(&model.tables)

@@ -5,7 +5,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use super::address::{self, LogPlace};
 use super::value;
-use crate::draft::{Draft, LogDraft, Polarity};
+use crate::draft::{Draft, LogDraft, Polarity, Spanned};
 use crate::keyword::{Keyword, Sections};
 use crate::model::{LogEnvelope, LogSample, LogTarget};
 
@@ -47,7 +47,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     Keyword::new(
         "log",
         Sections::PROXY,
-        "global|ADDRESS [len NUMBER] [format NAME] [sample RANGES:SIZE] FACILITY [LEVEL [LEVEL]]",
+        "global|ADDRESS [len NUMBER] [format NAME] [sample RANGES:SIZE] [profile NAME] FACILITY [LEVEL [LEVEL]]",
         "Where logs go.",
         read_proxy,
     )
@@ -118,6 +118,7 @@ fn target(args: &mut Args<'_>) -> Result<LogDraft, Diagnostic> {
         facility: 0,
         level_max: LEVEL_DEFAULT,
         level_min: 0,
+        profile: None,
     };
     if args.take("len") {
         target.length_bytes = value::number(args, "the length", LENGTH_BYTES)?;
@@ -129,11 +130,10 @@ fn target(args: &mut Args<'_>) -> Result<LogDraft, Diagnostic> {
     if args.take("sample") {
         target.sample = Some(sample(args.word("a sample such as 1:10")?)?);
     }
-    if let Some(word) = args.peek()
-        && word.text == "profile"
-    {
-        let message = "log profiles are not implemented yet";
-        return Err(Diagnostic::error(Kind::NotImplemented, word.span, message));
+    let mut profile = None;
+    if args.take("profile") {
+        let word = args.word("the name of a log profile")?;
+        profile = Some(Spanned::new(word.text.clone(), word.span));
     }
     target.facility = numbered(
         args.word("a facility such as local0")?,
@@ -157,6 +157,7 @@ fn target(args: &mut Args<'_>) -> Result<LogDraft, Diagnostic> {
         target,
         host,
         has_format,
+        profile,
     })
 }
 

@@ -18,6 +18,7 @@ mod global_tls;
 mod global_tune;
 mod legacy;
 mod log;
+mod log_profile;
 pub(crate) mod names;
 mod options;
 mod outliers;
@@ -193,7 +194,7 @@ pub fn listen_to(
 }
 
 /// The rows of all lines, topic by topic.
-fn topics() -> [&'static [Keyword<Draft>]; 21] {
+fn topics() -> [&'static [Keyword<Draft>]; 22] {
     [
         acme::KEYWORDS,
         balance::KEYWORDS,
@@ -204,6 +205,7 @@ fn topics() -> [&'static [Keyword<Draft>]; 21] {
         global_tune::KEYWORDS,
         legacy::KEYWORDS,
         log::KEYWORDS,
+        log_profile::KEYWORDS,
         options::KEYWORDS,
         peers::KEYWORDS,
         persistence::KEYWORDS,

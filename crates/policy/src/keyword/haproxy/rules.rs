@@ -171,16 +171,6 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             Ok(())
         },
     ),
-    Keyword::inert(
-        "log-steps",
-        Sections::FRONT,
-        "LIST",
-        "When to log.",
-        Status::Refused {
-            reason: "a line is written once, at the end or by 'option logasap' at the answer",
-            instead: "write 'option logasap', or 'http-request do-log'",
-        },
-    ),
     Keyword::new(
         "max-session-srv-conns",
         Sections::FRONT,

@@ -5,7 +5,9 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind, Severity, Span};
 use plimsoll_config::haproxy;
 
 use super::tls::{self, TlsDraft};
-use super::{Context, acme, address, peers, read_line, resolvers, server, userlist, value};
+use super::{
+    Context, acme, address, log_profile, peers, read_line, resolvers, server, userlist, value,
+};
 use crate::draft::{BindDraft, Draft, PROXIES_MAX, ProxyDraft, ServerDraft, Settings, UnixDraft};
 use crate::keyword::{Sections, Status};
 use crate::model::{Bind, BindAddress, Mode, Model};
@@ -52,11 +54,7 @@ pub(super) const SECTIONS: &[Section] = &[
     works("http-errors", "Answers to errors, for several proxies."),
     works("listen", "A frontend and a backend in one."),
     later("log-forward", "Relays logs.", "log forwarding"),
-    later(
-        "log-profile",
-        "Log lines for several steps.",
-        "custom log lines",
-    ),
+    works("log-profile", "Other log lines for some steps."),
     Section {
         name: "mailers",
         doc: "Mail servers for alerts.",
@@ -125,6 +123,7 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
         "crt-store" => Sections::CRT_STORE,
         "resolvers" => Sections::RESOLVERS,
         "userlist" => Sections::USERLIST,
+        "log-profile" => Sections::LOG_PROFILE,
         _ => {
             let known = SECTIONS.iter().find(|known| known.name == name);
             let status =
@@ -153,6 +152,7 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
         Sections::CRT_STORE => tls::open_store(draft, &mut args),
         Sections::RESOLVERS => resolvers::open(draft, &mut args),
         Sections::USERLIST => userlist::open(draft, &mut args),
+        Sections::LOG_PROFILE => log_profile::open(draft, &mut args),
         _ => proxy(draft, &mut args, kind),
     };
     if let Err(error) = opened {
