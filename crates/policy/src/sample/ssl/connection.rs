@@ -52,6 +52,28 @@ macro_rules! connection_rows {
                 }
             ),
             row!(
+                concat!($prefix, "_err"),
+                concat!(
+                    "0 behind a handshake with the ",
+                    $whose,
+                    "; a failed one has no number of OpenSSL's here."
+                ),
+                $needs,
+                Integer,
+                |context| $of(context).map(|_| Value::Integer(0))
+            ),
+            row!(
+                concat!($prefix, "_err_str"),
+                concat!(
+                    "What OpenSSL would say of a failed handshake with the ",
+                    $whose,
+                    ": nothing here; the other samples of errors tell."
+                ),
+                $needs,
+                Text,
+                |_context| None
+            ),
+            row!(
                 concat!($prefix, "_is_resumed"),
                 concat!("Whether the session with the ", $whose, " was resumed."),
                 $needs,

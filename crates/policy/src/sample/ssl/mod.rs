@@ -26,9 +26,6 @@ pub(crate) fn absence(name: &str) -> Option<&'static str> {
         "client_early_traffic_secret" | "early_exporter_secret" => {
             Some("no early data is taken or sent, so that there is no such secret")
         }
-        "err" | "err_str" => Some(
-            "the TLS library has no numbers and texts of OpenSSL's; fc_err and fc_err_str, bc_err and bc_err_str tell what failed",
-        ),
         "npn" => Some("ALPN has taken the place of NPN; ssl_fc_alpn tells what was agreed upon"),
         "server_random" | "session_id" | "unique_id" => {
             Some("the TLS library keeps it to itself; ssl_fc_client_random tells connections apart")
