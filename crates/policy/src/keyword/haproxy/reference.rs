@@ -163,9 +163,22 @@ fn language() -> Vec<Language> {
             names::actions::TCP_RESPONSE_CONTENT,
         ),
     ] {
-        let rows = action::rows().filter(|row| row.places.include(phase));
-        let rows = rows.map(|row| [row.name, row.usage, "", row.doc]);
-        all.push(gather(title, rows.collect(), known));
+        let rows: Vec<_> = action::rows()
+            .filter(|row| row.places.include(phase))
+            .collect();
+        // A counter's number is no part of the name of a row.
+        let numbered = |name: &&'static str| {
+            let bare = name.trim_end_matches(|letter: char| letter.is_ascii_digit());
+            let mut rows = rows.iter();
+            bare != *name && rows.any(|row| row.numbered && row.name == bare)
+        };
+        let known: Vec<_> = known
+            .iter()
+            .copied()
+            .filter(|name| !numbered(name))
+            .collect();
+        let rows = rows.iter().map(|row| [row.name, row.usage, "", row.doc]);
+        all.push(gather(title, rows.collect(), &known));
     }
     let aliases = alias_rows().map(|alias| [alias.name, "", "", alias.doc]);
     all.push(gather("short names in formats", aliases.collect(), &[]));
