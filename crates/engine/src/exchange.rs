@@ -262,7 +262,9 @@ impl Exchange<'_> {
         self.record.request.head.arena_max = 0;
         self.add_unique_id();
         self.prepare_request(backend);
-        let mut answer = self.obtain_answer(client, backend).await?;
+        let Some(mut answer) = self.obtain_answer(client, backend).await? else {
+            return self.send_away(client, backend);
+        };
         self.record.facts.server_status = self.response.status;
         tracking::answered(self.session, &self.record.facts, self.response.status);
         self.remember_server(backend, answer.slot.server);
@@ -437,23 +439,57 @@ impl Exchange<'_> {
         }
     }
 
-    /// Attempts until a server has begun to answer.
+    /// Tells the client where the server is to be asked, which its line says (`redir`).
+    fn send_away<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+        backend: BackendId,
+    ) -> Result<Outcome, Fault> {
+        let tables = Rc::clone(&self.tables);
+        let server = self.record.server.ok_or(Fault::NoServer)?;
+        let prefix = tables.server(backend, server).redirect.as_deref();
+        let prefix = prefix.filter(|prefix| *prefix != "/").unwrap_or_default();
+        let reply = reply::redirect(prefix, self.record.request.head.target());
+        let reply = reply.ok_or(Fault::Exhausted)?;
+        self.record.phase = Phase::Connect;
+        self.record.fault = Some(Fault::Local(reply.head.status));
+        if self.leaves_body() {
+            client.close_after();
+        }
+        self.say(client, reply)
+            .map_err(|error| Fault::of_client(&error))?;
+        Ok(match client.closes() {
+            true => Outcome::Close,
+            false => Outcome::Next,
+        })
+    }
+
+    /// Whether clients are sent to the server instead of their requests.
+    fn is_elsewhere(&self, backend: BackendId, server: ServerId) -> bool {
+        self.tables.server(backend, server).redirect.is_some()
+            && matches!(self.record.request.head.method(), b"GET" | b"HEAD")
+    }
+
+    /// Attempts until a server has begun to answer; `None`: clients are sent to the server that was chosen.
     async fn obtain_answer<C: ClientStream>(
         &mut self,
         client: &mut C,
         backend: BackendId,
-    ) -> Result<Answer, Fault> {
+    ) -> Result<Option<Answer>, Fault> {
         loop {
             let slot = self.acquire_slot(client, backend).await?;
+            if self.is_elsewhere(backend, slot.server) {
+                return Ok(None);
+            }
             let fault = match self.attempt(client, backend, &slot).await {
                 Ok((connection, scratch, piece)) => match self.wants_retry(backend) {
                     None => {
-                        return Ok(Answer {
+                        return Ok(Some(Answer {
                             connection,
                             slot,
                             scratch,
                             piece,
-                        });
+                        }));
                     }
                     Some(fault) => fault,
                 },

@@ -7,6 +7,7 @@ use plimsoll_policy::rule::{self, Rule, Verdict};
 use plimsoll_wire::h1::response::{self, Asked, Parse};
 use plimsoll_wire::h1::{HEAD_FIELDS_MAX, Limits};
 use plimsoll_wire::head::{FieldKind, Framing, Head};
+use plimsoll_wire::uri;
 
 /// A whole response.
 #[derive(Debug, Default)]
@@ -71,6 +72,20 @@ pub(crate) fn error(status: u16, files: &[ErrorFile]) -> Option<Reply> {
         body.len(),
     );
     Reply::read(text.as_bytes())
+}
+
+/// Sends whoever asked for `target` to the same path behind a prefix.
+pub(crate) fn redirect(prefix: &str, target: &[u8]) -> Option<Reply> {
+    let target = uri::split(target);
+    let mut location = prefix.as_bytes().to_vec();
+    location.extend_from_slice(target.path.unwrap_or(b"/"));
+    if let Some(query) = target.query {
+        location.push(b'?');
+        location.extend_from_slice(query);
+    }
+    let text = b"HTTP/1.1 302 Found\r\ncache-control: no-cache\r\ncontent-length: 0\r\n\r\n";
+    let mut reply = Reply::read(text)?;
+    reply.head.add(b"location", &location).then_some(reply)
 }
 
 /// The rule that makes the answer to `status`, where `http-error` says so.

@@ -684,6 +684,8 @@ pub struct Server {
     pub backup: bool,
     /// No client is remembered in a stick table for being served here (`non-stick`).
     pub non_stick: bool,
+    /// `redir`: clients that ask by GET or HEAD are sent to this prefix and their path; `/` is an empty one.
+    pub redirect: Option<String>,
     /// Starts in maintenance.
     pub disabled: bool,
     /// Taken out at run time, see [`Model::remove_server`].
@@ -754,6 +756,7 @@ impl Server {
             follows: None,
             weight: 1,
             non_stick: false,
+            redirect: None,
             backup: false,
             disabled: false,
             removed: false,

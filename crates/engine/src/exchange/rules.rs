@@ -633,7 +633,7 @@ impl Exchange<'_> {
     }
 
     /// Whether part of a request's body is still to come, which must not be taken for the next request.
-    fn leaves_body(&self) -> bool {
+    pub(super) fn leaves_body(&self) -> bool {
         !self.record.request.complete
             || self.tables.frontend(self.session.frontend).persistence == ConnectionMode::Close
     }

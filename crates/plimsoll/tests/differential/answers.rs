@@ -86,6 +86,36 @@ fn answers_and_additions() {
     ]);
 }
 
+/// `redir` of servers.
+#[test]
+fn servers_that_are_elsewhere() {
+    let back = "server s1 {s1} redir http://images.example.org";
+    let post = "POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na";
+    let after = "http-after-response set-header x-a b";
+    play(vec![
+        case("redir").back(back).sends(get("/a?b=c") + &get("/"), 2),
+        case("redir-post").back(back).sends(post.to_owned() + &get("/a"), 2),
+        case("redir-same").back("server s1 {s1} redir /").sends(get("/a"), 1),
+        case("redir-absolute")
+            .back(back)
+            .sends("GET http://x/a?b HTTP/1.1\r\nHost: x\r\n\r\n", 1),
+        case("redir-rewritten")
+            .front(&format!("http-request set-path /c;{after}"))
+            .back("cookie SRV insert;server s1 {s1} cookie a redir http://images.example.org")
+            .sends(get("/a"), 1),
+        case("redir-head").back(back).talk(|stage| {
+            let mut client = stage.client();
+            client.send("HEAD /a HTTP/1.1\r\nHost: x\r\n\r\n");
+            client.answer_to("HEAD");
+            stage.done(client);
+        }),
+        case("redir-of-one")
+            .back("balance roundrobin;server s1 {s1} redir http://images.example.org weight 1;server s2 {s1} weight 1")
+            .sends(get("/a") + &get("/b") + &get("/c"), 3)
+            .whichever(),
+    ]);
+}
+
 /// `set-headers-bin` and its like, with lists that clients send in Base64.
 #[test]
 fn lists_of_fields() {

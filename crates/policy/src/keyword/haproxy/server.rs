@@ -367,11 +367,20 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "What the PROXY protocol header contains.",
         proxy_options,
     ),
-    later(
+    Keyword::new(
         "redir",
+        NOWHERE,
         "PREFIX",
-        "Sends clients to the server by redirection.",
-        "the HTTP rules",
+        "Sends clients that ask by GET or HEAD to this prefix and their path, by redirection.",
+        |args, server| {
+            let word = args.word("a prefix such as http://images.example.org")?;
+            if word.text.bytes().any(|byte| byte.is_ascii_control()) {
+                let message = "a control character cannot stand in a header field";
+                return Err(Diagnostic::error(Kind::Invalid, word.span, message));
+            }
+            server.model.redirect = Some(word.text.clone());
+            Ok(())
+        },
     ),
     tls::renegotiate("renegotiate"),
     Keyword::new(
