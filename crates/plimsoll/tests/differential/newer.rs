@@ -152,6 +152,16 @@ const CASES: &[&[&str]] = &[
     ],
     // An answer of 204 has a length of 0, and pages have names of fields in lower case.
     &["captures-without-a-response", "captures-of-a-bad-request"],
+    // The client's connection ends with a redirection to a server.
+    &[
+        "redir",
+        "redir-post",
+        "redir-same",
+        "redir-absolute",
+        "redir-rewritten",
+        "redir-head",
+        "redir-of-one",
+    ],
     // There are variables for ready-made lines, and samples of both messages in all lines.
     &[
         "standard-format-and-more",

@@ -2,7 +2,7 @@
 //!
 //! The table is slot for slot the one that HAProxy fills. It lays out a weighted order in which, at each slot,
 //! every server's credit grows by its weight, the first server of highest *whole* credit (counted in tables, so
-//! nearly always 0, 1 or 2) gets the slot, and its credit sinks by the table's length.
+//! a small number) gets the slot, and its credit sinks by the table's length.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -35,56 +35,61 @@ pub(super) fn table(members: &[Candidate]) -> Box<[u32]> {
     fill(&weights)
 }
 
-/// A server becomes eligible when its credit reaches nothing owed, and preferred when it reaches a whole table.
-/// Both moments are known in advance, so that only those servers are looked at to whom something happens.
+/// A server's whole credit rises by one whenever the weight it has been given passes another multiple of the table's
+/// length, and falls by one when it gets a slot. The rises are known in advance, so that only those servers are looked at
+/// to whom something happens.
 fn fill(weights: &[u64]) -> Box<[u32]> {
     let total: u64 = weights.iter().sum();
-    let mut taken = vec![0u64; weights.len()];
-    // (slot, server, slots taken when this was planned)
-    let mut eligible_at = BinaryHeap::new();
-    let mut preferred_at = BinaryHeap::new();
-    let mut eligible = BTreeSet::new();
-    let mut preferred = BTreeSet::new();
-    for (server, &weight) in weights
+    let mut credits = vec![0_usize; weights.len()];
+    // The servers of each whole credit.
+    let mut ranks: Vec<BTreeSet<usize>> = Vec::new();
+    // Slot, server, and which of its rises it is.
+    let mut rises: BinaryHeap<_> = weights
         .iter()
         .enumerate()
         .filter(|&(_, &weight)| weight > 0)
-    {
-        eligible.insert(server);
-        preferred_at.push(Reverse((total.div_ceil(weight), server, 0)));
-    }
+        .map(|(server, _)| Reverse((0, server, 0)))
+        .collect();
 
     let mut slots = Vec::with_capacity(total as usize);
     for slot in 1..=total {
-        while let Some(&Reverse((at, server))) = eligible_at.peek()
+        while let Some(&Reverse((at, server, rise))) = rises.peek()
             && at <= slot
         {
-            eligible_at.pop();
-            eligible.insert(server);
+            rises.pop();
+            let next: u64 = rise + 1;
+            rises.push(Reverse((
+                (next * total).div_ceil(weights[server]),
+                server,
+                next,
+            )));
+            move_to(&mut ranks, server, credits[server], credits[server] + 1);
+            credits[server] += 1;
         }
-        while let Some(&Reverse((at, server, when_taken))) = preferred_at.peek()
-            && at <= slot
-        {
-            preferred_at.pop();
-            if taken[server] == when_taken {
-                preferred.insert(server);
-            }
-        }
-        // The credits sum to a whole table, so somebody is always eligible.
-        let Some(server) = preferred.pop_first().or_else(|| eligible.first().copied()) else {
+        // The credits sum to a whole table, so somebody always has one.
+        let richest = ranks.iter().rev().find_map(|rank| rank.first().copied());
+        let Some(server) = richest else {
             debug_assert!(false, "nobody for slot {slot}");
             break;
         };
         slots.push(server as u32);
-        eligible.remove(&server);
-        preferred.remove(&server);
-        taken[server] += 1;
-        let weight = weights[server];
-        eligible_at.push(Reverse(((taken[server] * total).div_ceil(weight), server)));
-        let whole = ((taken[server] + 1) * total).div_ceil(weight);
-        preferred_at.push(Reverse((whole, server, taken[server])));
+        move_to(&mut ranks, server, credits[server], credits[server] - 1);
+        credits[server] -= 1;
     }
     slots.into_boxed_slice()
+}
+
+/// Moves a server from one whole credit to another. Those without any are in no set.
+fn move_to(ranks: &mut Vec<BTreeSet<usize>>, server: usize, from: usize, to: usize) {
+    if from > 0 {
+        ranks[from - 1].remove(&server);
+    }
+    if to > 0 {
+        if ranks.len() < to {
+            ranks.resize_with(to, BTreeSet::new);
+        }
+        ranks[to - 1].insert(server);
+    }
 }
 
 #[cfg(test)]
@@ -126,6 +131,13 @@ mod tests {
         for (weights, expected) in cases {
             assert_eq!(*table(&farm(weights)), *expected, "{weights:?}");
         }
+    }
+
+    /// A server with a credit of three tables comes before one with two that stands further ahead.
+    #[test]
+    fn credits_may_be_large() {
+        let weights = [7, 26, 2, 1, 1, 2, 6, 215, 82];
+        assert_eq!(*table(&farm(&weights)), *by_definition(&weights, 342));
     }
 
     proptest! {
