@@ -12,7 +12,7 @@ use plimsoll_policy::log::{
 };
 use plimsoll_policy::model::{BackendId, Mode, ServerId};
 use plimsoll_policy::stick_table::Event;
-use plimsoll_wire::head::{Head, Version};
+use plimsoll_wire::head::Version;
 
 use crate::dispatch::Dispatch;
 use crate::exchange::Record;
@@ -253,7 +253,7 @@ fn write_exchange(session: &mut Session, moment: Moment, record: &mut Record, no
     let line = RequestLine {
         method,
         target,
-        version: version(head),
+        version: head.version.name().as_bytes(),
         bytes_max: session.tables.plane.model.global.tune.log_uri_bytes as usize,
     };
     let mut timers = record.times.timers(now_ns);
@@ -565,16 +565,6 @@ fn server_class(status: u16) -> ServerCounter {
 pub(crate) fn handshake_ms(session: &Session) -> u32 {
     let facts = session.facts.tls().filter(|_| session.requests <= 1);
     facts.map_or(0, |facts| facts.handshake_ms)
-}
-
-fn version(head: &Head) -> &'static [u8] {
-    match head.version {
-        Version::H09 => b"",
-        Version::H10 => b"HTTP/1.0",
-        Version::H11 => b"HTTP/1.1",
-        Version::H2 => b"HTTP/2.0",
-        Version::H3 => b"HTTP/3.0",
-    }
 }
 
 /// What differs between the kinds of log lines.

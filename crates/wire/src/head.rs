@@ -136,6 +136,19 @@ pub enum Version {
     H3,
 }
 
+impl Version {
+    /// As first lines have it; nothing in HTTP/0.9, whose lines have none.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::H09 => "",
+            Self::H10 => "HTTP/1.0",
+            Self::H11 => "HTTP/1.1",
+            Self::H2 => "HTTP/2.0",
+            Self::H3 => "HTTP/3.0",
+        }
+    }
+}
+
 /// How the body that follows the head ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Framing {

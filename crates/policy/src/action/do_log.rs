@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use plimsoll_wire::head::{Head, Version};
-
 use super::{Action, Flow, Places, Row, action};
 use crate::context::{Context, Phase};
 use crate::counters::BackendCounter;
@@ -93,7 +91,7 @@ impl Texts {
         Self {
             method,
             target,
-            version: request.map_or(b"", version),
+            version: request.map_or("", |head| head.version.name()).as_bytes(),
             request_captures: captured(&facts.request_captures),
             response_captures: captured(&facts.response_captures),
             request_cookie: facts.request_cookie.clone(),
@@ -104,16 +102,6 @@ impl Texts {
 
 fn slices(texts: &[Vec<u8>]) -> Vec<&[u8]> {
     texts.iter().map(Vec::as_slice).collect()
-}
-
-fn version(head: &Head) -> &'static [u8] {
-    match head.version {
-        Version::H09 => b"",
-        Version::H10 => b"HTTP/1.0",
-        Version::H11 => b"HTTP/1.1",
-        Version::H2 => b"HTTP/2.0",
-        Version::H3 => b"HTTP/3.0",
-    }
 }
 
 fn write(what: &DoLog, context: &mut Context<'_>) {

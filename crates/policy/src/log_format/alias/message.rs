@@ -6,7 +6,6 @@ use crate::log::text::{CAPTURED, QUOTED};
 use crate::log_format::Form;
 use crate::log_format::pen::Pen;
 use crate::sample::path_and_query;
-use plimsoll_wire::head::Head;
 
 /// Sorted.
 pub(super) const ALIASES: &[Alias] = &[
@@ -142,19 +141,8 @@ fn line<'a>(context: &'a Context<'_>) -> Option<Line<'a>> {
     Some(Line {
         method,
         target,
-        version: version(head),
+        version: head.version.name().as_bytes(),
     })
-}
-
-fn version(head: &Head) -> &'static [u8] {
-    use plimsoll_wire::head::Version;
-    match head.version {
-        Version::H09 => b"",
-        Version::H10 => b"HTTP/1.0",
-        Version::H11 => b"HTTP/1.1",
-        Version::H2 => b"HTTP/2.0",
-        Version::H3 => b"HTTP/3.0",
-    }
 }
 
 fn part(
