@@ -4,6 +4,7 @@
 
 pub(crate) mod acme;
 pub(crate) mod admin;
+mod background;
 pub(crate) mod checks;
 pub(crate) mod conductor;
 pub(crate) mod http_client;

@@ -14,7 +14,6 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use plimsoll_policy::command::{Change, ServerChange, address_news};
@@ -29,12 +28,12 @@ use plimsoll_sys::clock;
 use plimsoll_wire::dns::{Found, Kind, Lack, Question, Service};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
-use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::{JoinHandle as JoinLocal, JoinSet, LocalSet};
+use tokio::task::{JoinHandle as JoinLocal, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::admin::desk::Desk;
+use super::background::Background;
 
 mod answers;
 
@@ -45,9 +44,8 @@ const TARGETS_MAX: usize = 256;
 
 /// The running thread.
 pub(crate) struct Names {
-    ending: Arc<Notify>,
     desks: UnboundedSender<Arc<Desk>>,
-    thread: JoinHandle<()>,
+    thread: Background,
 }
 
 impl Names {
@@ -67,30 +65,14 @@ impl Names {
             return Ok(None);
         }
         let first = Arc::clone(desk);
-        let ending = Arc::new(Notify::new());
-        let ended = Arc::clone(&ending);
         let (desks, arriving) = unbounded_channel();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()?;
-        let thread = thread::Builder::new()
-            .name("names".to_owned())
-            .spawn(move || {
-                let tasks = LocalSet::new();
-                tasks.block_on(&runtime, async {
-                    tokio::select! {
-                        () = attend(Arc::clone(&first), arriving) => {}
-                        () = answers::give(Arc::clone(first.questions())) => {}
-                        () = ended.notified() => {}
-                    }
-                });
-            })?;
-        Ok(Some(Self {
-            ending,
-            desks,
-            thread,
-        }))
+        let thread = Background::start("names", move || async move {
+            tokio::select! {
+                () = attend(Arc::clone(&first), arriving) => {}
+                () = answers::give(Arc::clone(first.questions())) => {}
+            }
+        })?;
+        Ok(Some(Self { desks, thread }))
     }
 
     /// Goes on under the plane of another desk; what was answered stays known.
@@ -101,7 +83,7 @@ impl Names {
 
     /// Ends the thread; questions under way are forgotten.
     pub(crate) fn stop(&self) {
-        self.ending.notify_one();
+        self.thread.stop();
     }
 
     pub(crate) fn is_finished(&self) -> bool {

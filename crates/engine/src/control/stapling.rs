@@ -5,7 +5,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use plimsoll_policy::log::Level;
@@ -13,10 +12,10 @@ use plimsoll_policy::model::Model;
 use plimsoll_policy::stapling::{Inquiry, Stapling, Status};
 use plimsoll_policy::tls::ocsp::Response;
 use plimsoll_sys::clock;
-use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::sleep;
 
+use super::background::Background;
 use super::conductor::Conductor;
 use super::http_client::{Request, ask};
 use crate::tls::is_sound;
@@ -39,9 +38,8 @@ enum News {
 
 /// The running thread.
 pub(crate) struct Inquirer {
-    ending: Arc<Notify>,
     news: UnboundedSender<News>,
-    thread: JoinHandle<()>,
+    thread: Background,
 }
 
 impl Inquirer {
@@ -56,30 +54,10 @@ impl Inquirer {
             return Ok(None);
         }
         let conductor = Arc::clone(conductor);
-        let ending = Arc::new(Notify::new());
-        let ended = Arc::clone(&ending);
         let (news, arriving) = unbounded_channel();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()?;
-        let thread = thread::Builder::new()
-            .name("ocsp".to_owned())
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        () = attend(&conductor, arriving) => {}
-                        () = ended.notified() => {}
-                    }
-                });
-                // A name that is being looked up is no reason to stay.
-                runtime.shutdown_background();
-            })?;
-        Ok(Some(Self {
-            ending,
-            news,
-            thread,
-        }))
+        let work = move || async move { attend(&conductor, arriving).await };
+        let thread = Background::start("ocsp", work)?;
+        Ok(Some(Self { news, thread }))
     }
 
     /// Goes on under another plane.
@@ -95,7 +73,7 @@ impl Inquirer {
 
     /// Ends the thread; what is being asked is broken off.
     pub(crate) fn stop(&self) {
-        self.ending.notify_one();
+        self.thread.stop();
     }
 
     pub(crate) fn is_finished(&self) -> bool {

@@ -16,7 +16,6 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use plimsoll_policy::acme::renewal_s;
@@ -27,13 +26,12 @@ use plimsoll_policy::model::{AccessLevel, Model};
 use plimsoll_policy::tls::store::Content;
 use plimsoll_policy::tls::{Certificate, Pieces, certificate, pem};
 use plimsoll_sys::clock;
-use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep, timeout};
 use zeroize::Zeroizing;
 
 use self::talk::{Stage, Talk};
+use super::background::Background;
 use super::conductor::Conductor;
 use crate::tls::forge;
 use crate::tls::proofs::Proofs;
@@ -62,9 +60,8 @@ enum News {
 
 /// The running thread.
 pub(crate) struct Renewals {
-    ending: Arc<Notify>,
     news: UnboundedSender<News>,
-    thread: JoinHandle<()>,
+    thread: Background,
 }
 
 impl Renewals {
@@ -75,32 +72,10 @@ impl Renewals {
             return Ok(None);
         }
         let conductor = Arc::clone(conductor);
-        let ending = Arc::new(Notify::new());
-        let ended = Arc::clone(&ending);
         let (news, arriving) = unbounded_channel();
         let own = news.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()?;
-        let thread = thread::Builder::new()
-            .name("acme".to_owned())
-            .spawn(move || {
-                let tasks = LocalSet::new();
-                tasks.block_on(&runtime, async {
-                    tokio::select! {
-                        () = attend(conductor, own, arriving) => {}
-                        () = ended.notified() => {}
-                    }
-                });
-                // A name that is being looked up is no reason to stay.
-                runtime.shutdown_background();
-            })?;
-        Ok(Some(Self {
-            ending,
-            news,
-            thread,
-        }))
+        let thread = Background::start("acme", move || attend(conductor, own, arriving))?;
+        Ok(Some(Self { news, thread }))
     }
 
     /// Goes on under another plane.
@@ -116,7 +91,7 @@ impl Renewals {
 
     /// Ends the thread; what is being said to authorities is broken off.
     pub(crate) fn stop(&self) {
-        self.ending.notify_one();
+        self.thread.stop();
     }
 
     pub(crate) fn is_finished(&self) -> bool {

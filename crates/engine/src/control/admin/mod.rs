@@ -19,7 +19,6 @@ use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use plimsoll_policy::model::{AccessLevel, Bind, BindAddress, Model, Severity};
@@ -30,6 +29,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use super::background::Background;
 use super::conductor::Conductor;
 use crate::sockets;
 
@@ -198,8 +198,7 @@ struct Arrival {
 
 /// The running thread.
 pub(crate) struct Admin {
-    ending: Arc<Notify>,
-    thread: JoinHandle<()>,
+    thread: Background,
     standing: Mutex<Vec<Standing>>,
     arrivals: UnboundedSender<Arrival>,
 }
@@ -207,27 +206,11 @@ pub(crate) struct Admin {
 impl Admin {
     /// Starts to answer on these sockets.
     pub(crate) fn start(doors: Doors, conductor: Arc<Conductor>) -> io::Result<Self> {
-        let ending = Arc::new(Notify::new());
-        let ended = Arc::clone(&ending);
         let (arrivals, arriving) = unbounded_channel();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()?;
-        let thread = thread::Builder::new()
-            .name("admin".to_owned())
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        () = welcome(arriving, &conductor) => {}
-                        () = ended.notified() => {}
-                    }
-                });
-                // A connection in the middle of an answer is no reason to stay.
-                runtime.shutdown_background();
-            })?;
+        let thread = Background::start("admin", move || async move {
+            welcome(arriving, &conductor).await
+        })?;
         let admin = Self {
-            ending,
             thread,
             standing: Mutex::default(),
             arrivals,
@@ -291,7 +274,7 @@ impl Admin {
 
     /// Ends the thread; socket files that are still ours disappear.
     pub(crate) fn stop(&self) {
-        self.ending.notify_one();
+        self.thread.stop();
         let standing = self.standing();
         let files = standing.iter().filter_map(|known| known.file.as_ref());
         files.for_each(SocketFile::remove);

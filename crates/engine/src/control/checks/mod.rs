@@ -20,7 +20,6 @@ use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use plimsoll_policy::health::Which;
@@ -28,10 +27,11 @@ use plimsoll_policy::model::{Backend, BackendId, Model, ServerId};
 use plimsoll_policy::stats::file::Recalled;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, Semaphore};
-use tokio::task::{JoinHandle as JoinLocal, LocalSet};
+use tokio::task::JoinHandle as JoinLocal;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::control::admin::desk::Desk;
+use crate::control::background::Background;
 use conversation::Ending;
 use hall::{Board, Hall};
 
@@ -46,10 +46,9 @@ const HALF: u64 = 1 << 63;
 
 /// The running thread.
 pub(crate) struct Checks {
-    ending: Arc<Notify>,
     news: UnboundedSender<News>,
     board: Mutex<Arc<Board>>,
-    thread: JoinHandle<()>,
+    thread: Background,
 }
 
 /// What the checks of another plane begin with.
@@ -68,26 +67,9 @@ impl Checks {
         let board = Arc::new(Board::new(&plane.model, None));
         board.recall(recalled);
         let first = News::new(desk, &board);
-        let ending = Arc::new(Notify::new());
-        let ended = Arc::clone(&ending);
         let (news, arriving) = unbounded_channel();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()?;
-        let thread = thread::Builder::new()
-            .name("checks".to_owned())
-            .spawn(move || {
-                let tasks = LocalSet::new();
-                tasks.block_on(&runtime, async {
-                    tokio::select! {
-                        () = attend(first, arriving) => {}
-                        () = ended.notified() => {}
-                    }
-                });
-            })?;
+        let thread = Background::start("checks", move || attend(first, arriving))?;
         Ok(Some(Self {
-            ending,
             news,
             board: Mutex::new(board),
             thread,
@@ -105,7 +87,7 @@ impl Checks {
 
     /// Ends the thread; checks under way are forgotten.
     pub(crate) fn stop(&self) {
-        self.ending.notify_one();
+        self.thread.stop();
     }
 
     pub(crate) fn is_finished(&self) -> bool {
