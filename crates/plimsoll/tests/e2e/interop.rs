@@ -436,6 +436,9 @@ fn haproxy_and_we_are_each_others_clients_and_servers() {
 const PROTOCOLS: [(&str, &str); 2] = [("h1", "http=1.1"), ("h2", "http=2.0")];
 
 /// Asks for each version and protocol twice, with bodies longer than a window.
+///
+/// The connection stays open: HAProxy 2.6, before another HAProxy too, loses the end of a response over TLS 1.3 now and
+/// then where the server closes behind it.
 fn speak(rig: &Rig, about: &str) {
     let body = "0123456789abcdef".repeat(20_000);
     for (protocol, seen) in PROTOCOLS {
@@ -443,7 +446,7 @@ fn speak(rig: &Rig, about: &str) {
             for resumed in ["resumed=0", "resumed=1"] {
                 let mut client = rig.client();
                 client.send(format!(
-                    "POST /{protocol}-{version} HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                    "POST /{protocol}-{version} HTTP/1.1\r\nHost: site.test\r\nContent-Length: {}\r\n\r\n{body}",
                     body.len()
                 ));
                 let response = client.response();
