@@ -1,9 +1,8 @@
 //! `plimsoll check`: everything that is wrong with a configuration, at once.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use plimsoll_config::diagnostic::{DIAGNOSTICS_MAX, FileId};
 use plimsoll_config::haproxy::{
     BLOCK_DEPTH_MAX, EXPANDED_BYTES_MAX, LINE_BYTES_MAX, LINE_WORDS_MAX, WORDS_MAX,
@@ -13,17 +12,17 @@ use plimsoll_config::source::{FILE_BYTES_MAX, FILES_MAX, TEXT_BYTES_MAX};
 use plimsoll_policy::model::Model;
 use plimsoll_policy::queue;
 
-use crate::configuration::{self, Configuration, Request};
+use crate::configuration::{self, Configuration, FileArgs, Request};
 use crate::console;
 
 /// Check configuration files: every problem with its place, its cause and a way out.
 ///
 /// Exits with 0 when the configuration can be run and with 1 when it cannot.
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("source").args(["files", "file"]).required(true))]
 pub(crate) struct Check {
-    /// Files, or directories whose *.cfg files are read in the order of their names.
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
+    #[command(flatten)]
+    files: FileArgs,
 
     /// How problems are written.
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -59,13 +58,13 @@ impl Check {
             console::complain("--explain is for people; leave it or '--format json' out");
             return 1;
         }
-        let foreign = configuration::foreign_files(&self.files);
+        let foreign = configuration::foreign_files(self.files.list());
         if !foreign.is_empty() {
             configuration::refuse_foreign(&foreign);
             return 1;
         }
         let configuration = configuration::load(&Request {
-            files: self.files.clone(),
+            files: self.files.list().to_vec(),
             lint: self.lint,
             ..Request::default()
         });

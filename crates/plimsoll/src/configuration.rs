@@ -11,6 +11,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use plimsoll_config::diagnostic::{Diagnostic, Severity};
 use plimsoll_config::haproxy::{Grammar, parse};
 use plimsoll_config::render::{self, Style};
@@ -27,6 +28,29 @@ use crate::dialect::{self, Dialect};
 
 /// Most addresses taken from one answer of the resolver.
 const ADDRESSES_MAX: usize = 64;
+
+/// The files of a command, by their names alone or as HAProxy takes them.
+#[derive(Args, Clone, Debug)]
+#[group(multiple = false)]
+pub(crate) struct FileArgs {
+    /// Files, or directories whose *.cfg files are read in the order of their names.
+    #[arg(id = "files", value_name = "FILE")]
+    plain: Vec<PathBuf>,
+
+    /// The same, for those who are used to it; may be given several times.
+    #[arg(id = "file", short = 'f', long = "file", value_name = "FILE")]
+    flagged: Vec<PathBuf>,
+}
+
+impl FileArgs {
+    /// All of them, in order.
+    pub(crate) fn list(&self) -> &[PathBuf] {
+        match self.plain.is_empty() {
+            true => &self.flagged,
+            false => &self.plain,
+        }
+    }
+}
 
 /// What to load, and how.
 #[derive(Clone, Debug, Default)]

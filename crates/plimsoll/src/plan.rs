@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use plimsoll_policy::model::Model;
 use plimsoll_policy::plan::Plan;
 
-use crate::configuration::{self, Request};
+use crate::configuration::{self, FileArgs, Request};
 use crate::console;
 use crate::ctl;
 
@@ -15,10 +15,10 @@ use crate::ctl;
 ///
 /// The running balancer reads the files itself, as a reload would. Nothing is changed.
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("source").args(["files", "file"]).required(true))]
 pub(crate) struct PlanCommand {
-    /// The new configuration: files, or directories whose *.cfg files are read in the order of their names.
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
+    #[command(flatten)]
+    files: FileArgs,
 
     /// Compare with this configuration instead of a running balancer; may be given several times.
     #[arg(long, value_name = "FILE", conflicts_with = "socket")]
@@ -47,7 +47,7 @@ impl PlanCommand {
         if self.from.is_empty() {
             return self.ask();
         }
-        let (Some(before), Some(after)) = (load(&self.from), load(&self.files)) else {
+        let (Some(before), Some(after)) = (load(&self.from), load(self.files.list())) else {
             return Ok(1);
         };
         let plan = Plan::new(&before, &after, None);
@@ -65,7 +65,7 @@ impl PlanCommand {
         if self.format == Format::Json {
             line.push_str(" json");
         }
-        for file in &self.files {
+        for file in self.files.list() {
             // It works in another directory.
             let path = std::fs::canonicalize(file)
                 .with_context(|| format!("cannot find {}", file.display()))?;

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
-use crate::configuration::{self, Configuration, Request};
+use crate::configuration::{self, Configuration, FileArgs, Request};
 use crate::console;
 use crate::reload::Source;
 use crate::service::{self, Life};
@@ -17,14 +17,10 @@ const COMMAND_LINE: &str = "command line";
 ///
 /// Either from configuration files, or from --listen and --to without any.
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("source").args(["files", "file", "listen"]).required(true))]
 pub(crate) struct Run {
-    /// Files, or directories whose *.cfg files are read in the order of their names.
-    #[arg(
-        value_name = "FILE",
-        required_unless_present = "listen",
-        conflicts_with = "listen"
-    )]
-    files: Vec<PathBuf>,
+    #[command(flatten)]
+    files: FileArgs,
 
     /// Where to listen, as after 'bind' (":8080", "127.0.0.1:80", "/run/app.sock").
     #[arg(long, value_name = "ADDRESS", requires = "to")]
@@ -58,7 +54,7 @@ impl Run {
     /// # Errors
     /// Whatever keeps the balancer from starting.
     pub(crate) fn run(&self) -> anyhow::Result<u8> {
-        let foreign = configuration::foreign_files(&self.files);
+        let foreign = configuration::foreign_files(self.files.list());
         if !foreign.is_empty() {
             configuration::refuse_foreign(&foreign);
             return Ok(1);
@@ -105,7 +101,7 @@ impl Run {
 
     fn request(&self) -> Request {
         Request {
-            files: self.files.clone(),
+            files: self.files.list().to_vec(),
             ..Request::default()
         }
     }

@@ -91,6 +91,13 @@ fn a_good_file_passes_and_a_bad_one_does_not() {
         (&["-f"], 1),
         (&["check", &good], 0),
         (&["check", &bad], 1),
+        (&["check", "-f", &good], 0),
+        (&["check", "-f", &bad], 1),
+        (&["check", "--file", &good, "-f", &bad], 1),
+        (&["check", "-f", &good, &good], 2),
+        (&["check"], 2),
+        (&["run"], 2),
+        (&["run", "-f", &bad], 1),
         (&["check", "no/such/file.cfg"], 1),
         (&["run", &bad], 1),
     ];

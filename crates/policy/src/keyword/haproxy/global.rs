@@ -419,7 +419,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "master-worker",
         GLOBAL,
         "[no-exit-on-failure]",
-        "plimsoll run -W",
+        "plimsoll -W",
         master_worker,
     )
     .negatable(),
