@@ -209,7 +209,7 @@ impl AllCounters {
                 Recalled::Server(backend, server, counter, value) => {
                     begin(first.server(backend, server), counter, value);
                 }
-                Recalled::Change(..) | Recalled::Health(..) => {}
+                Recalled::Change(..) | Recalled::Health(..) | Recalled::Availability(..) => {}
             }
         }
     }

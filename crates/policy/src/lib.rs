@@ -10,6 +10,7 @@ pub mod acme;
 pub mod action;
 pub mod agent;
 mod arguments;
+pub mod availability;
 pub mod balance;
 pub mod capture;
 pub mod command;

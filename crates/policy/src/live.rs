@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use crate::availability::Availability;
 use crate::model;
 use crate::outlier::Standing;
 use crate::passive::{Failures, Observation, Rule};
@@ -39,6 +40,8 @@ pub struct BackendLive {
     /// Rules do not lead here (`be-unpublished`, `unpublish backend`).
     unpublished: AtomicBool,
     generation: AtomicU64,
+    /// How often and how long it had no server to offer.
+    pub availability: Availability,
 }
 
 /// A place in a backend, given back through [`BackendLive::leave`].

@@ -366,6 +366,9 @@ impl BackendPlane {
             backend.hash_preserve_affinity,
         );
         let arranged = Mutex::new(arrange(backend, &servers, &*balance, live.generation()));
+        if previous.is_none() {
+            live.availability.begin(is_usable(&servers));
+        }
         Self {
             live,
             servers,
@@ -402,6 +405,12 @@ impl BackendPlane {
         &self.servers[id.0 as usize]
     }
 
+    /// Notes that a server's state or weight may have changed; both moments are in seconds since 1970.
+    pub fn note_change(&self, now_s: u64, started_s: u64) {
+        let usable = is_usable(&self.servers);
+        self.live.availability.note(usable, now_s, started_s);
+    }
+
     /// The arrangement for the present weights and states. Takes a lock: workers keep what they got until
     /// [`BackendLive::generation`] moves on.
     pub fn arrangement(&self, backend: &Backend) -> Arrangement {
@@ -412,6 +421,11 @@ impl BackendPlane {
         }
         arranged.clone()
     }
+}
+
+/// Whether any of them may be chosen.
+fn is_usable(servers: &[Arc<ServerLive>]) -> bool {
+    servers.iter().any(|server| server.is_usable())
 }
 
 fn arrange(

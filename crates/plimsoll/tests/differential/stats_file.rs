@@ -156,5 +156,18 @@ fn what_checks_have_counted_goes_on() {
             cells[place.expect("a column")]
         });
         assert_eq!(shown, ["7", "2", "3"], "{program:?}: {answer}");
+        let answer = ask(&socket, "show stat be 2 -1");
+        let cells: Vec<_> = answer
+            .lines()
+            .nth(1)
+            .unwrap_or_default()
+            .split(',')
+            .collect();
+        let place = names.iter().position(|known| *known == "chkdown");
+        assert_eq!(
+            cells[place.expect("a column")],
+            "4",
+            "{program:?}: {answer}"
+        );
     }
 }

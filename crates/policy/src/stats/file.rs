@@ -205,6 +205,8 @@ pub enum Recalled {
     Health(BackendId, ServerId, HealthSums),
     /// When a server's state last changed, in seconds since 1970.
     Change(BackendId, ServerId, u64),
+    /// How often a backend had no server to offer, and when that last changed, in seconds since 1970.
+    Availability(BackendId, u64, u64),
 }
 
 /// What a file says.
@@ -329,6 +331,10 @@ fn entry(
             let known = BACKEND_COUNTS.iter().chain(BACKEND_ALSO);
             let found = matched(&values, known, now_s).into_iter();
             counters.extend(found.map(|(counter, value)| Recalled::Backend(id, counter, value)));
+            let times_down = value_of(&values, Column::TimesDown).unwrap_or(0);
+            let age_s = value_of(&values, Column::LastChange);
+            let changed_s = age_s.map_or(0, |age_s| now_s.saturating_sub(age_s));
+            counters.push(Recalled::Availability(id, times_down, changed_s));
         }
         // One half of a proxy has gone.
         _ => {}
@@ -346,10 +352,7 @@ fn of_server(
     for (counter, value) in matched(values, known, now_s) {
         counters.push(Recalled::Server(backend, server, counter, value));
     }
-    let value_of = |wanted: Column| {
-        let found = values.iter().find(|(column, _)| *column == wanted);
-        found.map(|(_, value)| *value)
-    };
+    let value_of = |wanted| value_of(values, wanted);
     let sums = HealthSums {
         checks_failed: value_of(Column::ChecksFailed).unwrap_or(0),
         traffic_failed: value_of(Column::AnalysisFailed).unwrap_or(0),
@@ -363,6 +366,11 @@ fn of_server(
         let moment_s = now_s.saturating_sub(age_s);
         counters.push(Recalled::Change(backend, server, moment_s));
     }
+}
+
+fn value_of(values: &[(Column, u64)], wanted: Column) -> Option<u64> {
+    let found = values.iter().find(|(column, _)| *column == wanted);
+    found.map(|(_, value)| *value)
 }
 
 /// What rows compute from more than one counter, and so have no line of their own for.

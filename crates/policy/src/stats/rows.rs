@@ -538,8 +538,7 @@ fn backend_row<'a>(view: View<'a>, selection: &Selection, id: BackendId) -> Row<
     row.number_u32(Column::UserWeight, Tags::AVERAGE, usable.weight);
     row.number_u32(Column::Active, Tags::GAUGE, usable.active);
     row.number_u32(Column::Backup, Tags::GAUGE, usable.backup);
-    let changed_s = narrow(view.seconds_since(last_change(view, id)));
-    row.number_u32(Column::LastChange, Tags::AGE_KEPT, changed_s);
+    available(&mut row, view, id);
     let rate = view.sums.rate(Meter::BackendSessions(id));
     put_rate(&mut row, Column::Rate, rate.now);
     row.number_u32(Column::RateMax, Tags::GAUGE, rate.max);
@@ -659,14 +658,16 @@ pub fn algorithm(spec: &BalanceSpec) -> &'static str {
     }
 }
 
-/// When any server of the backend last changed its state.
-fn last_change(view: View<'_>, id: BackendId) -> u64 {
-    let plane = view.plane.backend(id);
-    let servers = view.servers(view.backend(id));
-    servers
-        .map(|(server, _)| plane.server(server).changed_s())
-        .max()
-        .unwrap_or(0)
+/// How often and how long the backend had no server to offer, and since when it is as it is.
+fn available(row: &mut Row<'_>, view: View<'_>, id: BackendId) {
+    let seen = &view.plane.backend(id).live.availability;
+    let changed_s = view.seconds_since(seen.changed_s());
+    row.count(Column::TimesDown, seen.times_down());
+    row.number_u32(Column::LastChange, Tags::AGE_KEPT, narrow(changed_s));
+    if view.servers(view.backend(id)).next().is_some() {
+        let down_s = narrow(seen.down_s(changed_s));
+        row.number_u32(Column::Downtime, Tags::COUNTER, down_s);
+    }
 }
 
 /// Servers that are not in maintenance.

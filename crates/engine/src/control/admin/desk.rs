@@ -253,9 +253,16 @@ impl Desk {
     pub(crate) fn recall(&self, counters: &[Recalled]) {
         self.counters.recall(counters);
         for recalled in counters {
-            if let Recalled::Change(backend, server, moment_s) = *recalled {
-                let live = self.plane.backend(backend).server(server);
-                live.note_change(moment_s);
+            match *recalled {
+                Recalled::Change(backend, server, moment_s) => {
+                    let live = self.plane.backend(backend).server(server);
+                    live.note_change(moment_s);
+                }
+                Recalled::Availability(backend, times_down, moment_s) => {
+                    let live = &self.plane.backend(backend).live;
+                    live.availability.recall(times_down, moment_s);
+                }
+                _ => {}
             }
         }
         self.meters.begin(&self.counters, clock::monotonic_ns());
@@ -380,6 +387,8 @@ impl Desk {
         let was_in = before.is_in();
         let now_s = clock::wall_ns() / NS_PER_MS / 1_000;
         change.apply(live, now_s);
+        let started_s = self.process.started_ms / 1_000;
+        self.plane.backend(backend).note_change(now_s, started_s);
         let after = live.state();
         let is_in = after.is_in();
         if was_in && !is_in {
