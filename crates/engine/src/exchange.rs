@@ -782,6 +782,7 @@ impl Exchange<'_> {
         relay.recall = Some(slot.recall(&self.session.admission));
         relay.drops_trailers = drops;
         relay.heeds_leaving = heeds_leaving;
+        relay.limit(self.record.facts.limits.as_deref_mut(), request.early.len());
         let answered = loop {
             match poll_fn(|_| relay.poll_head(&mut self.response)).await {
                 Ok(_) if self.response.status < 200 && self.response.status != 101 => {
@@ -841,6 +842,9 @@ impl Exchange<'_> {
         if doubtful || self.closes_clients() {
             client.close_after();
         }
+        if self.record.facts.limits.is_some() {
+            Box::pin(self.await_quota(piece.range.len())).await;
+        }
         let drops = self.drops_trailers(connection.backend);
         let trailers = connection.stream.response_trailers();
         let end = End::of(&piece);
@@ -870,6 +874,7 @@ impl Exchange<'_> {
         relay.recall = Some(slot.recall(&self.session.admission));
         relay.drops_trailers = drops;
         relay.heeds_leaving = heeds_leaving;
+        relay.limit(self.record.facts.limits.as_deref_mut(), 0);
         let ended = poll_fn(|_| relay.poll_bodies(&mut done)).await;
         self.record.spliced_bytes = (relay.upload.moved_bytes, relay.download.moved_bytes);
         if done {
@@ -877,6 +882,18 @@ impl Exchange<'_> {
         }
         self.keep_refused(connection, ended.as_ref().err());
         ended
+    }
+
+    /// Waits until what has come along with the response's head may pass.
+    async fn await_quota(&mut self, bytes: usize) {
+        while let Some(limits) = &mut self.record.facts.limits {
+            let reactor = &self.worker.reactor;
+            let Err(next_ns) = limits.allowed(false, reactor.now_ns()) else {
+                limits.passed(false, reactor.now_ns(), bytes);
+                break;
+            };
+            poll_fn(|_| reactor.poll_deadline(next_ns)).await;
+        }
     }
 
     /// RFC 9110 section 9.3.6: a successful answer to CONNECT turns the connection into a tunnel.
@@ -958,6 +975,7 @@ impl Exchange<'_> {
             (&mut self.upload, false),
             patience,
         );
+        relay.limit(self.record.facts.limits.as_deref_mut(), 0);
         let mut done = false;
         let ended = poll_fn(|_| relay.poll_bodies(&mut done)).await;
         pool::discard(connection);

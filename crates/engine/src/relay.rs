@@ -6,6 +6,7 @@
 use std::rc::Rc;
 use std::task::{Poll, ready};
 
+use plimsoll_policy::bandwidth::Limits;
 use plimsoll_wire::head::Head;
 
 use crate::counters::Side;
@@ -52,6 +53,8 @@ pub(crate) struct Relay<'a, C, S> {
     pub(crate) drops_trailers: (bool, bool),
     /// Whether the server takes back its slot meanwhile.
     pub(crate) recall: Option<Recall<'a>>,
+    /// How fast bodies may pass, where rules say so.
+    limits: Option<&'a mut Limits>,
     /// How much may be read along with a head. The same for as long as heads are waited for, since interim ones leave
     /// what follows them for the next.
     appetite: usize,
@@ -81,6 +84,7 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             heeds_leaving: false,
             drops_trailers: (false, false),
             recall: None,
+            limits: None,
         }
     }
 
@@ -167,7 +171,8 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             }
             let room =
                 ready!(self.server.poll_room()).map_err(|error| self.server_fault(&error))?;
-            if self.upload.is_open(self.worker, self.client, self.server) {
+            if !self.is_limited(true) && self.upload.is_open(self.worker, self.client, self.server)
+            {
                 let filled = ready!(self.upload.poll_fill(self.client, self.server));
                 filled.map_err(|trouble| self.upload_fault(&trouble))?;
                 self.upload_begun = true;
@@ -175,12 +180,13 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
                 continue;
             }
             let mut scratch = self.worker.reactor.scratch();
-            let room = room.min(scratch.len());
+            let room = ready!(self.poll_quota(true, room.min(scratch.len())));
             let piece = ready!(self.client.poll_body(&mut scratch[..room]))
                 .map_err(|error| self.client_fault(&error))?;
             self.upload_begun = true;
             self.upload_done = piece.last;
             self.upload.copied(piece.range.len(), room);
+            self.passed(true, piece.range.len());
             self.progress();
             let end = End::of(&piece);
             let trailers = self.client.request_trailers();
@@ -211,18 +217,21 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             }
             let room =
                 ready!(self.client.poll_room()).map_err(|error| self.client_fault(&error))?;
-            if self.download.is_open(self.worker, self.server, self.client) {
+            if !self.is_limited(false)
+                && self.download.is_open(self.worker, self.server, self.client)
+            {
                 let filled = ready!(self.download.poll_fill(self.server, self.client));
                 filled.map_err(|trouble| self.download_fault(&trouble))?;
                 self.progress();
                 continue;
             }
             let mut scratch = self.worker.reactor.scratch();
-            let room = room.min(scratch.len());
+            let room = ready!(self.poll_quota(false, room.min(scratch.len())));
             let piece = ready!(self.server.poll_body(&mut scratch[..room]))
                 .map_err(|error| self.server_fault(&error))?;
             *done = piece.last;
             self.download.copied(piece.range.len(), room);
+            self.passed(false, piece.range.len());
             self.progress();
             let end = End::of(&piece);
             let trailers = self.server.response_trailers();
@@ -233,6 +242,39 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
         }
         self.worker.reactor.wake(self.worker.reactor.current());
         Poll::Pending
+    }
+
+    /// Has limits apply, also to so many bytes that the server has been sent already.
+    pub(crate) fn limit(&mut self, limits: Option<&'a mut Limits>, sent_bytes: usize) {
+        self.limits = limits;
+        self.passed(true, sent_bytes);
+    }
+
+    fn is_limited(&self, upload: bool) -> bool {
+        self.limits
+            .as_ref()
+            .is_some_and(|limits| limits.apply(upload))
+    }
+
+    /// How many bytes may pass in one direction, of so many. Whoever has to wait for more is not silent.
+    fn poll_quota(&mut self, upload: bool, room: usize) -> Poll<usize> {
+        let Some(limits) = &self.limits else {
+            return Poll::Ready(room);
+        };
+        match limits.allowed(upload, self.worker.reactor.now_ns()) {
+            Ok(allowed) => Poll::Ready(room.min(allowed)),
+            Err(next_ns) => {
+                self.progress();
+                self.worker.reactor.wake_at(next_ns);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn passed(&mut self, upload: bool, bytes: usize) {
+        if let Some(limits) = &mut self.limits {
+            limits.passed(upload, self.worker.reactor.now_ns(), bytes);
+        }
     }
 
     /// Something moved: both sides have their time again.

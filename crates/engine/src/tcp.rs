@@ -448,13 +448,12 @@ async fn relay(
     }
     let mut server = Side::new(&mut server);
     let admission = Arc::clone(&session.admission);
-    let (patience, recall) = (
-        patience(session, backend, &report.facts.overrides),
-        slot.recall(&admission),
-    );
+    let recall = slot.recall(&admission);
+    let patience = patience(session, backend, &report.facts.overrides);
+    let pace = (patience, report.facts.limits.as_deref_mut());
     let carry = [peeked.bytes.as_slice(), answer.bytes.as_slice()];
     let server = &mut server;
-    let ended = tunnel::run(&session.worker, client, server, carry, patience, recall).await;
+    let ended = tunnel::run(&session.worker, client, server, carry, pace, recall).await;
     report.received_bytes = client.received_bytes;
     report.sent_bytes = server.received_bytes;
     report.fault = fault(ended);

@@ -11,6 +11,8 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Poll, ready};
 
+use plimsoll_policy::bandwidth::Limits;
+
 use crate::fault::Fault;
 use crate::queue::Recall;
 use crate::reactor::Pipe;
@@ -105,7 +107,7 @@ pub(crate) async fn run(
     client: &mut Side<'_>,
     server: &mut Side<'_>,
     carry: [&[u8]; 2],
-    patience: Patience,
+    (patience, mut limits): (Patience, Option<&mut Limits>),
     recall: Recall<'_>,
 ) -> Ended {
     let [from_client, from_server] = carry;
@@ -133,8 +135,12 @@ pub(crate) async fn run(
             client.half_closed(),
             server.half_closed(),
         );
-        let up = poll_direction(worker, client, server);
-        let down = poll_direction(worker, server, client);
+        let mut upload = Way::new(true, limits.as_deref_mut());
+        let up = poll_direction(worker, client, server, &mut upload);
+        let held = upload.held;
+        let mut download = Way::new(false, limits.as_deref_mut());
+        let down = poll_direction(worker, server, client, &mut download);
+        let held = held || download.held;
         match (up, down) {
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ended::Both),
             (Poll::Ready(Err(Broke::Source)), _) | (_, Poll::Ready(Err(Broke::Sink))) => {
@@ -151,7 +157,8 @@ pub(crate) async fn run(
             client.half_closed(),
             server.half_closed(),
         );
-        if after != before {
+        // Whoever is held back is not silent.
+        if after != before || held {
             deadlines = Deadlines::new(worker, client, server, &patience);
         }
         match recall.fault() {
@@ -200,6 +207,50 @@ impl Deadlines {
     }
 }
 
+/// A direction, and how fast bytes may go there.
+struct Way<'a> {
+    upload: bool,
+    limits: Option<&'a mut Limits>,
+    /// They have to wait.
+    held: bool,
+}
+
+impl<'a> Way<'a> {
+    fn new(upload: bool, limits: Option<&'a mut Limits>) -> Self {
+        Self {
+            upload,
+            limits,
+            held: false,
+        }
+    }
+
+    fn is_limited(&self) -> bool {
+        let limits = self.limits.as_ref();
+        limits.is_some_and(|limits| limits.apply(self.upload))
+    }
+
+    /// How many bytes may pass, of so many.
+    fn poll_quota(&mut self, worker: &Worker, room: usize) -> Poll<usize> {
+        let Some(limits) = &self.limits else {
+            return Poll::Ready(room);
+        };
+        match limits.allowed(self.upload, worker.reactor.now_ns()) {
+            Ok(allowed) => Poll::Ready(room.min(allowed)),
+            Err(next_ns) => {
+                self.held = true;
+                worker.reactor.wake_at(next_ns);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn passed(&mut self, worker: &Worker, bytes: usize) {
+        if let Some(limits) = &mut self.limits {
+            limits.passed(self.upload, worker.reactor.now_ns(), bytes);
+        }
+    }
+}
+
 /// Which end of a direction failed.
 enum Broke {
     Source,
@@ -211,6 +262,7 @@ fn poll_direction(
     worker: &Rc<Worker>,
     source: &mut Side<'_>,
     sink: &mut Side<'_>,
+    way: &mut Way<'_>,
 ) -> Poll<Result<(), Broke>> {
     for _ in 0..MOVES_PER_TURN {
         ready!(poll_drain(source, sink)).map_err(|_| Broke::Sink)?;
@@ -222,7 +274,7 @@ fn poll_direction(
             }
             return Poll::Ready(Ok(()));
         }
-        if ready!(poll_fill(worker, source, sink)).map_err(|broke| broke)? == 0 {
+        if ready!(poll_fill(worker, source, sink, way)).map_err(|broke| broke)? == 0 {
             source.finished = true;
         }
     }
@@ -244,6 +296,7 @@ fn poll_fill(
     worker: &Rc<Worker>,
     source: &mut Side<'_>,
     sink: &mut Side<'_>,
+    way: &mut Way<'_>,
 ) -> Poll<Result<usize, Broke>> {
     if let Some(pipe) = &mut source.pipe {
         let count = ready!(pipe.poll_fill(source.transport.socket())).map_err(|_| Broke::Source)?;
@@ -251,8 +304,11 @@ fn poll_fill(
         return Poll::Ready(Ok(count));
     }
     let mut scratch = worker.reactor.scratch();
-    let count = ready!(source.transport.poll_read(&mut scratch)).map_err(|_| Broke::Source)?;
+    let room = ready!(way.poll_quota(worker, scratch.len()));
+    let count =
+        ready!(source.transport.poll_read(&mut scratch[..room])).map_err(|_| Broke::Source)?;
     source.received_bytes += count as u64;
+    way.passed(worker, count);
     sink.outbox
         .write_one(sink.transport, &scratch[..count])
         .map_err(|_| Broke::Sink)?;
@@ -262,7 +318,8 @@ fn poll_fill(
         0
     };
     let plain = source.transport.is_plain() && sink.transport.is_plain();
-    if source.full_reads >= FULL_READS_BEFORE_SPLICE && plain && worker.may_splice() {
+    let free = plain && !way.is_limited();
+    if source.full_reads >= FULL_READS_BEFORE_SPLICE && free && worker.may_splice() {
         source.pipe = worker.reactor.pipe();
     }
     Poll::Ready(Ok(count))

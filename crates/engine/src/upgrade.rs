@@ -15,12 +15,13 @@ pub(crate) async fn run(session: &mut Session, client: &mut Client, upgrade: Upg
     let from_client = client.take_carry();
     let mut server = upgrade.transport;
     let (mut client, mut server) = (Side::new(&mut client.transport), Side::new(&mut server));
-    let patience = tcp::patience(session, upgrade.backend, &upgrade.record.facts.overrides);
+    let mut record = upgrade.record;
+    let patience = tcp::patience(session, upgrade.backend, &record.facts.overrides);
+    let pace = (patience, record.facts.limits.as_deref_mut());
     let carry = [from_client.as_slice(), upgrade.carry.as_slice()];
     let recall = upgrade.slot.recall(&admission);
     let (client, server) = (&mut client, &mut server);
-    let ended = tunnel::run(&session.worker, client, server, carry, patience, recall).await;
-    let mut record = upgrade.record;
+    let ended = tunnel::run(&session.worker, client, server, carry, pace, recall).await;
     record.received_bytes += client.received_bytes;
     record.sent_bytes += server.received_bytes;
     record.fault = tcp::fault(ended);

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use plimsoll_wire::head::Head;
 
 use crate::action::Flow;
+use crate::bandwidth::Limits;
 use crate::capture;
 use crate::cookie::CookieFacts;
 use crate::explain::Story;
@@ -226,6 +227,8 @@ pub struct ExchangeFacts {
     /// The request's first line as it was received, for logs, where a rule changed it.
     pub original: Option<Box<OriginalLine>>,
     pub overrides: Overrides,
+    /// `set-bandwidth-limit`: how fast its bodies may pass.
+    pub limits: Option<Box<Limits>>,
     /// The connection has carried another request before.
     pub is_later: bool,
     /// The status of the server's response before rules saw it; 0 where there was none.

@@ -15,6 +15,7 @@ use plimsoll_config::suggest::nearest;
 
 use crate::acl::Acls;
 use crate::arguments::Arguments;
+use crate::bandwidth::Spec;
 use crate::capture::Captures;
 use crate::context::{Context, Phase};
 use crate::convert::{self, Convert};
@@ -129,6 +130,8 @@ pub(crate) struct Names {
     pub(crate) servers: HashMap<BackendId, HashMap<String, ServerId>>,
     /// Stick tables, with the type of their keys.
     pub(crate) tables: HashMap<String, (TableId, KeyType)>,
+    /// Over which times, in milliseconds, tables keep the rates of bytes from clients and to them.
+    pub(crate) byte_rates: HashMap<TableId, (Option<u32>, Option<u32>)>,
     pub(crate) userlists: Userlists,
     /// Certificates by their names in the store; what tokens are verified with is loaded into it.
     pub(crate) certificates: RefCell<BTreeMap<String, Arc<Stored>>>,
@@ -146,6 +149,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) lists: &'a Lists,
     /// The named ACLs that expressions may ask for.
     pub(crate) acls: Option<&'a Acls>,
+    /// The limits of bandwidth that rules of this proxy may set.
+    pub(crate) limits: &'a [Arc<Spec>],
     /// The captures of this proxy so far; rules may add some.
     pub(crate) captures: &'a RefCell<Captures>,
     /// What the samples of this proxy so far want to know of connections.

@@ -12,6 +12,7 @@ pub mod agent;
 mod arguments;
 pub mod availability;
 pub mod balance;
+pub mod bandwidth;
 pub mod capture;
 pub mod command;
 pub mod context;

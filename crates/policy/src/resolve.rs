@@ -11,6 +11,7 @@ mod cookies;
 mod endpoints;
 mod errors;
 mod forwarded;
+mod limits;
 mod logs;
 mod names;
 mod rules;

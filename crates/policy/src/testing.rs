@@ -224,6 +224,7 @@ impl Bench {
             names: &names,
             lists: &self.lists,
             acls: None,
+            limits: &[],
             phase: self.phase,
             mode: Mode::Http,
             frontend: Some(FrontendId(0)),

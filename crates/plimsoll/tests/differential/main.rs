@@ -13,6 +13,7 @@ mod rig;
 mod stage;
 
 mod answers;
+mod bandwidth;
 mod commands;
 mod errors;
 mod expressions;

@@ -204,6 +204,21 @@ const CASES: &[&[&str]] = &[
         "do-log-denied",
         "do-log-raw",
     ],
+    // Bandwidth is not limited.
+    &[
+        "bandwidth-free",
+        "bandwidth-out",
+        "bandwidth-out-late",
+        "bandwidth-in",
+        "bandwidth-wider",
+        "bandwidth-found",
+        "bandwidth-of-backend",
+        "bandwidth-raw",
+        "bandwidth-raw-in",
+        "bandwidth-shared",
+        "bandwidth-h2",
+        "bandwidth-h2-in",
+    ],
     // Fields are not listed.
     &[
         "list-added",

@@ -175,6 +175,16 @@ impl Stage {
         Actor::connect(char::from(b'a' + (self.clients - 1) % 26), self.address)
     }
 
+    /// Where clients that are programs of their own connect.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Something that such a client has seen.
+    pub(crate) fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
     /// Waits for the first line in the log.
     pub(crate) fn wait_for_line(&self) {
         self.log.wait();

@@ -7,6 +7,7 @@ mod rig;
 mod acme;
 mod admin;
 mod affinity;
+mod bandwidth;
 mod browser;
 mod check_kinds;
 mod checks;

@@ -7,6 +7,7 @@
 mod address;
 mod answer;
 mod auth;
+mod bandwidth;
 mod capture;
 mod do_log;
 mod expect_proxy;
@@ -165,6 +166,7 @@ const TOPICS: &[&[Row]] = &[
     address::ROWS,
     answer::ROWS,
     auth::ROWS,
+    bandwidth::ROWS,
     capture::ROWS,
     do_log::ROWS,
     expect_proxy::ROWS,

@@ -89,6 +89,7 @@ impl Resolver<'_> {
             names: reach.names,
             lists: reach.lists,
             acls: None,
+            limits: &[],
             captures: &captures,
             http_errors: reach.http_errors,
             phase: Phase::Check,

@@ -27,7 +27,7 @@ use crate::model::tls::{NameExpression, ServerName};
 use crate::model::{Backend, BackendId, ErrorFile, FrontendId, Initial, Mode, Model, ServerId};
 use crate::pattern::Lists;
 use crate::rule::{BackendTarget, Choice, Persist, Place, Rule, Rules, ServerTarget};
-use crate::stick_table::{Data, DataSpec, TableId, castable};
+use crate::stick_table::{Data, DataSpec, TableId, TableSpec, castable};
 use crate::stickiness::StickRule;
 use crate::variable::{self, Name};
 
@@ -57,6 +57,7 @@ impl Resolver<'_> {
                 names: &names,
                 lists: &lists,
                 acls: None,
+                limits: &[],
                 phase: Phase::Request,
                 mode: proxy.settings.mode,
                 frontend: proxy.has_front().then_some(FrontendId(frontend)),
@@ -120,6 +121,7 @@ impl Resolver<'_> {
             names,
             lists,
             acls: None,
+            limits: &[],
             phase: Phase::Command,
             mode: Mode::Tcp,
             frontend: None,
@@ -251,6 +253,7 @@ impl Resolver<'_> {
             return (rules, Acls::new());
         }
         let acls = self.acls(&proxy.settings.rules, scope);
+        let limits = self.bandwidth_limits(proxy, scope);
         let turns = scope.mode == Mode::Tcp && turns_to_http(&proxy.settings.rules);
         if turns && proxy.has_back() && !proxy.servers.is_empty() {
             let message = "its servers cannot be used behind 'switch-mode http'";
@@ -263,7 +266,7 @@ impl Resolver<'_> {
             .settings
             .rules
             .iter()
-            .filter(|rule| rule.keyword != "acl")
+            .filter(|rule| !matches!(rule.keyword, "acl" | "filter"))
         {
             let inherited = draft.section != proxy.span;
             let mut reader = Reader {
@@ -273,6 +276,7 @@ impl Resolver<'_> {
                 scope: Scope {
                     proxy: scope.proxy.filter(|_| !inherited),
                     acls: acls.get(&draft.section),
+                    limits: &limits,
                     ..*scope
                 },
                 place: self.place(draft.line),
@@ -380,6 +384,12 @@ fn unread(lists: &Lists) -> impl Iterator<Item = Diagnostic> {
     })
 }
 
+/// Over which times a table keeps the rates of bytes from clients and to them.
+fn byte_rates(table: &TableSpec) -> (Option<u32>, Option<u32>) {
+    let period = |data| table.stored(data).map(|stored| stored.period_ms);
+    (period(Data::BytesInRate), period(Data::BytesOutRate))
+}
+
 pub(crate) fn known_names(model: &Model) -> Names {
     let frontends = model.frontends.iter().enumerate();
     let backends = model.backends.iter().enumerate();
@@ -400,6 +410,10 @@ pub(crate) fn known_names(model: &Model) -> Names {
             .map(|(index, backend)| (backend.name.clone(), BackendId(index as u32)))
             .collect(),
         profiles: Profiles::new(),
+        byte_rates: (0..)
+            .map(TableId)
+            .zip(model.tables.iter().map(byte_rates))
+            .collect(),
         tables: (0..)
             .map(TableId)
             .zip(&model.tables)

@@ -77,24 +77,12 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Redirects instead of an error.",
         |args, draft| errors::location(args, draft, 303),
     ),
-    partly(
+    Keyword::new(
         "filter",
         Sections::OWN,
-        "NAME [WORD...]",
-        "Passes data through a filter.",
-        "filters",
-        |args, _| {
-            let word = args.word("the name of a filter")?;
-            if !word.text.starts_with("lua.") {
-                names::check(
-                    &word.text,
-                    word.span,
-                    "a filter",
-                    &[names::filters::FILTERS],
-                )?;
-            }
-            skip(args)
-        },
+        "bwlim-in|bwlim-out NAME default-limit SIZE default-period TIME|limit SIZE key EXPRESSION [table TABLE] [min-size SIZE]",
+        "A limit of bandwidth, for set-bandwidth-limit. Other filters are not there yet.",
+        filter,
     ),
     later(
         "filter-sequence",
@@ -328,30 +316,28 @@ const fn later(
     Keyword::inert(name, sections, usage, doc, Status::NotYet(waits))
 }
 
-/// A word that has to wait, but whose names are checked.
-const fn partly(
-    name: &'static str,
-    sections: Sections,
-    usage: &'static str,
-    doc: &'static str,
-    waits: &'static str,
-    read: fn(&mut Args<'_>, &mut Draft) -> Result<(), Diagnostic>,
-) -> Keyword<Draft> {
-    Keyword {
-        status: Status::NotYet(waits),
-        ..Keyword::new(name, sections, usage, doc, read)
-    }
-}
-
-fn skip(args: &mut Args<'_>) -> Result<(), Diagnostic> {
-    while args.next().is_some() {}
-    Ok(())
-}
-
 /// Keeps a line for the resolver, which reads it when all names are known.
 pub(super) fn keep(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
     if args.is_empty() {
         return args.word("what to do").map(|_| ());
+    }
+    let rule = line(args, draft);
+    draft.settings().rules.push(rule);
+    Ok(())
+}
+
+/// `filter`: limits of bandwidth, which are read when all names are known.
+fn filter(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    let Some(word) = args.peek() else {
+        return args.word("the name of a filter").map(|_| ());
+    };
+    if !matches!(word.text.as_str(), "bwlim-in" | "bwlim-out") {
+        if !word.text.starts_with("lua.") {
+            let known = &[names::filters::FILTERS];
+            names::check(&word.text, word.span, "a filter", known)?;
+        }
+        let what = format!("'filter {}'", word.text);
+        return Err(crate::expression::not_yet(what, word.span));
     }
     let rule = line(args, draft);
     draft.settings().rules.push(rule);
