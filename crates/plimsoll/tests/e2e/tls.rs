@@ -424,6 +424,53 @@ fn names_without_a_certificate_get_one_from_our_authority() {
 }
 
 #[test]
+fn a_line_of_a_list_names_the_files_that_lie_elsewhere() {
+    let Some(openssl) = require_peer("openssl") else {
+        return;
+    };
+    let mut rig = Rig::new();
+    let (address, socket) = (free_address(), rig.path("sock"));
+    let key = rig.path("elsewhere");
+    std::fs::copy(certificate("split.pem.key"), &key).unwrap();
+    let (site, other) = (certificate("split.pem"), certificate("other.pem"));
+    let line = format!(
+        "{} [key {} ssl-min-ver TLSv1.3]",
+        site.display(),
+        key.display()
+    );
+    let list = rig.file("list", &format!("{}\n{line} site.test\n", other.display()));
+    let text = format!(
+        "global\n    stats socket {} level admin\n\
+         defaults\n    mode http\n    timeout client 5s\n\
+         frontend web\n    bind {address} ssl crt-list {}\n    http-request return status 200\n",
+        socket.display(),
+        list.display()
+    );
+    rig.serve(Path::new(crate::rig::PLIMSOLL), &text, address);
+    for (name, subject) in [
+        ("site.test", "www.site.test"),
+        ("nobody.test", "other.test"),
+    ] {
+        let outcome = s_client(&openssl, address, &["-servername", name]);
+        let wanted = format!("CN = {subject}");
+        assert!(
+            outcome.stdout.contains(&wanted),
+            "{name}: {}",
+            outcome.stdout
+        );
+    }
+    let shown = crate::rig::ask(&socket, &format!("show ssl crt-list {}", list.display()));
+    let wanted = format!("{} [ssl-min-ver TLSv1.3] site.test\n", site.display());
+    assert!(shown.contains(&wanted), "{shown}");
+    let add = format!(
+        "add ssl crt-list {} <<\n{line} www.site.test\n\n",
+        list.display()
+    );
+    let refused = crate::rig::ask(&socket, &add);
+    assert!(refused.contains("'key' cannot be given here"), "{refused}");
+}
+
+#[test]
 fn certificates_of_a_frontend_are_those_of_all_its_binds() {
     let Some(openssl) = require_peer("openssl") else {
         return;

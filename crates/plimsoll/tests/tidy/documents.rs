@@ -135,7 +135,9 @@ fn programs_of_the_documents_exist() {
             let named = text
                 .split(program)
                 .skip(1)
-                .filter_map(|rest| rest.split([' ', '`', '\n', ')', '.', ',']).next());
+                .filter_map(|rest| rest.split([' ', '`', '\n', ')', ',']).next())
+                // The end of a sentence.
+                .map(|name| name.trim_end_matches('.'));
             for name in named.filter(|name| !name.is_empty()) {
                 if !files::root().join(program).join(name).exists() {
                     complaints.push(format!(

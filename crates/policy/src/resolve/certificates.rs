@@ -65,7 +65,7 @@ impl Resolver<'_> {
         (self.file_or_bundle(&path, Beside::Looked, span), None)
     }
 
-    /// The certificates that an `ssl-f-use` line names, with the files that belong to them.
+    /// The certificates that an `ssl-f-use` line or one of a list names, with the files that belong to them.
     pub(super) fn used_certificates(
         &mut self,
         load: &LoadDraft,

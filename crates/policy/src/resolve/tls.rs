@@ -10,7 +10,9 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 use super::Resolver;
 use super::certificates::BUNDLE_EXTENSIONS;
 use crate::draft::{BindDraft, ServerDraft, Spanned};
-use crate::keyword::haproxy::{CertificateDraft, CertificateUse, LIST_OPTIONS, SniDraft, TlsDraft};
+use crate::keyword::haproxy::{
+    CertificateDraft, CertificateUse, LIST_OPTIONS, LoadDraft, SniDraft, TlsDraft,
+};
 use crate::keyword::read_words;
 use crate::model::check::{CheckAction, CheckStep};
 use crate::model::tls::{
@@ -187,7 +189,7 @@ impl Resolver<'_> {
         for line in lines {
             let place = format!("{path}:{}", line.number);
             let profile = self.line_profile(&line, &place, span, &tls.profile, mode);
-            let certificates = self.listed(&line.file, span);
+            let certificates = self.used_certificates(&files_of(&line, span), span);
             self.fetch(&certificates, line.fetches(), span);
             for certificate in certificates {
                 shown.push(self.shown(&line, &certificate.name));
@@ -714,6 +716,20 @@ fn choose_defaults(entries: &mut [Entry]) {
 fn bundle_stem(name: &str) -> Option<&str> {
     let (stem, extension) = name.rsplit_once('.')?;
     BUNDLE_EXTENSIONS.contains(&extension).then_some(stem)
+}
+
+/// The files that a line of a list names.
+fn files_of(line: &crt_list::Line, span: Span) -> LoadDraft {
+    let spanned = |name: &str| Spanned::new(name.to_owned(), span);
+    let beside = |option| line.value(option).map(spanned);
+    LoadDraft {
+        crt: Some(spanned(&line.file)),
+        key: beside("key"),
+        ocsp: beside("ocsp"),
+        issuer: beside("issuer"),
+        sctl: beside("sctl"),
+        ..LoadDraft::default()
+    }
 }
 
 /// A few names, and how many more there are.

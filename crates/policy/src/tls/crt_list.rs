@@ -29,11 +29,13 @@ impl Line {
 
     /// What it says of `ocsp-update`.
     pub fn fetches(&self) -> Option<bool> {
-        let at = self
-            .options
-            .iter()
-            .rposition(|word| word == "ocsp-update")?;
-        self.options.get(at + 1).map(|word| word == "on")
+        self.value("ocsp-update").map(|word| word == "on")
+    }
+
+    /// What follows an option in the brackets.
+    pub fn value(&self, option: &str) -> Option<&str> {
+        let at = self.options.iter().rposition(|word| word == option)?;
+        self.options.get(at + 1).map(String::as_str)
     }
 }
 

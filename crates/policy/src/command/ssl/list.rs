@@ -131,6 +131,9 @@ fn read(written: &str, list: &List, store: &Store) -> Result<Line, String> {
     }
     for pair in line.options.windows(2) {
         let [word, file] = pair else { continue };
+        if matches!(word.as_str(), "issuer" | "key" | "ocsp" | "sctl") {
+            return Err(format!("'{word}' cannot be given here: use 'set ssl cert'"));
+        }
         if !matches!(word.as_str(), "ca-file" | "ca-verify-file" | "crl-file") {
             continue;
         }

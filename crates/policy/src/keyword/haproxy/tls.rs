@@ -721,9 +721,12 @@ pub(crate) const LIST_OPTIONS: &[Keyword<TlsDraft>] = &[
     crl_file(),
     curves("curves"),
     curves("ecdhe"),
+    file_beside("issuer", "A file with the certificate of its issuer."),
+    file_beside("key", "A file with its key."),
     no_alpn(),
     no_ca_names(),
     npn(),
+    file_beside("ocsp", "A file with what its authority says of it."),
     word(
         "ocsp-update",
         "on|off",
@@ -733,11 +736,17 @@ pub(crate) const LIST_OPTIONS: &[Keyword<TlsDraft>] = &[
             Ok(())
         },
     ),
+    file_beside("sctl", "A file with timestamps of public logs."),
     sigalgs(),
     ssl_max_ver(),
     ssl_min_ver(),
     verify_client(),
 ];
+
+/// A file that belongs to the certificate of a list's line, which reads it itself: [`crt_list::Line::value`].
+const fn file_beside(name: &'static str, doc: &'static str) -> Keyword<TlsDraft> {
+    word(name, "FILE", doc, |args, _| args.word("a file").map(|_| ()))
+}
 
 // ---- Readers
 
