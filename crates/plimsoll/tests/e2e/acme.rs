@@ -49,7 +49,7 @@ impl Stage {
         let Self { web, secure, .. } = self;
         format!(
             "global\n    expose-experimental-directives\n    stats socket {} level admin\n    log {} local0\n    nbthread 2\n\
-             defaults\n    mode http\n    timeout connect 5s\n    timeout client 30s\n    timeout server 30s\n\
+             defaults\n    mode http\n    timeout connect 20s\n    timeout client 2m\n    timeout server 2m\n\
              crt-store kept\n    crt-base {folder}\n    key-base {folder}\n    \
              load crt site.pem acme LE domains \"www.site.test,site.test\"\n\
              acme LE\n    directory {directory}\n    account-key {folder}/account.key\n    contact me@site.test\n    \
@@ -427,7 +427,7 @@ impl Pebble {
     /// The certificate that all of its chains end at.
     fn root(&self, curl: &Path) -> PathBuf {
         let url = format!("{}/roots/0", self.management);
-        let outcome = run(Command::new(curl).args(["-sSk", "--max-time", "10", &url]));
+        let outcome = run(Command::new(curl).args(["-sSk", "--max-time", "60", &url]));
         self.rig.file("root.pem", &outcome.stdout)
     }
 }
@@ -541,7 +541,7 @@ fn reached(curl: &Path, stage: &Stage, pebble: &Pebble, name: &str) -> String {
         .args([
             "-sS",
             "--max-time",
-            "10",
+            "60",
             "--resolve",
             &format!("{name}:{port}:127.0.0.1"),
             "--cacert",

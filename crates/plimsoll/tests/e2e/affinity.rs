@@ -7,7 +7,7 @@ fn equal_values_go_to_the_same_server() {
     let mut rig = Rig::new();
     let [a, b] = ["a", "b"].map(|name| rig.origin(name));
     rig.config(&format!(
-        "defaults\n    mode http\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n\
+        "defaults\n    mode http\n    timeout connect 20s\n    timeout client 1m\n    timeout server 1m\n\
          listen web\n    bind {{listen}}\n    balance hash req.hdr(x-user),lower\n    {}\n    {}\n",
         a.server_line(),
         b.server_line()
@@ -38,7 +38,7 @@ fn a_client_stays_with_the_server_it_has_a_connection_to() {
         let mut rig = Rig::new();
         let [a, b] = ["a", "b"].map(|name| rig.origin(name));
         rig.config(&format!(
-            "defaults\n    mode http\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n\
+            "defaults\n    mode http\n    timeout connect 20s\n    timeout client 1m\n    timeout server 1m\n\
              listen web\n    bind {{listen}}\n    balance roundrobin\n    http-reuse never\n    {option}\n    {}\n    {}\n",
             a.server_line(),
             b.server_line()

@@ -205,7 +205,7 @@ fn browse(rig: &Rig, chromium: &Path, url: &str, heard: &AtomicBool) {
         ])
         .args([
             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-            "--timeout=5000",
+            "--timeout=60000",
         ])
         .arg(format!("--user-data-dir={}", rig.path("profile").display()))
         .arg(format!("--screenshot={}", rig.path("page.png").display()))
@@ -228,7 +228,7 @@ fn a_browser_loads_a_page_and_talks_over_a_websocket() {
     let told = Arc::clone(&heard);
     let origin = rig.origin_with("a", move |request| answer(request, &told));
     let address = rig.config(&format!(
-        "defaults\n    mode http\n    timeout connect 1s\n    timeout client 20s\n    timeout server 20s\n\
+        "defaults\n    mode http\n    timeout connect 20s\n    timeout client 2m\n    timeout server 2m\n\
          listen web\n    bind {{listen}}\n    {}\n",
         origin.server_line()
     ));
@@ -247,7 +247,7 @@ fn a_browser_does_all_of_it_on_one_connection_of_http2_over_tls() {
     let origin = rig.origin_with("a", move |request| answer(request, &told));
     let certificate = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy/tests/tls/site.pem");
     let address = rig.config(&format!(
-        "defaults\n    mode http\n    timeout connect 1s\n    timeout client 20s\n    timeout server 20s\n\
+        "defaults\n    mode http\n    timeout connect 20s\n    timeout client 2m\n    timeout server 2m\n\
          listen web\n    bind {{listen}} ssl crt {}\n    \
          http-request set-header X-Client \"%[src_port] %[ssl_fc_alpn] %[ssl_fc_protocol]\"\n    {}\n",
         certificate.display(),
@@ -329,7 +329,7 @@ fn the_statistics_page_fits_a_phone_and_does_as_its_form_says() {
         _ => answer(request, &told),
     });
     let address = rig.config(&format!(
-        "defaults\n    mode http\n    timeout connect 1s\n    timeout client 20s\n    timeout server 20s\n\
+        "defaults\n    mode http\n    timeout connect 20s\n    timeout client 2m\n    timeout server 2m\n\
          frontend web\n    bind {{listen}}\n    stats uri /stats\n    stats refresh 30s\n    stats admin if TRUE\n    default_backend site\n\
          backend site\n    server origin {}\n\
          backend app\n    {}\n    server b {} backup weight 30\n",

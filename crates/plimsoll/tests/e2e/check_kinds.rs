@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::thread;
 
@@ -11,13 +10,14 @@ use plimsoll_wire::h2::{Config, Connection, Event, Role};
 use plimsoll_wire::head::Head;
 
 use crate::rig::origin::Reply;
-use crate::rig::{Rig, ask, free_address, until};
+use crate::rig::syslog::Syslog;
+use crate::rig::{Rig, ask, free_address, install, until};
 
 fn text(rig: &Rig, backend: &str) -> String {
     let socket = socket(rig);
     format!(
         "global\n    external-check\n    stats socket {} level admin\n\
-         defaults\n    mode http\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n\
+         defaults\n    mode http\n    timeout connect 20s\n    timeout client 1m\n    timeout server 1m\n    timeout check 20s\n\
          frontend web\n    bind {{listen}}\n    default_backend app\n\
          backend app\n    option log-health-checks\n{backend}\n",
         socket.display()
@@ -48,43 +48,45 @@ fn has_zombies(parent: u32) -> bool {
 #[test]
 fn a_program_judges_a_server_and_leaves_nothing_behind() {
     let mut rig = Rig::new();
-    let (one, log) = (rig.origin("one"), rig.syslog());
-    let (mark, slow) = (rig.path("ill"), rig.path("slow"));
+    let (one, log, late_log) = (rig.origin("one"), rig.syslog(), rig.syslog());
+    let mark = rig.file("ill", "");
     let script = rig.file(
         "judge.sh",
         &format!(
-            "test -e {0} && {{ sleep 600 & sleep 600; }}\n\
-             test \"$HAPROXY_SERVER_PORT\" = \"$4\" && test \"$HAPROXY_PROXY_NAME\" = app && test -z \"$HOME\" && test ! -e {1}\n",
-            slow.display(),
+            "test \"$HAPROXY_PROXY_NAME\" = late && {{ sleep 600 & sleep 600; }}\n\
+             test \"$HAPROXY_SERVER_PORT\" = \"$4\" && test \"$HAPROXY_PROXY_NAME\" = app && test -z \"$HOME\" && test ! -e {}\n",
             mark.display()
         ),
     );
-    let program = rig.file(
-        "judge",
+    let source = rig.file(
+        "judge.source",
         &format!(
             "#!/bin/sh\nPATH=/usr/bin:/bin exec /bin/sh {} \"$@\"\n",
             script.display()
         ),
     );
-    let mut permissions = fs::metadata(&program).expect("the file").permissions();
-    permissions.set_mode(0o755);
-    fs::set_permissions(&program, permissions).expect("a program");
+    let program = rig.path("judge");
+    install(&program, &source);
+    let judged = |log: &Syslog| {
+        format!(
+            "    log {} local0\n    option external-check\n    external-check command {}\n",
+            log.address(),
+            program.display()
+        )
+    };
+    // A program has the time of an interval: far more than it needs, or never enough.
     let text = text(
         &rig,
         &format!(
-            "    log {} local0\n    option external-check\n    external-check command {}\n    {} check inter 300ms rise 1 fall 1",
-            log.address(),
-            program.display(),
+            "{}    {} check inter 1m downinter 100ms rise 1 fall 1\n\
+             backend late\n    option log-health-checks\n{}    {} check inter 1s rise 1 fall 1",
+            judged(&log),
+            one.server_line(),
+            judged(&late_log),
             one.server_line(),
         ),
     );
     rig.config(&text);
-    let line = log.line();
-    assert!(
-        line.contains("succeeded, reason: External check passed, code: 0"),
-        "{line}"
-    );
-    fs::write(&mark, "").expect("a mark");
     let line = log.line();
     assert!(
         line.contains("failed, reason: External check error, code: 1"),
@@ -95,12 +97,11 @@ fn a_program_judges_a_server_and_leaves_nothing_behind() {
     fs::remove_file(&mark).expect("the mark");
     let line = log.line();
     assert!(
-        line.contains("succeeded, reason: External check passed"),
+        line.contains("succeeded, reason: External check passed, code: 0"),
         "{line}"
     );
     assert!(log.line().contains("Server app/one is UP"));
-    fs::write(&slow, "").expect("a mark");
-    let line = log.line();
+    let line = late_log.line();
     assert!(
         line.contains("failed, reason: External check timeout"),
         "{line}"
@@ -214,13 +215,12 @@ fn agents_speak_http_and_json() {
         row.split(' ').nth(7) == Some("25")
     });
     assert!(obeyed, "the agent is not obeyed");
-    let conn = command(&rig, "show stat app 4 -1");
-    assert!(
-        conn.lines()
-            .nth(1)
-            .is_some_and(|row| row.split(',').nth(6) == Some("7")),
-        "{conn}"
-    );
+    let limited = until(|| {
+        let stat = command(&rig, "show stat app 4 -1");
+        let row = stat.lines().nth(1).unwrap_or_default();
+        row.split(',').nth(6) == Some("7")
+    });
+    assert!(limited, "{}", command(&rig, "show stat app 4 -1"));
 }
 
 /// A SOCKS proxy that leads to wherever it is asked to.

@@ -8,7 +8,7 @@ use crate::rig::client::Client;
 use crate::rig::{Rig, ask, free_address, until};
 
 const DEFAULTS: &str = "global\n    nbthread 1\n    stats socket {socket} level admin\n\
-    defaults\n    mode http\n    timeout connect 2s\n    timeout client 5s\n    timeout server 5s\n    http-reuse always\n";
+    defaults\n    mode http\n    timeout connect 20s\n    timeout client 1m\n    timeout server 1m\n    timeout check 20s\n    http-reuse always\n";
 
 fn certificate() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy/tests/tls/site.pem")
@@ -185,7 +185,7 @@ fn clients_whom_nobody_serves_hear_the_end() {
     let mut rig = Rig::new();
     let text = defaults(&rig).replace("mode http", "mode tcp");
     rig.config(&format!(
-        "{text}frontend web\n    bind {{listen}}\n    tcp-request inspect-delay 5s\n    \
+        "{text}frontend web\n    bind {{listen}}\n    tcp-request inspect-delay 1m\n    \
          tcp-request content accept if {{ req.len gt 0 }}\n"
     ));
     for _ in 0..30 {

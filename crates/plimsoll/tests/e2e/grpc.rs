@@ -75,7 +75,7 @@ fn calls_of_every_kind_pass_in_clear_text_and_over_tls() {
         rig.start(peer(&python, "serve", behind, &files), behind);
         let text = format!(
             "global\n    nbthread 2\n\
-             defaults\n    mode http\n    timeout connect 5s\n    timeout client 20s\n    timeout server 20s\n\
+             defaults\n    mode http\n    timeout connect 20s\n    timeout client 2m\n    timeout server 2m\n\
              listen web\n    bind {{listen}} {}\n    server s {behind} {}\n",
             way.bind, way.server
         );

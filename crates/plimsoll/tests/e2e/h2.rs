@@ -15,7 +15,7 @@ use crate::rig::{DEADLINE, Rig, ask, run, until};
 fn text(server: &str, hops: &[std::net::SocketAddr]) -> String {
     let mut text = String::from(
         "global\n    nbthread 1\n\
-         defaults\n    mode http\n    timeout connect 2s\n    timeout client 5s\n    timeout server 5s\n",
+         defaults\n    mode http\n    timeout connect 20s\n    timeout client 1m\n    timeout server 1m\n",
     );
     let mut next = server.to_owned();
     for (index, hop) in hops.iter().enumerate() {
@@ -60,7 +60,7 @@ fn curl_through_both_protocols() {
                     .args([
                         "-sSf",
                         "--max-time",
-                        "20",
+                        "60",
                         version,
                         "-H",
                         field,
@@ -226,12 +226,13 @@ fn an_idle_connection_ends_with_goaway() {
     let mut rig = Rig::new();
     let origin = rig.origin("a");
     let config =
-        text(&origin.server_line(), &[]).replace("timeout client 5s", "timeout client 300ms");
+        text(&origin.server_line(), &[]).replace("timeout client 1m", "timeout client 300ms");
     let address = rig.config(&config);
     let mut stream = TcpStream::connect(address).expect("it accepts");
-    stream.write_all(PREFACE).expect("a preface");
-    stream.write_all(&frame(1, 5, 1, GET)).expect("a request");
-    let (closed, heard) = closes(&mut stream, Duration::from_secs(10));
+    // At once: nobody may pause for the length of the time-out between the two.
+    let bytes = [PREFACE, &frame(1, 5, 1, GET)].concat();
+    stream.write_all(&bytes).expect("a request");
+    let (closed, heard) = closes(&mut stream, DEADLINE);
     assert!(closed, "still open");
     let goaway = &frame(7, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0])[..];
     assert!(heard.ends_with(goaway), "{heard:?}");
@@ -254,7 +255,7 @@ fn a_stream_that_is_cancelled_in_a_quiet_response_is_given_up_at_once() {
     });
     let hop = crate::rig::free_address();
     // No time-out has a part in it.
-    let config = text(&origin.server_line(), &[hop]).replace("5s", "5m");
+    let config = text(&origin.server_line(), &[hop]).replace("1m", "5m");
     let address = rig.config(&config);
     let mut stream = TcpStream::connect(address).expect("it accepts");
     stream.write_all(PREFACE).expect("a preface");

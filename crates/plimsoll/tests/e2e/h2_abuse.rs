@@ -65,7 +65,7 @@ impl Stage {
         let origin = rig.origin_with("a", move |_| Reply::ok(&"x".repeat(body_bytes)));
         let address = rig.config(&format!(
             "global\n    nbthread 1\n\
-             defaults\n    mode http\n    timeout connect 2s\n    timeout client 60s\n    timeout server 60s\n\
+             defaults\n    mode http\n    timeout connect 20s\n    timeout client 5m\n    timeout server 5m\n\
              listen web\n    bind {{listen}}\n    http-reuse always\n    \
              http-request return status 200 content-type text/plain string x if {{ path /small }}\n    {}\n",
             origin.server_line()

@@ -224,7 +224,7 @@ fn play_raw(cases: Vec<Case>) {
     let origin = rig.origin(BODY);
     let address = rig.config(&format!(
         "global\n    nbthread 1\n    tune.h2.max-concurrent-streams 100\n\
-         defaults\n    mode http\n    timeout connect 2s\n    timeout client 5s\n    timeout server 5s\n\
+         defaults\n    mode http\n    timeout connect 20s\n    timeout client 1m\n    timeout server 1m\n\
          listen web\n    bind {{listen}}\n    http-reuse always\n    {}\n",
         origin.server_line()
     ));

@@ -86,7 +86,7 @@ impl<'a> Authority<'a> {
     }
 }
 
-const HEAD: &str = "defaults\n    mode http\n    timeout connect 5s\n    timeout client 10s\n    timeout server 10s\n    retries 0\n";
+const HEAD: &str = "defaults\n    mode http\n    timeout connect 20s\n    timeout client 1m\n    timeout server 1m\n    retries 0\n";
 
 /// One request by OpenSSL's client, which reads until the end.
 fn s_client(openssl: &Path, address: SocketAddr, words: &[&str]) -> Outcome {
@@ -505,7 +505,7 @@ fn other_clients_speak_http2_over_tls_through_both() {
                     "-sSfk",
                     "--http2",
                     "--max-time",
-                    "20",
+                    "60",
                     "-w",
                     "|%{http_version}",
                     "-H",

@@ -9,7 +9,7 @@ use plimsoll_sys::{Address, ConnectOptions, capability, connect};
 use crate::rig::origin::Origin;
 use crate::rig::{Rig, until};
 
-const DEFAULTS: &str = "defaults\n    mode http\n    timeout connect 2s\n    timeout client 5s\n    timeout server 5s\n";
+const DEFAULTS: &str = "defaults\n    mode http\n    timeout connect 20s\n    timeout client 1m\n    timeout server 1m\n";
 
 /// Timers of the established connections with this address at their near end, or at their far one (proc(5)).
 fn timers(address: SocketAddr, near: bool) -> Vec<String> {
@@ -165,8 +165,9 @@ fn a_capability_outlasts_root_where_it_is_asked_for() {
              source 0.0.0.0 usesrc clientip\n    {server}\n"
         ));
         assert_eq!(seen_from(&rig, "127.0.0.3", ""), seen, "{setcap}");
-        let warned = rig.binary().said().contains("cap_net_raw or cap_net_admin");
-        assert_eq!(warned, setcap.is_empty());
+        let said = rig.binary().said_to_its_end();
+        let warned = said.contains("cap_net_raw or cap_net_admin");
+        assert_eq!(warned, setcap.is_empty(), "{said}");
     }
 }
 

@@ -115,12 +115,13 @@ fn request(connection: &mut Option<TcpStream>, address: SocketAddr) -> bool {
     }
 }
 
-/// A configuration that lets requests that may be sent again be sent again.
+/// A configuration that lets requests that may be sent again be sent again: more often than a busy machine lets servers that
+/// are well be late.
 fn text(rig: &Rig, global: &str, servers: &str) -> String {
     format!(
         "global\n    stats socket {} level admin\n{global}\
-         defaults\n    mode http\n    timeout connect 300ms\n    timeout client 10s\n    timeout server 500ms\n    \
-         retries 3\n    option redispatch 1\n    retry-on all-retryable-errors\n\
+         defaults\n    mode http\n    timeout connect 300ms\n    timeout client 1m\n    timeout server 1s\n    \
+         retries 6\n    option redispatch 1\n    retry-on all-retryable-errors\n\
          frontend web\n    bind {{listen}}\n    default_backend app\n\
          backend app\n    option httpchk\n    default-server inter 100ms fall 2 rise 1\n{servers}\n",
         rig.path("sock").display()
@@ -151,10 +152,12 @@ fn is_down(rig: &Rig, server: &str) -> bool {
     })
 }
 
+/// Two servers. Checks are in a hurry here, and might find fault with one that is well on a busy machine; so it is asked
+/// only whether the second one lives, to which things happen.
 fn pair() -> ([SocketAddr; 2], String) {
     let addresses = [free_address(), free_address()];
     let lines = format!(
-        "    server one {} check\n    server two {} check",
+        "    server one {}\n    server two {} check",
         addresses[0], addresses[1]
     );
     (addresses, lines)
@@ -175,12 +178,12 @@ fn a_server_that_is_killed_costs_no_request() {
     rig.config(&text(&rig, "", &lines));
     let traffic = Traffic::start(rig.address(), 8);
     traffic.goes_on(200);
-    tell(servers[0].id(), "-KILL");
-    servers[0].wait();
+    tell(servers[1].id(), "-KILL");
+    servers[1].wait();
     traffic.goes_on(500);
-    assert!(until(|| is_down(&rig, "one")));
-    servers[0] = server(addresses[0], &[]);
-    assert!(until(|| !is_down(&rig, "one")));
+    assert!(until(|| is_down(&rig, "two")));
+    servers[1] = server(addresses[1], &[]);
+    assert!(until(|| !is_down(&rig, "two")));
     traffic.goes_on(200);
     assert_eq!(traffic.stop(), 0, "requests lost");
 }
@@ -226,6 +229,7 @@ fn a_server_that_hangs_up_instead_of_answering_costs_no_request() {
 
 /// A network of its own with a server in it; both vanish with the value.
 struct Island {
+    id: u32,
     name: String,
     address: SocketAddr,
     _server: Binary,
@@ -233,18 +237,19 @@ struct Island {
 
 impl Island {
     fn make(ip: &Path) -> Option<Self> {
-        let id = std::process::id() % 200;
-        let name = format!("plimsoll-kills-{id}");
         let run = |words: &str| {
             let ran = Command::new(ip).args(words.split(' ')).output();
             ran.is_ok_and(|output| output.status.success())
         };
+        let name = |id: u32| format!("plimsoll-kills-{id}");
+        // Another process may have one at the same time.
+        let mut ids = (0..200).map(|turn| (std::process::id() + turn) % 200);
+        let id = ids.find(|&id| run(&format!("netns add {}", name(id))))?;
+        let name = name(id);
         let (here, there) = (format!("plk{id}a"), format!("plk{id}b"));
-        let made = run(&format!("netns add {name}"))
-            && run(&format!(
-                "link add {here} type veth peer name {there} netns {name}"
-            ))
-            && run(&format!("addr add 10.231.{id}.1/30 dev {here}"))
+        let made = run(&format!(
+            "link add {here} type veth peer name {there} netns {name}"
+        )) && run(&format!("addr add 10.231.{id}.1/30 dev {here}"))
             && run(&format!("link set {here} up"))
             && run(&format!("-n {name} addr add 10.231.{id}.2/30 dev {there}"))
             && run(&format!("-n {name} link set {there} up"));
@@ -256,6 +261,7 @@ impl Island {
         let ip = ip.to_string_lossy().into_owned();
         let server = server(address, &[&ip, "netns", "exec", &name]);
         Some(Self {
+            id,
             name,
             address,
             _server: server,
@@ -264,9 +270,8 @@ impl Island {
 
     /// Cuts or mends the only way to it.
     fn link(&self, state: &str) {
-        let id = std::process::id() % 200;
-        let words =
-            ["-n", &self.name, "link", "set", &format!("plk{id}b"), state].map(str::to_owned);
+        let there = format!("plk{}b", self.id);
+        let words = ["-n", &self.name, "link", "set", &there, state].map(str::to_owned);
         let ran = Command::new("ip").args(words).status();
         assert!(ran.expect("ip runs").success());
     }
@@ -316,7 +321,7 @@ fn out_of_descriptors_connections_wait_and_none_is_lost() {
         "    maxconn 500\n    nbthread 1\n",
         &format!("    {}", origin.server_line()),
     );
-    let config = config.replace("connect 300ms", "connect 5s");
+    let config = config.replace("connect 300ms", "connect 1m");
     let path = rig.file(
         "haproxy.cfg",
         &config.replace("{listen}", &address.to_string()),
@@ -380,7 +385,7 @@ fn costs_nothing(other: &Origin) {
 fn a_server_that_is_slow_costs_no_request() {
     // Beyond the time-out for answers.
     costs_nothing(&Rig::new().origin_with("slow", |_| {
-        Reply::After(Duration::from_secs(2), Box::new(Reply::ok("late")))
+        Reply::After(Duration::from_secs(10), Box::new(Reply::ok("late")))
     }));
 }
 
@@ -441,7 +446,7 @@ fn with_hardly_any_memory_left_no_request_is_lost() {
         stalled.server_line()
     );
     let config = text(&rig, "    maxconn 500\n    nbthread 1\n", &lines)
-        .replace("server 500ms", "server 30s")
+        .replace("server 1s", "server 5m")
         .replace(
             "default_backend",
             "use_backend stalled if { path /stalled }\n    default_backend",

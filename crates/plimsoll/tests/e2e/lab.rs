@@ -173,7 +173,7 @@ fn haproxy_obeys_the_agent() {
     let socket = rig.path("admin.sock");
     let text = format!(
         "global\n    stats socket {} level admin\n\
-         defaults\n    mode http\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n\
+         defaults\n    mode http\n    timeout connect 20s\n    timeout client 1m\n    timeout server 1m\n\
          listen lab\n    bind {front}\n    balance roundrobin\n    \
          server a {listen} weight 100 agent-check agent-addr {} agent-port {} agent-inter 100ms\n",
         socket.display(),
@@ -299,8 +299,8 @@ fn agents_shift_traffic_to_those_who_are_well_and_back_without_flapping() {
     let lines = demos.each_ref().map(Demo::server_line).join("\n    ");
     rig.config(&format!(
         "global\n    stats socket {} level admin\n\
-         defaults\n    mode http\n    timeout connect 5s\n    timeout client 10s\n    timeout server 10s\n\
-         \x20   timeout check 5s\n    retries 3\n    option redispatch\n    retry-on conn-failure empty-response\n\
+         defaults\n    mode http\n    timeout connect 20s\n    timeout client 2m\n    timeout server 2m\n\
+         \x20   timeout check 20s\n    retries 3\n    option redispatch\n    retry-on conn-failure empty-response\n\
          frontend web\n    bind {{listen}}\n    default_backend app\n\
          backend app\n    {lines}\n",
         rig.path("sock").display()
@@ -372,7 +372,7 @@ fn commands_of_lessons_print_what_people_look_for() {
     };
     rig.config(&format!(
         "global\n    stats socket {} mode 666 level admin expose-fd listeners\n\
-         defaults\n    mode http\n    timeout connect 5s\n    timeout client 60s\n    timeout server 60s\n    timeout check 5s\n\
+         defaults\n    mode http\n    timeout connect 20s\n    timeout client 60s\n    timeout server 60s\n    timeout check 20s\n\
          frontend fe_http\n    bind {{listen}}\n    default_backend be_app\n\
          backend be_app\n    balance roundrobin\n    option httpchk GET /healthz\n\
          \x20   default-server agent-check agent-inter 100ms inter 200ms init-addr 127.0.0.1\n    {}\n    {}\n\

@@ -7,7 +7,7 @@ fn text(mode: &str, log: &Syslog, server: &str) -> String {
     format!(
         "global\n    log {} local0\n\
          defaults\n    mode {mode}\n    log global\n    option {mode}log\n    option dontlognull\n\
-         \x20   timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n\
+         \x20   timeout connect 20s\n    timeout client 1m\n    timeout server 1m\n\
          frontend web\n    bind {{listen}}\n    default_backend app\n\
          backend app\n    {server}\n",
         log.address()
@@ -57,7 +57,7 @@ fn a_request_that_no_backend_is_there_for_has_no_time() {
     let mut rig = Rig::new();
     let log = rig.syslog();
     rig.config(&format!(
-        "frontend web\n    mode http\n    option httplog\n    log {} local0\n    bind {{listen}}\n    timeout client 5s\n",
+        "frontend web\n    mode http\n    option httplog\n    log {} local0\n    bind {{listen}}\n    timeout client 1m\n",
         log.address()
     ));
     assert_eq!(rig.get("/").status, 503);

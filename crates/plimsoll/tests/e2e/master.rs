@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::Ordering;
@@ -11,7 +10,7 @@ use std::time::{Duration, Instant};
 use plimsoll_sys::signal::{self, Signal};
 
 use crate::rig::origin::Origin;
-use crate::rig::{Binary, PLIMSOLL, Rig, ask, free_address, until};
+use crate::rig::{Binary, PLIMSOLL, Rig, ask, free_address, install, until};
 use crate::upgrade::{Crowd, text};
 
 /// How many programs follow each other under traffic.
@@ -62,16 +61,6 @@ impl Stage {
         let id = |row: &str| row.split_whitespace().next()?.parse().ok();
         rows.filter_map(id).collect()
     }
-}
-
-/// Puts a program in the place of another, as package managers do.
-fn install(place: &Path, program: &Path) {
-    let beside = place.with_extension("new");
-    fs::copy(program, &beside).expect("a copy");
-    let mut permissions = fs::metadata(&beside).expect("the copy").permissions();
-    permissions.set_mode(0o755);
-    fs::set_permissions(&beside, permissions).expect("permissions");
-    fs::rename(beside, place).expect("the place");
 }
 
 fn is_alive(id: u32) -> bool {

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::rig::client::Client;
 use crate::rig::origin::{Origin, Reply};
@@ -14,7 +14,7 @@ use crate::rig::{Rig, ask, free_address, until};
 fn text(rig: &Rig, log: &Syslog, backend: &str) -> String {
     format!(
         "global\n    stats socket {} level admin\n\
-         defaults\n    mode http\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n    retries 0\n\
+         defaults\n    mode http\n    timeout connect 20s\n    timeout client 1m\n    timeout server 1m\n    retries 0\n\
          frontend web\n    bind {{listen}}\n    default_backend app\n\
          backend app\n    log {} local0\n{backend}\n",
         rig.path("sock").display(),
@@ -76,10 +76,10 @@ fn errors_in_the_traffic_mark_a_server_down_and_its_checks_bring_it_back() {
         |number: usize| -> Vec<u16> { (0..number).map(|_| rig.get("/").status).collect() };
     assert!(answers(10).iter().all(|&status| status == 200));
     ill.store(true, Ordering::SeqCst);
-    let failed = answers(40)
-        .into_iter()
-        .filter(|&status| status == 500)
-        .count();
+    for _ in 0..3 {
+        assert_eq!(status(&rig, "two"), "UP");
+        assert!(until(|| rig.get("/").status == 500));
+    }
     let down = line_with(&log, " is DOWN");
     assert!(
         down.contains(
@@ -88,8 +88,11 @@ fn errors_in_the_traffic_mark_a_server_down_and_its_checks_bring_it_back() {
         ),
         "{down}"
     );
-    // The worker may choose it once more before it knows.
-    assert!((3..=6).contains(&failed), "{failed} requests failed");
+    let later = answers(6);
+    // Unless it has been found well meanwhile.
+    if status(&rig, "two").starts_with("DOWN") {
+        assert_eq!(later, [200; 6]);
+    }
     // Its check passes, which brings it back after `fastinter`, and its traffic fails again.
     line_with(&log, "Server app/two is UP");
     ill.store(false, Ordering::SeqCst);
@@ -115,7 +118,7 @@ fn with_fastinter_errors_only_bring_the_next_check_forward() {
         &rig,
         &log,
         &format!(
-            "    option httpchk\n    {} check inter 60s fastinter 50ms observe layer7 error-limit 2 on-error fastinter",
+            "    option httpchk\n    {} check inter 10m fastinter 50ms observe layer7 error-limit 2 on-error fastinter",
             two.server_line()
         ),
     );
@@ -130,10 +133,8 @@ fn with_fastinter_errors_only_bring_the_next_check_forward() {
     };
     assert!(until(|| checks() == 1), "the first check");
     ill.store(true, Ordering::SeqCst);
-    let begun = Instant::now();
     assert_eq!((rig.get("/").status, rig.get("/").status), (500, 500));
-    assert!(until(|| checks() == 2), "a check follows the errors");
-    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert!(until(|| checks() >= 2), "a check follows the errors");
     assert_eq!(status(&rig, "two"), "UP");
 }
 
@@ -147,7 +148,7 @@ fn a_suspended_server_is_left_alone_then_tried_and_the_last_one_is_never_suspend
         &rig,
         &log,
         &format!(
-            "    default-server observe layer7 error-limit 2 on-error suspend error-window 600ms\n    {}\n    {}",
+            "    default-server observe layer7 error-limit 2 on-error suspend error-window 1s\n    {}\n    {}",
             one.server_line(),
             two.server_line()
         ),
@@ -155,21 +156,28 @@ fn a_suspended_server_is_left_alone_then_tried_and_the_last_one_is_never_suspend
     rig.config(&config);
     ill.store(true, Ordering::SeqCst);
     let failed = |number| (0..number).filter(|_| rig.get("/").status == 500).count();
-    let count = failed(20);
+    assert!(until(|| failed(1) == 1));
+    assert_eq!(status(&rig, "two"), "no check", "one failure is none");
+    assert!(until(|| {
+        failed(1);
+        status(&rig, "two") == "NOLB"
+    }));
     let line = line_with(&log, "suspended");
     assert!(
         line.contains("Server app/two is suspended, reason: 2 failures in its traffic. 1 active"),
         "{line}"
     );
-    assert!((2..=4).contains(&count), "{count} requests failed");
-    assert_eq!((status(&rig, "two"), failed(5)), ("NOLB".to_owned(), 0));
-    line_with(&log, "Server app/two is on trial");
+    // Seen between two trials, of which the first ones may be over before a busy machine has looked.
+    assert!(until(|| {
+        let seen = (status(&rig, "two"), failed(5), status(&rig, "two"));
+        (seen.0.as_str(), seen.1, seen.2.as_str()) == ("NOLB", 0, "NOLB")
+    }));
+    assert!(until(|| {
+        line_with(&log, "Server app/two is on trial");
+        status(&rig, "two") == "no check"
+    }));
     // One failure is enough now.
-    let count = failed(20);
-    assert!(
-        (1..=2).contains(&count),
-        "{count} requests failed the trial"
-    );
+    assert!(until(|| failed(1) == 1));
     line_with(&log, "Server app/two is suspended");
     ill.store(false, Ordering::SeqCst);
     line_with(&log, "Server app/two is on trial");
@@ -191,7 +199,7 @@ fn sessions_end_with_their_server_where_that_is_wanted() {
     let listener = TcpListener::bind(address).expect("a free address");
     let config = format!(
         "global\n    stats socket {} level admin\n\
-         defaults\n    mode tcp\n    timeout connect 1s\n    timeout client 60s\n    timeout server 60s\n\
+         defaults\n    mode tcp\n    timeout connect 20s\n    timeout client 60s\n    timeout server 60s\n\
          \x20   log {} local0\n    option tcplog\n\
          listen app\n    bind {{listen}}\n    server one {address} on-marked-down shutdown-sessions\n    server two {address}\n",
         rig.path("sock").display(),
@@ -217,7 +225,7 @@ fn sessions_end_with_their_server_where_that_is_wanted() {
         "set server app/one state maint; set server app/two state maint",
     );
     assert!(until(|| now("one") == 0), "they are cut off");
-    assert_eq!(now("two"), before.1, "these were not to end");
+    assert!(now("two") >= before.1, "these were not to end");
     // What is said of the maintenance may come before or after the lines of the sessions.
     let line = line_with(&log, " DD ");
     assert!(line.contains(" app/one "), "{line}");
@@ -277,7 +285,7 @@ fn whoever_waits_for_a_server_that_goes_down_is_sent_to_another() {
         .each_ref()
         .map(Origin::server_line)
         .join(" maxconn 1\n    ");
-    let backend = format!("    balance source\n    timeout queue 8s\n    {lines} maxconn 1");
+    let backend = format!("    balance source\n    timeout queue 5m\n    {lines} maxconn 1");
     let config = text(&rig, &log, &backend);
     rig.config(&config);
     // All come from one address, so all are bound to one server.
@@ -303,15 +311,11 @@ fn whoever_waits_for_a_server_that_goes_down_is_sent_to_another() {
         &rig.path("sock"),
         &format!("set server app/{home} health down"),
     );
-    let begun = Instant::now();
+    // Long before any time-out.
     for client in &mut waiting {
         let answer = client.response();
         assert_eq!((answer.status, answer.text() == home), (200, false));
     }
-    assert!(
-        begun.elapsed() < Duration::from_secs(6),
-        "not by a time-out"
-    );
     held.store(false, Ordering::SeqCst);
     assert_eq!(first.response().text(), home);
 }
@@ -388,26 +392,28 @@ fn slow_farm(rig: &mut Rig, log: &Syslog, words: &str) -> [(Origin, Arc<AtomicU6
 fn a_server_ten_times_slower_than_its_siblings_is_ejected_and_readmitted() {
     let mut rig = Rig::new();
     let log = rig.syslog();
-    let origins = slow_farm(&mut rig, &log, "base-time 1s min-gap 20ms");
+    let origins = slow_farm(&mut rig, &log, "base-time 1s min-gap 60ms");
     let load = Load::start(&rig);
     assert!(until(|| load.count(1) > 30), "all take part");
-    origins[1].1.store(150, Ordering::SeqCst);
-    let begun = Instant::now();
+    origins[1].1.store(300, Ordering::SeqCst);
     let line = line_with(&log, "ejected");
-    let took = begun.elapsed();
     assert!(
         line.contains("Server app/two is ejected for 1000ms, reason: median response time "),
         "{line}"
     );
-    assert!(took < Duration::from_secs(5), "{took:?}");
-    assert_eq!(status(&rig, "two"), "NOLB");
-    let outliers = ask(&rig.path("sock"), "show outliers");
-    let row = outliers
-        .lines()
-        .find(|row| row.starts_with("app two "))
-        .unwrap_or_default();
-    assert!(row.starts_with("app two ejected 1 0 "), "{outliers}");
-    // It is slow still: the next time it is left alone for longer.
+    // It is slow still: should this time be over already, it is ejected again.
+    assert!(until(|| status(&rig, "two") == "NOLB"));
+    let mut outliers = String::new();
+    let told = until(|| {
+        outliers = ask(&rig.path("sock"), "show outliers");
+        let mut rows = outliers.lines().map(|row| row.split(' '));
+        let row: Vec<_> = rows
+            .find(|row| row.clone().nth(1) == Some("two"))
+            .map_or_else(Vec::new, Iterator::collect);
+        row.len() > 4 && row[..3] == ["app", "two", "ejected"] && row[3] != "0" && row[4] == "0"
+    });
+    assert!(told, "{outliers}");
+    // The next time it is left alone for longer.
     let again = line_with(&log, "app/two is ejected");
     assert!(again.contains("ejected for 2000ms"), "{again}");
     origins[1].1.store(10, Ordering::SeqCst);
@@ -424,20 +430,20 @@ fn nobody_is_ejected_when_all_slow_down_together_and_the_share_is_kept() {
     let origins = slow_farm(
         &mut rig,
         &log,
-        "max-share 34 interval 300ms min-gap 20ms min-samples 3",
+        "max-share 34 interval 1s min-gap 60ms min-samples 3",
     );
     let load = Load::start(&rig);
     let total = |load: &Load| load.count(0) + load.count(1) + load.count(2);
     assert!(until(|| total(&load) > 100));
     for (_, delay_ms) in &origins {
-        delay_ms.store(120, Ordering::SeqCst);
+        delay_ms.store(200, Ordering::SeqCst);
     }
     let before = total(&load);
     assert!(until(|| total(&load) > before + 100));
     assert!(NAMES.iter().all(|name| status(&rig, name) == "no check"));
     // Two of three are slow, and only one may be ejected. Of two that are left nobody is.
     origins[0].1.store(10, Ordering::SeqCst);
-    origins[1].1.store(400, Ordering::SeqCst);
+    origins[1].1.store(600, Ordering::SeqCst);
     line_with(&log, "app/two is ejected");
     let kept = line_with(&log, "is kept");
     assert!(

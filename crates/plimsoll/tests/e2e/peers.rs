@@ -3,11 +3,11 @@
 use std::process::Command;
 
 use crate::rig::peer::require_peer;
-use crate::rig::{Rig, free_address, run};
+use crate::rig::{Rig, free_address, run, until};
 
 fn text(server: &str) -> String {
     format!(
-        "defaults\n    mode http\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n\
+        "defaults\n    mode http\n    timeout connect 20s\n    timeout client 1m\n    timeout server 1m\n\
          listen web\n    bind {{listen}}\n    {server}\n"
     )
 }
@@ -35,7 +35,7 @@ fn curl() {
                 "-S",
                 "-f",
                 "--max-time",
-                "10",
+                "60",
                 "-H",
                 extra,
                 "--data-binary",
@@ -59,15 +59,22 @@ fn wrk() {
         a.server_line(),
         b.server_line()
     )));
-    let outcome =
-        run(Command::new(wrk).args(["-t1", "-c50", "-d1s", &format!("http://{address}/")]));
-    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
-    for bad in ["Socket errors", "Non-2xx"] {
-        assert!(!outcome.stdout.contains(bad), "{}", outcome.stdout);
-    }
+    let url = format!("http://{address}/");
+    // As often as a busy machine needs.
+    let mut runs = 0;
+    assert!(until(|| {
+        runs += 1;
+        let words = ["-t1", "-c50", "-d1s", "--timeout", "60s", &url];
+        let outcome = run(Command::new(&wrk).args(words));
+        assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+        for bad in ["Socket errors", "Non-2xx"] {
+            assert!(!outcome.stdout.contains(bad), "{}", outcome.stdout);
+        }
+        a.requests().len() > 500
+    }));
     let (a, b) = (a.requests().len(), b.requests().len());
     // Turns are exact; requests that were under way at the end may differ.
-    assert!(a.abs_diff(b) <= 50 && a > 100, "{a} and {b}");
+    assert!(a.abs_diff(b) <= 50 * runs, "{a} and {b}");
 }
 
 #[test]
@@ -147,7 +154,7 @@ fn haproxy_and_it_meet_at_abstract_names() {
     let mut rig = Rig::new();
     let front = free_address();
     let name = |what: &str| format!("abns@plimsoll-test-{what}-{}", std::process::id());
-    let defaults = "defaults\n    mode http\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n";
+    let defaults = "defaults\n    mode http\n    timeout connect 20s\n    timeout client 1m\n    timeout server 1m\n";
     rig.config(&format!(
         "{defaults}listen middle\n    bind {{listen}}\n    bind {}\n    server a {}\n",
         name("middle"),
@@ -175,8 +182,8 @@ fn the_same_files_pass_and_fail_as_with_haproxy() {
     };
     let rig = Rig::new();
     let cases = [
-        "frontend f\n    bind 127.0.0.1:1\n    timeout client 5s\n",
-        "frontend f\n    bind 127.0.0.1:1\n    timeout client 5s\n    default_backend nowhere\n",
+        "frontend f\n    bind 127.0.0.1:1\n    timeout client 1m\n",
+        "frontend f\n    bind 127.0.0.1:1\n    timeout client 1m\n    default_backend nowhere\n",
         "listen l\n    bind 127.0.0.1:1\n    timeout client five\n",
         "listen l\n    bind 127.0.0.1:1\n    balance nonsense\n",
         "frobnicate\n",

@@ -4,7 +4,7 @@
 use crate::rig::Rig;
 use crate::rig::origin::{Origin, Reply, Request};
 
-const DEFAULTS: &str = "defaults\n    mode http\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n";
+const DEFAULTS: &str = "defaults\n    mode http\n    timeout connect 20s\n    timeout client 1m\n    timeout server 1m\n";
 
 /// An origin that answers with the fields it saw.
 fn teller(rig: &Rig) -> Origin {

@@ -16,7 +16,7 @@ fn rig(lines: &str) -> Rig {
         |request: &Request| Reply::ok(&format!("{}\n{}", request.line, request.fields.join("\n")));
     let (a, b) = (rig.origin_with("a", told), rig.origin_with("b", told));
     let text = format!(
-        "defaults\n    mode http\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n\
+        "defaults\n    mode http\n    timeout connect 20s\n    timeout client 1m\n    timeout server 1m\n\
          frontend web\n    bind {{listen}}\n{lines}    default_backend first\n\
          backend first\n    http-response set-header x-backend first\n    {}\n\
          backend second\n    http-response set-header x-backend second\n    {}\n",
@@ -95,9 +95,9 @@ fn connections_and_first_bytes_are_judged() {
     let mut rig = Rig::new();
     let origin = rig.origin("a");
     rig.config(&format!(
-        "defaults\n    mode tcp\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n\
+        "defaults\n    mode tcp\n    timeout connect 20s\n    timeout client 1m\n    timeout server 1m\n\
          listen relay\n    bind {{listen}}\n    tcp-request connection reject if {{ src 127.0.0.2 }}\n\
-         \x20   tcp-request inspect-delay 5s\n    tcp-request content accept if TRUE\n    {}\n",
+         \x20   tcp-request inspect-delay 1m\n    tcp-request content accept if TRUE\n    {}\n",
         origin.server_line()
     ));
     assert_eq!(ask(&rig, &get("/", "")).text(), "a");
@@ -111,7 +111,7 @@ fn connections_and_first_bytes_are_judged() {
 /// Whether a connection from this address is closed without an answer to a request.
 fn is_closed_from(python: &Path, from: [u8; 4], to: SocketAddr) -> bool {
     let script = format!(
-        "import socket\ns = socket.socket()\ns.bind(('{}', 0))\ns.settimeout(5)\n\
+        "import socket\ns = socket.socket()\ns.bind(('{}', 0))\ns.settimeout(60)\n\
          s.connect(('{}', {}))\ntry:\n    s.send(b'GET / HTTP/1.0\\r\\n\\r\\n')\n    print(len(s.recv(1)))\n\
          except ConnectionError:\n    print(0)\n",
         Ipv4Addr::from(from),
@@ -129,7 +129,7 @@ fn packets_are_labelled_and_rules_go_on() {
     let mut rig = Rig::new();
     let origin = rig.origin("s1");
     rig.config(&format!(
-        "defaults\n    mode http\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n\
+        "defaults\n    mode http\n    timeout connect 20s\n    timeout client 1m\n    timeout server 1m\n\
          frontend web\n    bind {{listen}}\n    tcp-request connection set-fc-tos 0x20\n    tcp-request connection set-fc-mark 7\n\
          \x20   tcp-request connection set-var(sess.a) str(one)\n    tcp-request session set-tos 8\n\
          \x20   tcp-request session set-var(sess.b) str(two)\n    tcp-request content set-tos 8\n\
@@ -149,7 +149,7 @@ fn connections_to_servers_keep_to_their_labels() {
     let origin = rig.origin("s1");
     rig.config(&format!(
         "global\n    nbthread 1\n\
-         defaults\n    mode http\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n\
+         defaults\n    mode http\n    timeout connect 20s\n    timeout client 1m\n    timeout server 1m\n\
          frontend web\n    bind {{listen}}\n    http-request set-bc-tos req.hdr(tos)\n    default_backend app\n\
          backend app\n    http-reuse always\n    {}\n",
         origin.server_line()

@@ -9,8 +9,8 @@ fn computed_cookies_come_and_go() {
     let mut rig = Rig::new();
     let (one, socket) = (rig.origin("one"), rig.path("c"));
     rig.config(&format!(
-        "global\n    stats socket {} level admin\ndefaults\n    mode http\n    timeout connect 1s\n    timeout client 5s\n    \
-         timeout server 5s\nfrontend web\n    bind {{listen}}\n    default_backend app\nbackend plain\nbackend app\n    \
+        "global\n    stats socket {} level admin\ndefaults\n    mode http\n    timeout connect 20s\n    timeout client 1m\n    \
+         timeout server 1m\nfrontend web\n    bind {{listen}}\n    default_backend app\nbackend plain\nbackend app\n    \
          cookie SRV insert\n    {}\n",
         socket.display(),
         one.server_line(),
@@ -46,7 +46,7 @@ fn what_was_said_of_the_configuration_is_said_again() {
     let mut rig = Rig::new();
     let socket = rig.path("c");
     rig.config(&format!(
-        "global\n    stats socket {}\nfrontend web\n    mode http\n    bind {{listen}}\n    timeout client 5s\n    \
+        "global\n    stats socket {}\nfrontend web\n    mode http\n    bind {{listen}}\n    timeout client 1m\n    \
          http-request return status 200\n    log 127.0.0.1:1 local0\n    option httplog\n    monitor-uri /x\n    default_backend b\n\
          backend b\n    mode http\n    server s 127.0.0.1:9\n",
         socket.display(),
@@ -64,8 +64,8 @@ fn statistics_follow_their_schema() {
     let mut rig = Rig::new();
     let socket = rig.path("c");
     rig.config(&format!(
-        "global\n    stats socket {}\nlisten web\n    mode http\n    bind {{listen}}\n    timeout client 5s\n    \
-         timeout connect 5s\n    timeout server 5s\n    server s 127.0.0.1:9\n",
+        "global\n    stats socket {}\nlisten web\n    mode http\n    bind {{listen}}\n    timeout client 1m\n    \
+         timeout connect 20s\n    timeout server 1m\n    server s 127.0.0.1:9\n",
         socket.display(),
     ));
     let json =
@@ -114,8 +114,8 @@ fn memory_that_is_kept_is_told() {
     let mut rig = Rig::new();
     let (one, socket) = (rig.origin("one"), rig.path("c"));
     rig.config(&format!(
-        "global\n    stats socket {}\nlisten web\n    mode http\n    bind {{listen}}\n    timeout client 5s\n    \
-         timeout connect 5s\n    timeout server 5s\n    http-reuse always\n    {}\n",
+        "global\n    stats socket {}\nlisten web\n    mode http\n    bind {{listen}}\n    timeout client 1m\n    \
+         timeout connect 20s\n    timeout server 1m\n    http-reuse always\n    {}\n",
         socket.display(),
         one.server_line(),
     ));
@@ -152,7 +152,7 @@ fn counters_that_cannot_be_read_are_told_and_left_out() {
         }
         rig.config(&format!(
             "global\n    stats socket {}\n    stats-file {}\nfrontend web\n    mode http\n    guid fe:1\n    \
-             bind {{listen}}\n    timeout client 5s\n    http-request return status 204\n",
+             bind {{listen}}\n    timeout client 1m\n    http-request return status 204\n",
             socket.display(),
             file.display(),
         ));
@@ -193,7 +193,7 @@ fn connections_stay_open_with_a_prompt_or_without() {
     let mut rig = Rig::new();
     let socket = rig.path("c");
     rig.config(&format!(
-        "global\n    stats socket {}\nfrontend web\n    mode http\n    bind {{listen}}\n    timeout client 5s\n    \
+        "global\n    stats socket {}\nfrontend web\n    mode http\n    bind {{listen}}\n    timeout client 1m\n    \
          http-request return status 204\n",
         socket.display(),
     ));

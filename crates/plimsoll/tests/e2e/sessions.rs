@@ -27,8 +27,8 @@ fn sessions_are_listed_and_ended_one_by_one() {
     });
     let (socket, stream, log) = (rig.path("c"), free_address(), rig.syslog());
     rig.config(&format!(
-        "global\n    stats socket {} level admin\ndefaults\n    log {} local0\n    timeout connect 1s\n    timeout client 30s\n    \
-         timeout server 30s\nfrontend web\n    mode http\n    option httplog\n    bind {{listen}} name front\n    \
+        "global\n    stats socket {} level admin\ndefaults\n    log {} local0\n    timeout connect 10s\n    timeout client 5m\n    \
+         timeout server 5m\nfrontend web\n    mode http\n    option httplog\n    bind {{listen}} name front\n    \
          http-request return status 204 if {{ path /here }}\n    default_backend app\n\
          backend app\n    mode http\n    {}\nlisten raw\n    mode tcp\n    option tcplog\n    bind {stream}\n    {}\n",
         socket.display(),
@@ -36,10 +36,17 @@ fn sessions_are_listed_and_ended_one_by_one() {
         deaf.server_line(),
         deaf.server_line(),
     ));
+    let told = |end: &str| {
+        let mut lines =
+            std::iter::repeat_with(|| log.line()).filter(|line| !line.contains("<BADREQ>"));
+        let line = lines.next().expect("a line");
+        assert!(line.contains(end), "{line}");
+    };
     // One is idle, behind a request that was answered; one waits for an answer; one is a stream of bytes.
     let mut idle = rig.client();
     idle.send("GET /here HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(idle.response().status, 204);
+    told(" LR-- ");
     let mut waiting = rig.client();
     waiting.send("GET /there HTTP/1.1\r\nHost: x\r\n\r\n");
     let mut bytes = Client::connect(stream);
@@ -59,10 +66,10 @@ fn sessions_are_listed_and_ended_one_by_one() {
     let [resting] = &resting[..] else {
         panic!("{resting:?}");
     };
-    let told = ask(&socket, &format!("show sess {}", id(resting)));
+    let shown = ask(&socket, &format!("show sess {}", id(resting)));
     assert!(
-        told.contains("frontend=web (id=2 mode=http), listener=front (id=1)"),
-        "{told}"
+        shown.contains("frontend=web (id=2 mode=http), listener=front (id=1)"),
+        "{shown}"
     );
     let filtered = ask(&socket, "show sess server app/deaf");
     assert_eq!(filtered.matches("0x").count(), 1, "{filtered}");
@@ -79,15 +86,10 @@ fn sessions_are_listed_and_ended_one_by_one() {
         "\n"
     );
     assert!(waiting.is_closed(), "it gets no answer, as from HAProxy");
+    told(" KH-- ");
     assert_eq!(ask(&socket, "shutdown sessions server raw/deaf"), "\n");
     assert!(bytes.is_closed());
+    told(" KD ");
     assert!(until(|| lines(&socket, &["fe="]).is_empty()));
-    // The request that was answered, then those that were cut off.
-    let ends = [" LR-- ", " KH-- ", " KD "];
-    let mut told = std::iter::repeat_with(|| log.line()).filter(|line| !line.contains("<BADREQ>"));
-    for end in ends {
-        let line = told.next().expect("a line");
-        assert!(line.contains(end), "{line}");
-    }
     assert!(ask(&socket, "shutdown session 0x1000").starts_with("No such session"));
 }

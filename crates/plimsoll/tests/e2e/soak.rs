@@ -155,8 +155,8 @@ fn ten_thousand_connections_are_held_and_served() {
     let mut rig = Rig::new();
     let origin = rig.origin("a");
     let address = rig.config(&format!(
-        "global\n    maxconn {}\ndefaults\n    mode http\n    timeout connect 5s\n    timeout client 1m\n\
-         \x20   timeout server 5s\n    timeout http-keep-alive 1m\n    http-reuse always\nlisten web\n    bind {{listen}}\n    {}\n",
+        "global\n    maxconn {}\ndefaults\n    mode http\n    timeout connect 20s\n    timeout client 10m\n\
+         \x20   timeout server 1m\n    timeout http-keep-alive 10m\n    http-reuse always\nlisten web\n    bind {{listen}}\n    {}\n",
         HELD + 100,
         origin.server_line()
     ));

@@ -16,7 +16,7 @@ fn certificate(name: &str) -> PathBuf {
 
 fn text(bind: &str, server: &str) -> String {
     let text = format!(
-        "defaults\n    mode http\n    timeout connect 2s\n    timeout client 5s\n    timeout server 5s\n\
+        "defaults\n    mode http\n    timeout connect 20s\n    timeout client 1m\n    timeout server 1m\n\
          frontend web\n    bind {{listen}} {bind}\n    default_backend app\n\
          backend app\n    {server}\n"
     );
@@ -42,7 +42,7 @@ fn curl(curl: &Path, address: std::net::SocketAddr, words: &[&str]) -> Outcome {
     let port = address.port();
     let resolve = format!("www.site.test:{port}:127.0.0.1");
     run(Command::new(curl)
-        .args(["-sS", "--max-time", "10", "--resolve", &resolve, "--cacert"])
+        .args(["-sS", "--max-time", "60", "--resolve", &resolve, "--cacert"])
         .arg(certificate("ca.pem"))
         .args(words)
         .arg(format!("https://www.site.test:{port}/over-tls")))
@@ -270,9 +270,8 @@ fn junk_and_silence_end_quietly() {
     ] {
         let mut stream = std::net::TcpStream::connect(address).expect("it listens");
         stream.write_all(junk).expect("room for a few bytes");
-        stream
-            .shutdown(std::net::Shutdown::Write)
-            .expect("a socket");
+        // Nothing is left to shut where it has ended already.
+        let _ = stream.shutdown(std::net::Shutdown::Write);
         let mut said = Vec::new();
         // An alert at most, and the end; a reset is an end too.
         let _ = stream.read_to_end(&mut said);
@@ -479,7 +478,7 @@ fn certificates_of_a_frontend_are_those_of_all_its_binds() {
     let (first, second, socket) = (free_address(), free_address(), rig.path("sock"));
     let text = format!(
         "global\n    stats socket {} level admin\n\
-         defaults\n    mode http\n    timeout client 5s\n\
+         defaults\n    mode http\n    timeout client 1m\n\
          frontend web\n    bind {first} ssl\n    bind {second} ssl ssl-min-ver TLSv1.2\n    \
          ssl-f-use crt CRT/other.pem ssl-min-ver TLSv1.3\n    \
          ssl-f-use crt CRT/split.pem key CRT/split.pem.key\n    http-request return status 200\n",

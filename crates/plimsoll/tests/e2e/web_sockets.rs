@@ -11,7 +11,7 @@ use crate::rig::origin::Origin;
 use crate::rig::{Rig, free_address};
 
 const DEFAULTS: &str = "global\n    nbthread 1\n\
-    defaults\n    mode http\n    timeout connect 2s\n    timeout client 5s\n    timeout server 5s\n";
+    defaults\n    mode http\n    timeout connect 20s\n    timeout client 1m\n    timeout server 1m\n";
 
 const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";

@@ -11,7 +11,7 @@ fn start(rig: &mut Rig, sampling: &str, server: &str) -> PathBuf {
     let socket = rig.path("admin.sock");
     rig.config(&format!(
         "global\n    stats socket {} level admin\n    nbthread 1\n    {sampling}\n\
-         defaults\n    mode http\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n    retries 1\n\
+         defaults\n    mode http\n    timeout connect 20s\n    timeout client 1m\n    timeout server 1m\n    retries 1\n\
          frontend web\n    bind {{listen}}\n    unique-id-format id-%[req.hdr(x-id)]\n    acl secret path_beg /secret\n    \
          stick-table type ip size 10 store gpc0\n    http-request track-sc0 src\n    \
          http-request set-var(txn.n) sc0_inc_gpc0 if {{ sc0_inc_gpc0 ge 0 }}\n    \

@@ -17,6 +17,7 @@ pub mod syslog;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -33,8 +34,8 @@ use client::{Client, Response};
 use origin::{Origin, Reply, Request};
 use syslog::Syslog;
 
-/// Longest wait for anything. Far beyond what is needed, because test machines are busy.
-pub const DEADLINE: Duration = Duration::from_secs(10);
+/// Longest wait for anything. Far beyond what is needed, because test machines are busy, and stand still for seconds.
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The path of the binary under test.
 pub const PLIMSOLL: &str = env!("CARGO_BIN_EXE_plimsoll");
@@ -226,6 +227,16 @@ impl Binary {
         );
     }
 
+    /// Ends it, and returns all that it has said.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub fn said_to_its_end(&mut self) -> String {
+        self.signal(Signal::Terminate);
+        self.wait();
+        self.said()
+    }
+
     /// Waits for the end.
     ///
     /// # Panics
@@ -323,6 +334,18 @@ pub fn ask(socket: &Path, line: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     answer
+}
+
+/// Puts a copy of a program at a place, in one step, as package managers do.
+///
+/// Another process writes it: a file that is open for writing anywhere cannot be run, and whatever this process starts
+/// meanwhile, for another test, has all of our files open until it has become another program.
+pub fn install(place: &Path, program: &Path) {
+    let beside = place.with_extension("new");
+    let copied = run(Command::new("cp").arg("--").arg(program).arg(&beside));
+    assert_eq!(copied.status, Some(0), "{}", copied.stderr);
+    fs::set_permissions(&beside, fs::Permissions::from_mode(0o755)).expect("permissions");
+    fs::rename(beside, place).expect("the place");
 }
 
 /// What a command that ends by itself said and how it ended.

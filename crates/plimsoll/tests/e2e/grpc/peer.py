@@ -63,7 +63,7 @@ def hang(request, context):
 
 
 def was_cancelled(request, context):
-    return b"yes" if cancelled.wait(10) else b"no"
+    return b"yes" if cancelled.wait(50) else b"no"
 
 
 def serve(address, files):
@@ -115,18 +115,18 @@ def check_metadata(call):
 def call_unary(channel):
     method = channel.unary_unary("/test.Peer/Unary")
     for message in (b"abc", b"", LONG):
-        answer, call = method.with_call(message, metadata=METADATA, timeout=20)
+        answer, call = method.with_call(message, metadata=METADATA, timeout=60)
         assert answer == message[::-1], len(answer)
         check_metadata(call)
 
 
 def call_streams(channel):
-    call = channel.unary_stream("/test.Peer/ManyFromServer")(b"5000", metadata=METADATA, timeout=20)
+    call = channel.unary_stream("/test.Peer/ManyFromServer")(b"5000", metadata=METADATA, timeout=60)
     assert list(call) == [b"%d" % number for number in range(5000)]
     check_metadata(call)
     method = channel.stream_unary("/test.Peer/ManyFromClient")
     messages = [b"x" * (number % 3000) for number in range(2000)]
-    answer, call = method.with_call(iter(messages), metadata=METADATA, timeout=20)
+    answer, call = method.with_call(iter(messages), metadata=METADATA, timeout=60)
     assert int(answer) == sum(map(len, messages)), answer
     check_metadata(call)
 
@@ -134,7 +134,7 @@ def call_streams(channel):
 def call_both_ways(channel, rounds):
     """Each message is sent only when the answer to the one before has come: nothing may be held back on the way."""
     asking = Asking()
-    call = channel.stream_stream("/test.Peer/BothWays")(iter(asking), metadata=METADATA, timeout=20)
+    call = channel.stream_stream("/test.Peer/BothWays")(iter(asking), metadata=METADATA, timeout=60)
     for number in range(rounds):
         asking.put(b"message %d" % number)
         assert next(call) == b"MESSAGE %d" % number
@@ -150,7 +150,7 @@ def call_side_by_side(channel):
 
 
 def call_fails(channel):
-    call = channel.unary_stream("/test.Peer/Fail")(b"", timeout=20)
+    call = channel.unary_stream("/test.Peer/Fail")(b"", timeout=60)
     assert [next(call), next(call)] == [b"one", b"two"]
     try:
         next(call)
@@ -160,17 +160,17 @@ def call_fails(channel):
         assert error.details() == "nothing of that name: \u00fc%", error
         assert dict(error.trailing_metadata()).get("x-end") == "told last", error
     try:
-        channel.unary_unary("/test.Peer/Nobody")(b"", timeout=20)
+        channel.unary_unary("/test.Peer/Nobody")(b"", timeout=60)
         raise AssertionError("it fails")
     except grpc.RpcError as error:  # the head of the response is its end ("trailers only")
         assert error.code() == grpc.StatusCode.UNIMPLEMENTED, error
 
 
 def call_cancelled(channel):
-    call = channel.unary_stream("/test.Peer/Hang")(b"", timeout=20)
+    call = channel.unary_stream("/test.Peer/Hang")(b"", timeout=60)
     assert next(call) == b"begun"
     call.cancel()
-    assert channel.unary_unary("/test.Peer/WasCancelled")(b"", timeout=20) == b"yes"
+    assert channel.unary_unary("/test.Peer/WasCancelled")(b"", timeout=60) == b"yes"
 
 
 def call(address, files):
@@ -180,7 +180,7 @@ def call(address, files):
         channel = grpc.secure_channel(address, credentials, options)
     else:
         channel = grpc.insecure_channel(address, OPTIONS)
-    grpc.channel_ready_future(channel).result(20)
+    grpc.channel_ready_future(channel).result(60)
     call_unary(channel)
     call_streams(channel)
     call_both_ways(channel, 200)
