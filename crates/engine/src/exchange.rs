@@ -34,7 +34,7 @@ use crate::pool::{self, Connection, Identity, Opening, Route, Wish};
 use crate::proxy_protocol;
 use crate::queue::Slot;
 use crate::reactor::Scratch;
-use crate::relay::{Patience, Relay};
+use crate::relay::{Independent, Patience, Relay};
 use crate::reply::{self, Reply};
 use crate::session::{Session, write_ip};
 use crate::splice::Conduit;
@@ -967,6 +967,7 @@ impl Exchange<'_> {
         let patience = Patience {
             client_ms: patience.tunnel_ms.or(patience.client_ms),
             server_ms: patience.tunnel_ms.or(patience.server_ms),
+            independent: patience.independent,
         };
         let mut relay = Relay::new(
             &self.worker,
@@ -1040,6 +1041,7 @@ impl Exchange<'_> {
         Patience {
             client_ms: own.client_ms.or(frontend.timeouts.client_ms),
             server_ms: own.server_ms.or(backend.timeouts.server_ms),
+            independent: Independent::of(frontend, backend),
         }
     }
 

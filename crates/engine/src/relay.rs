@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 
 use plimsoll_policy::bandwidth::Limits;
+use plimsoll_policy::model::{Backend, Frontend};
 use plimsoll_wire::head::Head;
 
 use crate::counters::Side;
@@ -15,7 +16,7 @@ use crate::queue::Recall;
 use crate::reactor::Scratch;
 use crate::splice::{Conduit, Trouble};
 use crate::stream::{ClientStream, End, Piece, ServerStream, StreamError};
-use crate::worker::Worker;
+use crate::worker::{Worker, deadline_after};
 
 /// How long nothing has to be sent to a client that has ended its side until it is taken for gone. Some of those who only
 /// half close still read.
@@ -29,6 +30,24 @@ const PIECES_PER_TURN: u32 = 16;
 pub(crate) struct Patience {
     pub(crate) client_ms: Option<u64>,
     pub(crate) server_ms: Option<u64>,
+    /// What these sides take does not excuse that they say nothing (`option independent-streams`).
+    pub(crate) independent: Independent,
+}
+
+/// Which sides' silence counts by itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Independent {
+    pub(crate) client: bool,
+    pub(crate) server: bool,
+}
+
+impl Independent {
+    pub(crate) fn of(frontend: &Frontend, backend: &Backend) -> Self {
+        Self {
+            client: frontend.independent,
+            server: backend.independent,
+        }
+    }
 }
 
 pub(crate) struct Relay<'a, C, S> {
@@ -36,10 +55,6 @@ pub(crate) struct Relay<'a, C, S> {
     client: &'a mut C,
     server: &'a mut S,
     patience: Patience,
-    client_deadline_ns: u64,
-    server_deadline_ns: u64,
-    /// When something moved last.
-    moved_ns: u64,
     /// The ways of long bodies. That of the request may be in use from before its response until after it.
     pub(crate) upload: &'a mut Conduit,
     pub(crate) download: Conduit,
@@ -68,17 +83,18 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
         (upload, upload_done): (&'a mut Conduit, bool),
         patience: Patience,
     ) -> Self {
+        let now_ns = worker.reactor.now_ns();
+        if upload.moved_ns == 0 {
+            upload.moved_ns = now_ns;
+        }
         Self {
             appetite: client.appetite(),
-            client_deadline_ns: worker.deadline(patience.client_ms),
-            server_deadline_ns: worker.deadline(patience.server_ms),
-            moved_ns: worker.reactor.now_ns(),
             worker,
             client,
             server,
             patience,
             upload,
-            download: Conduit::default(),
+            download: Conduit::since(now_ns),
             upload_done,
             upload_begun: false,
             heeds_leaving: false,
@@ -107,7 +123,7 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             Poll::Ready(Ok(())) if self.heeds_leaving && self.client.poll_gone().is_ready() => {
                 Poll::Ready(Err(Fault::GaveUp))
             }
-            Poll::Ready(Ok(())) => self.wait(self.server_deadline_ns, Fault::ServerTimeout),
+            Poll::Ready(Ok(())) => self.wait(self.server_speaks_ns(), Fault::ServerTimeout),
             Poll::Pending => self.wait_for_upload(),
         }
     }
@@ -125,16 +141,23 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
         {
             return Poll::Ready(Err(fault));
         }
+        let server_ns = self.server_speaks_ns();
+        if self.patience.independent.client && upload.is_pending() && !self.server_is_slow() {
+            let client_ns = self.client_speaks_ns();
+            if client_ns < server_ns {
+                return self.wait(client_ns, Fault::ClientTimeout);
+            }
+        }
         if self.client_is_slow() {
-            return self.wait(self.client_deadline_ns, Fault::ClientTimeout);
+            return self.wait(self.client_takes_ns(), Fault::ClientTimeout);
         }
         if self.heeds_leaving && self.upload_done && self.client.poll_gone().is_ready() {
-            let leaves_ns = self.moved_ns.saturating_add(LEAVING_MS * 1_000_000);
-            if leaves_ns < self.server_deadline_ns {
+            let leaves_ns = self.moved_ns().saturating_add(LEAVING_MS * 1_000_000);
+            if leaves_ns < server_ns {
                 return self.wait(leaves_ns, Fault::ClientClosed);
             }
         }
-        self.wait(self.server_deadline_ns, Fault::ServerTimeout)
+        self.wait(server_ns, Fault::ServerTimeout)
     }
 
     /// The response is complete before the request: the rest still goes to the server, so that both connections can
@@ -176,7 +199,7 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
                 let filled = ready!(self.upload.poll_fill(self.client, self.server));
                 filled.map_err(|trouble| self.upload_fault(&trouble))?;
                 self.upload_begun = true;
-                self.progress();
+                self.upload.moved_ns = self.worker.reactor.now_ns();
                 continue;
             }
             let mut scratch = self.worker.reactor.scratch();
@@ -187,7 +210,7 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             self.upload_done = piece.last;
             self.upload.copied(piece.range.len(), room);
             self.passed(true, piece.range.len());
-            self.progress();
+            self.upload.moved_ns = self.worker.reactor.now_ns();
             let end = End::of(&piece);
             let trailers = self.client.request_trailers();
             let trailers = trailers.filter(|_| !self.drops_trailers.0);
@@ -222,7 +245,7 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             {
                 let filled = ready!(self.download.poll_fill(self.server, self.client));
                 filled.map_err(|trouble| self.download_fault(&trouble))?;
-                self.progress();
+                self.download.moved_ns = self.worker.reactor.now_ns();
                 continue;
             }
             let mut scratch = self.worker.reactor.scratch();
@@ -232,7 +255,7 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             *done = piece.last;
             self.download.copied(piece.range.len(), room);
             self.passed(false, piece.range.len());
-            self.progress();
+            self.download.moved_ns = self.worker.reactor.now_ns();
             let end = End::of(&piece);
             let trailers = self.server.response_trailers();
             let trailers = trailers.filter(|_| !self.drops_trailers.1);
@@ -261,10 +284,14 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
         let Some(limits) = &self.limits else {
             return Poll::Ready(room);
         };
-        match limits.allowed(upload, self.worker.reactor.now_ns()) {
+        let now_ns = self.worker.reactor.now_ns();
+        match limits.allowed(upload, now_ns) {
             Ok(allowed) => Poll::Ready(room.min(allowed)),
             Err(next_ns) => {
-                self.progress();
+                match upload {
+                    true => self.upload.moved_ns = now_ns,
+                    false => self.download.moved_ns = now_ns,
+                }
                 self.worker.reactor.wake_at(next_ns);
                 Poll::Pending
             }
@@ -277,11 +304,35 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
         }
     }
 
-    /// Something moved: both sides have their time again.
-    fn progress(&mut self) {
-        self.moved_ns = self.worker.reactor.now_ns();
-        self.client_deadline_ns = self.worker.deadline(self.patience.client_ms);
-        self.server_deadline_ns = self.worker.deadline(self.patience.server_ms);
+    /// When something moved last, in either direction.
+    fn moved_ns(&self) -> u64 {
+        self.upload.moved_ns.max(self.download.moved_ns)
+    }
+
+    /// When a time-out ends that began with the last movement, or where `alone` with that of its own direction.
+    fn ends_ns(&self, alone: bool, own: &Conduit, after_ms: Option<u64>) -> u64 {
+        let since_ns = if alone { own.moved_ns } else { self.moved_ns() };
+        deadline_after(since_ns, after_ms)
+    }
+
+    fn client_speaks_ns(&self) -> u64 {
+        let alone = self.patience.independent.client;
+        self.ends_ns(alone, self.upload, self.patience.client_ms)
+    }
+
+    fn client_takes_ns(&self) -> u64 {
+        let alone = self.patience.independent.client;
+        self.ends_ns(alone, &self.download, self.patience.client_ms)
+    }
+
+    fn server_speaks_ns(&self) -> u64 {
+        let alone = self.patience.independent.server;
+        self.ends_ns(alone, &self.download, self.patience.server_ms)
+    }
+
+    fn server_takes_ns(&self) -> u64 {
+        let alone = self.patience.independent.server;
+        self.ends_ns(alone, self.upload, self.patience.server_ms)
     }
 
     /// Bytes for the client are waiting: it is the client that we wait for, not the server.
@@ -289,12 +340,16 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
         self.client.is_backlogged() || self.download.held_bytes() > 0
     }
 
+    /// The same of the server.
+    fn server_is_slow(&self) -> bool {
+        self.server.is_backlogged() || self.upload.held_bytes() > 0
+    }
+
     /// The upload stands still: because of the server when it does not take what it is given, else of the client.
     fn wait_for_upload<T>(&mut self) -> Poll<Result<T, Fault>> {
-        if self.server.is_backlogged() || self.upload.held_bytes() > 0 {
-            self.wait(self.server_deadline_ns, Fault::ServerTimeout)
-        } else {
-            self.wait(self.client_deadline_ns, Fault::ClientTimeout)
+        match self.server_is_slow() {
+            true => self.wait(self.server_takes_ns(), Fault::ServerTimeout),
+            false => self.wait(self.client_speaks_ns(), Fault::ClientTimeout),
         }
     }
 

@@ -75,9 +75,19 @@ pub(crate) struct Conduit {
     ends: bool,
     /// All that has gone this way, in bytes.
     pub(crate) moved_bytes: u64,
+    /// When something of the body went in this direction last, whichever way; 0: never.
+    pub(crate) moved_ns: u64,
 }
 
 impl Conduit {
+    /// One whose silence counts from a moment.
+    pub(crate) fn since(moved_ns: u64) -> Self {
+        Self {
+            moved_ns,
+            ..Self::default()
+        }
+    }
+
     /// Takes note of payload that was read into a buffer with so much room.
     pub(crate) fn copied(&mut self, bytes: usize, room: usize) {
         self.full_reads = match bytes >= room / 2 {

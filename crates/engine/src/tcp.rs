@@ -18,6 +18,7 @@ use crate::inspection::{self, Peeked};
 use crate::pool::{self, Identity, Opening, Route};
 use crate::proxy_protocol;
 use crate::queue::Slot;
+use crate::relay::Independent;
 use crate::rules::{self, Reached, Sight};
 use crate::session::{LINGER_TURN_BYTES, Session};
 use crate::stories;
@@ -461,11 +462,11 @@ async fn relay(
 
 /// The time-outs of a tunnel between this session's frontend and `backend`, or those that rules set.
 pub(crate) fn patience(session: &Session, backend: BackendId, own: &Overrides) -> Patience {
-    let (front, back) = (
-        session.tables.frontend(session.frontend).timeouts,
-        session.tables.backend(backend).timeouts,
-    );
+    let frontend = session.tables.frontend(session.frontend);
+    let backend = session.tables.backend(backend);
+    let (front, back) = (frontend.timeouts, backend.timeouts);
     Patience {
+        independent: Independent::of(frontend, backend),
         client_ms: own.client_ms.or(front.client_ms),
         server_ms: own.server_ms.or(back.server_ms),
         tunnel_ms: own.tunnel_ms.or(back.tunnel_ms),

@@ -16,8 +16,9 @@ use plimsoll_policy::bandwidth::Limits;
 use crate::fault::Fault;
 use crate::queue::Recall;
 use crate::reactor::Pipe;
+use crate::relay::Independent;
 use crate::transport::{Outbox, Transport};
-use crate::worker::{NEVER_NS, Worker};
+use crate::worker::{NEVER_NS, Worker, deadline_after};
 
 /// Buffers moved in one direction before other tasks get their turn.
 const MOVES_PER_TURN: u32 = 16;
@@ -35,6 +36,7 @@ pub(crate) struct Patience {
     /// Replace their side's once that side is half-closed.
     pub(crate) client_fin_ms: Option<u64>,
     pub(crate) server_fin_ms: Option<u64>,
+    pub(crate) independent: Independent,
 }
 
 /// Which side ended a tunnel.
@@ -89,11 +91,20 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// Whether something is still to come from this side, or to be taken by it: through `pipe` where that is spliced.
-    fn is_awaited(&self, pipe: Option<&Pipe>) -> bool {
-        !self.finished
-            || self.outbox.is_waiting(self.transport)
-            || pipe.is_some_and(|pipe| pipe.held_bytes() > 0)
+    /// Whether something is still to be taken by this side: through `pipe` where that is spliced.
+    fn is_slow(&self, pipe: Option<&Pipe>) -> bool {
+        self.outbox.is_waiting(self.transport) || pipe.is_some_and(|pipe| pipe.held_bytes() > 0)
+    }
+
+    /// Since when it is waited for, if it is: who has said everything and taken everything keeps nobody waiting. `pipe` is
+    /// the way to this side where that is spliced.
+    fn awaited_since(&self, pipe: Option<&Pipe>, speaks_ns: u64, takes_ns: u64) -> Option<u64> {
+        match (self.finished, self.is_slow(pipe)) {
+            (false, false) => Some(speaks_ns),
+            (false, true) => Some(speaks_ns.min(takes_ns)),
+            (true, true) => Some(takes_ns),
+            (true, false) => None,
+        }
     }
 
     fn half_closed(&self) -> bool {
@@ -127,83 +138,121 @@ pub(crate) async fn run(
     {
         return Ended::ClientBroke;
     }
-    let mut deadlines = Deadlines::new(worker, client, server, &patience);
-    poll_fn(|_| {
-        let before = (
-            client.received_bytes,
-            server.received_bytes,
-            client.half_closed(),
-            server.half_closed(),
-        );
+    let now_ns = worker.reactor.now_ns();
+    let mut silence = Silence {
+        patience,
+        upload_ns: now_ns,
+        download_ns: now_ns,
+        expired: false,
+    };
+    let ended = poll_fn(|_| {
+        let before = (client.received_bytes, server.received_bytes);
+        let halves = (client.half_closed(), server.half_closed());
         let mut upload = Way::new(true, limits.as_deref_mut());
         let up = poll_direction(worker, client, server, &mut upload);
-        let held = upload.held;
+        let held_up = upload.held;
         let mut download = Way::new(false, limits.as_deref_mut());
         let down = poll_direction(worker, server, client, &mut download);
-        let held = held || download.held;
-        match (up, down) {
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ended::Both),
-            (Poll::Ready(Err(Broke::Source)), _) | (_, Poll::Ready(Err(Broke::Sink))) => {
-                return Poll::Ready(Ended::ClientBroke);
-            }
-            (Poll::Ready(Err(Broke::Sink)), _) | (_, Poll::Ready(Err(Broke::Source))) => {
-                return Poll::Ready(Ended::ServerBroke);
-            }
-            _ => {}
+        let held_down = download.held;
+        if let Some(ended) = end_of(&up, &down) {
+            return Poll::Ready(ended);
         }
-        let after = (
-            client.received_bytes,
-            server.received_bytes,
-            client.half_closed(),
-            server.half_closed(),
-        );
+        let ends = halves != (client.half_closed(), server.half_closed());
         // Whoever is held back is not silent.
-        if after != before || held {
-            deadlines = Deadlines::new(worker, client, server, &patience);
+        if held_up || ends || client.received_bytes != before.0 {
+            silence.upload_ns = worker.reactor.now_ns();
         }
-        match recall.fault() {
+        if held_down || ends || server.received_bytes != before.1 {
+            silence.download_ns = worker.reactor.now_ns();
+        }
+        let ended = match recall.fault() {
             Some(fault) => Poll::Ready(Ended::Recalled(fault)),
-            None => deadlines.poll(
-                worker,
-                client.is_awaited(server.pipe.as_ref()),
-                server.is_awaited(client.pipe.as_ref()),
-            ),
-        }
-    })
-    .await
-}
-
-/// When each side's patience ends.
-struct Deadlines {
-    client_ns: u64,
-    server_ns: u64,
-}
-
-impl Deadlines {
-    fn new(worker: &Worker, client: &Side<'_>, server: &Side<'_>, patience: &Patience) -> Self {
-        let limit = |side: &Side<'_>, usual: Option<u64>, fin: Option<u64>| {
-            let fin = fin.filter(|_| side.half_closed());
-            worker.deadline(fin.or(patience.tunnel_ms).or(usual))
+            None => silence.poll(worker, client, server),
         };
-        Self {
-            client_ns: limit(client, patience.client_ms, patience.client_fin_ms),
-            server_ns: limit(server, patience.server_ms, patience.server_fin_ms),
+        // A client whose silence counts by itself has only that way closed: the server may still speak to it.
+        if ended == Poll::Ready(Ended::ClientTimeout) && silence.ends_upload(client) {
+            worker.reactor.wake(worker.reactor.current());
+            return Poll::Pending;
         }
+        ended
+    })
+    .await;
+    match silence.expired {
+        true => Ended::ClientTimeout,
+        false => ended,
+    }
+}
+
+/// How a tunnel ends whose directions stand so, if it does.
+fn end_of(up: &Poll<Result<(), Broke>>, down: &Poll<Result<(), Broke>>) -> Option<Ended> {
+    match (up, down) {
+        (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Some(Ended::Both),
+        (Poll::Ready(Err(Broke::Source)), _) | (_, Poll::Ready(Err(Broke::Sink))) => {
+            Some(Ended::ClientBroke)
+        }
+        (Poll::Ready(Err(Broke::Sink)), _) | (_, Poll::Ready(Err(Broke::Source))) => {
+            Some(Ended::ServerBroke)
+        }
+        _ => None,
+    }
+}
+
+/// Since when nothing has moved, each way.
+struct Silence {
+    patience: Patience,
+    upload_ns: u64,
+    download_ns: u64,
+    /// The client has been silent for too long, while the server was not.
+    expired: bool,
+}
+
+impl Silence {
+    /// Ends what a client says in place of the whole tunnel, where its silence counts by itself. Said once.
+    fn ends_upload(&mut self, client: &mut Side<'_>) -> bool {
+        let ends = self.patience.independent.client && !client.finished;
+        if ends {
+            client.finished = true;
+            self.expired = true;
+        }
+        ends
     }
 
-    /// Whose patience counts: who has said everything and taken everything keeps nobody waiting.
-    fn poll(&self, worker: &Worker, on_client: bool, on_server: bool) -> Poll<Ended> {
+    /// Waits until somebody's patience ends.
+    fn poll(&self, worker: &Worker, client: &Side<'_>, server: &Side<'_>) -> Poll<Ended> {
+        let patience = &self.patience;
         let now_ns = worker.reactor.now_ns();
-        let client_ns = if on_client { self.client_ns } else { NEVER_NS };
-        let server_ns = if on_server { self.server_ns } else { NEVER_NS };
+        let usual_ms = patience.tunnel_ms.or(patience.client_ms);
+        let fin_ms = patience.client_fin_ms.filter(|_| client.half_closed());
+        let (speaks_ns, takes_ns) = self.since(patience.independent.client, true);
+        let client_ns = client
+            .awaited_since(server.pipe.as_ref(), speaks_ns, takes_ns)
+            .map_or(NEVER_NS, |since| deadline_after(since, fin_ms.or(usual_ms)));
         if now_ns >= client_ns {
             return Poll::Ready(Ended::ClientTimeout);
         }
+        let usual_ms = patience.tunnel_ms.or(patience.server_ms);
+        let fin_ms = patience.server_fin_ms.filter(|_| server.half_closed());
+        let (speaks_ns, takes_ns) = self.since(patience.independent.server, false);
+        let server_ns = server
+            .awaited_since(client.pipe.as_ref(), speaks_ns, takes_ns)
+            .map_or(NEVER_NS, |since| deadline_after(since, fin_ms.or(usual_ms)));
         if now_ns >= server_ns {
             return Poll::Ready(Ended::ServerTimeout);
         }
         worker.reactor.wake_at(client_ns.min(server_ns));
         Poll::Pending
+    }
+
+    /// Since when a side has said nothing, and taken nothing. Whatever moves counts as both, unless it is independent.
+    fn since(&self, alone: bool, of_client: bool) -> (u64, u64) {
+        match (alone, of_client) {
+            (false, _) => {
+                let moved_ns = self.upload_ns.max(self.download_ns);
+                (moved_ns, moved_ns)
+            }
+            (true, true) => (self.upload_ns, self.download_ns),
+            (true, false) => (self.download_ns, self.upload_ns),
+        }
     }
 }
 

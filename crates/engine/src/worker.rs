@@ -30,6 +30,14 @@ pub(crate) const NS_PER_S: u64 = 1_000_000_000;
 /// A deadline that never comes.
 pub(crate) const NEVER_NS: u64 = u64::MAX;
 
+/// The moment so long after another; `None` never comes.
+pub(crate) fn deadline_after(since_ns: u64, after_ms: Option<u64>) -> u64 {
+    match after_ms {
+        Some(ms) => since_ns.saturating_add(ms.saturating_mul(NS_PER_MS)),
+        None => NEVER_NS,
+    }
+}
+
 pub(crate) struct Worker {
     pub(crate) reactor: Reactor,
     /// This worker's number.
@@ -123,13 +131,7 @@ impl Worker {
 
     /// The moment `after_ms` from now; `None` never comes.
     pub(crate) fn deadline(&self, after_ms: Option<u64>) -> u64 {
-        match after_ms {
-            Some(ms) => self
-                .reactor
-                .now_ns()
-                .saturating_add(ms.saturating_mul(NS_PER_MS)),
-            None => NEVER_NS,
-        }
+        deadline_after(self.reactor.now_ns(), after_ms)
     }
 
     /// The next number of a xorshift generator: for spreading load, not for secrets.

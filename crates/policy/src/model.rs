@@ -398,6 +398,8 @@ pub struct Frontend {
     /// `option nolinger`: connections end with a reset.
     pub linger_zero: bool,
     pub low_latency: bool,
+    /// `option independent-streams`: what clients take does not excuse that they say nothing.
+    pub independent: bool,
     /// `option h1-case-adjust-bogus-client`: names of fields are written as [`Global::spelling`] says.
     pub adjusts_case: bool,
     /// `option http-drop-response-trailers`.
@@ -518,6 +520,8 @@ pub struct Backend {
     /// `option checkcache`: responses that a shared cache might store, cookie and all, are refused.
     pub checks_cache: bool,
     pub low_latency: bool,
+    /// See [`Frontend::independent`], of servers.
+    pub independent: bool,
     /// `option persist`: clients are led back to servers that are down too.
     pub persist: bool,
     /// `persist rdp-cookie`: the cookie by which terminal servers name themselves.

@@ -309,3 +309,67 @@ fn a_client_whose_server_has_ended_is_waited_for_less() {
     );
     stage.finish();
 }
+
+/// Says a byte in every second, so many times.
+async fn drip(cast: Cast, peer: Rc<Peer>, count: u32) {
+    for _ in 0..count {
+        let _ = peer.write(b"x").await;
+        cast.sleep(SECOND_NS).await;
+    }
+}
+
+#[test]
+fn what_an_independent_server_takes_is_no_excuse() {
+    for (independent, after_s) in [(true, 20), (false, 49)] {
+        let mut stage = tunnel(false, |model| model.backends[0].independent = independent);
+        let heard = hear(&mut stage, |cast, peer| drip(cast, peer, 30));
+        heard.is(after_s, "");
+        stage.finish();
+    }
+}
+
+/// As in HAProxy: the server may go on, and learns by the end of what it hears.
+#[test]
+fn what_an_independent_client_takes_is_no_excuse() {
+    let mut model = model(Mode::Tcp, 1);
+    model.frontends[0].independent = true;
+    let mut stage = Stage::new(1, Weather::calm(), model);
+    stage.origin(0, |cast, socket| async move {
+        let peer = Rc::new(Peer::new(cast.clone(), Rc::clone(&socket)));
+        cast.enter(drip(cast.clone(), peer, 50));
+        let mut peer = Peer::new(cast.clone(), socket);
+        while peer.piece().await.is_ok_and(|piece| !piece.is_empty()) {}
+        let _ = peer.write(b" heard the end").await;
+    });
+    let heard = hear(&mut stage, |_, _| async {});
+    assert_eq!(
+        heard.text.find(" heard the end"),
+        Some(40),
+        "{}",
+        heard.text
+    );
+    assert!(heard.text.ends_with('x'), "{}", heard.text);
+    stage.finish();
+}
+
+/// As in HAProxy: the server's silence counts from the connection, but only when the request is complete.
+#[test]
+fn an_independent_server_has_to_answer_a_long_upload_at_once() {
+    for (independent, after_s) in [(true, 25), (false, 45)] {
+        let mut stage = stage(|model| {
+            model.backends[0].independent = independent;
+            model.frontends[0].timeouts.http_keep_alive_ms = Some(1);
+        });
+        let request = Errand::post(Kind::Silent, 1, 10, 26).request();
+        let heard = hear(&mut stage, move |cast, peer| async move {
+            let (head, body) = request.split_at(request.len() - 26);
+            let _ = peer.write(head).await;
+            for byte in body {
+                let _ = peer.write(&[*byte]).await;
+                cast.sleep(SECOND_NS).await;
+            }
+        });
+        heard.is(after_s, "HTTP/1.1 504 ");
+        stage.finish();
+    }
+}

@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd as _;
+use std::thread;
 use std::time::Duration;
 
 use crate::origin::abridged;
@@ -10,6 +11,9 @@ use crate::rig::DEADLINE;
 
 /// Longest wait for a byte. Above every time-out that a case may be about.
 const PATIENCE: Duration = Duration::from_secs(6);
+
+/// Pause between two bytes of one who says little, where that is what a case is about.
+pub(crate) const DRIP: Duration = Duration::from_millis(50);
 
 /// One client connection.
 pub(crate) struct Actor {
@@ -122,6 +126,42 @@ impl Actor {
             true => self.note(end),
             false => self.note(&format!("read {}, then {end}", abridged(&bytes))),
         }
+    }
+
+    /// The same, where how much comes until then is a matter of time.
+    pub(crate) fn outlast(&mut self) {
+        while self.fill() == Filled::Some {}
+        self.ahead.clear();
+        self.rest();
+    }
+
+    /// The same, and says a byte every now and then, so many times.
+    pub(crate) fn outlast_dripping(&mut self, count: u32) {
+        self.dripping(count, Self::outlast);
+    }
+
+    /// Reads an answer, and says a byte every now and then meanwhile.
+    pub(crate) fn answer_dripping(&mut self, count: u32) {
+        self.dripping(count, Self::answer);
+    }
+
+    fn dripping(&mut self, count: u32, act: fn(&mut Self)) {
+        let stream = self
+            .stream
+            .as_ref()
+            .map(|stream| stream.try_clone().unwrap());
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                let Some(mut stream) = stream else { return };
+                for _ in 0..count {
+                    if stream.write_all(b"x").is_err() {
+                        break;
+                    }
+                    thread::sleep(DRIP);
+                }
+            });
+            act(self);
+        });
     }
 
     fn read_head(&mut self) -> Option<String> {

@@ -204,6 +204,11 @@ const CASES: &[&[&str]] = &[
         "do-log-denied",
         "do-log-raw",
     ],
+    // The server's silence counts while a request is still coming.
+    &[
+        "independent-uploading-client",
+        "independent-server-of-an-upload",
+    ],
     // Bandwidth is not limited.
     &[
         "bandwidth-free",

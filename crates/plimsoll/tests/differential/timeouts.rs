@@ -1,7 +1,8 @@
 //! Every time-out, with a small value.
 
+use crate::actor::DRIP;
 use crate::origin::Act;
-use crate::stage::{case, get, ok, play};
+use crate::stage::{Case, case, get, ok, play};
 
 const PART: &str = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc";
 
@@ -107,7 +108,7 @@ fn timeouts_of_clients() {
     ]);
 }
 
-fn idle(name: &str, front: &str) -> crate::stage::Case {
+fn idle(name: &str, front: &str) -> Case {
     case(name).front(front).talk(|stage| {
         let mut client = stage.client();
         client.send(get("/"));
@@ -274,6 +275,86 @@ fn answers_before_the_request_is_read() {
                 client.send(PART);
                 client.answer();
                 client.rest();
+                stage.done(client);
+            }),
+    ]);
+}
+
+/// What is said first, and then a byte every now and then for longer than the time-outs of these cases.
+fn dripping(first: &[u8]) -> Vec<Act> {
+    let ms = u64::try_from(DRIP.as_millis()).unwrap();
+    let drips = (0..DRIPS).flat_map(|_| [Act::Send(b"x".to_vec()), Act::Pause(ms)]);
+    std::iter::once(Act::Send(first.to_vec()))
+        .chain(drips)
+        .collect()
+}
+
+const DRIPS: u32 = 40;
+
+/// A case whose client drips, while its server says this and no more.
+fn unheard(name: &str, server: &'static [u8], client: &'static [u8]) -> Case {
+    let acts = move || vec![Act::Send(server.to_vec()), Act::Pause(3_000), Act::Close];
+    case(name)
+        .raw(move |_| acts())
+        .talk(move |stage| {
+            let mut client_side = stage.client();
+            client_side.send(client);
+            client_side.outlast_dripping(DRIPS);
+            stage.done(client_side);
+        })
+        .lines(1)
+}
+
+/// `option independent-streams`: what a side takes does not excuse that it says nothing.
+#[test]
+fn independent_silences() {
+    const UPGRADE: &[u8] =
+        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n";
+    const GRANTED: &[u8] =
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n";
+    let taking = |case: Case, said: &'static str| {
+        case.talk(move |stage| {
+            let mut client = stage.client();
+            client.send(said);
+            client.outlast();
+            stage.done(client);
+        })
+        .lines(1)
+    };
+    play(vec![
+        unheard("independent-server", b"", b"")
+            .front("mode tcp")
+            .back("mode tcp;timeout server 400ms;option independent-streams;server s1 {s1}"),
+        // Only the server's own backend says so.
+        unheard("independent-elsewhere", b"", b"")
+            .front("mode tcp;option independent-streams")
+            .back("mode tcp;timeout server 2s;server s1 {s1}"),
+        unheard("independent-upgraded-server", GRANTED, UPGRADE)
+            .back("timeout tunnel 400ms;option independent-streams;server s1 {s1}"),
+        taking(case("independent-client").raw(|_| dripping(b"")), "hello")
+            .front("mode tcp;timeout client 400ms;option independent-streams")
+            .back("mode tcp;server s1 {s1}"),
+        taking(
+            case("independent-uploading-client")
+                .origin(|_| dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")),
+            PART,
+        )
+        .front("timeout client 400ms;option independent-streams"),
+        // The server's silence counts from the connection, but only when the request is complete.
+        case("independent-server-of-an-upload")
+            .except(
+                "no-cache | content-length",
+                "no-cache | connection: close | content-length",
+            )
+            .origin(|_| vec![Act::Body, Act::Pause(300), Act::Send(ok("late"))])
+            .back("timeout server 400ms;option independent-streams;server s1 {s1}")
+            .talk(|stage| {
+                let mut client = stage.client();
+                client.send(format!(
+                    "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {DRIPS}\r\n\r\n"
+                ));
+                client.answer_dripping(DRIPS);
+                client.leave();
                 stage.done(client);
             }),
     ]);

@@ -303,11 +303,14 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "Tells idle clients of a soft stop with their next response.",
         |draft, on| draft.settings().front.idles_on = on,
     ),
-    later(
+    Keyword::switch(
         "option independent-streams",
         PROXY,
-        "Lets each direction have its own silence.",
-        "separate timers",
+        "What a side takes does not excuse that it says nothing: each direction has its own silence.",
+        |draft, on| {
+            let settings = draft.settings();
+            (settings.front.independent, settings.back.independent) = (on, on);
+        },
     ),
     check("option ldap-check", ""),
     Keyword::switch(
