@@ -33,6 +33,8 @@ pub struct Spec {
     pub min_bytes: u32,
     /// Whose streams share it; `None`: each has its own.
     pub shared: Option<Shared>,
+    /// `filter-sequence` leaves it out: it is never set.
+    pub idle: bool,
 }
 
 /// By what streams are put together.
@@ -182,6 +184,7 @@ mod tests {
             period_ms: 1_000,
             min_bytes,
             shared: None,
+            idle: false,
         })
     }
 

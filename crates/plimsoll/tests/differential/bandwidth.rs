@@ -93,6 +93,17 @@ fn bodies_take_their_time() {
             ),
             get(""),
         ),
+        // The sequence of the other direction does not matter.
+        limited(
+            talkative(
+                "bandwidth-in-sequence",
+                &format!(
+                    "{};filter-sequence request bwlim-out;filter-sequence response bwlim-out",
+                    asked(OUT)
+                ),
+            ),
+            get(""),
+        ),
         // A server that waits for the rest of a body is not late.
         limited(
             talkative("bandwidth-in", &asked(IN)).back("timeout server 400ms;server s1 {s1}"),
@@ -129,6 +140,30 @@ fn bodies_without_a_limit_take_none() {
             talkative(
                 "bandwidth-wider",
                 &format!("{TIGHT};http-request set-bandwidth-limit l limit 100m"),
+            ),
+            get(""),
+            None,
+        ),
+        // A sequence leaves limits out: all but the first of those of one kind.
+        timed(
+            talkative(
+                "bandwidth-left-out",
+                &format!(
+                    "filter bwlim-in u default-limit 1k default-period 1s;{TIGHT};filter-sequence response bwlim-in;\
+                    http-request set-bandwidth-limit l"
+                ),
+            ),
+            get(""),
+            None,
+        ),
+        timed(
+            talkative(
+                "bandwidth-second",
+                &format!(
+                    "filter bwlim-out first default-limit 100m default-period 1s;{TIGHT};\
+                    filter-sequence response bwlim-out,bwlim-out;http-request set-bandwidth-limit l;\
+                    http-request set-bandwidth-limit first"
+                ),
             ),
             get(""),
             None,

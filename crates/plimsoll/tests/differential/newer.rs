@@ -223,6 +223,9 @@ const CASES: &[&[&str]] = &[
         "bandwidth-shared",
         "bandwidth-h2",
         "bandwidth-h2-in",
+        "bandwidth-left-out",
+        "bandwidth-second",
+        "bandwidth-in-sequence",
     ],
     // Fields are not listed.
     &[

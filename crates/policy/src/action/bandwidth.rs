@@ -54,6 +54,9 @@ struct SetLimit {
 
 impl Action for SetLimit {
     fn run(&self, context: &mut Context<'_>) -> Flow {
+        if self.spec.idle {
+            return Flow::Continue;
+        }
         let own = (self.limit.value(context), self.period.value(context));
         let entry = match &self.spec.shared {
             None => None,

@@ -1,4 +1,5 @@
-//! `filter bwlim-in` and `filter bwlim-out`: limits of bandwidth, read before the rules that set them.
+//! `filter bwlim-in` and `filter bwlim-out`: limits of bandwidth, read before the rules that set them; and
+//! `filter-sequence`.
 
 use std::sync::Arc;
 
@@ -22,22 +23,80 @@ impl Resolver<'_> {
         proxy: &ProxyDraft,
         scope: &Scope<'_>,
     ) -> Vec<Arc<Spec>> {
-        let mut limits: Vec<Arc<Spec>> = Vec::new();
-        let lines = proxy.settings.rules.iter();
-        for draft in lines.filter(|rule| rule.keyword == "filter") {
+        let mut limits: Vec<Spec> = Vec::new();
+        let lines = || proxy.settings.rules.iter();
+        for draft in lines().filter(|rule| rule.keyword == "filter") {
             let mut args = Args::after(&draft.words, draft.line, draft.keyword_span.end);
             match limit(&mut args, scope, &limits) {
-                Ok(spec) => limits.push(Arc::new(spec)),
+                Ok(spec) => limits.push(spec),
                 Err(error) => self.report(error),
             }
             self.findings.extend(args.warnings());
         }
-        limits
+        let mut sequences = Sequences::default();
+        for draft in lines().filter(|rule| rule.keyword == "filter-sequence") {
+            let mut args = Args::after(&draft.words, draft.line, draft.keyword_span.end);
+            if let Err(error) = sequences.read(&mut args, &limits) {
+                self.report(error);
+            }
+        }
+        sequences.apply(&mut limits);
+        limits.into_iter().map(Arc::new).collect()
+    }
+}
+
+/// The name of the filter that makes a limit.
+fn filter_name(upload: bool) -> &'static str {
+    if upload { "bwlim-in" } else { "bwlim-out" }
+}
+
+/// What `filter-sequence` lines say: the filters of requests and of responses, where any are named.
+#[derive(Default)]
+struct Sequences {
+    request: Option<Vec<String>>,
+    response: Option<Vec<String>>,
+}
+
+impl Sequences {
+    fn read(&mut self, args: &mut Args<'_>, limits: &[Spec]) -> Result<(), Diagnostic> {
+        let word = args.word("'request' or 'response'")?;
+        let sequence = match word.text.as_str() {
+            "request" => &mut self.request,
+            "response" => &mut self.response,
+            other => {
+                let message = format_args!("'request' or 'response' is expected, not '{other}'");
+                return Err(Diagnostic::error(Kind::Invalid, word.span, message));
+            }
+        };
+        let word = args.word("a list of filters")?;
+        let sequence = sequence.get_or_insert_default();
+        let names = word.text.strip_suffix(',').unwrap_or(&word.text);
+        for name in names.split(',') {
+            if !limits.iter().any(|spec| filter_name(spec.upload) == name) {
+                let message = format_args!("this section has no 'filter {name}'");
+                return Err(Diagnostic::error(Kind::Reference, word.span, message));
+            }
+            sequence.push(name.to_owned());
+        }
+        args.finish()
+    }
+
+    /// Limits of a direction that its sequence does not reach never apply. A name is that of the first filter so called.
+    /// In which order limits are asked makes no difference.
+    fn apply(&self, limits: &mut [Spec]) {
+        for (upload, sequence) in [(true, &self.request), (false, &self.response)] {
+            let Some(sequence) = sequence else { continue };
+            let named = sequence.iter().any(|name| name == filter_name(upload));
+            let own = limits.iter_mut().filter(|spec| spec.upload == upload);
+            for (index, spec) in own.enumerate() {
+                spec.idle = !named || index > 0;
+            }
+        }
     }
 }
 
 /// `bwlim-in|bwlim-out NAME …`.
-fn limit(args: &mut Args<'_>, scope: &Scope<'_>, known: &[Arc<Spec>]) -> Result<Spec, Diagnostic> {
+fn limit(args: &mut Args<'_>, scope: &Scope<'_>, known: &[Spec]) -> Result<Spec, Diagnostic> {
     let upload = args.word("a filter")?.text == "bwlim-in";
     let name = args.word("the name of a limit")?;
     if known.iter().any(|spec| spec.name == name.text) {
@@ -63,6 +122,7 @@ fn limit(args: &mut Args<'_>, scope: &Scope<'_>, known: &[Arc<Spec>]) -> Result<
         period_ms: 0,
         min_bytes: said.min_bytes.unwrap_or(0),
         shared: None,
+        idle: false,
     };
     if !said.is_shared() {
         spec.limit_bytes = said

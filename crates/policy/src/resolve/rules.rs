@@ -266,7 +266,7 @@ impl Resolver<'_> {
             .settings
             .rules
             .iter()
-            .filter(|rule| !matches!(rule.keyword, "acl" | "filter"))
+            .filter(|rule| !matches!(rule.keyword, "acl" | "filter" | "filter-sequence"))
         {
             let inherited = draft.section != proxy.span;
             let mut reader = Reader {

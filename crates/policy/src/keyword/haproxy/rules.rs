@@ -84,12 +84,12 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "A limit of bandwidth, for set-bandwidth-limit. Other filters are not there yet.",
         filter,
     ),
-    later(
+    Keyword::new(
         "filter-sequence",
         Sections::OWN,
-        "WORD...",
-        "Orders filters.",
-        "filters",
+        "request|response FILTER[,FILTER...]",
+        "Which filters work on a direction, the first of each name, in their order.",
+        keep,
     ),
     Keyword::new(
         "force-be-switch",
