@@ -98,8 +98,9 @@ fn a_deadline_ends_a_wait_for_silence() {
         task.now_ns() - start_ns
     };
     let waited_ns = reactor.block_on(wait).unwrap();
+    // On a busy machine later, but not without any end.
     assert!(
-        (SECOND_NS / 50..SECOND_NS).contains(&waited_ns),
+        (SECOND_NS / 50..30 * SECOND_NS).contains(&waited_ns),
         "waited {waited_ns} ns"
     );
     end(&reactor);
@@ -495,7 +496,7 @@ fn a_worker_that_gave_up_a_shared_listener_takes_no_wake_from_the_others() {
         for _ in 0..50 {
             assert!(listener.poll_accept().is_pending());
             let client = dial(&task, &port).await.unwrap();
-            let deadline_ns = task.now_ns() + SECOND_NS;
+            let deadline_ns = task.now_ns() + 30 * SECOND_NS;
             let server = task.until(deadline_ns, || listener.poll_accept()).await;
             let server = server.expect("the wake went elsewhere").unwrap();
             write_all(&server, b"hello").await.unwrap();

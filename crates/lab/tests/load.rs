@@ -16,7 +16,7 @@ use plimsoll_lab::origin::{self, Origin, Service};
 use plimsoll_lab::statistics::Cause;
 
 /// Longer than anything here may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 static NEVER: AtomicBool = AtomicBool::new(false);
 

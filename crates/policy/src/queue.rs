@@ -740,7 +740,7 @@ mod tests {
                                 .join(place, granted, None);
                             grant_all();
                             // A lost wake-up would leave this thread here for good.
-                            wait.recv_timeout(std::time::Duration::from_secs(20))
+                            wait.recv_timeout(std::time::Duration::from_secs(120))
                                 .expect("a grant")
                         });
                         assert!(server.current.load(Relaxed) <= 2);

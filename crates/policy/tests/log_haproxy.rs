@@ -5,10 +5,11 @@
 
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Read, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use plimsoll_policy::log::{
 };
 use plimsoll_policy::model::{LogEnvelope, LogFormat, Mode};
 
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Nobody listens there: a port that no test is ever given, unlike one that was free a moment ago.
 const DEAD_SERVER: &str = "127.0.0.1:1";
@@ -266,8 +267,14 @@ impl Drop for Scratch {
     }
 }
 
+/// A free port at an address that nobody else is given. Elsewhere the kernel might hand it out once more, or to an outgoing
+/// connection, before HAProxy listens there.
 fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    static GIVEN: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let own = Ipv4Addr::new(127, GIVEN.fetch_add(1, Ordering::Relaxed), high, low);
+    let listener = TcpListener::bind((own, 0));
+    let listener = listener.expect("a free port");
     listener.local_addr().expect("a bound socket")
 }
 
@@ -479,7 +486,7 @@ const BACKENDS: &str = "backend good\n server s1 ORIGIN\n\
 
 fn config(cases: &[Case], places: &[(SocketAddr, UdpSocket)], scratch: &Scratch) -> String {
     let mut text = format!(
-        "global\n stats socket {}\ndefaults\n mode http\n timeout client 5s\n timeout server 5s\n timeout connect 1s\n",
+        "global\n stats socket {}\ndefaults\n mode http\n timeout client 1m\n timeout server 1m\n timeout connect 20s\n",
         scratch.control().display()
     );
     for (case, (address, logs)) in cases.iter().zip(places) {
@@ -568,7 +575,7 @@ fn our_headers_are_haproxys() {
         if let Some(hostname) = hostname {
             writeln!(text, " log-send-hostname {hostname}").expect("writing to a string");
         }
-        writeln!(text, "frontend f\n mode http\n timeout client 5s\n bind {address}\n http-request return status 204").expect("a string");
+        writeln!(text, "frontend f\n mode http\n timeout client 1m\n bind {address}\n http-request return status 204").expect("a string");
         for (name, socket) in forms.iter().zip(&logs) {
             let place = socket.local_addr().expect("a bound socket");
             let format = match name.0 {

@@ -44,8 +44,9 @@ pub const PLIMSOLL: &str = env!("CARGO_BIN_EXE_plimsoll");
 /// that none is taken between the moment it is found free and the moment the binary binds it.
 const PORTS: std::ops::Range<u16> = 12_000..32_000;
 
-/// Ports of one test process: more than it needs at a time.
-const BLOCK_PORTS: u16 = 1_000;
+/// Ports of one test process: more than all of its tests ask for, so that none is handed out twice. Some are kept for servers
+/// that are not to be there.
+const BLOCK_PORTS: u16 = 4_000;
 
 /// A folder, the origins and log receivers in use, and the running binary.
 pub struct Rig {
