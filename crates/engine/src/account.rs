@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use plimsoll_policy::balance::BalanceSpec;
 use plimsoll_policy::context::{Context, ExchangeFacts, Phase};
@@ -120,8 +121,13 @@ pub(crate) fn handshake_failed(session: &mut Session, failure: &Failure) {
     }
 }
 
-/// A request was answered here, without a server.
-pub(crate) fn intercepted(session: &Session) {
+/// A request was answered here, before it went to another section.
+pub(crate) fn intercepted(session: &Session, backend: Option<BackendId>) {
+    let (tables, frontend) = (&session.tables, session.frontend);
+    let number = tables.frontend(frontend).number;
+    if backend.is_some_and(|id| tables.backend(id).number != number) {
+        return;
+    }
     let frontend = session.tables.counters.frontend(session.frontend);
     frontend.increment(FrontendCounter::Intercepted);
 }
@@ -134,19 +140,52 @@ pub(crate) fn backend_entered(worker: &Worker, tables: &Tables, backend: Backend
     counters.increment(BackendCounter::Sessions);
 }
 
-/// A server has been chosen and has given a slot.
+/// A rule has refused a request or a client's first bytes; `backend`: where that counts as well.
+pub(crate) fn request_denied(session: &Session, backend: Option<BackendId>) {
+    let counters = &session.tables.counters;
+    let frontend = counters.frontend(session.frontend);
+    frontend.increment(FrontendCounter::DeniedRequests);
+    if let Some(backend) = backend {
+        let backend = counters.backend(backend);
+        backend.increment(BackendCounter::DeniedRequests);
+    }
+}
+
+/// A rule has refused a response or a server's first bytes.
+pub(crate) fn answer_denied(
+    session: &Session,
+    backend: Option<BackendId>,
+    server: Option<ServerId>,
+) {
+    let counters = &session.tables.counters;
+    let frontend = counters.frontend(session.frontend);
+    frontend.increment(FrontendCounter::DeniedResponses);
+    let Some(id) = backend else { return };
+    let backend = counters.backend(id);
+    backend.increment(BackendCounter::DeniedResponses);
+    if let Some(server) = server {
+        let server = counters.server(id, server);
+        server.increment(ServerCounter::DeniedResponses);
+    }
+}
+
+/// The balancing algorithm has chosen a server.
+pub(crate) fn server_chosen(tables: &Tables, (backend, server): (BackendId, ServerId)) {
+    let counters = &tables.counters;
+    let of_backend = counters.backend(backend);
+    of_backend.increment(BackendCounter::Balanced);
+    let of_server = counters.server(backend, server);
+    of_server.increment(ServerCounter::Balanced);
+}
+
+/// A server has given a slot.
 pub(crate) fn server_entered(
     worker: &Worker,
     tables: &Tables,
     (backend, server): (BackendId, ServerId),
     current: u32,
 ) {
-    tables
-        .counters
-        .backend(backend)
-        .increment(BackendCounter::Balanced);
     let counters = tables.counters.server(backend, server);
-    counters.increment(ServerCounter::Balanced);
     counters.increment(ServerCounter::Sessions);
     counters.maximum(ServerCounter::SessionsMax, u64::from(current));
     counters.maximum(ServerCounter::LastSession, wall_s(worker));
@@ -185,7 +224,6 @@ pub(crate) fn attempt_failed(
     fault: Fault,
     now_ns: u64,
 ) {
-    let counters = tables.counters.server(backend, server);
     if fault.is_servers() && tables.backend(backend).balance == BalanceSpec::PeakEwma {
         let live = tables.plane.backend(backend).server(server);
         live.note_failure(0, now_ns);
@@ -193,12 +231,101 @@ pub(crate) fn attempt_failed(
     if let Some(observation) = fault.observation() {
         observe::note(tables, (backend, server), observation, now_ns);
     }
-    match fault {
-        Fault::ConnectRefused | Fault::ConnectTimeout | Fault::HandshakeFailed => {
-            counters.increment(ServerCounter::ConnectionErrors)
+}
+
+/// An attempt has failed, and another follows.
+pub(crate) fn attempt_follows(
+    tables: &Tables,
+    (backend, server): (BackendId, ServerId),
+    fault: Fault,
+) {
+    if matches!(
+        fault,
+        Fault::ConnectRefused | Fault::ConnectTimeout | Fault::HandshakeFailed
+    ) {
+        return;
+    }
+    // As HAProxy has it: what follows a failed response is a retry in any case, and one more where the server stays.
+    attempt_repeated(tables, (backend, server));
+    if matches!(
+        fault,
+        Fault::EmptyResponse | Fault::JunkResponse | Fault::ServerClosed
+    ) {
+        let counters = &tables.counters;
+        let of_backend = counters.backend(backend);
+        of_backend.increment(BackendCounter::ResponseErrors);
+        let of_server = counters.server(backend, server);
+        of_server.increment(ServerCounter::ResponseErrors);
+    }
+}
+
+/// Another attempt with the same server follows.
+pub(crate) fn attempt_repeated(tables: &Tables, (backend, server): (BackendId, ServerId)) {
+    let counters = &tables.counters;
+    let of_backend = counters.backend(backend);
+    of_backend.increment(BackendCounter::Retries);
+    let of_server = counters.server(backend, server);
+    of_server.increment(ServerCounter::Retries);
+}
+
+/// Another attempt follows, and the server was to be chosen anew: it came from one server and goes `to` another, or to
+/// none.
+pub(crate) fn attempt_moved(
+    tables: &Tables,
+    backend: BackendId,
+    from: ServerId,
+    to: Option<ServerId>,
+) {
+    if to == Some(from) {
+        return attempt_repeated(tables, (backend, from));
+    }
+    let counters = &tables.counters;
+    let of_backend = counters.backend(backend);
+    of_backend.increment(BackendCounter::Redispatches);
+    let of_server = counters.server(backend, from);
+    of_server.increment(ServerCounter::Redispatches);
+}
+
+/// A request or TCP session has to wait: how many are in its queue now.
+pub(crate) fn queued(tables: &Tables, backend: BackendId, server: Option<ServerId>) {
+    let (counters, plane) = (&tables.counters, tables.plane.backend(backend));
+    match server {
+        Some(server) => {
+            let waiting = plane.server(server).queued.load(Relaxed);
+            let counters = counters.server(backend, server);
+            counters.maximum(ServerCounter::QueueMax, u64::from(waiting));
         }
-        fault if fault.is_servers() => counters.increment(ServerCounter::ResponseErrors),
-        _ => {}
+        None => {
+            let waiting = plane.live.queued.load(Relaxed);
+            let counters = counters.backend(backend);
+            counters.maximum(BackendCounter::QueueMax, u64::from(waiting));
+        }
+    }
+}
+
+/// A server has sent the head of a response, which may be an interim one.
+pub(crate) fn server_answered(
+    tables: &Tables,
+    (backend, server): (BackendId, ServerId),
+    status: u16,
+) {
+    let counters = tables.counters.server(backend, server);
+    counters.increment(ServerCounter::Requests);
+    counters.increment(server_class(status));
+}
+
+/// A change of a message that rules asked for did not fit.
+pub(crate) fn rewrite_failed(tables: &Tables, context: &Context<'_>) {
+    let frontend = tables.counters.frontend(context.frontend);
+    frontend.increment(FrontendCounter::FailedRewrites);
+    let Some(backend) = context.backend else {
+        return;
+    };
+    let counters = tables.counters.backend(backend);
+    counters.increment(BackendCounter::FailedRewrites);
+    if let Some(server) = context.server {
+        let counters = tables.counters.server(backend, server);
+        counters.increment(ServerCounter::FailedRewrites);
     }
 }
 
@@ -207,6 +334,9 @@ pub(crate) fn exchange(session: &mut Session, record: &mut Record) {
     let now_ns = session.worker.reactor.now_ns();
     let frontend = session.tables.counters.frontend(session.frontend);
     frontend.increment(frontend_class(record.status));
+    if record.fault == Some(Fault::RuleFailed) {
+        frontend.increment(FrontendCounter::InternalErrors);
+    }
     frontend.add(FrontendCounter::BytesIn, record.received_bytes);
     frontend.add(FrontendCounter::BytesOut, record.sent_bytes);
     let (up, down) = record.spliced_bytes;
@@ -292,7 +422,8 @@ fn write_exchange(session: &mut Session, moment: Moment, record: &mut Record, no
 
 fn count_backend(session: &Session, record: &Record, dispatch: &Dispatch, now_ns: u64) {
     let backend = session.tables.counters.backend(dispatch.backend);
-    leave_backend(session, dispatch, record.fault);
+    let ended = (record.fault, record.phase);
+    leave_backend(session, dispatch, record.server, ended);
     backend.increment(BackendCounter::Requests);
     backend.increment(backend_class(record.status));
     backend.add(BackendCounter::BytesIn, record.received_bytes);
@@ -304,8 +435,6 @@ fn count_backend(session: &Session, record: &Record, dispatch: &Dispatch, now_ns
     }
     let Some(server) = record.server else { return };
     let counters = session.tables.counters.server(dispatch.backend, server);
-    counters.increment(ServerCounter::Requests);
-    counters.increment(server_class(record.status));
     counters.add(ServerCounter::BytesIn, record.received_bytes);
     counters.add(ServerCounter::BytesOut, record.sent_bytes);
     let times = &record.times;
@@ -326,65 +455,119 @@ fn count_backend(session: &Session, record: &Record, dispatch: &Dispatch, now_ns
         .counters
         .latency(dispatch.backend, server)
         .record(response_ns / 1_000);
-    for (counter_backend, counter_server, from_ns, to_ns) in [
+    let connected = (times.received_ns, times.admitted_ns, times.connected_ns);
+    took(
+        session,
+        (dispatch.backend, server),
+        connected,
+        times.answered_ns,
+        (times.started_ns, now_ns),
+    );
+}
+
+/// How long each step took with a server that was reached: until the request was there, a slot was given, the server was
+/// connected, and until it answered; and from the first moment to the last.
+fn took(
+    session: &Session,
+    (backend, server): (BackendId, ServerId),
+    (received_ns, admitted_ns, connected_ns): (u64, u64, u64),
+    answered_ns: u64,
+    (started_ns, now_ns): (u64, u64),
+) {
+    let of_backend = session.tables.counters.backend(backend);
+    let of_server = session.tables.counters.server(backend, server);
+    for ((backend, backend_max), (server, server_max), from_ns, to_ns) in [
         (
-            BackendCounter::QueueTime,
-            ServerCounter::QueueTime,
-            times.received_ns,
-            times.admitted_ns,
+            (BackendCounter::QueueTime, BackendCounter::QueueTimeMax),
+            (ServerCounter::QueueTime, ServerCounter::QueueTimeMax),
+            received_ns,
+            admitted_ns,
         ),
         (
-            BackendCounter::ConnectTime,
-            ServerCounter::ConnectTime,
-            times.admitted_ns,
-            times.connected_ns,
+            (BackendCounter::ConnectTime, BackendCounter::ConnectTimeMax),
+            (ServerCounter::ConnectTime, ServerCounter::ConnectTimeMax),
+            admitted_ns,
+            connected_ns,
         ),
         (
-            BackendCounter::ResponseTime,
-            ServerCounter::ResponseTime,
-            times.connected_ns,
-            times.answered_ns,
+            (
+                BackendCounter::ResponseTime,
+                BackendCounter::ResponseTimeMax,
+            ),
+            (ServerCounter::ResponseTime, ServerCounter::ResponseTimeMax),
+            connected_ns,
+            answered_ns,
         ),
         (
-            BackendCounter::TotalTime,
-            ServerCounter::TotalTime,
-            times.started_ns,
+            (BackendCounter::TotalTime, BackendCounter::TotalTimeMax),
+            (ServerCounter::TotalTime, ServerCounter::TotalTimeMax),
+            started_ns,
             now_ns,
         ),
     ] {
         let ms = elapsed_ms(from_ns, to_ns).unwrap_or(0);
-        backend.average(counter_backend, ms);
-        counters.average(counter_server, ms);
+        of_backend.average(backend, ms);
+        of_server.average(server, ms);
+        if ms > 0 {
+            of_backend.maximum(backend_max, u64::from(ms));
+            of_server.maximum(server_max, u64::from(ms));
+        }
     }
 }
 
 /// What HTTP exchanges and TCP sessions have in common when they leave a backend.
-fn leave_backend(session: &Session, dispatch: &Dispatch, fault: Option<Fault>) {
-    let backend = session.tables.counters.backend(dispatch.backend);
-    backend.lower(BackendCounter::SessionsNow);
-    backend.add(BackendCounter::Retries, u64::from(dispatch.retries));
-    backend.add(
-        BackendCounter::Redispatches,
-        u64::from(dispatch.redispatched),
-    );
+fn leave_backend(
+    session: &Session,
+    dispatch: &Dispatch,
+    server: Option<ServerId>,
+    (fault, phase): (Option<Fault>, fault::Phase),
+) {
+    let counters = &session.tables.counters;
+    let of_backend = counters.backend(dispatch.backend);
+    of_backend.lower(BackendCounter::SessionsNow);
+    let Some(fault) = fault else { return };
+    // No server could be found for it, whoever had it before.
+    let server = server.filter(|_| fault != Fault::NoServer);
+    let of_server = server.map(|server| counters.server(dispatch.backend, server));
+    let count = |backend, server| {
+        of_backend.increment(backend);
+        if let Some(of_server) = of_server {
+            of_server.increment(server);
+        }
+    };
+    let is_relaying = phase >= fault::Phase::Data;
     match fault {
-        Some(Fault::GaveUp | Fault::ClientClosed | Fault::ClientTimeout) => {
-            backend.increment(BackendCounter::ClientAborts)
+        Fault::ClientClosed if phase == fault::Phase::Queue => {}
+        Fault::GaveUp | Fault::ClientClosed | Fault::ClientTimeout => {
+            count(BackendCounter::ClientAborts, ServerCounter::ClientAborts);
         }
-        Some(Fault::ServerClosed) => backend.increment(BackendCounter::ServerAborts),
-        Some(Fault::EmptyResponse | Fault::JunkResponse | Fault::ServerTimeout) => {
-            backend.increment(BackendCounter::ResponseErrors);
+        Fault::ServerTimeout if is_relaying => {
+            count(BackendCounter::ServerAborts, ServerCounter::ServerAborts);
         }
-        Some(
-            Fault::Refused(_)
-            | Fault::RetryStatus(_)
-            | Fault::Denied(_)
-            | Fault::Local(_)
-            | Fault::Rejected
-            | Fault::RuleFailed,
-        )
-        | None => {}
-        Some(_) => backend.increment(BackendCounter::ConnectionErrors),
+        Fault::EmptyResponse | Fault::JunkResponse | Fault::ServerTimeout | Fault::ServerClosed => {
+            count(
+                BackendCounter::ResponseErrors,
+                ServerCounter::ResponseErrors,
+            );
+            if fault == Fault::ServerClosed && is_relaying {
+                count(BackendCounter::ServerAborts, ServerCounter::ServerAborts);
+            }
+        }
+        Fault::RuleFailed => {
+            count(
+                BackendCounter::InternalErrors,
+                ServerCounter::InternalErrors,
+            );
+        }
+        Fault::Refused(_)
+        | Fault::RetryStatus(_)
+        | Fault::Denied(_)
+        | Fault::Local(_)
+        | Fault::Rejected => {}
+        _ => count(
+            BackendCounter::ConnectionErrors,
+            ServerCounter::ConnectionErrors,
+        ),
     }
 }
 
@@ -401,7 +584,7 @@ pub(crate) fn tcp(
     frontend.add(FrontendCounter::BytesOut, sent);
     tracking::moved(session, &report.facts, (received, sent));
     if let Some(dispatch) = dispatch {
-        leave_backend(session, dispatch, report.fault);
+        leave_backend(session, dispatch, server, (report.fault, report.phase));
         let backend = session.tables.counters.backend(dispatch.backend);
         backend.add(BackendCounter::BytesIn, received);
         backend.add(BackendCounter::BytesOut, sent);
@@ -409,6 +592,18 @@ pub(crate) fn tcp(
             let counters = session.tables.counters.server(dispatch.backend, server);
             counters.add(ServerCounter::BytesIn, received);
             counters.add(ServerCounter::BytesOut, sent);
+            if report.connected_ns > 0 {
+                let (begun_ns, now_ns) = (session.accepted_ns, session.worker.reactor.now_ns());
+                let connected_ns = report.connected_ns;
+                let connected = (begun_ns, report.admitted_ns, connected_ns);
+                took(
+                    session,
+                    (dispatch.backend, server),
+                    connected,
+                    connected_ns,
+                    (begun_ns, now_ns),
+                );
+            }
         }
     }
     let moment = last_moment(session, report.connected_ns > 0, Mode::Tcp);

@@ -31,6 +31,8 @@ pub(crate) struct Dispatch {
     bound: bool,
     /// A redispatched retry goes anywhere but here, where there is a choice.
     avoid: Option<ServerId>,
+    /// The server that a redispatched retry comes from, until it is known where it goes.
+    left: Option<ServerId>,
     pub(crate) retries: u32,
     pub(crate) redispatched: bool,
     /// Where the request waited last.
@@ -70,6 +72,7 @@ impl Dispatch {
             pinned: None,
             bound: false,
             avoid: None,
+            left: None,
             retries: 0,
             redispatched: false,
             waited: Waited::default(),
@@ -127,7 +130,25 @@ impl Dispatch {
             &mut self.waited,
             gone,
         );
-        let slot = acquired.await?;
+        let acquired = acquired.await;
+        let server = acquired
+            .as_ref()
+            .map_or(self.waited.server, |it| Some(it.server));
+        let left = self.left.take();
+        if let Some(left) = left {
+            self.redispatched |= server != Some(left);
+            account::attempt_moved(tables, self.backend, left, server);
+        }
+        // Whoever waited for any server takes the one that comes free, which is no choice.
+        let is_chosen = !self.waited.has_queued() || self.waited.server.is_some();
+        if let Some(server) = server
+            && is_chosen
+            && pinned != Some(server)
+            && left != Some(server)
+        {
+            account::server_chosen(tables, (self.backend, server));
+        }
+        let slot = acquired?;
         let place = (self.backend, slot.server);
         account::server_entered(worker, tables, place, slot.live().load());
         Ok(slot)
@@ -156,14 +177,14 @@ impl Dispatch {
             return Err(fault);
         }
         self.retries += 1;
+        account::attempt_follows(tables, (self.backend, failed), fault);
         let live = tables.plane.backend(self.backend).server(failed);
         let hopeless = self.bound && !live.is_usable();
         if model.redispatch != 0 && (hopeless || self.moves_freely(tables))
             || redispatches(model.redispatch, self.retries, model.retries)
         {
-            self.redispatched = true;
             self.pinned = None;
-            self.avoid = Some(failed);
+            (self.avoid, self.left) = (Some(failed), Some(failed));
             return Ok(());
         }
         self.pinned = Some(failed);
@@ -182,8 +203,10 @@ impl Dispatch {
                 return Err(Fault::ClientClosed);
             }
         }
+        account::attempt_repeated(tables, (self.backend, failed));
         Ok(())
     }
+
     /// Which server serves a request does not matter to it, and there are several: there is nothing to wait for.
     fn moves_freely(&self, tables: &Tables) -> bool {
         !self.bound

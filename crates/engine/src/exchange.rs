@@ -354,7 +354,7 @@ impl Exchange<'_> {
         self.record.status = status;
         self.record.fault = Some(Fault::Local(status));
         self.answered_by("<STATS>");
-        account::intercepted(self.session);
+        account::intercepted(self.session, backend);
         if !complete {
             client.close_after();
         }
@@ -484,6 +484,8 @@ impl Exchange<'_> {
             let fault = match self.attempt(client, backend, &slot).await {
                 Ok((connection, scratch, piece)) => match self.wants_retry(backend) {
                     None => {
+                        let (place, status) = ((backend, slot.server), self.response.status);
+                        account::server_answered(&self.tables, place, status);
                         return Ok(Some(Answer {
                             connection,
                             slot,
@@ -577,7 +579,10 @@ impl Exchange<'_> {
         self.record.phase = Phase::Connect;
         self.find_names((backend, slot.server));
         let mut connection = match self.reuse_connection(backend, slot.server) {
-            Some(connection) => connection,
+            Some(connection) => {
+                account::server_connection(&self.tables, backend, slot.server, true);
+                connection
+            }
             None => Box::pin(self.open_connection(backend, slot.server)).await?,
         };
         match self.converse(client, &mut connection, slot).await {
@@ -675,6 +680,7 @@ impl Exchange<'_> {
             identity,
             protocol,
         };
+        account::server_connection(&self.tables, backend, server, false);
         Connection::open(&self.worker, &self.tables, ids, opening).await
     }
 
@@ -743,7 +749,6 @@ impl Exchange<'_> {
             Box::pin(self.settle(connection)).await?;
         }
         connection.uses += 1;
-        account::server_connection(&self.tables, backend, connection.server, connection.reused);
         let pretends = self.tables.backend(backend).pretend_keepalive;
         let persistent = (pretends || !self.closes_servers(backend))
             && self
@@ -786,6 +791,8 @@ impl Exchange<'_> {
         let answered = loop {
             match poll_fn(|_| relay.poll_head(&mut self.response)).await {
                 Ok(_) if self.response.status < 200 && self.response.status != 101 => {
+                    let (place, status) = ((backend, slot.server), self.response.status);
+                    account::server_answered(&self.tables, place, status);
                     if let Err(error) = relay.inform(&self.response) {
                         break Err(Fault::of_client(&error));
                     }

@@ -8,7 +8,6 @@ use std::task::{Poll, ready};
 
 use plimsoll_policy::action::{Flow, Versions};
 use plimsoll_policy::context::{ExchangeFacts, Payload, Phase};
-use plimsoll_policy::counters::FrontendCounter;
 use plimsoll_policy::model::BackendId;
 use plimsoll_policy::rule::{self, Rule, Verdict};
 
@@ -17,6 +16,7 @@ use plimsoll_wire::h1::request::{self, Parse};
 use plimsoll_wire::h1::{self, Limits};
 use plimsoll_wire::head::{Head, Version};
 
+use crate::account;
 use crate::fault::Fault;
 use crate::h1::client::PREFACE;
 use crate::lookup;
@@ -155,7 +155,12 @@ pub(crate) async fn judge(
                     }
                     continue;
                 }
-                follow(session, flow).await?;
+                follow(
+                    session,
+                    flow,
+                    reached.filter(|_| phase == Phase::ResponseContent),
+                )
+                .await?;
             }
         }
     }
@@ -177,7 +182,12 @@ fn poll_more(
     Poll::Ready(Ok(()))
 }
 
-async fn follow(session: &mut Session, flow: Flow) -> Result<(), Fault> {
+/// `answering`: the server whose bytes are judged.
+async fn follow(
+    session: &mut Session,
+    flow: Flow,
+    answering: Option<Reached>,
+) -> Result<(), Fault> {
     match flow {
         Flow::Continue
         | Flow::Accept
@@ -193,8 +203,10 @@ async fn follow(session: &mut Session, flow: Flow) -> Result<(), Fault> {
             Ok(())
         }
         Flow::Reject | Flow::Drop { .. } | Flow::Reply(_) | Flow::Tarpit(_) => {
-            let frontend = session.tables.counters.frontend(session.frontend);
-            frontend.increment(FrontendCounter::DeniedRequests);
+            match answering {
+                None => account::request_denied(session, None),
+                Some(it) => account::answer_denied(session, Some(it.backend), it.server),
+            }
             Err(Fault::Rejected)
         }
         // Services stand in `http-request` alone.

@@ -15,6 +15,7 @@ use plimsoll_policy::model::{BackendId, ServerId};
 use plimsoll_policy::plane::{BackendPlane, Plane};
 use plimsoll_policy::queue::{self, Admit, Place, Priority, Ticket, Waiting};
 
+use crate::account;
 use crate::fault::Fault;
 use crate::listener::Admission;
 use crate::tables::Tables;
@@ -314,6 +315,7 @@ async fn wait(
     let Admit::Queued { ticket, ahead } = admitted else {
         return Err(Fault::QueueFull);
     };
+    account::queued(tables, backend, note.server);
     note.behind = match note.server {
         Some(_) => (ahead + 1, 0),
         None => (0, ahead + 1),

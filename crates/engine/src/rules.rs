@@ -80,6 +80,10 @@ impl World for Teller<'_> {
         next_number()
     }
 
+    fn rewrite_failed(&self, context: &Context<'_>) {
+        account::rewrite_failed(self.tables, context);
+    }
+
     fn log(&self, context: &Context<'_>, level: Option<Option<Level>>, profile: Option<&Profile>) {
         let Some(record) = context.record else { return };
         let route = self.tables.log_route(context.frontend);

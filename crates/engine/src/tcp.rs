@@ -59,7 +59,14 @@ pub(crate) async fn serve(
     report.facts.story = stories::begin(session);
     session.admission.asks(1);
     account::tcp_begins(session);
-    match direct(session, &mut report.facts, &mut client, &mut peeked).await {
+    let mut entered = None;
+    let directed = direct(
+        session,
+        &mut report.facts,
+        (&mut client, &mut peeked),
+        &mut entered,
+    );
+    match directed.await {
         Ok(Course::To(backend)) => {
             serve_to_end(session, client, peeked, backend, &mut report).await;
         }
@@ -74,7 +81,8 @@ pub(crate) async fn serve(
         Err(fault) => {
             report.fault = Some(fault);
             report.received_bytes = peeked.bytes.len() as u64;
-            account::tcp(session, None, None, &mut report);
+            let dispatch = entered.map(|id| Dispatch::new(&session.worker, &session.tables, id));
+            account::tcp(session, dispatch.as_ref(), None, &mut report);
             part(session, &mut client, fault);
         }
     }
@@ -359,12 +367,13 @@ fn note_server(session: &Session, backend: BackendId, server: &Transport, report
     }
 }
 
-/// The rules for first bytes of frontend and backend; the backend that was chosen between them.
+/// The rules for first bytes of frontend and backend; the backend that was chosen between them, which is `entered` before
+/// its rules can refuse anything.
 async fn direct(
     session: &mut Session,
     facts: &mut ExchangeFacts,
-    client: &mut Transport,
-    peeked: &mut Peeked,
+    (client, peeked): (&mut Transport, &mut Peeked),
+    entered: &mut Option<BackendId>,
 ) -> Result<Course, Fault> {
     let tables = Rc::clone(&session.tables);
     let frontend = tables.frontend(session.frontend);
@@ -384,6 +393,7 @@ async fn direct(
     if tables.backend(backend).mode == Mode::Http {
         return may_switch(session).map(|()| Course::Http(Versions::Any, Some(backend)));
     }
+    *entered = Some(backend);
     let rules = &tables.backend(backend).rules;
     let is_other = tables.backend(backend).number != frontend.number;
     facts.tell(|story| story.enter(&tables.backend(backend).name));
@@ -443,6 +453,8 @@ async fn relay(
         let facts = &mut report.facts;
         let judged = inspection::judge(session, facts, &mut server, &mut answer, set, stage);
         if let Err(fault) = Box::pin(judged).await {
+            report.received_bytes = client.received_bytes;
+            report.sent_bytes = answer.bytes.len() as u64;
             report.fault = Some(fault);
             return;
         }

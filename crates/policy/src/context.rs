@@ -114,6 +114,9 @@ pub trait World {
     /// Writes a line of the frontend's log at once, of the record that the context has. `level` is that which rules set
     /// (`None` in it: no line); a profile takes the place of those of the log's targets.
     fn log(&self, _: &Context<'_>, _level: Option<Option<Level>>, _: Option<&log::Profile>) {}
+
+    /// Counts a change of the message at hand that did not fit.
+    fn rewrite_failed(&self, _: &Context<'_>) {}
 }
 
 /// No process at all: for rules that run while nobody is served.
@@ -529,6 +532,9 @@ impl<'a> Context<'a> {
 impl Context<'_> {
     /// What follows from a change that was done, or did not fit.
     pub(crate) fn changed(&self, done: bool) -> Flow {
+        if !done {
+            self.world.rewrite_failed(self);
+        }
         match done || self.exchange.overrides.lenient {
             true => Flow::Continue,
             false => Flow::Fail,

@@ -11,6 +11,7 @@ use plimsoll_policy::rule;
 use plimsoll_policy::sample;
 
 use super::{Exchange, Outcome};
+use crate::account;
 use crate::fault::Fault;
 use crate::reply;
 use crate::rules;
@@ -56,6 +57,7 @@ impl Exchange<'_> {
                 .iter()
                 .any(|test| test.holds(context) == Truth::Pass)
         });
+        account::intercepted(self.session, None);
         let status = if fails { 503 } else { 200 };
         self.record.facts.overrides.log_level = Some(None);
         (self.record.status, self.record.fault) = (status, Some(Fault::Local(status)));

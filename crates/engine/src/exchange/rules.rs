@@ -7,7 +7,6 @@ use std::task::Poll;
 use plimsoll_policy::action::{Flow, Lookup, Reply};
 use plimsoll_policy::context::{Context, Payload, Phase, Progress};
 use plimsoll_policy::cookie::Storage;
-use plimsoll_policy::counters::{BackendCounter, FrontendCounter};
 use plimsoll_policy::health::Line;
 use plimsoll_policy::log::{Level, Queued};
 use plimsoll_policy::model::{BackendId, ConnectionMode, Mode, ServerId, UnusualNames};
@@ -548,25 +547,13 @@ impl Exchange<'_> {
     }
 
     fn count_denied(&self, phase: Phase) {
-        let counters = &self.tables.counters;
-        let frontend = counters.frontend(self.session.frontend);
-        if !matches!(phase, Phase::Response | Phase::ResponseContent) {
-            tracking::count(self.session, &self.record.facts, Event::Error);
+        let backend = self.record.dispatch.as_ref().map(|it| it.backend);
+        if matches!(phase, Phase::Response | Phase::ResponseContent) {
+            let server = self.record.server;
+            return account::answer_denied(self.session, backend, server);
         }
-        let denied = match phase {
-            Phase::Response | Phase::ResponseContent => (
-                FrontendCounter::DeniedResponses,
-                BackendCounter::DeniedResponses,
-            ),
-            _ => (
-                FrontendCounter::DeniedRequests,
-                BackendCounter::DeniedRequests,
-            ),
-        };
-        frontend.increment(denied.0);
-        if let Some(dispatch) = &self.record.dispatch {
-            counters.backend(dispatch.backend).increment(denied.1);
-        }
+        tracking::count(self.session, &self.record.facts, Event::Error);
+        account::request_denied(self.session, backend);
     }
 
     /// Answers in place of a server.
@@ -596,7 +583,10 @@ impl Exchange<'_> {
                 Fault::Local(status)
             });
         }
-        account::intercepted(self.session);
+        if phase == Phase::Request {
+            let backend = self.record.dispatch.as_ref().map(|it| it.backend);
+            account::intercepted(self.session, backend);
+        }
         if reply.close || self.leaves_body() {
             client.close_after();
         }

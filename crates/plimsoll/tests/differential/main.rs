@@ -15,6 +15,7 @@ mod stage;
 mod answers;
 mod bandwidth;
 mod commands;
+mod counts;
 mod errors;
 mod expressions;
 mod faults;

@@ -168,6 +168,24 @@ const CASES: &[&[&str]] = &[
         "what-lines-still-know",
         "what-lines-of-rules-know",
     ],
+    // Whoever leaves is heeded by default, and a connection that ends without an answer counts whenever it does.
+    &[
+        "answers-empty-again",
+        "answers-empty-elsewhere",
+        "answers-junk-chunks",
+        "answers-junk-chunks-again",
+        "answers-junk-chunks-elsewhere",
+        "leaves-early",
+        "leaves-upload",
+        "resets-upload",
+        "stalls-upload",
+        "waits-no-more",
+        "waits-for-one-no-more",
+        "denied-response",
+        "denied-response-in-front",
+        "returned-response",
+        "rewrite-of-response-fails",
+    ],
     // Lines have neither steps, profiles nor rules that ask for them.
     &[
         "steps-all",

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::actor::Actor;
+use crate::counts;
 use crate::log::Receiver;
 use crate::newer::is_newer;
 use crate::origin::{Act, Asked, Origin, Script};
@@ -35,6 +36,7 @@ pub(crate) struct Case {
     refused: bool,
     instead: Option<&'static [&'static str]>,
     whichever: bool,
+    counted: bool,
 }
 
 /// A case whose only origin answers every request with `ok`, until told otherwise.
@@ -51,6 +53,7 @@ pub(crate) fn case(name: impl Into<String>) -> Case {
         refused: false,
         instead: None,
         whichever: false,
+        counted: false,
     }
 }
 
@@ -149,6 +152,12 @@ impl Case {
     /// Which of several connections a request takes does not matter, only how many there are.
     pub(crate) fn whichever(mut self) -> Self {
         self.whichever = true;
+        self
+    }
+
+    /// What both have counted is compared as well.
+    pub(crate) fn counted(mut self) -> Self {
+        self.counted = true;
         self
     }
 
@@ -254,7 +263,7 @@ impl Set {
         case.lines.unwrap_or(self.stage.answers)
     }
 
-    fn transcript(mut self, case: &Case, lines: usize) -> Vec<String> {
+    fn transcript(mut self, case: &Case, lines: usize, control: &Path) -> Vec<String> {
         let mut log = self.stage.log.lines(lines);
         let mut transcript = std::mem::take(&mut self.stage.notes);
         for origin in &self.stage.origins {
@@ -271,6 +280,9 @@ impl Set {
             log.sort();
         }
         transcript.append(&mut log);
+        if case.counted {
+            transcript.append(&mut counts::of(control, &case.name));
+        }
         transcript
     }
 }
@@ -289,7 +301,7 @@ pub(crate) fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")
 }
 
-const PREFACE: &str = "global\n    nbthread 1\n    maxconn 2000\n\
+const PREFACE: &str = "global\n    nbthread 1\n    maxconn 2000\n    stats socket CONTROL level admin\n\
     \x20   h1-case-adjust x-name X-NaMe\n    h1-case-adjust content-length CONTENT-LENGTH\n\
     userlist nobody\n    user none insecure-password none\n\
     defaults\n    mode http\n    option httplog\n    timeout connect 2s\n    timeout client 4s\n    timeout server 4s\n";
@@ -390,16 +402,19 @@ fn play_before(program: &Path, cases: &[Case]) -> Vec<Vec<String>> {
     let mut rig = Rig::new();
     // Whether the program is there is asked at an address of its own, and so in nobody's log.
     let ready = free_address();
-    let text = format!("{PREFACE}{sections}frontend ready\n    bind {ready}\n");
+    let control = rig.path("control.sock");
+    let preface = PREFACE.replace("CONTROL", &control.display().to_string());
+    let text = format!("{preface}{sections}frontend ready\n    bind {ready}\n");
     rig.serve(program, &text, ready);
     thread::scope(|scope| {
         let plays: Vec<_> = sets
             .into_iter()
             .zip(cases)
             .map(|(mut set, case)| {
+                let control = &control;
                 scope.spawn(move || {
                     let lines = set.play(case);
-                    set.transcript(case, lines)
+                    set.transcript(case, lines, control)
                 })
             })
             .collect();
