@@ -43,7 +43,11 @@ fn backend(base: Work) -> Backend {
 
 fn options(scheme: &str, address: SocketAddr, path: &str) -> Options {
     let target = Target::parse(&format!("{scheme}://{address}{path}")).expect("a target");
-    Options::new(target)
+    // The usual time-out is one for people who watch.
+    Options {
+        timeout: PATIENCE,
+        ..Options::new(target)
+    }
 }
 
 fn run(options: &Options) -> Report {
@@ -167,7 +171,7 @@ fn an_open_loop_omits_no_waiting() {
 fn stages_of_connections() {
     let origin = origin(Service::Http { size: 10 });
     let report = run(&Options {
-        stages: Some(Profile::parse("0s:1c,200ms:1c,0s:6c,700ms:6c").expect("stages")),
+        stages: Some(Profile::parse("0s:1c,200ms:1c,0s:6c,3s:6c").expect("stages")),
         threads: 1,
         ..options("http", origin.address(), "/")
     });

@@ -14,7 +14,7 @@ fn run(test: impl Future<Output = ()>) {
         .enable_all()
         .build()
         .expect("a runtime");
-    let limit = std::time::Duration::from_secs(20);
+    let limit = std::time::Duration::from_secs(120);
     runtime.block_on(async { tokio::time::timeout(limit, test).await.expect("in time") });
 }
 

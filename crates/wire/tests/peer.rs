@@ -18,7 +18,7 @@ use plimsoll_wire::head::Head;
 use plimsoll_wire::proxy_protocol::{self, Endpoints, v1, v2};
 
 /// How long a verdict may take before the test fails.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether HAProxy is there.
 #[expect(clippy::print_stderr, reason = "a skip has to be seen")]
@@ -55,7 +55,7 @@ impl Judge {
         let address = front.local_addr().expect("it is bound");
         let server = origin.local_addr().expect("it is bound");
         let config = format!(
-            "defaults\n mode http\n timeout connect 5s\n timeout client 5s\n timeout server 5s\n\
+            "defaults\n mode http\n timeout connect 20s\n timeout client 1m\n timeout server 1m\n\
              listen judge\n bind fd@0 {bind}\n retries 0\n server origin {server} {server_words}\n"
         );
         let path =

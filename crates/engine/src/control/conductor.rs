@@ -41,7 +41,7 @@ use crate::tables::Shared;
 use crate::tls::Tls;
 
 /// How long a change waits for all workers to serve by it. They do so by themselves in any case.
-const ADOPTION_PATIENCE: Duration = Duration::from_secs(2);
+const ADOPTION_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often it looks.
 const ADOPTION_POLL: Duration = Duration::from_micros(200);

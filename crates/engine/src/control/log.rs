@@ -822,7 +822,11 @@ mod tests {
     }
 
     fn udp() -> (UdpSocket, LogAddress) {
-        let receiver = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        udp_at("127.0.0.1:0")
+    }
+
+    fn udp_at(place: &str) -> (UdpSocket, LogAddress) {
+        let receiver = UdpSocket::bind(place).expect("a free port");
         receiver
             .set_read_timeout(Some(DEADLINE))
             .expect("a deadline");
@@ -982,7 +986,8 @@ mod tests {
 
     #[test]
     fn a_udp_receiver_may_go_and_come_back() {
-        let (receiver, address) = udp();
+        // Nobody else takes the port meanwhile where nobody else is.
+        let (receiver, address) = udp_at("127.0.0.9:0");
         let place = receiver.local_addr().expect("a bound socket");
         let sink = LogSink::default();
         let route = route(&sink, vec![target(address)]);

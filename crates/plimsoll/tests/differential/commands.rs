@@ -33,7 +33,7 @@ fn configuration(rig: &Rig, address: SocketAddr) -> String {
     let socket = rig.path("socket");
     format!(
         "global\n stats socket {socket} level admin\n\
-         defaults\n mode http\n timeout client 5s\n timeout server 5s\n timeout connect 5s\n\
+         defaults\n mode http\n timeout client 1m\n timeout server 1m\n timeout connect 20s\n\
          frontend fe\n bind {address}\n\
          acl host hdr(host) -i -f {hosts}\n acl path_x path_beg /x /y\n acl numbered path -u 40 /z\n\
          acl empty path -f opt@{nothing}\n acl any src -f virt@any\n acl mapped path -M -f {names}\n\

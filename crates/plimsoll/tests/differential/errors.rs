@@ -65,7 +65,7 @@ fn answers(program: &Path) -> Vec<String> {
     });
     let text = format!(
         "global\n stats socket {socket} level admin\n\
-         defaults\n mode http\n timeout client 5s\n timeout server 5s\n timeout connect 5s\n\
+         defaults\n mode http\n timeout client 1m\n timeout server 1m\n timeout connect 20s\n\
          frontend fe\n bind {address}\n default_backend be\nbackend be\n {server}\n",
         socket = rig.path("socket").display(),
         server = origin.server_line(),

@@ -6,9 +6,8 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::time::Duration;
 
-use crate::rig::{PLIMSOLL, Rig, free_address};
+use crate::rig::{DEADLINE, PLIMSOLL, Rig, free_address};
 use crate::stage::{reference, version};
 
 const EXPRESSIONS: &str = include_str!("expressions.txt");
@@ -36,7 +35,7 @@ fn expressions() -> Vec<(&'static str, Option<&'static str>)> {
 
 fn configuration(address: SocketAddr) -> String {
     let mut text = format!(
-        "defaults\n mode http\n timeout client 5s\n timeout server 5s\n timeout connect 5s\n\
+        "defaults\n mode http\n timeout client 1m\n timeout server 1m\n timeout connect 20s\n\
          frontend fe\n bind {address} name lis id 7\n default_backend be\n option http-buffer-request\n\
          http-request set-var(txn.text) str(text)\n http-request set-var(txn.seven) int(7)\n"
     );
@@ -56,9 +55,7 @@ fn configuration(address: SocketAddr) -> String {
 
 fn answer(address: SocketAddr, number: usize) -> String {
     let mut stream = TcpStream::connect(address).expect("it listens");
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .expect("a deadline");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a deadline");
     let request = format!("{REQUEST}Case: {number}\r\n\r\n{BODY}");
     stream.write_all(request.as_bytes()).expect("it reads");
     let mut bytes = Vec::new();

@@ -19,7 +19,7 @@ fn life(program: &Path, file: &Path, requests: usize) -> (Vec<Vec<String>>, Stri
     let origin = rig.origin("s");
     let text = format!(
         "global\n stats socket {socket} level admin\n stats-file {file}\n\
-         defaults\n mode http\n option http-ignore-probes\n timeout client 5s\n timeout server 5s\n timeout connect 5s\n\
+         defaults\n mode http\n option http-ignore-probes\n timeout client 1m\n timeout server 1m\n timeout connect 20s\n\
          frontend fe\n guid fe:1\n bind {address}\n http-request return status 404 if {{ path /none }}\n default_backend be\n\
          backend be\n guid be:1\n {server} guid srv:1\n",
         socket = rig.path("socket").display(),
@@ -139,7 +139,7 @@ fn what_checks_have_counted_goes_on() {
         fs::write(&file, counted).expect("a file");
         let text = format!(
             "global\n stats socket {socket} level admin\n stats-file {file}\n\
-             defaults\n mode http\n timeout client 5s\n timeout server 5s\n timeout connect 5s\n\
+             defaults\n mode http\n timeout client 1m\n timeout server 1m\n timeout connect 20s\n\
              frontend fe\n bind {address}\n default_backend be\n\
              backend be\n guid be:1\n {server} guid srv:1 check inter 60s observe layer7\n",
             socket = socket.display(),

@@ -3,9 +3,8 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::time::Duration;
 
-use crate::rig::{PLIMSOLL, Rig, free_address};
+use crate::rig::{DEADLINE, PLIMSOLL, Rig, free_address};
 use crate::stage::{reference, version};
 
 /// The password of everybody who has one is `secret`; `openssl passwd` and crypt(3) have made the hashes.
@@ -75,8 +74,7 @@ const TARGETS: [&str; 6] = [
 /// The status, who is asked to say who they are, and the body of a rule's answer.
 fn answer(address: SocketAddr, target: &str, field: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("it listens");
-    let deadline = Some(Duration::from_secs(10));
-    stream.set_read_timeout(deadline).expect("a deadline");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a deadline");
     let request =
         format!("GET {target} HTTP/1.1\r\nHost: a.example\r\n{field}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("it reads");
@@ -105,7 +103,7 @@ fn answers(program: &Path) -> Vec<(String, String)> {
     let mut rig = Rig::new();
     let text = CONFIGURATION.replace("{address}", &address.to_string());
     let defaults =
-        "defaults\n mode http\n timeout client 5s\n timeout server 5s\n timeout connect 5s\n";
+        "defaults\n mode http\n timeout client 1m\n timeout server 1m\n timeout connect 20s\n";
     rig.serve(program, &(defaults.to_owned() + &text), address);
     let fields = fields();
     let asked = TARGETS

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::rig::origin::Reply;
 use crate::rig::syslog::Syslog;
-use crate::rig::{Rig, ask, free_address, until};
+use crate::rig::{Rig, ask, free_address, listen_again, until};
 
 fn text(log: Option<&Syslog>, backend: &str) -> String {
     let log = log.map(|log| {
@@ -78,7 +78,7 @@ fn a_server_that_dies_gets_nothing_and_comes_back() {
     );
     assert_eq!(who_answers(&rig, 10), ["one"]);
 
-    let _listener = TcpListener::bind(gone).expect("the same address");
+    let _listener = listen_again(gone);
     let (passed, up) = (log.line(), log.line());
     assert!(passed.trim_end().ends_with("status: 2/2 UP."), "{passed}");
     assert!(

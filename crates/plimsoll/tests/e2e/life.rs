@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use plimsoll_sys::signal::{self, Signal};
 
 use crate::rig::origin::Reply;
-use crate::rig::{Binary, DEADLINE, PLIMSOLL, Rig, ask, free_address, until};
+use crate::rig::{Binary, DEADLINE, PLIMSOLL, Rig, ask, free_address, listen_again, until};
 
 /// What stops at once must do so well within this: before any time-out here, and before a master would kill its worker.
 const AT_ONCE: Duration = Duration::from_secs(8);
@@ -170,7 +170,7 @@ fn in_the_background_it_returns_once_it_listens() {
     signal::send(id, Signal::Terminate).unwrap();
     assert!(until(|| !is_alive(id)), "it does not end");
     // A second start on an address that is taken must fail in the parent.
-    let _taken = TcpListener::bind(address).unwrap();
+    let _taken = listen_again(address);
     let status = Command::new(PLIMSOLL)
         .arg("-D")
         .arg("-f")

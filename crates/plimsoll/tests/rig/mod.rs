@@ -15,7 +15,7 @@ pub mod peer;
 pub mod syslog;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
@@ -305,11 +305,28 @@ impl PortBlock {
             let turn = self.handed_out.fetch_add(1, Ordering::Relaxed);
             let port = first + 1 + turn % (BLOCK_PORTS - 1);
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            if TcpListener::bind(address).is_ok() {
+            // Listening there for a moment would tell as well. But whatever another test starts in that moment has all
+            // our sockets open until it has become another program, and would be in the way of who is to listen there.
+            let reached = TcpStream::connect_timeout(&address, DEADLINE);
+            if reached.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
                 return address;
             }
         }
     }
+}
+
+/// Listens at an address where somebody has listened, as soon as that is over: what is started meanwhile for other tests has
+/// the old socket open until it has become another program.
+///
+/// # Panics
+/// When it is not over in time.
+pub fn listen_again(address: SocketAddr) -> TcpListener {
+    let mut listener = None;
+    until(|| {
+        listener = TcpListener::bind(address).ok();
+        listener.is_some()
+    });
+    listener.expect("nobody listens any more")
 }
 
 /// A connection to a command socket, which may appear a moment after the listeners of traffic do.
