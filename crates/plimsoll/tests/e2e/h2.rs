@@ -182,7 +182,11 @@ fn closes(stream: &mut TcpStream, limit: Duration) -> (bool, Vec<u8>) {
         match stream.read(&mut chunk) {
             Ok(0) => return (true, heard),
             Ok(count) => heard.extend_from_slice(&chunk[..count]),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted
+                ) => {}
             Err(_) => return (true, heard),
         }
     }

@@ -137,6 +137,8 @@ fn abuse(name: &str, part: impl Fn(u32) -> Vec<u8> + Sync) {
     let (over, cut_off) = (AtomicBool::new(false), AtomicU32::new(0));
     let mut peak_kib = calm_kib;
     let p99 = thread::scope(|scope| {
+        // However this ends, so that nobody waits for those who go on for ever.
+        let _ending = Ending(&over);
         for _ in 0..ATTACKERS {
             scope.spawn(|| {
                 while !over.load(Relaxed) {
@@ -169,6 +171,15 @@ fn abuse(name: &str, part: impl Fn(u32) -> Vec<u8> + Sync) {
         connections: ATTACKERS as u64,
     };
     stage.judge(name, &seen, 100 * ATTACKERS as u64);
+}
+
+/// Sets its flag when it goes.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
 }
 
 /// One connection, until it is cut off.

@@ -200,6 +200,7 @@ fn plays(address: SocketAddr, case: &Case) -> Result<(), String> {
             Ok(0) => heard.ended = true,
             Ok(count) => heard.bytes.extend_from_slice(&buffer[..count]),
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => heard.ended = true,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => return Err(format!("{}: {error}; heard {:?}", case.name, heard.frames)),
         }
         heard.take_apart();

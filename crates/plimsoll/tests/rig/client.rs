@@ -193,6 +193,8 @@ impl Client {
                 self.ahead.extend_from_slice(&chunk[..count]);
                 count > 0
             }
+            // The process stood still.
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.fill(),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
             Err(error) => panic!(
                 "nothing comes: {error}; so far {:?}",

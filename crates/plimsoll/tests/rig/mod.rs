@@ -14,9 +14,10 @@ pub mod origin;
 pub mod peer;
 pub mod syslog;
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -135,10 +136,19 @@ impl Rig {
         self.start(command, address);
     }
 
-    /// Starts a command, and waits until something accepts at the address.
+    /// Starts a command, and waits until something accepts at the address, and listens at all others that its configuration
+    /// names.
     pub fn start(&mut self, command: Command, address: SocketAddr) {
+        let binds = binds(&command);
         let mut binary = Binary::start(command);
         binary.wait_until_accepting(address);
+        // Without a connection to each, because tests count them.
+        let all = until(|| !binary.is_running() || binds.is_subset(&listening_ports()));
+        assert!(
+            all,
+            "not all of {binds:?} listen; it said:\n{}",
+            binary.said()
+        );
         self.binaries.push(binary);
         self.address = Some(address);
     }
@@ -257,6 +267,35 @@ impl Drop for Binary {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The ports on loopback at which the configurations of a command want to listen.
+fn binds(command: &Command) -> HashSet<u16> {
+    let texts = command
+        .get_args()
+        .filter_map(|word| fs::read_to_string(word).ok());
+    let texts: Vec<String> = texts.collect();
+    let lines = texts.iter().flat_map(|text| text.lines());
+    let places =
+        lines.filter_map(|line| line.trim_start().strip_prefix("bind ")?.split(' ').next());
+    let places = places.filter_map(|place| place.parse::<SocketAddrV4>().ok());
+    places
+        .filter(|place| place.ip().is_loopback())
+        .map(|place| place.port())
+        .collect()
+}
+
+/// The ports at which somebody on this machine listens over IPv4 (proc(5)).
+fn listening_ports() -> HashSet<u16> {
+    const LISTENS: &str = "0A";
+    let table = fs::read_to_string("/proc/net/tcp").expect("the kernel's table");
+    let ports = table.lines().filter_map(|line| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        let (place, state) = (words.next()?, words.nth(1)?);
+        let (_, port) = place.split_once(':').filter(|_| state == LISTENS)?;
+        u16::from_str_radix(port, 16).ok()
+    });
+    ports.collect()
 }
 
 /// Waits until a condition holds; false when the deadline passes first.

@@ -1,5 +1,6 @@
 //! A receiver of log lines.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
 use super::DEADLINE;
@@ -26,7 +27,16 @@ impl Syslog {
     /// When none comes in time.
     pub fn line(&self) -> String {
         let mut buffer = vec![0; 64 << 10];
-        let length = self.socket.recv(&mut buffer).expect("a log line comes");
+        let received = std::iter::repeat_with(|| self.socket.recv(&mut buffer))
+            // The process stood still.
+            .find(|received| !is_interrupted(received))
+            .expect("it goes on");
+        let length = received.expect("a log line comes");
         String::from_utf8_lossy(&buffer[..length]).into_owned()
     }
+}
+
+fn is_interrupted(received: &io::Result<usize>) -> bool {
+    let error = received.as_ref().err();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::Interrupted)
 }
