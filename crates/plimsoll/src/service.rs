@@ -118,6 +118,8 @@ fn live(model: Model, life: &Life, ready: Option<UnixStream>) -> anyhow::Result<
         Signal::User1,
         Signal::User2,
     ])?;
+    // Out of reach behind 'chroot'.
+    let null = process::null()?;
     let global = model.global.clone();
     raise_descriptor_limit(&global, life.quiet);
     let saved = saved_states(&model, life);
@@ -153,7 +155,7 @@ fn live(model: Model, life: &Life, ready: Option<UnixStream>) -> anyhow::Result<
         tie(engine.handle(), line)?;
     }
     if let Some(mut parent) = ready {
-        process::detach()?;
+        process::detach(&null)?;
         // The parent may have been killed meanwhile; that is no reason to stop.
         let _ = parent.write_all(&[1]);
     }
@@ -396,17 +398,28 @@ fn account(global: &Global) -> anyhow::Result<(Option<u32>, Option<u32>)> {
         // HAProxy's files name a user for the case that root starts them; others cannot change theirs.
         return Ok((None, None));
     }
-    let found = match &global.user {
-        Some(name) => Some(user::user_by_name(name)?.with_context(|| format!("no user '{name}'"))?),
-        None => None,
-    };
-    let group = match &global.group {
-        Some(name) => {
-            Some(user::group_by_name(name)?.with_context(|| format!("no group '{name}'"))?)
-        }
-        None => None,
-    };
-    Ok((found.map(|user| user.uid), group))
+    let user_of = |name: &str| Ok(user::user_by_name(name)?.map(|user| user.uid));
+    let user = global.user.as_ref();
+    let user = user
+        .map(|name| numbered("user", name, user_of))
+        .transpose()?;
+    let group = global.group.as_ref();
+    let group = group
+        .map(|name| numbered("group", name, user::group_by_name))
+        .transpose()?;
+    Ok((user, group))
+}
+
+/// What a name stands for; a number, as `uid` and `gid` have it, for itself.
+fn numbered(
+    what: &str,
+    name: &str,
+    find: impl FnOnce(&str) -> io::Result<Option<u32>>,
+) -> anyhow::Result<u32> {
+    match name.parse() {
+        Ok(number) => Ok(number),
+        Err(_) => find(name)?.with_context(|| format!("no {what} '{name}'")),
+    }
 }
 
 /// Tells a service manager that asks for it (`WATCHDOG_USEC`), by `tell`, that the workers turn, for as long as they do.

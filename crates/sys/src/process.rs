@@ -1,7 +1,7 @@
 //! Living as a service: in the background, in a cage.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -130,22 +130,18 @@ fn known(process: u32) -> io::Result<rustix::process::Pid> {
     id.ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
-/// Leaves the terminal: a session of its own, and nothing on the standard streams.
-pub fn detach() -> io::Result<()> {
-    // A group leader cannot begin a session; it has been started by something that did so already.
-    let _ = rustix::process::setsid();
-    silence()
+/// What swallows everything and says nothing, for [`detach`]. A process that is about to change its root opens it before.
+pub fn null() -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open("/dev/null")
 }
 
-/// Points the standard streams at /dev/null.
-pub fn silence() -> io::Result<()> {
-    let null = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/null")?;
-    rustix::stdio::dup2_stdin(&null)?;
-    rustix::stdio::dup2_stdout(&null)?;
-    rustix::stdio::dup2_stderr(&null)?;
+/// Leaves the terminal: a session of its own, and the standard streams lead to `null`.
+pub fn detach(null: &File) -> io::Result<()> {
+    // A group leader cannot begin a session; it has been started by something that did so already.
+    let _ = rustix::process::setsid();
+    rustix::stdio::dup2_stdin(null)?;
+    rustix::stdio::dup2_stdout(null)?;
+    rustix::stdio::dup2_stderr(null)?;
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use plimsoll_policy::command::line::LINE_BYTES_MAX;
+use plimsoll_policy::model::AccessLevel;
 use plimsoll_policy::stats::VERSION;
 
 use super::{Event, Told, worker};
@@ -27,6 +28,9 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// A pause when nothing can be accepted for want of descriptors.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
+/// What somebody hears whose level is too low.
+const DENIED: &str = "Permission denied\n\n";
+
 const HELP: &str = "\
 The following commands are valid at this level:
   @<worker> [<command>]                   : send a command to a worker: @1, or @!<pid>
@@ -35,12 +39,19 @@ The following commands are valid at this level:
   show version                            : the version of this program
   reload                                  : read the configuration anew; a new binary is taken into use
   help                                    : this list
+  operator                                : lower the level of the current session to operator
+  user                                    : lower the level of the current session to user
   prompt                                  : show a prompt and stay connected
   quit                                    : disconnect
 ";
 
 /// Serves connections for as long as the process lives.
-pub(super) fn open(socket: OwnedFd, is_unix: bool, events: Sender<Event>) -> io::Result<()> {
+pub(super) fn open(
+    socket: OwnedFd,
+    is_unix: bool,
+    level: AccessLevel,
+    events: Sender<Event>,
+) -> io::Result<()> {
     let open = Arc::new(AtomicUsize::new(0));
     let serve = move |stream: Box<dyn Stream>| {
         let (events, open) = (events.clone(), Arc::clone(&open));
@@ -52,7 +63,7 @@ pub(super) fn open(socket: OwnedFd, is_unix: bool, events: Sender<Event>) -> io:
             .name("master-cli".to_owned())
             .spawn(move || {
                 // Whoever breaks off is not told.
-                let _ = hold(stream, &events);
+                let _ = hold(stream, level, &events);
                 open.fetch_sub(1, Ordering::SeqCst);
             });
     };
@@ -108,8 +119,9 @@ stream!(std::net::TcpStream);
 stream!(std::os::unix::net::UnixStream);
 
 /// What one connection remembers.
-#[derive(Default)]
 struct Session {
+    /// What it may do, here and at workers.
+    level: AccessLevel,
     /// The worker that commands without `@` go to; `None`: the master.
     target: Option<String>,
     /// Modes that were switched on for workers.
@@ -118,10 +130,31 @@ struct Session {
     ended: bool,
 }
 
-fn hold(mut stream: Box<dyn Stream>, events: &Sender<Event>) -> io::Result<()> {
+impl Session {
+    fn new(level: AccessLevel) -> Self {
+        Self {
+            level,
+            target: None,
+            modes: Vec::new(),
+            prompts: false,
+            ended: false,
+        }
+    }
+
+    /// Takes a lower level; whether it may.
+    fn step_down(&mut self, level: AccessLevel) -> bool {
+        let may = level <= self.level;
+        if may {
+            self.level = level;
+        }
+        may
+    }
+}
+
+fn hold(mut stream: Box<dyn Stream>, level: AccessLevel, events: &Sender<Event>) -> io::Result<()> {
     stream.be_patient()?;
     let mut reader = BufReader::new(stream.duplicate()?);
-    let mut session = Session::default();
+    let mut session = Session::new(level);
     loop {
         let mut line = Vec::new();
         let most = LINE_BYTES_MAX as u64 + 1;
@@ -221,6 +254,9 @@ fn to_worker(
         command.starts_with("expert-mode ") || command.starts_with("experimental-mode ")
     };
     if is_mode(command) {
+        if session.level < AccessLevel::Admin {
+            return Ok(DENIED.into());
+        }
         session.modes.push(command.to_owned());
     }
     let Some(socket) = told(events, |answer| Told::Socket(target.to_owned(), answer))? else {
@@ -228,7 +264,12 @@ fn to_worker(
             format!("Can't find the target PID matching the prefix '@{target}'.\n\n").into(),
         );
     };
-    let mut line = String::new();
+    // Its own socket gives everybody all rights.
+    let mut line = match session.level {
+        AccessLevel::Admin => String::new(),
+        AccessLevel::Operator => "operator;".to_owned(),
+        AccessLevel::User => "user;".to_owned(),
+    };
     for mode in session.modes.iter().filter(|mode| *mode != command) {
         line.push_str(mode);
         line.push(';');
@@ -237,7 +278,7 @@ fn to_worker(
     line.push_str(command);
     line.push_str(payload);
     let mut answer = worker::ask(&socket, &line)?;
-    // Each mode has answered with an empty line.
+    // The level and each mode have answered with an empty line.
     answer.drain(..before.min(answer.len()));
     Ok(answer)
 }
@@ -249,6 +290,9 @@ fn to_master(
     stream: &dyn Stream,
 ) -> io::Result<Vec<u8>> {
     let words: Vec<_> = command.split_whitespace().collect();
+    if session.level < needed(&words) {
+        return Ok(DENIED.into());
+    }
     let said = match words.as_slice() {
         [] => String::new(),
         ["show", "proc", ..] => told(events, Told::Processes)? + "\n",
@@ -268,10 +312,15 @@ fn to_master(
             session.ended = true;
             String::new()
         }
-        [
-            "expert-mode" | "experimental-mode" | "mcli-debug-mode" | "user" | "operator",
-            ..,
-        ] => "\n".to_owned(),
+        ["operator" | "user", ..] => {
+            let level = match words[0] {
+                "user" => AccessLevel::User,
+                _ => AccessLevel::Operator,
+            };
+            let denied = !session.step_down(level);
+            if denied { DENIED } else { "\n" }.to_owned()
+        }
+        ["expert-mode" | "experimental-mode" | "mcli-debug-mode", ..] => "\n".to_owned(),
         [first, ..] => {
             format!(
                 "Unknown command: '{first}'. Please enter one of the following commands only:\n{HELP}\n"
@@ -279,6 +328,15 @@ fn to_master(
         }
     };
     Ok(said.into_bytes())
+}
+
+/// The lowest level that may give a command to the master.
+fn needed(words: &[&str]) -> AccessLevel {
+    match words {
+        ["show", "proc", ..] | ["reload" | "hard-reload"] => AccessLevel::Operator,
+        ["expert-mode" | "experimental-mode" | "mcli-debug-mode", ..] => AccessLevel::Admin,
+        _ => AccessLevel::User,
+    }
 }
 
 /// Asks whoever has the state.

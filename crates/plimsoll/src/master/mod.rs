@@ -26,7 +26,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use plimsoll_policy::model::{Bind, BindAddress};
+use plimsoll_policy::model::{AccessLevel, Bind, BindAddress};
 use plimsoll_policy::stats::VERSION;
 use plimsoll_sys::address::Address;
 use plimsoll_sys::clock;
@@ -79,6 +79,8 @@ struct Master<'a> {
     state: State,
     /// What outlives an exec: the listening command socket, and the lines to the workers by their processes.
     door: Option<OwnedFd>,
+    /// What those who come to the command socket may do.
+    level: AccessLevel,
     lines: HashMap<u32, OwnedFd>,
     life: &'a Life,
     events: Sender<Event>,
@@ -113,6 +115,7 @@ pub(crate) fn serve(
         calling,
         state: State::default(),
         door: None,
+        level: door.first().map_or(AccessLevel::Admin, |bind| bind.level),
         lines: HashMap::new(),
         life,
         events,
@@ -126,7 +129,7 @@ pub(crate) fn serve(
     }
     master.listen_to_signals(signals)?;
     if let Some(mut parent) = ready {
-        process::detach()?;
+        process::detach(&process::null()?)?;
         // The parent may have been killed meanwhile; that is no reason to stop.
         let _ = parent.write_all(&[1]);
     }
@@ -230,7 +233,7 @@ impl Master<'_> {
 
     fn open_door(&mut self, (socket, address): (OwnedFd, Address)) -> anyhow::Result<()> {
         self.door = Some(socket.try_clone()?);
-        door::open(socket, address.is_unix(), self.events.clone())?;
+        door::open(socket, address.is_unix(), self.level, self.events.clone())?;
         Ok(())
     }
 

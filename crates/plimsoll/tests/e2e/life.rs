@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use plimsoll_sys::signal::{self, Signal};
 
 use crate::rig::origin::Reply;
-use crate::rig::{Binary, DEADLINE, PLIMSOLL, Rig, ask, free_address, listen_again, until};
+use crate::rig::{Binary, DEADLINE, PLIMSOLL, Rig, ask, free_address, listen_again, run, until};
 
 /// What stops at once must do so well within this: before any time-out here, and before a master would kill its worker.
 const AT_ONCE: Duration = Duration::from_secs(8);
@@ -334,6 +335,42 @@ fn root_is_given_up_once_it_listens() {
         assert!(status.contains(&uid), "{status}");
     }
     assert_eq!(rig.get("/").text(), "a");
+}
+
+#[test]
+fn a_cage_and_the_background_go_together() {
+    if !plimsoll_sys::user::is_root() {
+        eprintln!("SKIPPED: only root can change its root directory");
+        return;
+    }
+    for accounts in ["user nobody\n    chroot CAGE", "uid 65534\n    gid 65533"] {
+        let rig = Rig::new();
+        let origin = rig.origin("a");
+        let (folder, pidfile) = (rig.path("cage"), rig.path("pid"));
+        fs::create_dir(&folder).unwrap();
+        let accounts = accounts.replace("CAGE", &folder.display().to_string());
+        let address = free_address();
+        let text = text(&origin.server_line()).replace("{listen}", &address.to_string());
+        let global = format!(
+            "global\n    daemon\n    {accounts}\n    pidfile {}\n",
+            pidfile.display()
+        );
+        let file = rig.file("cage.cfg", &(global + &text));
+        let outcome = run(Command::new(PLIMSOLL).arg("-f").arg(file));
+        assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+        let id: u32 = fs::read_to_string(&pidfile)
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        signal::send(id, Signal::Terminate).unwrap();
+        assert!(!status.contains("Uid:\t0\t"), "{accounts}: {status}");
+        let group = status.contains("Gid:\t65533\t");
+        assert_eq!(group, accounts.contains("65533"), "{accounts}: {status}");
+        let gone = || !Path::new(&format!("/proc/{id}")).exists();
+        assert!(until(gone), "{accounts}: it does not end");
+    }
 }
 
 /// What `show servers state` has told is read by the next process; what is no such text is told and left out.

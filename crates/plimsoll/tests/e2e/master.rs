@@ -27,6 +27,11 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
+        Self::with("mode,600")
+    }
+
+    /// With a command socket of these options.
+    fn with(options: &str) -> Self {
         let rig = Rig::new();
         let origin = rig.origin("a");
         let address = free_address();
@@ -34,7 +39,7 @@ impl Stage {
         let program = rig.path("balancer");
         install(&program, Path::new(PLIMSOLL));
         let mut command = Command::new(&program);
-        let door = format!("{},mode,600", rig.path("master.sock").display());
+        let door = format!("{},{options}", rig.path("master.sock").display());
         command.args(["-W", "-db", "-S", &door, "-f"]).arg(file);
         let mut master = Binary::start(command);
         let up = until(|| !master.is_running() || TcpStream::connect(address).is_ok());
@@ -193,6 +198,35 @@ fn commands_find_their_process() {
             .contains("Unknown command: 'frobnicate'")
     );
     assert!(stage.ask("help").contains("show proc"));
+}
+
+/// `level` of the socket counts here and at the worker, and a session may lower its own.
+#[test]
+fn nobody_may_do_more_than_the_level_of_the_socket() {
+    let denied = |answer: &str| answer.contains("Permission denied");
+    for (level, allowed) in [
+        ("user", [false, false, false, true]),
+        ("operator", [true, false, false, true]),
+        ("admin", [true, true, true, true]),
+    ] {
+        let stage = Stage::with(&format!("level,{level}"));
+        let commands = [
+            "show proc",
+            "@1 set weight web/a 1",
+            "experimental-mode on",
+            "@1 show info",
+        ];
+        for (command, allowed) in commands.into_iter().zip(allowed) {
+            let answer = stage.ask(command);
+            assert_eq!(denied(&answer), !allowed, "{level}, {command}: {answer}");
+        }
+        let shown = stage.ask("@1 show cli level");
+        assert_eq!(shown, format!("{level}\n\n"), "{shown}");
+        assert!(denied(&stage.ask("user; reload")), "{level}");
+        assert!(denied(&stage.ask("user; operator")), "{level}");
+        let lowered = stage.ask("user; @1 set weight web/a 1");
+        assert!(denied(&lowered), "{level}: {lowered}");
+    }
 }
 
 #[test]
