@@ -20,7 +20,7 @@ use crate::passive::Observation;
 use crate::probe::{Class, Status, Verdict};
 
 pub use text::{
-    Census, Line, Naming, admin_lines, change_line, check_line, found_line, lost_line,
+    Cause, Census, Line, Naming, admin_lines, change_line, check_line, found_line, lost_line,
     no_server_line, outlier_line, report_header,
 };
 

@@ -20,6 +20,7 @@ mod errors;
 mod expressions;
 mod faults;
 mod framing;
+mod health_words;
 mod help;
 mod logs;
 mod newer;

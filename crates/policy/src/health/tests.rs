@@ -330,7 +330,7 @@ fn lines_about_changes() {
         requeued: 0,
     };
     let fall = Change::Down { was_leaving: false };
-    let down = change_line(&NAMING, fall, Some(tally(&health).last()), census);
+    let down = change_line(&NAMING, fall, Cause::Seen(tally(&health).last()), census);
     assert_eq!(down.level, Level::Alert);
     assert_eq!(
         down.text,
@@ -346,7 +346,7 @@ fn lines_about_changes() {
         ..Census::default()
     };
     assert_eq!(
-        change_line(&tracking, Change::Up, None, census).text,
+        change_line(&tracking, Change::Up, Cause::Unsaid, census).text,
         "Server b/s is UP via a/t. 1 active and 0 backup servers online. 0 sessions requeued, 0 total in queue."
     );
     assert_eq!(

@@ -120,12 +120,7 @@ pub fn check_line(naming: &Naming<'_>, which: Which, tally: &Tally, weight: u32)
 }
 
 /// The line about a change; `seen` is the verdict that led to it.
-pub fn change_line(
-    naming: &Naming<'_>,
-    change: Change,
-    seen: Option<&Seen>,
-    census: Census,
-) -> Line {
+pub fn change_line(naming: &Naming<'_>, change: Change, cause: Cause<'_>, census: Census) -> Line {
     let (level, verb) = match change {
         Change::Suspended { .. } => (Level::Warning, "is suspended"),
         Change::Resumed => (Level::Notice, "is on trial"),
@@ -134,11 +129,7 @@ pub fn change_line(
         Change::Down { was_leaving: true } => (Level::Notice, "is DOWN"),
         Change::Down { was_leaving: false } => (Level::Alert, "is DOWN"),
     };
-    let mut text = format!(
-        "{} {verb}{}",
-        naming.subject(),
-        seen.map(reason).unwrap_or_default(),
-    );
+    let mut text = format!("{} {verb}{}", naming.subject(), cause.words(),);
     if let Change::Suspended { errors } = change {
         let _ = write!(text, ", reason: {errors} failures in its traffic");
     }
@@ -148,6 +139,27 @@ pub fn change_line(
         Change::Up | Change::Stopping | Change::Resumed => census.of_gain(),
     });
     Line { level, text }
+}
+
+/// Why the health of a server changed.
+#[derive(Clone, Copy, Debug)]
+pub enum Cause<'a> {
+    /// What a check or an agent has seen.
+    Seen(&'a Seen),
+    /// An operator has said so.
+    Command,
+    /// That of the server whose health it shares, or its traffic.
+    Unsaid,
+}
+
+impl Cause<'_> {
+    fn words(self) -> String {
+        match self {
+            Self::Seen(seen) => reason(seen),
+            Self::Command => ", changed from CLI".to_owned(),
+            Self::Unsaid => String::new(),
+        }
+    }
 }
 
 impl Census {

@@ -4,11 +4,15 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use plimsoll_policy::command::{BackendChange, Change, Clear, FrontendChange, ServerChange};
+use plimsoll_policy::command::{
+    BackendChange, Change, Clear, FrontendChange, ProbeChange, ServerChange,
+};
 use plimsoll_policy::context::{self, World};
 use plimsoll_policy::counters::{BackendCounter, FrontendCounter, ServerCounter, Summary};
 use plimsoll_policy::explain::Told;
-use plimsoll_policy::health::{Census, Health, Line, Naming, admin_lines, no_server_line};
+use plimsoll_policy::health::{
+    self, Cause, Census, Health, Line, Naming, admin_lines, change_line, no_server_line,
+};
 use plimsoll_policy::kin::Kin;
 use plimsoll_policy::live::ServerState;
 use plimsoll_policy::log::{Event, WallTime};
@@ -344,7 +348,7 @@ impl Desk {
     pub(crate) fn carry_out(&self, change: &Change) {
         match change {
             Change::Server(backend, server, change) => {
-                self.change_server(*backend, *server, change);
+                self.change_by_hand((*backend, *server), change, Cause::Command);
             }
             Change::Frontend(frontend, change) => self.change_frontend(*frontend, *change),
             Change::ProcessMaxconn(limit) => {
@@ -381,7 +385,50 @@ impl Desk {
         }
     }
 
-    fn change_server(&self, backend: BackendId, server: ServerId, change: &ServerChange) {
+    /// What operators order: others hear of what they say of a server's health too.
+    fn change_by_hand(
+        &self,
+        place: (BackendId, ServerId),
+        change: &ServerChange,
+        cause: Cause<'_>,
+    ) {
+        let live = self.plane.backend(place.0).server(place.1);
+        let (before, waiting) = (live.state(), live.queued.load(Relaxed));
+        self.change_server(place.0, place.1, change);
+        let after = live.state();
+        let said = match change {
+            ServerChange::Probe(ProbeChange::AgentUp(true)) => &ServerChange::Up,
+            ServerChange::Probe(ProbeChange::AgentUp(false)) => &ServerChange::Down,
+            ServerChange::Up | ServerChange::Stopping | ServerChange::Down => change,
+            _ => return,
+        };
+        if before == after || after.is_maintained() {
+            return;
+        }
+        let news = match said {
+            ServerChange::Up => health::Change::Up,
+            ServerChange::Stopping => health::Change::Stopping,
+            _ => health::Change::Down {
+                was_leaving: before.is_draining() || before.contains(ServerState::STOPPING),
+            },
+        };
+        let census = self.census_after(place, waiting);
+        let naming = Naming::of(&self.plane.model, place.0, place.1);
+        self.tell(place.0, &change_line(&naming, news, cause, census));
+        if before.is_usable() && census.active + census.backup == 0 {
+            self.tell_empty(place.0);
+        }
+        for follower in self.followers(place.0, place.1).into_iter().rev() {
+            self.change_by_hand(follower, said, Cause::Unsaid);
+        }
+    }
+
+    pub(crate) fn change_server(
+        &self,
+        backend: BackendId,
+        server: ServerId,
+        change: &ServerChange,
+    ) {
         let live = self.plane.backend(backend).server(server);
         let (before, waiting) = (live.state(), live.queued.load(Relaxed));
         let was_in = before.is_in();
@@ -427,12 +474,7 @@ impl Desk {
     /// Logs what was done to a server's administration.
     fn tell_administered(&self, place: (BackendId, ServerId), before: ServerState, waiting: u32) {
         let live = self.plane.backend(place.0).server(place.1);
-        let mut census = self.census(place);
-        if !live.is_usable() {
-            // Workers are letting them choose again.
-            census.requeued = waiting;
-            census.queued = census.queued.saturating_sub(waiting);
-        }
+        let census = self.census_after(place, waiting);
         let naming = Naming::of(&self.plane.model, place.0, place.1);
         for line in admin_lines(&naming, before, live.state(), census) {
             self.tell(place.0, &line);
@@ -440,6 +482,17 @@ impl Desk {
         if before.is_usable() && census.active + census.backup == 0 {
             self.tell_empty(place.0);
         }
+    }
+
+    /// How a server and its backend stand behind a change, before which so many requests waited for it.
+    pub(crate) fn census_after(&self, place: (BackendId, ServerId), waiting: u32) -> Census {
+        let mut census = self.census(place);
+        if !self.plane.backend(place.0).server(place.1).is_usable() {
+            // Workers are letting them choose again.
+            census.requeued = waiting;
+            census.queued = census.queued.saturating_sub(waiting);
+        }
+        census
     }
 
     /// Logs that nobody serves a backend any more.

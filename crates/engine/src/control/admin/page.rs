@@ -82,10 +82,24 @@ fn show(desk: &Desk, page: &Page, wish: &Wish, owner: &str, may_change: bool) ->
 const SAFETY: &str = "content-security-policy: default-src 'none'; style-src 'unsafe-inline'; img-src data:; \
     form-action 'self'; frame-ancestors 'none'\r\nx-content-type-options: nosniff\r\n";
 
-/// Whether a browser says that another site made it send this request.
+/// Whether a browser says that a page of another site made it send this request: over https in `Sec-Fetch-Site`, which it
+/// knows best; else by an `Origin` (RFC 6454 section 7) that is not the `Host` it asks.
 fn is_foreign(head: &Head) -> bool {
-    head.fields()
-        .any(|(name, value)| name.eq_ignore_ascii_case(b"sec-fetch-site") && value == b"cross-site")
+    let field = |wanted: &[u8]| {
+        let mut fields = head.fields();
+        let found = fields.find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        found.map(|(_, value)| value)
+    };
+    if let Some(site) = field(b"sec-fetch-site") {
+        return !matches!(site, b"same-origin" | b"none");
+    }
+    let Some(origin) = field(b"origin") else {
+        return false;
+    };
+    let host = field(b"host").unwrap_or_default();
+    let authority = origin.strip_prefix(b"http://");
+    let authority = authority.or_else(|| origin.strip_prefix(b"https://"));
+    authority.is_none_or(|authority| !authority.eq_ignore_ascii_case(host))
 }
 
 fn change(desk: &Desk, question: &Question<'_>) -> &'static str {
@@ -128,4 +142,40 @@ fn message(status: &str, fields: &str, body: &str) -> Vec<u8> {
         "HTTP/1.1 {status}\r\ncontent-length: {length}\r\ncache-control: no-cache\r\n{fields}\r\n{body}"
     )
     .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_of_other_sites_are_told_apart() {
+        let cases: [(&[(&str, &str)], bool); 10] = [
+            (&[("host", "lb:8404")], false),
+            (&[("host", "lb:8404"), ("origin", "http://lb:8404")], false),
+            (&[("host", "LB"), ("origin", "https://lb")], false),
+            (&[("host", "lb:8404"), ("origin", "http://evil")], true),
+            (&[("host", "lb:8404"), ("origin", "http://lb")], true),
+            (&[("host", "lb"), ("origin", "null")], true),
+            (&[("origin", "http://lb")], true),
+            (&[("host", "lb"), ("sec-fetch-site", "cross-site")], true),
+            (&[("host", "lb"), ("sec-fetch-site", "same-site")], true),
+            // Whoever stands between may have rewritten the host.
+            (
+                &[
+                    ("host", "inside"),
+                    ("origin", "https://lb"),
+                    ("sec-fetch-site", "same-origin"),
+                ],
+                false,
+            ),
+        ];
+        for (fields, foreign) in cases {
+            let mut head = Head::new(4096);
+            for (name, value) in fields {
+                head.add_value(name.as_bytes(), value.as_bytes());
+            }
+            assert_eq!(is_foreign(&head), foreign, "{fields:?}");
+        }
+    }
 }

@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use plimsoll_policy::agent::{AdminWord, Reply};
-use plimsoll_policy::command::{Change as Ordered, ServerChange};
+use plimsoll_policy::command::ServerChange;
 use plimsoll_policy::health::{
-    Change, Condition, Health, Naming, Reaction, SPREAD_INTERVAL_MIN_MS, Seen, Which, change_line,
-    check_line, jittered_ms, report_header, start_delay_ms,
+    Cause, Change, Condition, Health, Naming, Reaction, SPREAD_INTERVAL_MIN_MS, Seen, Which,
+    change_line, check_line, jittered_ms, report_header, start_delay_ms,
 };
 use plimsoll_policy::live::{Probing, ServerLive, ServerState};
 use plimsoll_policy::model::check::{AgentCheck, Flavour, OnError, Rhythm, ServerCheck};
@@ -198,7 +198,32 @@ impl Hall {
                 self.order(place, ServerChange::Down);
             }
         }
+        for &leader in self.followers.keys() {
+            self.heed(leader, self.live(leader).state());
+            self.lead(leader, true);
+        }
         self.forget_traffic();
+    }
+
+    /// Has those who track a server think of themselves what is thought of it, and takes `orders` of what is news to
+    /// workers; nothing is logged.
+    fn lead(&self, leader: Place, orders: bool) {
+        let Some(condition) = self.board.with(leader, |health| health.condition()) else {
+            return;
+        };
+        for &follower in self.followers.get(&leader).into_iter().flatten() {
+            let now_ms = self.now_ms();
+            let followed = self
+                .board
+                .with(follower, |health| health.follow(condition, now_ms));
+            match followed.flatten() {
+                Some(Change::Down { .. }) if orders => self.order(follower, ServerChange::Down),
+                Some(Change::Stopping) if orders => self.order(follower, ServerChange::Stopping),
+                Some(Change::Up) if orders => self.order(follower, ServerChange::Up),
+                _ => {}
+            }
+            self.lead(follower, orders);
+        }
     }
 
     /// What a watch is known by in all planes.
@@ -284,6 +309,7 @@ impl Hall {
     fn heed(&self, place: Place, state: ServerState) -> Probing {
         let (live, now_ms) = (self.live(place), self.now_ms());
         let probing = live.probing();
+        let before = self.board.with(place, |health| health.condition());
         if let Some(up) = probing.agent_up {
             live.set_probing(|probing| probing.agent_up = None);
             self.board
@@ -293,6 +319,10 @@ impl Hall {
             let said = (state.contains(down), state.contains(stopping));
             self.board
                 .with(place, |health| health.heed(said.0, said.1, now_ms));
+        }
+        if before != self.board.with(place, |health| health.condition()) {
+            // Workers and logs were told when the operator said so.
+            self.lead(place, false);
         }
         probing
     }
@@ -557,13 +587,9 @@ impl Hall {
             Change::Stopping => ServerChange::Stopping,
         };
         self.order(place, order);
-        let mut census = self.desk.census(place);
-        if !self.live(place).is_usable() {
-            // Workers are letting them choose again.
-            census.requeued = waiting;
-            census.queued = census.queued.saturating_sub(waiting);
-        }
-        let line = change_line(&self.naming(place), change, seen, census);
+        let census = self.desk.census_after(place, waiting);
+        let cause = seen.map_or(Cause::Unsaid, Cause::Seen);
+        let line = change_line(&self.naming(place), change, cause, census);
         self.desk.tell(place.0, &line);
         if was_usable && census.active + census.backup == 0 {
             self.desk.tell_empty(place.0);
@@ -632,8 +658,7 @@ impl Hall {
     }
 
     fn order(&self, (backend, server): Place, change: ServerChange) {
-        self.desk
-            .carry_out(&Ordered::Server(backend, server, change));
+        self.desk.change_server(backend, server, &change);
     }
 
     fn naming(&self, place: Place) -> Naming<'_> {
