@@ -119,33 +119,9 @@ pub(crate) fn of_rule(reply: action::Reply) -> Reply {
     } = reply;
     head.set_length(body.len() as u64);
     if head.reason.is_empty() {
-        head.reason = head.push(reason(head.status).as_bytes());
+        head.reason = head.push(plimsoll_wire::reason::reason(head.status).as_bytes());
     }
     Reply { head, body, close }
-}
-
-/// The reason phrase of a status, as RFC 9110 and its like have it.
-fn reason(status: u16) -> &'static str {
-    match status {
-        100 => "Continue",
-        101 => "Switching Protocols",
-        103 => "Early Hints",
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        203 => "Non-Authoritative Information",
-        204 => "No Content",
-        205 => "Reset Content",
-        206 => "Partial Content",
-        301 => "Moved Permanently",
-        302 => "Found",
-        303 => "See Other",
-        304 => "Not Modified",
-        307 => "Temporary Redirect",
-        308 => "Permanent Redirect",
-        429 => "Too Many Requests",
-        other => texts(other).0,
-    }
 }
 
 /// The reason phrase and one sentence for a person.

@@ -240,6 +240,8 @@ pub struct Http2Tune {
     pub window_bytes: u32,
     /// `tune.h2.max-concurrent-streams`.
     pub streams_max: u32,
+    /// `h2-workaround-bogus-websocket-clients`: clients are not told that WebSockets may come over HTTP/2.
+    pub hides_web_sockets: bool,
     /// `tune.h2.fe.*`.
     pub clients: Http2Side,
     /// `tune.h2.be.*`.
@@ -264,6 +266,7 @@ impl Default for Http2Tune {
             frame_bytes: 16_384,
             window_bytes: 65_536,
             streams_max: 100,
+            hides_web_sockets: false,
             clients: Http2Side::default(),
             servers: Http2Side::default(),
         }

@@ -13,6 +13,7 @@ pub mod h1;
 pub mod h2;
 pub mod head;
 pub mod proxy_protocol;
+pub mod reason;
 pub mod socks4;
 pub mod tls_hello;
 pub mod uri;

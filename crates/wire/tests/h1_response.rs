@@ -66,7 +66,7 @@ fn status_lines_may_lack_a_reason() {
         assert_eq!((head.status, head.reason()), (200, &b""[..]), "{line:?}");
         assert_eq!(
             forwarded(&head, encode::Connection::Close, Framing::UntilClose),
-            "HTTP/1.1 200 \r\nconnection: close\r\n\r\n"
+            "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n"
         );
     }
 }

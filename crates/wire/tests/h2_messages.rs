@@ -483,6 +483,24 @@ fn a_client_that_ignores_the_window_is_cut_off() {
 }
 
 #[test]
+fn tunnels_by_extended_connect_are_offered_unless_they_are_hidden() {
+    for extended_connect in [true, false] {
+        let config = Config {
+            extended_connect,
+            ..Config::default()
+        };
+        let mut server = Connection::<u32>::new(Role::Server, config);
+        let sent = frames(server.output());
+        let (_, settings) = sent
+            .iter()
+            .find(|(head, _)| head.kind == kind::SETTINGS)
+            .expect("settings");
+        let offered = settings.chunks(6).any(|pair| pair[..2] == [0, 8]);
+        assert_eq!(offered, extended_connect);
+    }
+}
+
+#[test]
 fn responses_are_judged_too() {
     let asked = request_head("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     for (name, block, flags) in [

@@ -66,6 +66,7 @@ fn config(tables: &Tables, session: &Session) -> Config {
             .unwrap_or(usual.connection_window_bytes),
         frame_bytes: tune.frame_bytes,
         table_bytes: tune.table_bytes,
+        extended_connect: !tune.hides_web_sockets,
         limits: tables.request_limits(session.frontend),
     }
 }

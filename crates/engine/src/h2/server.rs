@@ -45,6 +45,7 @@ pub(crate) fn config(tables: &Tables, limits: plimsoll_wire::h1::Limits) -> Conf
         frame_bytes: tune.frame_bytes,
         table_bytes: tune.table_bytes,
         limits,
+        ..Config::default()
     }
 }
 

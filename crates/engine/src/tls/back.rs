@@ -1,7 +1,7 @@
 //! How a server is called: versions, trust, our own certificate, and the name it is asked for.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use plimsoll_policy::model::Protocol;
@@ -23,6 +23,11 @@ const SESSIONS_MAX: usize = 256;
 /// Stands for no name: an address is never sent, and this one is nobody's.
 pub(super) fn nobody() -> IpAddr {
     IpAddr::V4(Ipv4Addr::UNSPECIFIED.into())
+}
+
+/// Stands for a name that no certificate can be for: an address that nobody has either.
+pub(super) fn unfit() -> IpAddr {
+    IpAddr::V4(Ipv4Addr::BROADCAST.into())
 }
 
 /// TLS towards one server.
@@ -101,10 +106,7 @@ impl Back {
             }
             _ => self.config(),
         };
-        let fitting = name.filter(|name| name.len() <= agree::NAME_BYTES_MAX);
-        let name = fitting.and_then(|name| ServerName::try_from(name.to_owned()).ok());
-        let name = name.unwrap_or_else(|| ServerName::IpAddress(nobody()));
-        ClientConnection::new(config, name)
+        ClientConnection::new(config, Self::server_name(name))
     }
 
     /// The library's settings, for connections that others carry.
@@ -125,10 +127,21 @@ impl Back {
         Arc::new(config)
     }
 
-    /// The library's form of the name to ask for.
+    /// The library's form of the name to ask for. One that cannot be a name, such as a client may have made up, is not the
+    /// same as none: who is to be verified cannot be that.
     pub(crate) fn server_name(name: Option<&str>) -> ServerName<'static> {
-        let name = name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
-        name.unwrap_or_else(|| ServerName::IpAddress(nobody()))
+        let Some(name) = name else {
+            return ServerName::IpAddress(nobody());
+        };
+        let bare = name
+            .strip_prefix('[')
+            .and_then(|name| name.strip_suffix(']'))
+            .filter(|name| name.parse::<Ipv6Addr>().is_ok());
+        let fits = |name: &&str| name.len() <= agree::NAME_BYTES_MAX;
+        let read = |name: &str| ServerName::try_from(name.to_owned()).ok();
+        let name = Some(bare.unwrap_or(name)).filter(fits).and_then(read);
+        name.filter(|name| *name != ServerName::IpAddress(nobody()))
+            .unwrap_or_else(|| ServerName::IpAddress(unfit()))
     }
 }
 
@@ -151,5 +164,33 @@ impl fmt::Debug for Back {
         f.debug_struct("Back")
             .field("name", &self.name)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_a_name_is_not_taken_for_none() {
+        let none = ServerName::IpAddress(nobody());
+        let unfit = ServerName::IpAddress(unfit());
+        let long = format!("{}.test", "a".repeat(300));
+        assert_eq!(Back::server_name(None), none);
+        for name in [
+            "", "*.test", "a..test", "-x.test", "[", "[]", "[a.test]", "a b", "0.0.0.0", &long,
+        ] {
+            assert_eq!(Back::server_name(Some(name)), unfit, "{name}");
+        }
+        for (name, read) in [
+            ("a.test", "a.test"),
+            ("under_score.test", "under_score.test"),
+            ("10.0.0.1", "10.0.0.1"),
+            ("::1", "::1"),
+            ("[2001:db8::5]", "2001:db8::5"),
+        ] {
+            let read = ServerName::try_from(read).expect("a name");
+            assert_eq!(Back::server_name(Some(name)), read, "{name}");
+        }
     }
 }

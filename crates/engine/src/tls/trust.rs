@@ -438,8 +438,11 @@ impl Servers {
 
     /// The name that was asked for, or `verifyhost`; where neither is given none is compared.
     fn verify_name(&self, own: &CertificateDer<'_>, asked: &ServerName<'_>) -> Result<(), Error> {
-        let nobody = super::back::nobody();
-        let named = !matches!(asked, ServerName::IpAddress(address) if *address == nobody);
+        let is = |address| *asked == ServerName::IpAddress(address);
+        if is(super::back::unfit()) {
+            return Err(CertificateError::NotValidForName.into());
+        }
+        let named = !is(super::back::nobody());
         let wanted = match (named, &self.host) {
             (true, _) => asked,
             (false, Some(host)) => host,

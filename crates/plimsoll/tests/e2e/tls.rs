@@ -228,6 +228,27 @@ fn servers_are_spoken_to_in_tls_and_verified() {
             assert_eq!(response.text(), "/inside", "{words}");
         }
     }
+    // A client that chooses the name cannot have it left out by one that is none.
+    for words in ["", "sni req.hdr(host)"] {
+        let mut rig = Rig::new();
+        let server = format!("retries 0\n    server s {inner} ssl verify required {ca} {words}");
+        rig.config(&text("", &server));
+        for (host, status) in [
+            ("a.site.test", 200),
+            ("*.test", 503),
+            ("a..test", 503),
+            ("-x.test", 503),
+            ("[::1]", 503),
+            ("[2001:db8::5]", 503),
+            ("0.0.0.0", 503),
+            ("255.255.255.255", 503),
+            (&*format!("{}.test", "a".repeat(300)), 503),
+        ] {
+            let mut client = rig.client();
+            client.send(format!("GET /inside HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+            assert_eq!(client.response().status, status, "{words} {host}");
+        }
+    }
 }
 
 #[test]

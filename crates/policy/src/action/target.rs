@@ -277,7 +277,7 @@ fn set_status(words: &mut Words<'_, '_>, _: &Scope<'_>) -> Result<Box<dyn Action
         head.status = status;
         let text = reason
             .as_deref()
-            .unwrap_or_else(|| super::reason(status).as_bytes());
+            .unwrap_or_else(|| plimsoll_wire::reason::reason(status).as_bytes());
         head.reason = head.push(text);
         Flow::Continue
     })

@@ -5,6 +5,8 @@
 //! `up 75% maxconn:30 # warm`. Members may be absent; `weight` is a percentage, as a number or with its sign, and a text
 //! without one is a weight.
 
+use std::net::SocketAddr;
+
 use plimsoll_config::args::Args;
 use plimsoll_config::diagnostic::Diagnostic;
 
@@ -12,6 +14,7 @@ use super::response::{Reading, Response};
 use super::script::Outcome;
 use super::{Kind, Status, Verdict};
 use crate::convert::JsonQuery;
+use crate::model::ServerAddress;
 use crate::model::check::{
     AgentCheck, CheckAction, CheckConnect, CheckSpec, Expectation, Flavour, Protocol, Wanted,
 };
@@ -26,11 +29,14 @@ pub(super) const PROBE: Kind = Kind {
 };
 
 fn read(_: &mut Args<'_>) -> Result<CheckSpec, Diagnostic> {
-    Ok(spec(&AgentCheck::default()))
+    Ok(spec(
+        &AgentCheck::default(),
+        &ServerAddress::Abstract(String::new()),
+    ))
 }
 
-/// The steps of an agent check.
-pub fn spec(check: &AgentCheck) -> CheckSpec {
+/// The steps of an agent check; the agent is at the server's address unless it has one of its own.
+pub fn spec(check: &AgentCheck, server: &ServerAddress) -> CheckSpec {
     let connect = CheckConnect {
         implicit: true,
         tls: match check.tls {
@@ -42,7 +48,7 @@ pub fn spec(check: &AgentCheck) -> CheckSpec {
     let mut steps = vec![CheckAction::Connect(connect).into()];
     let wanted = match &check.http_target {
         Some(target) => {
-            steps.push(CheckAction::Send(request(target, check)).into());
+            steps.push(CheckAction::Send(request(target, check, server)).into());
             Protocol::HttpAgent
         }
         None => {
@@ -61,13 +67,17 @@ pub fn spec(check: &AgentCheck) -> CheckSpec {
 }
 
 /// What an agent is asked over HTTP; `agent-send` is the body.
-fn request(target: &str, check: &AgentCheck) -> Vec<u8> {
+fn request(target: &str, check: &AgentCheck, server: &ServerAddress) -> Vec<u8> {
     let method = if check.send.is_empty() { "GET" } else { "POST" };
-    let host = check.address.map(|address| match address.is_ipv6() {
-        true => format!("[{address}]:{}", check.port),
-        false => format!("{address}:{}", check.port),
-    });
-    let host = host.unwrap_or_default();
+    let own = match server {
+        ServerAddress::Inet { ip, .. } => Some(*ip),
+        _ => None,
+    };
+    let host = match (check.address.or(own), server) {
+        (Some(ip), _) => SocketAddr::new(ip, check.port).to_string(),
+        (None, ServerAddress::Unresolved { host, .. }) => format!("{host}:{}", check.port),
+        (None, _) => "localhost".to_owned(),
+    };
     let mut request = format!(
         "{method} {target} HTTP/1.1\r\nHost: {host}\r\nAccept: text/plain, application/json\r\nConnection: close\r\n"
     );
@@ -168,6 +178,7 @@ fn line_of_json(body: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ServerPort;
 
     fn agent_line(answer: &str) -> Option<String> {
         match judge_http(answer.as_bytes(), true, true) {
@@ -211,8 +222,33 @@ mod tests {
             port: 90,
             ..AgentCheck::default()
         };
-        let text = |check: &AgentCheck| String::from_utf8(request("/agent", check)).expect("text");
+        let of = |check: &AgentCheck, server: &ServerAddress| {
+            String::from_utf8(request("/agent", check, server)).expect("text")
+        };
+        let (ip, port) = (
+            "10.0.0.7".parse().expect("an address"),
+            ServerPort::Fixed(80),
+        );
+        let server = ServerAddress::Inet { ip, port };
+        let text = |check: &AgentCheck| of(check, &server);
         assert!(text(&check).starts_with("GET /agent HTTP/1.1\r\nHost: [::1]:90\r\n"));
+        let beside = AgentCheck {
+            address: None,
+            ..check.clone()
+        };
+        let named = ServerAddress::Unresolved {
+            host: "app.test".to_owned(),
+            port,
+        };
+        let unix = ServerAddress::Unix("/run/app".into());
+        for (server, host) in [
+            (&server, "10.0.0.7:90"),
+            (&named, "app.test:90"),
+            (&unix, "localhost"),
+        ] {
+            let wanted = format!("\r\nHost: {host}\r\n");
+            assert!(of(&beside, server).contains(&wanted), "{host}");
+        }
         let check = AgentCheck {
             send: b"hello".to_vec(),
             ..check

@@ -53,6 +53,13 @@ impl Resolver<'_> {
         let proxies = draft.proxies.iter().filter(|proxy| proxy.has_back());
         for (index, proxy) in proxies.enumerate() {
             let own = (proxy.name.as_str(), BackendId(index as u32));
+            for (span, line, option) in proxy.settings.checks.unused() {
+                let message = format!("'{line}' without 'option {option}' does nothing");
+                let warning = Diagnostic::warning(Kind::Invalid, span, message);
+                self.report(
+                    warning.help(format_args!("add 'option {option}', or remove the line")),
+                );
+            }
             if proxy.settings.checks.is_pending() {
                 let spec = self.steps(&proxy.settings, reach, Some(own));
                 model.backends[index].check.spec = spec;

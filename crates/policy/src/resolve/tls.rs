@@ -699,16 +699,13 @@ fn first<'a, T>(chain: &[&'a TlsDraft], look: impl Fn(&'a TlsDraft) -> Option<T>
     chain.iter().find_map(|tls| look(tls))
 }
 
-/// Without one that is marked, the first certificate answers for unknown names, with those of its bundle.
+/// The first certificate answers for unknown names, with those of its bundle, and whatever is marked behind it.
 fn choose_defaults(entries: &mut [Entry]) {
-    if entries.iter().any(|entry| entry.default) {
-        return;
-    }
     let Some(first) = entries.first() else { return };
     let stem = bundle_stem(&first.certificate.name).map(str::to_owned);
     for (index, entry) in entries.iter_mut().enumerate() {
         let sibling = stem.is_some() && bundle_stem(&entry.certificate.name) == stem.as_deref();
-        entry.default = index == 0 || sibling;
+        entry.default |= index == 0 || sibling;
     }
 }
 

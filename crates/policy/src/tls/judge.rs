@@ -25,6 +25,7 @@ pub mod number {
     pub const SELF_SIGNED: u32 = 18;
     pub const SELF_SIGNED_IN_CHAIN: u32 = 19;
     pub const NO_LOCAL_ISSUER: u32 = 20;
+    pub const LEAF_ALONE: u32 = 21;
     pub const CHAIN_TOO_LONG: u32 = 22;
     pub const REVOKED: u32 = 23;
     pub const INVALID_AUTHORITY: u32 = 24;
@@ -158,6 +159,7 @@ pub fn judge(question: &Question<'_>, check: Check<'_>) -> Judgement {
     if !question.lists.is_empty() {
         path.look_for_revocations(question);
     }
+    path.look_for_company();
     path.look_at_times(question.now_s);
     let root = path.steps.last().filter(|_| path.anchored);
     Judgement {
@@ -313,6 +315,15 @@ impl<'a> Path<'a, '_> {
             }
         }
         (!seen).then_some(number::NO_REVOCATION_LIST)
+    }
+
+    /// What nobody vouches for and stands alone is told again when signatures are looked at, as OpenSSL does: whoever overlooks
+    /// that its issuer is unknown has not said yet that it may come from anybody.
+    fn look_for_company(&mut self) {
+        let unknown = |fault: &Fault| fault.number == number::NO_LOCAL_ISSUER && fault.depth == 0;
+        if self.faults.iter().any(unknown) {
+            self.fault(number::LEAF_ALONE, 0);
+        }
     }
 
     // ---- Time

@@ -6,6 +6,7 @@
 
 use crate::decimal::{self, Digits};
 use crate::head::{Field, FieldKind, Framing, Head, Version};
+use crate::reason::reason;
 
 /// What the message says about the connection it is sent on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +48,12 @@ pub fn response(head: &Head, connection: Connection, framing: Framing, out: &mut
     let digit = |number: u16| b'0' + (number % 10) as u8;
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(&[digit(status / 100), digit(status / 10), digit(status), b' ']);
-    out.extend_from_slice(head.reason());
+    // HTTP/2 has none, and there are clients of HTTP/1 that expect one.
+    let phrase = match head.reason() {
+        b"" => reason(head.status).as_bytes(),
+        phrase => phrase,
+    };
+    out.extend_from_slice(phrase);
     out.extend_from_slice(b"\r\n");
     fields(head, connection, framing, out);
 }

@@ -43,6 +43,8 @@ pub struct Config {
     pub connection_window_bytes: u32,
     pub frame_bytes: u32,
     pub table_bytes: u32,
+    /// Whether clients may ask for tunnels by extended CONNECT (RFC 8441), such as WebSockets.
+    pub extended_connect: bool,
     /// What a head may look like.
     pub limits: Limits,
 }
@@ -56,6 +58,7 @@ impl Default for Config {
             connection_window_bytes: 1 << 20,
             frame_bytes: FRAME_BYTES_DEFAULT as u32,
             table_bytes: TABLE_BYTES_DEFAULT as u32,
+            extended_connect: true,
             limits: Limits::default(),
         }
     }
@@ -206,7 +209,9 @@ impl<T: Copy> Connection<T> {
         match self.role {
             Role::Server => {
                 say(setting::MAX_CONCURRENT_STREAMS, config.streams_max);
-                say(setting::ENABLE_CONNECT_PROTOCOL, 1);
+                if config.extended_connect {
+                    say(setting::ENABLE_CONNECT_PROTOCOL, 1);
+                }
             }
             Role::Client => {
                 self.out.extend_from_slice(frame::PREFACE);

@@ -171,9 +171,9 @@ mod tests {
             ),
         ];
         for (fields, foreign) in cases {
-            let mut head = Head::new(4096);
+            let mut head = Head::default();
             for (name, value) in fields {
-                head.add_value(name.as_bytes(), value.as_bytes());
+                assert!(head.add(name.as_bytes(), value.as_bytes()));
             }
             assert_eq!(is_foreign(&head), foreign, "{fields:?}");
         }

@@ -158,7 +158,7 @@ impl Hall {
                 own_scripts.insert(place, Script::new(spec.clone()));
             }
             if let Some(agent) = &server.check.agent {
-                agents.insert(place, Script::new(agent_spec(agent)));
+                agents.insert(place, Script::new(agent_spec(agent, &server.address)));
             }
         }
         Self {
@@ -383,13 +383,15 @@ impl Hall {
     /// What an agent is asked, where an operator has changed that.
     fn agent_told(&self, watch: Watch) -> Option<Script> {
         let place = (watch.backend, watch.server);
-        let agent = self.server(place).check.agent.as_ref();
+        let server = self.server(place);
+        let agent = server.check.agent.as_ref();
         let agent = agent.filter(|_| watch.which == Which::Agent)?;
         let send = self.live(place).probing().agent_send?;
-        Some(Script::new(agent_spec(&AgentCheck {
+        let agent = AgentCheck {
             send,
             ..agent.clone()
-        })))
+        };
+        Some(Script::new(agent_spec(&agent, &server.address)))
     }
 
     fn script(&self, watch: Watch) -> Option<&Script> {

@@ -170,7 +170,7 @@ pub(super) const OPTIONS: &[Keyword<BindDraft>] = &[
         "label",
         "NAME",
         "Name of the listener.",
-        "nothing asks for it in this version",
+        "only HAProxy's own scripts ask for it",
     ),
     Keyword::new(
         "level",

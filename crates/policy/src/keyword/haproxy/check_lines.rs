@@ -36,6 +36,8 @@ pub(crate) struct ChecksDraft {
     chosen_in: Here,
     /// How many sections there were when the steps were written: those of `defaults` give way to a proxy's own.
     written_in: Here,
+    /// Where the section itself, and no other that it inherits from, has its first step: of `http-check`, of `tcp-check`.
+    first: [Option<Span>; 2],
 }
 
 /// What tells a section from all others.
@@ -79,6 +81,28 @@ impl ChecksDraft {
     /// Whether an option, or `type`, says what kind of check it is.
     pub(crate) fn is_chosen(&self) -> bool {
         self.option.is_some()
+    }
+
+    /// What another section takes over.
+    pub(crate) fn inherited(&self) -> Self {
+        Self {
+            first: [None; 2],
+            ..self.clone()
+        }
+    }
+
+    /// Steps of the section itself that nothing makes use of: where the first is, how they begin, and which option would.
+    pub(crate) fn unused(&self) -> impl Iterator<Item = (Span, &'static str, &'static str)> {
+        let flavour = self.option.as_ref().map(|(_, spec)| spec.flavour);
+        let used = [
+            flavour == Some(Flavour::Http),
+            matches!(flavour, Some(Flavour::Script | Flavour::Connect)),
+        ];
+        let kinds = [("http-check", "httpchk"), ("tcp-check", "tcp-check")];
+        let all = self.first.into_iter().zip(used).zip(kinds);
+        all.filter_map(|((first, used), (line, option))| {
+            first.filter(|_| !used).map(|span| (span, line, option))
+        })
     }
 
     /// What the lines mean together; `read` makes steps of drafts, and leaves out what it cannot.
@@ -461,6 +485,7 @@ fn keep(draft: &mut Draft, step: StepDraft) -> Result<(), Diagnostic> {
         return Err(Diagnostic::error(Kind::Invalid, span, message));
     }
     steps.push(step);
+    checks.first[usize::from(!http)].get_or_insert(span);
     Ok(())
 }
 

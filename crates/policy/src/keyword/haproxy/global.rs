@@ -7,7 +7,7 @@ use super::tls::VERIFY_SERVER;
 use super::value;
 use super::{bind, log};
 use crate::command::read_share;
-use crate::draft::{Draft, Spanned, VariableDraft};
+use crate::draft::{Draft, Polarity, Spanned, VariableDraft};
 use crate::jwe::Allowed;
 use crate::keyword::{Keyword, Sections, Status};
 use crate::model::CAPABILITIES;
@@ -237,11 +237,15 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             Ok(())
         },
     ),
-    noop(
+    Keyword::new(
         "h2-workaround-bogus-websocket-clients",
+        GLOBAL,
         "",
-        "Hides WebSocket over HTTP/2.",
-        "HTTP/2 is not offered",
+        "Hides from clients that WebSockets may come over HTTP/2.",
+        |_, draft: &mut Draft| {
+            draft.global.model.tune.http2.hides_web_sockets = draft.polarity == Polarity::Plain;
+            Ok(())
+        },
     )
     .negatable(),
     Keyword::new(
@@ -535,7 +539,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "noktls",
         "",
         "Does without TLS in the kernel.",
-        "TLS is not offered",
+        "TLS is never left to the kernel",
     ),
     noop("nopoll", "", "Does without poll.", POLLER),
     noop(
@@ -573,7 +577,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "pp2-never-send-local",
         "",
         "Sends PROXY headers as if for clients.",
-        "no health check is sent",
+        "health checks say that they are none of a client's",
     ),
     noop(
         "prealloc-fd",

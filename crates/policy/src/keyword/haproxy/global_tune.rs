@@ -8,6 +8,7 @@ use super::global_tls::{DHE, longest_delay, shortest_delay};
 use super::value;
 use crate::draft::Draft;
 use crate::keyword::{Keyword, Sections, Status};
+use crate::model::Http2Tune;
 use crate::stick_table::STICK_COUNTERS_MAX;
 use plimsoll_config::args::Args;
 
@@ -23,8 +24,8 @@ const QUIC: &str = "QUIC is not offered in this version";
 const MEMORY: &str = "memory is bounded by other caps";
 const SCHEDULER: &str = "workers schedule their tasks in another way";
 const ZERO_COPY: &str = "data is relayed in place or by splice(2) wherever that pays";
-const VARIABLES: &str = "there are no variables in this version";
-const GLITCHES: &str = "protocol glitches are not counted in this version";
+const VARIABLES: &str = "256 variables of 64 kB each are the cap of every scope";
+const GLITCHES: &str = "a fault in HTTP/1 ends its connection at once, whatever the load";
 const DATAGRAMS: &str = "no proxy relays datagrams in this version";
 const STATISTICS: &str = "statistics are kept in another way";
 
@@ -123,13 +124,13 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "tune.h2.be.initial-window-size",
         "SIZE",
         0..=WINDOW_MAX,
-        |tune, bytes| tune.servers.window_bytes = Some(bytes)
+        |tune, bytes| tune.servers.window_bytes = Some(bytes).filter(|bytes| *bytes > 0)
     ),
     http2!(
         "tune.h2.be.max-concurrent-streams",
         "NUMBER",
-        1..=STREAMS_MAX,
-        |tune, number| tune.servers.streams_max = Some(number)
+        0..=STREAMS_MAX,
+        |tune, number| tune.servers.streams_max = Some(number).filter(|number| *number > 0)
     ),
     noop("tune.h2.be.max-frames-at-once", "NUMBER", TURNS),
     http2!("tune.h2.be.rxbuf", "SIZE", 0..=WINDOW_MAX, |tune, bytes| {
@@ -140,13 +141,13 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "tune.h2.fe.initial-window-size",
         "SIZE",
         0..=WINDOW_MAX,
-        |tune, bytes| tune.clients.window_bytes = Some(bytes)
+        |tune, bytes| tune.clients.window_bytes = Some(bytes).filter(|bytes| *bytes > 0)
     ),
     http2!(
         "tune.h2.fe.max-concurrent-streams",
         "NUMBER",
-        1..=STREAMS_MAX,
-        |tune, number| tune.clients.streams_max = Some(number)
+        0..=STREAMS_MAX,
+        |tune, number| tune.clients.streams_max = Some(number).filter(|number| *number > 0)
     ),
     noop("tune.h2.fe.max-frames-at-once", "NUMBER", TURNS),
     noop("tune.h2.fe.max-rst-at-once", "NUMBER", BUDGETS),
@@ -162,14 +163,18 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     http2!(
         "tune.h2.header-table-size",
         "SIZE",
-        0..=65_535,
+        4_096..=65_536,
         |tune, bytes| tune.table_bytes = bytes
     ),
     http2!(
         "tune.h2.initial-window-size",
         "SIZE",
         0..=WINDOW_MAX,
-        |tune, bytes| tune.window_bytes = bytes
+        |tune, bytes| tune.window_bytes = match bytes {
+            // That of the table of defaults.
+            0 => Http2Tune::default().window_bytes,
+            bytes => bytes,
+        }
     ),
     noop(
         "tune.h2.log-errors",
@@ -192,7 +197,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     noop(
         "tune.http.cookielen",
         "NUMBER",
-        "no cookies are captured in this version",
+        "the 'len' of a capture is its own limit",
     ),
     Keyword::new(
         "tune.http.logurilen",
@@ -244,7 +249,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     noop(
         "tune.max-checks-per-thread",
         "NUMBER",
-        "health checks are not active in this version",
+        "at most 1,000 checks run at the same time",
     ),
     noop("tune.max-rules-at-once", "NUMBER", SCHEDULER),
     Keyword::new(
@@ -285,7 +290,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     noop(
         "tune.pattern.cache-size",
         "NUMBER",
-        "there are no patterns in this version",
+        "patterns are indexed; no results of them are kept",
     ),
     noop(
         "tune.peers.max-updates-at-once",

@@ -189,6 +189,7 @@ fn defaults(draft: &mut Draft, args: &mut Args<'_>) -> Result<(), Diagnostic> {
             let base = &mut draft.defaults[from];
             may_inherit(base, Sections::DEFAULTS, span)?;
             section.settings = base.settings.clone();
+            section.settings.checks = base.settings.checks.inherited();
         }
         checked
     });
@@ -318,6 +319,7 @@ fn proxy(draft: &mut Draft, args: &mut Args<'_>, kind: Sections) -> Result<(), D
         judged = may_inherit(base, kind, section.span);
         base.inherited |= !explicit;
         section.settings = base.settings.clone();
+        section.settings.checks = base.settings.checks.inherited();
         if base.inherited && base.referenced {
             let message = format_args!(
                 "the 'defaults' section '{}' is named here and silently used there",

@@ -236,10 +236,15 @@ pub(crate) const CLIENT_CONNECTION: &[Row] = &[
     ),
     row!(
         "ssl_fc_has_crt",
-        "Whether the client has shown a certificate.",
+        "Whether the client has shown a certificate on this connection, rather than on one whose session it resumes.",
         Handshake,
         Boolean,
-        |context| Some(Value::Boolean(!facts(context)?.peer_chain.is_empty()))
+        |context| {
+            let facts = facts(context)?;
+            Some(Value::Boolean(
+                !facts.resumed && !facts.peer_chain.is_empty(),
+            ))
+        }
     ),
     row!(
         "ssl_fc_has_early",

@@ -50,7 +50,10 @@ fn a_path_leads_to_an_authority_or_is_told_why_not() {
     let forged = ask(client, &authority, now_s, Purpose::Client, false);
     assert_eq!(numbers(forged), [(number::BAD_SIGNATURE, 0)]);
     let stranger = ask(client, &other, now_s, Purpose::Client, true);
-    assert_eq!(numbers(stranger), [(number::NO_LOCAL_ISSUER, 0)]);
+    assert_eq!(
+        numbers(stranger),
+        [(number::NO_LOCAL_ISSUER, 0), (number::LEAF_ALONE, 0)]
+    );
     let alone = ask(
         &other[0],
         &authority,

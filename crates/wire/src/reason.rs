@@ -1,6 +1,6 @@
 //! Reason phrases (RFC 9110 section 15 and its like).
 
-/// The phrase of a status; `Other` where nobody has given it one.
+/// The phrase of a status; that of its class where nobody has given it one.
 pub fn reason(status: u16) -> &'static str {
     match status {
         100 => "Continue",
@@ -14,6 +14,9 @@ pub fn reason(status: u16) -> &'static str {
         204 => "No Content",
         205 => "Reset Content",
         206 => "Partial Content",
+        207 => "Multi-Status",
+        208 => "Already Reported",
+        226 => "IM Used",
         300 => "Multiple Choices",
         301 => "Moved Permanently",
         302 => "Found",
@@ -57,6 +60,23 @@ pub fn reason(status: u16) -> &'static str {
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
+        506 => "Variant Also Negotiates",
+        507 => "Insufficient Storage",
+        508 => "Loop Detected",
+        510 => "Not Extended",
+        511 => "Network Authentication Required",
+        other => class(other),
+    }
+}
+
+/// The phrase of a status that has none of its own.
+fn class(status: u16) -> &'static str {
+    match status {
+        100..200 => "Informational",
+        200..300 => "Success",
+        300..400 => "Redirection",
+        400..500 => "Client Error",
+        500..600 => "Server Error",
         _ => "Other",
     }
 }
