@@ -1,9 +1,13 @@
 //! What scripts read of a running process: the columns of `show stat`, `show servers state`, the names of `show info`.
 
+use std::io::Write as _;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use crate::rig::{Binary, PLIMSOLL, Rig, ask, until};
+use crate::rig::{Binary, PLIMSOLL, Rig, ask, free_address, reach, until};
 use crate::stage::{reference, version};
 
 const CONFIGURATION: &str = "\
@@ -304,4 +308,136 @@ fn compare_typed(theirs: &str, ours: &str) {
         }
     }
     assert!(differing.is_empty(), "{differing:#?}");
+}
+
+/// Servers whose checks, agents and leaders say different things.
+const STATES: &str = "\
+global
+    stats socket SOCKET level admin
+defaults
+    mode http
+    timeout connect 1s
+    timeout client 1s
+    timeout server 1s
+backend h1
+    default-server inter 50ms rise 2 fall 3
+    server ok ALIVE check
+    server dead DEAD check
+    server plain ALIVE
+backend t
+    server ok ALIVE track h1/ok
+    server dead ALIVE track h1/dead
+    server far ALIVE track t/ok
+    server off ALIVE track h1/ok disabled
+backend agents
+    default-server inter 50ms agent-check agent-addr 127.0.0.1 agent-inter 50ms
+    server up ALIVE agent-port UP
+    server down ALIVE agent-port DOWN
+    server drain ALIVE agent-port DRAIN
+    server both ALIVE check agent-port DOWN
+    server checked ALIVE check agent-port UP
+";
+
+/// Longest wait for checks to have come around in both programs.
+const CHECKS_MAX: Duration = Duration::from_secs(5);
+
+/// What an operator says, one after the other.
+const ORDERS: &[&str] = &[
+    "",
+    "disable server h1/ok",
+    "enable server h1/ok",
+    "set server h1/ok state drain",
+    "set server h1/ok state ready",
+    "disable server t/ok",
+    "enable server t/ok",
+    "set server t/ok state drain",
+    "set server t/ok state ready",
+    "disable health h1/ok",
+    "enable health h1/ok",
+    "set server agents/up state drain",
+    "set server agents/checked state drain",
+    "disable agent agents/up",
+    "disable agent agents/down",
+];
+
+/// An agent that says the same to everybody.
+fn agent(said: &'static str) -> std::net::SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            // Who asks may have left.
+            let _ = stream.write_all(said.as_bytes());
+        }
+    });
+    address
+}
+
+#[test]
+fn states_are_those_of_checks_agents_and_leaders() {
+    let Some(haproxy) = reference() else { return };
+    let rig = Rig::new();
+    let port = |said| agent(said).port().to_string();
+    let text = STATES
+        .replace("ALIVE", &agent("hello\n").to_string())
+        .replace("DEAD", &free_address().to_string())
+        .replace("port UP", &format!("port {}", port("up\n")))
+        .replace("port DOWN", &format!("port {}", port("down\n")))
+        .replace("port DRAIN", &format!("port {}", port("drain\n")));
+    let start = |name: &str, program: &Path| {
+        let socket = rig.path(&format!("{name}.sock"));
+        let text = text.replace("SOCKET", &socket.display().to_string());
+        let file = rig.file(&format!("{name}.cfg"), &text);
+        let mut command = Command::new(program);
+        command.arg("-db").arg("-f").arg(file);
+        let binary = Binary::start(command);
+        reach(&socket);
+        (binary, socket)
+    };
+    let (_theirs, their_socket) = start("theirs", &haproxy);
+    let (_ours, our_socket) = start("ours", Path::new(PLIMSOLL));
+    let columns = [
+        "pxname",
+        "svname",
+        "status",
+        "tracked",
+        "check_rise",
+        "check_fall",
+        "check_health",
+    ];
+    let mut differing = Vec::new();
+    for order in ORDERS {
+        if !order.is_empty() {
+            ask(&their_socket, order);
+            ask(&our_socket, order);
+        }
+        // Checks come around in their own time.
+        let (mut theirs, mut ours) = (String::new(), String::new());
+        let hurry = Instant::now() + CHECKS_MAX;
+        let mut agree = false;
+        until(|| {
+            (theirs, ours) = (
+                ask(&their_socket, "show stat"),
+                ask(&our_socket, "show stat"),
+            );
+            agree = cells(&theirs, &columns) == cells(&ours, &columns)
+                && (!order.is_empty() || is_settled(&theirs));
+            agree || Instant::now() > hurry
+        });
+        let rows = cells(&theirs, &columns)
+            .into_iter()
+            .zip(cells(&ours, &columns));
+        for (theirs, ours) in rows.filter(|(theirs, ours)| !agree && theirs != ours) {
+            differing.push(format!("{order:?}: {theirs:?}, ours {ours:?}"));
+        }
+    }
+    assert!(differing.is_empty(), "{differing:#?}");
+}
+
+/// The first checks and agents have been heard.
+fn is_settled(table: &str) -> bool {
+    let states = cells(table, &["status"]).concat();
+    states.contains(&"DOWN (agent)")
+        && states.contains(&"DRAIN (agent)")
+        && states.iter().filter(|state| **state == "DOWN").count() >= 2
 }

@@ -10,7 +10,7 @@ use super::rows::{Selection, rows, status};
 use super::{Column, Row, RowKind, Value, View, info};
 use crate::counters::Summary;
 use crate::health::{Health, Which};
-use crate::live::{ServerLive, ServerState};
+use crate::live::ServerState;
 use crate::model::{BackendId, ServerId};
 use crate::probe::Status;
 
@@ -614,7 +614,7 @@ fn check_states(
 /// How many servers of each backend are in each state; under its old name too.
 fn aggregates(view: View<'_>, out: &mut String) {
     for name in ["agg_server_check_status", "agg_server_status"] {
-        let count = |live: &ServerLive, _: Option<&Health>| Some(state(&status(live, None)));
+        let count = |id, server, _: Option<&Health>| Some(state(&status(view, id, server)));
         aggregate(
             view,
             (name, "Servers by state."),
@@ -625,7 +625,7 @@ fn aggregates(view: View<'_>, out: &mut String) {
     }
     let outcomes = Status::ALL.into_iter().filter(|status| status.is_outcome());
     let outcomes: Vec<_> = outcomes.map(Status::name).collect();
-    let last = |_: &ServerLive, health: Option<&Health>| {
+    let last = |_, _, health: Option<&Health>| {
         let tally = health?.tally(Which::Check)?;
         Some(tally.last().status.name())
     };
@@ -640,7 +640,7 @@ fn aggregate(
     view: View<'_>,
     (name, help): (&str, &str),
     known: &[&str],
-    word: impl Fn(&ServerLive, Option<&Health>) -> Option<&'static str>,
+    word: impl Fn(BackendId, ServerId, Option<&Health>) -> Option<&'static str>,
     out: &mut String,
 ) {
     let name = ("haproxy_backend_", name);
@@ -653,9 +653,8 @@ fn aggregate(
         }
         let mut numbers = vec![0_u64; known.len()];
         for (server, _) in view.servers(backend) {
-            let live = view.plane.backend(id).server(server);
             let health = view.sums.health(id, server);
-            let now = word(live, health.as_ref());
+            let now = word(id, server, health.as_ref());
             if let Some(at) = known.iter().position(|known| Some(*known) == now) {
                 numbers[at] += 1;
             }

@@ -9,8 +9,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{Column, Meter, Row, RowKind, Speed, Tags, Value, View};
 use crate::balance::BalanceSpec;
 use crate::counters::{BackendCounter, FrontendCounter, ServerCounter};
-use crate::health::{Condition, Health, Which};
-use crate::live::{RAMP_FULL, ServerLive, ServerState};
+use crate::health::{Condition, Health, Tally, Which};
+use crate::live::{RAMP_FULL, ServerState};
 use crate::model::{BackendId, FrontendId, Mode, Server, ServerAddress, ServerId, ServerPort};
 use crate::plane::FrontendState;
 
@@ -269,14 +269,7 @@ fn server_row<'a>(
     if live.maxconn() > 0 {
         row.number_u32(Column::SessionLimit, Tags::CONFIG_LIMIT, live.maxconn());
     }
-    let health = view.sums.health(backend, id);
-    row.text(Column::Status, Tags::STATUS, status(live, health.as_ref()));
-    if let Some(health) = &health {
-        healthy(&mut row, health, view.seconds_since(live.changed_s()));
-        if is_observed(view, model) {
-            row.count(Column::AnalysisFailed, health.sums().traffic_failed);
-        }
-    }
+    condition(&mut row, view, (backend, id));
     let weight = live.weight() * live.share_sixteenths() / RAMP_FULL;
     row.number_u32(Column::Weight, Tags::AVERAGE, weight);
     row.number_u32(Column::UserWeight, Tags::AVERAGE, live.weight());
@@ -315,6 +308,25 @@ fn server_row<'a>(
         }
     }
     row.sorted()
+}
+
+/// Whether a server is in service, and what its checks or the server that it tracks say of that.
+fn condition(row: &mut Row<'_>, view: View<'_>, (backend, id): (BackendId, ServerId)) {
+    let model = view.server(backend, id);
+    let live = view.plane.backend(backend).server(id);
+    let health = view.sums.health(backend, id);
+    row.text(Column::Status, Tags::STATUS, status(view, backend, id));
+    if let Some(health) = &health {
+        let probing = live.probing();
+        let paused = (probing.check_paused, probing.agent_paused);
+        healthy(row, health, paused, view.seconds_since(live.changed_s()));
+        if is_observed(view, (backend, id)) {
+            row.count(Column::AnalysisFailed, health.sums().traffic_failed);
+        }
+    }
+    if let Some(leader) = model.check.track {
+        row.text(Column::Tracked, Tags::CONFIG_NAME, named(view, leader));
+    }
 }
 
 pub(super) const SERVER_COUNTS: &[(Column, ServerCounter)] = &[
@@ -410,10 +422,13 @@ const AGENT_COLUMNS: CheckColumns = [
     Column::AgentHealth,
 ];
 
-/// What its checks say of a server, and what has happened to its health; `age_s`: since when its state is what it is.
-fn healthy(row: &mut Row<'_>, health: &Health, age_s: u64) {
-    if !health.is_paused() {
+/// What its checks say of a server, unless an operator has switched checks or agent off, and what has happened to its
+/// health; `age_s`: since when its state is what it is.
+fn healthy(row: &mut Row<'_>, health: &Health, (check_off, agent_off): (bool, bool), age_s: u64) {
+    if !health.is_paused() && !check_off {
         checked(row, health, Which::Check, CHECK_COLUMNS);
+    }
+    if !health.is_paused() && !agent_off {
         checked(row, health, Which::Agent, AGENT_COLUMNS);
     }
     let sums = health.sums();
@@ -430,13 +445,9 @@ fn healthy(row: &mut Row<'_>, health: &Health, age_s: u64) {
 }
 
 /// Whether the traffic of a server, or of the one whose state it shares, is watched (`observe`).
-fn is_observed(view: View<'_>, server: &Server) -> bool {
-    let tracked = |server: &&Server| {
-        let (backend, id) = server.check.track?;
-        Some(view.server(backend, id))
-    };
-    let chain = std::iter::successors(Some(server), tracked).take(TRACKS_MAX);
-    chain.last().is_some_and(|end| end.check.observe.is_some())
+fn is_observed(view: View<'_>, server: (BackendId, ServerId)) -> bool {
+    let (backend, id) = tracked(view, server);
+    view.server(backend, id).check.observe.is_some()
 }
 
 fn checked(row: &mut Row<'_>, health: &Health, which: Which, columns: CheckColumns) {
@@ -460,40 +471,77 @@ fn checked(row: &mut Row<'_>, health: &Health, which: Which, columns: CheckColum
     row.number_u32(count, Tags::CONFIG, tally.count());
 }
 
-/// States in which a server that is well gets no new clients.
-const OUT_FOR_NOW: [ServerState; 3] = [
-    ServerState::STOPPING,
-    ServerState::SUSPENDED,
-    ServerState::EJECTED,
-];
+/// States in which a server that is well is left alone for a while.
+const OUT_FOR_NOW: [ServerState; 2] = [ServerState::SUSPENDED, ServerState::EJECTED];
 
-/// The words of the `status` column; while checks are unsure, with their count.
-pub fn status(live: &ServerLive, health: Option<&Health>) -> String {
-    let state = live.state();
+/// The words of the `status` column; while checks are unsure, with their count. Whoever tracks another server shows what
+/// the checks at the end of that row of servers say.
+pub fn status(view: View<'_>, backend: BackendId, id: ServerId) -> String {
+    let live = |(backend, id): (BackendId, ServerId)| view.plane.backend(backend).server(id);
+    let state = live((backend, id)).state();
+    let track = view.server(backend, id).check.track;
     if state.contains(ServerState::UNRESOLVED) {
         return "MAINT (resolution)".to_owned();
     }
     if state.is_maintained() {
-        return "MAINT".to_owned();
+        let leader = track.filter(|_| state.contains(ServerState::INHERITED_MAINTENANCE));
+        return leader.map_or_else(
+            || "MAINT".to_owned(),
+            |leader| format!("MAINT (via {})", named(view, leader)),
+        );
     }
-    let tally = health.and_then(|health| health.tally(Which::Check));
-    let word = if state.contains(ServerState::DOWN) {
-        "DOWN"
+    let checked = tracked(view, (backend, id));
+    let health = view.sums.health(checked.0, checked.1);
+    let probing = live(checked).probing();
+    let tally = |which, paused: bool| health.as_ref()?.tally(which).filter(|_| !paused);
+    let check = tally(Which::Check, probing.check_paused);
+    let agent = tally(Which::Agent, probing.agent_paused);
+    let is_down = live(checked).state().contains(ServerState::DOWN);
+    let count = |tally: &Tally| match is_down {
+        true => format!("{}/{}", tally.count(), tally.rise()),
+        false => {
+            let above = (tally.count() + 1).saturating_sub(tally.rise());
+            format!("{above}/{}", tally.fall())
+        }
+    };
+    let unsure = check.filter(|check| check.count() < check.rise() + check.fall() - 1);
+    if state.contains(ServerState::DOWN) {
+        return match (agent, check) {
+            (Some(agent), _) if agent.count() == 0 => "DOWN (agent)".to_owned(),
+            (_, Some(check)) if check.count() == 0 => "DOWN".to_owned(),
+            (agent, check) => {
+                let rising = check.or(agent);
+                rising.map_or_else(|| "DOWN".to_owned(), |it| format!("DOWN {}", count(it)))
+            }
+        };
+    }
+    let word = if state.contains(ServerState::STOPPING) {
+        "NOLB"
+    } else if state.is_draining() && agent.is_some() {
+        return "DRAIN (agent)".to_owned();
     } else if state.is_draining() {
         "DRAIN"
     } else if OUT_FOR_NOW.into_iter().any(|out| state.contains(out)) {
         "NOLB"
-    } else if tally.is_some() {
+    } else if check.is_some() {
         "UP"
     } else {
         "no check"
     };
-    match tally.map(|tally| (tally.is_up(), tally.fraction())) {
-        // A server that is surely up, or surely down, has nothing to count.
-        Some((true, (count, of))) if count < of => format!("{word} {count}/{of}"),
-        Some((false, (count, of))) if count > 0 => format!("{word} {count}/{of}"),
-        _ => word.to_owned(),
-    }
+    unsure.map_or_else(|| word.to_owned(), |it| format!("{word} {}", count(it)))
+}
+
+/// The server whose checks say how this one is: itself, or the end of a row of servers that track each other.
+fn tracked(view: View<'_>, server: (BackendId, ServerId)) -> (BackendId, ServerId) {
+    let leader = |&(backend, id): &(BackendId, ServerId)| view.server(backend, id).check.track;
+    let chain = std::iter::successors(Some(server), leader).take(TRACKS_MAX);
+    chain.last().unwrap_or(server)
+}
+
+/// A server's name with that of its backend.
+fn named(view: View<'_>, (backend, id): (BackendId, ServerId)) -> String {
+    let (section, server) = (view.backend(backend), view.server(backend, id));
+    format!("{}/{}", section.name, server.name)
 }
 
 /// An address as it stands in the `addr` column; names that are not resolved have none.
