@@ -334,6 +334,13 @@ impl Exchange<'_> {
         let Some(wish) = page.wish(self.record.request.head.target()) else {
             return Ok(None);
         };
+        self.answered_by("<STATS>");
+        self.record.times.answered_ns = 0;
+        let rules_owner = backend.map_or(Owner::Frontend, Owner::Backend);
+        if let Some(outcome) = self.judge_page(client, rules_owner).await? {
+            return Ok(Some(outcome));
+        }
+        let may_change = self.may_change_servers(rules_owner);
         if !self.record.request.complete {
             Box::pin(self.buffer_request(client)).await?;
         }
@@ -346,7 +353,8 @@ impl Exchange<'_> {
             head,
             body: early,
             complete: *complete,
-            client: self.session.client_ip(),
+            is_judged: self.is_page_judged(rules_owner),
+            may_change,
             owner,
         };
         let (status, out) = page::answer(&tables.desk, page, &wish, &question);
@@ -354,6 +362,9 @@ impl Exchange<'_> {
         self.record.status = status;
         self.record.fault = Some(Fault::Local(status));
         self.answered_by("<STATS>");
+        if status == 401 {
+            self.record.times.answered_ns = 0;
+        }
         account::intercepted(self.session, backend);
         if !complete {
             client.close_after();

@@ -174,6 +174,10 @@ pub struct Rules {
     pub stick_response: Vec<StickRule>,
     /// `monitor fail`: when [`crate::model::Frontend::monitor_uri`] is answered with 503.
     pub monitor_fail: Vec<Condition>,
+    /// `stats http-request`: who may see the statistics page.
+    pub stats: Vec<Rule>,
+    /// `stats admin`: whoever meets one of these may change servers there.
+    pub stats_admin: Vec<Condition>,
     /// `force-persist`, `ignore-persist`, in the order they were written.
     pub persist: Vec<(Persist, Condition)>,
     /// `capture`, `declare capture`, and the slots that rules made.

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
+use plimsoll_policy::acl::Truth;
 use plimsoll_policy::action::{Flow, Lookup, Reply};
 use plimsoll_policy::context::{Context, Payload, Phase, Progress};
 use plimsoll_policy::cookie::Storage;
@@ -181,6 +182,36 @@ impl Exchange<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// `stats http-request`: an outcome where the client may not see the statistics page.
+    pub(super) async fn judge_page<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+        owner: Owner,
+    ) -> Result<Option<Outcome>, Fault> {
+        if !self.is_page_judged(owner) {
+            return Ok(None);
+        }
+        let select: Select = |rules| &rules.stats;
+        self.judge(client, (owner, select, Phase::Request), None)
+            .await
+    }
+
+    /// Whether rules say who may see the statistics page.
+    pub(super) fn is_page_judged(&self, owner: Owner) -> bool {
+        let tables = Rc::clone(&self.tables);
+        !self.rules(&tables, owner).stats.is_empty()
+    }
+
+    /// `stats admin`: whether the client may change servers on the page.
+    pub(super) fn may_change_servers(&mut self, owner: Owner) -> bool {
+        let tables = Rc::clone(&self.tables);
+        let conditions = &self.rules(&tables, owner).stats_admin;
+        self.with_context(Phase::Request, |context| {
+            let mut conditions = conditions.iter();
+            conditions.any(|test| test.holds(context) == Truth::Pass)
+        })
     }
 
     /// Whether the frontend's `tcp-request content` rules are still to be run for this request.
@@ -567,6 +598,9 @@ impl Exchange<'_> {
         let denied = reply.denies;
         if denied {
             self.count_denied(phase);
+        } else if phase == Phase::Request {
+            let backend = self.record.dispatch.as_ref().map(|it| it.backend);
+            account::intercepted(self.session, backend);
         }
         self.record.fault = Some(if denied {
             Fault::Denied(status)
@@ -582,10 +616,6 @@ impl Exchange<'_> {
             } else {
                 Fault::Local(status)
             });
-        }
-        if phase == Phase::Request {
-            let backend = self.record.dispatch.as_ref().map(|it| it.backend);
-            account::intercepted(self.session, backend);
         }
         if reply.close || self.leaves_body() {
             client.close_after();

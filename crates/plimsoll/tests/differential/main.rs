@@ -25,6 +25,7 @@ mod help;
 mod logs;
 mod newer;
 mod options;
+mod pages;
 mod persistence;
 mod published;
 mod queues;

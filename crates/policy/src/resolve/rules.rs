@@ -27,9 +27,13 @@ use crate::model::tls::{NameExpression, ServerName};
 use crate::model::{Backend, BackendId, ErrorFile, FrontendId, Initial, Mode, Model, ServerId};
 use crate::pattern::Lists;
 use crate::rule::{BackendTarget, Choice, Persist, Place, Rule, Rules, ServerTarget};
+use crate::stats::page::REALM_DEFAULT;
 use crate::stick_table::{Data, DataSpec, TableId, TableSpec, castable};
 use crate::stickiness::StickRule;
 use crate::variable::{self, Name};
+
+/// What `stats http-request` may do.
+const STATS_ACTIONS: &[&str] = &["allow", "auth", "deny"];
 
 impl Resolver<'_> {
     /// Reads the rules of every proxy into the model.
@@ -289,6 +293,14 @@ impl Resolver<'_> {
             self.findings.extend(warnings);
             self.findings.extend(read.err());
         }
+        let page = proxy.settings.front.stats_page.as_ref();
+        let asks = page.is_some_and(|page| !page.users.is_empty() || page.realm != REALM_DEFAULT);
+        if asks && !rules.stats.is_empty() {
+            let message = "'stats auth' and 'stats realm' cannot stand beside 'stats http-request'";
+            let error = Diagnostic::error(Kind::Invalid, proxy.span, message);
+            let help = "name the users in a userlist, and write 'stats http-request auth realm TEXT unless { http_auth(LIST) }'";
+            self.findings.push(error.help(help));
+        }
         let own = acls.get(&proxy.span).cloned().unwrap_or_default();
         let named = acls.into_values().flat_map(HashMap::into_values);
         rules.acls = named.collect();
@@ -532,10 +544,33 @@ impl Reader<'_> {
                 let condition = self.required_condition()?;
                 rules.monitor_fail.push(condition);
             }
+            "stats admin" => {
+                let condition = self.required_condition()?;
+                rules.stats_admin.push(condition);
+            }
+            "stats http-request" => {
+                let rule = self.stats_rule()?;
+                self.http(&mut rules.stats, rule);
+            }
             "unique-id-format" => rules.unique_id = Some(Arc::new(self.unique_id()?)),
             _ => {}
         }
         Ok(())
+    }
+
+    /// A rule that says who may see the statistics page.
+    fn stats_rule(&mut self) -> Result<Rule, Diagnostic> {
+        if let Some(name) = self.args.peek() {
+            let known = &[STATS_ACTIONS];
+            names::check(
+                &name.text,
+                name.span,
+                "an action of this kind of rule",
+                known,
+            )?;
+        }
+        self.scope.proxy = Some(REALM_DEFAULT);
+        self.rule(Phase::Request, STATS_ACTIONS)
     }
 
     /// Keeps a rule of HTTP, unless the proxy relays bytes.

@@ -24,10 +24,8 @@ const SCOPE_BYTES_MAX: usize = 64;
 pub struct Page {
     pub uri: String,
     pub realm: String,
-    /// `user:password` of everybody who may see it; empty: anybody may.
+    /// `user:password` of everybody who may see it; empty, or where rules say who may (`stats http-request`): anybody.
     pub users: Vec<String>,
-    /// Nobody may see it: its rules are of a kind that cannot be judged.
-    pub closed: bool,
     pub refresh_s: Option<u64>,
     pub hide_version: bool,
     /// Names of the proxies shown; empty: all. `.` is the proxy that has the page.
@@ -37,17 +35,6 @@ pub struct Page {
     pub legends: bool,
     /// `Some("")`: the configured description.
     pub description: Option<String>,
-    pub admin: Admin,
-}
-
-/// Who may change servers on the page.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Admin {
-    #[default]
-    Nobody,
-    /// Clients on this machine.
-    Local,
-    Everybody,
 }
 
 impl Default for Page {
@@ -56,14 +43,12 @@ impl Default for Page {
             uri: URI_DEFAULT.to_owned(),
             realm: REALM_DEFAULT.to_owned(),
             users: Vec::new(),
-            closed: false,
             refresh_s: None,
             hide_version: false,
             scope: Vec::new(),
             node: None,
             legends: false,
             description: None,
-            admin: Admin::default(),
         }
     }
 }

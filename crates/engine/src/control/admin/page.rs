@@ -1,9 +1,7 @@
 //! The statistics page over HTTP: what a worker answers when a request is meant for it.
 
-use std::net::IpAddr;
-
 use plimsoll_policy::stats::format::Format;
-use plimsoll_policy::stats::page::{self, Admin, Page, Wish};
+use plimsoll_policy::stats::page::{self, Page, Wish};
 use plimsoll_wire::head::Head;
 
 use super::desk::Desk;
@@ -14,7 +12,9 @@ pub(crate) struct Question<'a> {
     pub(crate) body: &'a [u8],
     /// `body` is all of it.
     pub(crate) complete: bool,
-    pub(crate) client: Option<IpAddr>,
+    /// Nobody has to show a password: rules have let the client in.
+    pub(crate) is_judged: bool,
+    pub(crate) may_change: bool,
     /// The proxy that has the page.
     pub(crate) owner: &'a str,
 }
@@ -27,13 +27,10 @@ pub(crate) fn answer(
     question: &Question<'_>,
 ) -> (u16, Vec<u8>) {
     let head = question.head;
-    if page.closed {
-        return refuse(403, "Forbidden", "");
-    }
     let authorization = head
         .fields()
         .find(|(name, _)| name.eq_ignore_ascii_case(b"authorization"));
-    if !page.admits(authorization.map(|(_, value)| value)) {
+    if !question.is_judged && !page.admits(authorization.map(|(_, value)| value)) {
         let realm: String = page
             .realm
             .chars()
@@ -42,13 +39,7 @@ pub(crate) fn answer(
         let field = format!("www-authenticate: Basic realm=\"{realm}\"\r\n");
         return refuse(401, "Unauthorized", &field);
     }
-    let may_change = match page.admin {
-        Admin::Nobody => false,
-        Admin::Everybody => true,
-        Admin::Local => question
-            .client
-            .is_some_and(|client| client.to_canonical().is_loopback()),
-    };
+    let may_change = question.may_change;
     match head.method() {
         b"GET" | b"HEAD" => show(desk, page, wish, question.owner, may_change),
         b"POST" => {

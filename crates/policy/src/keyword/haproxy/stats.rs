@@ -3,21 +3,21 @@
 use std::sync::Arc;
 
 use plimsoll_config::args::Args;
-use plimsoll_config::diagnostic::{Diagnostic, Kind};
+use plimsoll_config::diagnostic::Diagnostic;
 use plimsoll_config::values::TimeUnit;
 
-use super::value;
+use super::{rules, value};
 use crate::draft::Draft;
 use crate::keyword::{Keyword, Sections, Status};
-use crate::stats::page::{Admin, Page};
+use crate::stats::page::Page;
 
 pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     Keyword::new(
         "stats admin",
         Sections::OWN,
         "if|unless CONDITION...",
-        "Who may change servers on the page.",
-        admin,
+        "Who may change servers on the page; may stand several times.",
+        rule,
     ),
     Keyword::new(
         "stats auth",
@@ -53,9 +53,9 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
     Keyword::new(
         "stats http-request",
         Sections::OWN,
-        "allow|deny|auth [WORD...]",
-        "Who may see the page: nobody, until the rule language can judge.",
-        http_request,
+        "allow|deny|auth [realm TEXT] [if|unless CONDITION...]",
+        "Who may see the page; the first of these lines that holds counts.",
+        rule,
     ),
     Keyword::new(
         "stats realm",
@@ -171,36 +171,8 @@ fn change(draft: &mut Draft, change: impl FnOnce(&mut Page)) {
         .clone_from(&settings.front.stats_page);
 }
 
-/// Conditions that can be judged without the rule language; any other one admits nobody, and that is said.
-fn admin(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
-    let place = value::place(args);
-    let holds = value::choice(args, "'if' or 'unless'", &[("if", true), ("unless", false)])?;
-    let condition = value::sentence(args, "a condition")?;
-    let who = match (condition.as_str(), holds) {
-        ("TRUE", true) | ("FALSE", false) => Admin::Everybody,
-        ("FALSE", true) | ("TRUE", false) => Admin::Nobody,
-        ("LOCALHOST", true) => Admin::Local,
-        _ => {
-            let message =
-                "nobody may change servers on the page: this condition cannot be judged yet";
-            let warning = Diagnostic::warning(Kind::NotImplemented, place, message);
-            args.warn(warning.help("TRUE, FALSE and 'if LOCALHOST' can; or use a command socket"));
-            Admin::Nobody
-        }
-    };
-    change(draft, |page| page.admin = who);
-    Ok(())
-}
-
-/// A page whose rules nobody can judge is shown to nobody.
-fn http_request(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
-    let place = value::place(args);
-    let known = [("allow", ()), ("deny", ()), ("auth", ())];
-    value::choice(args, "what to do", &known)?;
-    while args.next().is_some() {}
-    let message = "the statistics page is shown to nobody: its rules cannot be judged yet";
-    let warning = Diagnostic::warning(Kind::NotImplemented, place, message);
-    args.warn(warning.help("'stats auth USER:PASSWORD' asks for a password"));
-    change(draft, |page| page.closed = true);
-    Ok(())
+/// A line of the rule language that belongs to the page, so that there is one.
+fn rule(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    change(draft, |_| {});
+    rules::keep(args, draft)
 }
