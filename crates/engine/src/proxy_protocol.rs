@@ -7,6 +7,7 @@ use std::task::{Poll, ready};
 
 use plimsoll_policy::context::{ConnectionError, Context, SessionExtra};
 use plimsoll_policy::model::{ProxyHeader, Server};
+use plimsoll_policy::tls::announce;
 use plimsoll_wire::proxy_protocol::{self, Endpoints, Header, Parse, ProxyError, v1, v2};
 
 use crate::reactor::{Scratch, Socket};
@@ -129,6 +130,13 @@ pub(crate) fn fields(server: &Server, context: &Context<'_>) -> Vec<(u8, Vec<u8>
         .collect()
 }
 
+/// The name that the client asked for, where a header of its own has told it.
+fn told_name(session: &Session) -> Option<&[u8]> {
+    let mut fields = session.facts.extra.as_ref()?.proxy_fields.iter();
+    let told = fields.find(|(kind, _)| *kind == v2::kind::AUTHORITY);
+    told.map(|(_, name)| name.as_slice())
+}
+
 /// The header that opens a connection to `server` on behalf of a client, with fields of the configuration's `own`;
 /// `None`: it wants none.
 pub(crate) fn header(
@@ -151,8 +159,10 @@ pub(crate) fn header(
             let options = &server.proxy_options;
             let named = unique_id.filter(|_| options.unique_id);
             let named = named.map(|value| (v2::kind::UNIQUE_ID, value)).into_iter();
-            let own = own.iter().map(|(kind, value)| (*kind, value.as_slice()));
-            let fields = named.chain(own);
+            let secrecy = announce::fields(options, facts.tls(), told_name(session));
+            let borrowed = own.iter().chain(&secrecy);
+            let borrowed = borrowed.map(|(kind, value)| (*kind, value.as_slice()));
+            let fields = named.chain(borrowed);
             let fields: Vec<_> = fields
                 .map(|(kind, value)| proxy_protocol::Tlv { kind, value })
                 .collect();

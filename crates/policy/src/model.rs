@@ -891,14 +891,28 @@ pub enum HashKey {
 }
 
 /// What a PROXY protocol header of version 2 contains besides addresses.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a word of its own, and they go together in any way"
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProxyOptions {
     /// `crc32c`.
     pub checksum: bool,
     /// `unique-id`: the name that `unique-id-format` gave the request.
     pub unique_id: bool,
-    /// `authority`, `ssl`, `cert-cn` and the like: what TLS knows of the client.
+    /// `authority`: the name that the client asked for.
+    pub authority: bool,
+    /// `ssl` and those below: whether and how it came over TLS.
     pub tls: bool,
+    /// `cert-cn`: that of its certificate.
+    pub common_name: bool,
+    /// `ssl-cipher`.
+    pub cipher: bool,
+    /// `cert-sig`: by which algorithm our certificate is signed.
+    pub signature: bool,
+    /// `cert-key`: the kind of our key.
+    pub key: bool,
 }
 
 /// The PROXY protocol header that opens a server connection.

@@ -872,3 +872,68 @@ fn secrets_are_told_where_they_are_kept_and_nowhere_else() {
         }
     }
 }
+
+/// What the PROXY protocol tells of a client's TLS is what HAProxy tells, with a certificate and without, and of a client
+/// without TLS.
+#[test]
+fn servers_hear_of_tls_what_haproxy_tells_them() {
+    let (Some(openssl), Some(program)) = (require_peer("openssl"), require_peer("curl")) else {
+        return;
+    };
+    let mut told = Vec::new();
+    for (_, balancer) in pairings() {
+        let mut rig = Rig::new();
+        let authority = Authority::new(&openssl, &rig);
+        let (site, client) = (
+            authority.issue(KEYS[2].1, "site"),
+            authority.issue(KEYS[0].1, "client"),
+        );
+        let (ca, inner, outer, plain) = (
+            authority.ca(),
+            free_address(),
+            free_address(),
+            free_address(),
+        );
+        let teller = format!(
+            "{HEAD}frontend inner\n    bind {inner} accept-proxy\n    http-request return status 200 content-type text/plain \
+             lf-string \"%[fc_pp_tlv(0x01)] %[fc_pp_authority] %[fc_pp_tlv(0x20),hex]\"\n"
+        );
+        rig.serve(Path::new(PLIMSOLL), &teller, inner);
+        let text = format!(
+            "{HEAD}frontend outer\n    bind {plain}\n    bind {outer} ssl crt {site} ca-file {ca} verify optional alpn http/1.1 \
+             ssl-min-ver TLSv1.3 ciphersuites TLS_AES_128_GCM_SHA256\n    use_backend %[path,field(2,/)]\n\
+             backend all\n    server s {inner} send-proxy-v2-ssl-cn \
+             proxy-v2-options ssl,cert-cn,cert-key,cert-sig,ssl-cipher,authority,crc32c\n\
+             backend some\n    server s {inner} send-proxy-v2-ssl\n\
+             backend none\n    server s {inner} send-proxy-v2\n"
+        );
+        rig.serve(&balancer, &text, outer);
+        let name = format!("site.test:{}:{}", outer.port(), outer.ip());
+        for backend in ["all", "some", "none"] {
+            let secure = format!("https://site.test:{}/{backend}", outer.port());
+            let clear = format!("http://{plain}/{backend}");
+            let with = ["--cert", &client];
+            for (who, words, url) in [
+                ("known", &with[..], &secure),
+                ("unknown", &[], &secure),
+                ("clear", &[], &clear),
+            ] {
+                let mut command = Command::new(&program);
+                command.args(["-sS", "--cacert", &ca, "--resolve", &name]);
+                let outcome = run(command.args(words).arg(url));
+                told.push((
+                    balancer.clone(),
+                    format!("{backend} {who}: {}", outcome.stdout),
+                ));
+            }
+        }
+    }
+    let of = |haproxy: bool| {
+        let ours = |balancer: &Path| balancer == Path::new(PLIMSOLL);
+        let told = told
+            .iter()
+            .filter(|(balancer, _)| ours(balancer) != haproxy);
+        told.map(|(_, said)| said.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(of(false), of(true));
+}

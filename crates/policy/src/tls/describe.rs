@@ -139,7 +139,7 @@ fn host_names(certificate: &X509Certificate<'_>) -> String {
 }
 
 /// The kind and the size of its key: `RSA2048`, `EC256`.
-fn algorithm(certificate: &X509Certificate<'_>) -> String {
+pub(super) fn algorithm(certificate: &X509Certificate<'_>) -> String {
     const CURVES: [(&str, usize); 3] = [
         ("1.2.840.10045.3.1.7", 256),
         ("1.3.132.0.34", 384),

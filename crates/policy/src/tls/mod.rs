@@ -4,6 +4,7 @@
 //! Everything here is pure: the bytes of files come in as arguments. What is absent: records, handshakes and keys at
 //! work, which belong to the engine's TLS room.
 
+pub mod announce;
 pub mod certificate;
 pub mod cipher;
 pub mod crt_list;

@@ -427,25 +427,32 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         "send-proxy",
         NOWHERE,
         "Opens connections with the PROXY protocol.",
-        |server, on| send_proxy(server, on, ProxyHeader::V1, false),
+        |server, on| send_proxy(server, on, ProxyHeader::V1),
     ),
     Keyword::switch(
         "send-proxy-v2",
         NOWHERE,
         "Opens connections with the PROXY protocol.",
-        |server, on| send_proxy(server, on, ProxyHeader::V2, false),
+        |server, on| send_proxy(server, on, ProxyHeader::V2),
     ),
     Keyword::switch(
         "send-proxy-v2-ssl",
         NOWHERE,
         "Opens connections with the PROXY protocol.",
-        |server, on| send_proxy(server, on, ProxyHeader::V2, true),
+        |server, on| {
+            send_proxy(server, on, ProxyHeader::V2);
+            server.model.proxy_options.tls |= on;
+        },
     ),
     Keyword::switch(
         "send-proxy-v2-ssl-cn",
         NOWHERE,
         "Opens connections with the PROXY protocol.",
-        |server, on| send_proxy(server, on, ProxyHeader::V2, true),
+        |server, on| {
+            send_proxy(server, on, ProxyHeader::V2);
+            let options = &mut server.model.proxy_options;
+            (options.tls, options.common_name) = (options.tls | on, options.common_name | on);
+        },
     ),
     Keyword::new(
         "set-proxy-v2-tlv-fmt",
@@ -691,9 +698,8 @@ fn server_above<'a>(proxy: &'a ProxyDraft, name: &str) -> Option<&'a ServerDraft
     named.or_else(|| servers.find(|server| server.model.name == name))
 }
 
-fn send_proxy(server: &mut ServerDraft, on: bool, version: ProxyHeader, tls: bool) {
+fn send_proxy(server: &mut ServerDraft, on: bool, version: ProxyHeader) {
     server.model.send_proxy = on.then_some(version);
-    server.model.proxy_options.tls |= tls;
 }
 
 fn proxy_options(args: &mut Args<'_>, server: &mut ServerDraft) -> Result<(), Diagnostic> {
@@ -703,9 +709,12 @@ fn proxy_options(args: &mut Args<'_>, server: &mut ServerDraft) -> Result<(), Di
         match option {
             "crc32c" => options.checksum = true,
             "unique-id" => options.unique_id = true,
-            "authority" | "ssl" | "cert-cn" | "ssl-cipher" | "cert-sig" | "cert-key" => {
-                options.tls = true;
-            }
+            "authority" => options.authority = true,
+            "ssl" => options.tls = true,
+            "cert-cn" => (options.tls, options.common_name) = (true, true),
+            "ssl-cipher" => (options.tls, options.cipher) = (true, true),
+            "cert-sig" => (options.tls, options.signature) = (true, true),
+            "cert-key" => (options.tls, options.key) = (true, true),
             _ => {
                 let message = format_args!("'{option}' is not an option of the PROXY protocol");
                 return Err(Diagnostic::error(Kind::Unknown, word.span, message));
