@@ -29,11 +29,16 @@ pub(crate) struct Dispatch {
     pinned: Option<ServerId>,
     /// A rule or a table has chosen the server: only `option redispatch` leads away from it.
     bound: bool,
-    /// A redispatched retry goes anywhere but here, where there is a choice.
+    /// Nothing leads away from the server that was chosen (`force-persist`).
+    stays: bool,
+    /// The server that was given up last: the attempts that follow go anywhere but here, where there is a choice.
     avoid: Option<ServerId>,
     /// The server that a redispatched retry comes from, until it is known where it goes.
     left: Option<ServerId>,
+    /// The coming attempt is a repetition with the server of the one before.
+    pub(crate) repeats: bool,
     pub(crate) retries: u32,
+    /// Another server than the first has been chosen.
     pub(crate) redispatched: bool,
     /// Where the request waited last.
     pub(crate) waited: Waited,
@@ -58,6 +63,8 @@ pub(crate) struct Affinity<'a> {
     pub(crate) queue_ms: Option<u64>,
     /// Its class and its offset among those who wait.
     pub(crate) priority: (i32, i64),
+    /// The client stays with its server in any case (`force-persist`).
+    pub(crate) stays: bool,
 }
 
 impl Dispatch {
@@ -73,6 +80,8 @@ impl Dispatch {
             bound: false,
             avoid: None,
             left: None,
+            repeats: false,
+            stays: false,
             retries: 0,
             redispatched: false,
             waited: Waited::default(),
@@ -94,43 +103,37 @@ impl Dispatch {
         self.pinned.is_some()
     }
 
+    /// Whether a server that was chosen has been given up.
+    pub(crate) fn has_left(&self) -> bool {
+        self.avoid.is_some()
+    }
+
+    /// Gives a server up: the next attempt goes where the algorithm leads.
+    fn leave(&mut self, server: ServerId) {
+        (self.pinned, self.bound, self.repeats) = (None, false, false);
+        (self.avoid, self.left) = (Some(server), Some(server));
+    }
+
     /// Picks a server and waits, if need be, until it may take one more; `gone` gives up the wait.
     pub(crate) async fn acquire(
         &mut self,
         worker: &Rc<Worker>,
         tables: &Rc<Tables>,
         affinity: Affinity<'_>,
-        gone: impl FnMut() -> bool,
+        mut gone: impl FnMut() -> bool,
     ) -> Result<Slot, Fault> {
-        let pick = Pick {
-            key: affinity.key,
-            source: affinity.source,
-            random: worker.random(),
-            now_ns: worker.reactor.now_ns(),
-            avoid: self.avoid,
+        self.stays = affinity.stays;
+        let redispatches = tables.backend(self.backend).redispatch != 0 && !self.stays;
+        let acquired = loop {
+            let acquired = self.try_acquire(worker, tables, affinity, &mut gone).await;
+            match (&acquired, self.pinned) {
+                // Whoever is bound to a server whose queue is full need not be turned away.
+                (Err(Fault::QueueFull), Some(full)) if self.bound && redispatches => {
+                    self.leave(full);
+                }
+                _ => break acquired,
+            }
         };
-        self.waited = Waited::default();
-        let (backend, pinned) = (self.backend, self.pinned);
-        let (class, offset_ms) = affinity.priority;
-        let manners = Manners {
-            pinned,
-            queue_ms: affinity.queue_ms,
-            priority: Priority {
-                class,
-                offset_ms,
-                now_ms: pick.now_ns / 1_000_000,
-            },
-        };
-        let acquired = queue::acquire(
-            worker,
-            tables,
-            backend,
-            manners,
-            &pick,
-            &mut self.waited,
-            gone,
-        );
-        let acquired = acquired.await;
         let server = acquired
             .as_ref()
             .map_or(self.waited.server, |it| Some(it.server));
@@ -143,7 +146,7 @@ impl Dispatch {
         let is_chosen = !self.waited.has_queued() || self.waited.server.is_some();
         if let Some(server) = server
             && is_chosen
-            && pinned != Some(server)
+            && self.pinned != Some(server)
             && left != Some(server)
         {
             account::server_chosen(tables, (self.backend, server));
@@ -152,6 +155,36 @@ impl Dispatch {
         let place = (self.backend, slot.server);
         account::server_entered(worker, tables, place, slot.live().load());
         Ok(slot)
+    }
+
+    /// One choice, and the wait that follows from it.
+    async fn try_acquire(
+        &mut self,
+        worker: &Rc<Worker>,
+        tables: &Rc<Tables>,
+        affinity: Affinity<'_>,
+        gone: &mut impl FnMut() -> bool,
+    ) -> Result<Slot, Fault> {
+        let pick = Pick {
+            key: affinity.key,
+            source: affinity.source,
+            random: worker.random(),
+            now_ns: worker.reactor.now_ns(),
+            avoid: self.avoid,
+        };
+        self.waited = Waited::default();
+        let (class, offset_ms) = affinity.priority;
+        let manners = Manners {
+            pinned: self.pinned,
+            queue_ms: affinity.queue_ms,
+            priority: Priority {
+                class,
+                offset_ms,
+                now_ms: pick.now_ns / 1_000_000,
+            },
+        };
+        let (backend, waited) = (self.backend, &mut self.waited);
+        queue::acquire(worker, tables, backend, manners, &pick, waited, gone).await
     }
 
     /// Decides whether another attempt follows `fault`, and where; pauses where that gives a server time to return,
@@ -179,15 +212,14 @@ impl Dispatch {
         self.retries += 1;
         account::attempt_follows(tables, (self.backend, failed), fault);
         let live = tables.plane.backend(self.backend).server(failed);
-        let hopeless = self.bound && !live.is_usable();
-        if model.redispatch != 0 && (hopeless || self.moves_freely(tables))
-            || redispatches(model.redispatch, self.retries, model.retries)
-        {
-            self.pinned = None;
-            (self.avoid, self.left) = (Some(failed), Some(failed));
+        let hopeless = self.bound && !live.state().is_in();
+        let moves = model.redispatch != 0 && (hopeless || self.moves_freely(tables))
+            || redispatches(model.redispatch, self.retries, model.retries);
+        if moves && !self.stays {
+            self.leave(failed);
             return Ok(());
         }
-        self.pinned = Some(failed);
+        (self.pinned, self.repeats) = (Some(failed), true);
         if fault == Fault::ConnectRefused {
             let pause_ms = model
                 .timeouts

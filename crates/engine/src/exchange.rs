@@ -529,6 +529,7 @@ impl Exchange<'_> {
                     || watch && client.poll_gone().is_ready(),
                 )
                 .await?;
+            self.record.times.connected_ns = 0;
             self.record.facts.retries(dispatch.is_pinned());
         }
     }
@@ -548,6 +549,7 @@ impl Exchange<'_> {
             source: self.session.client_ip(),
             queue_ms: self.record.facts.overrides.queue_ms,
             priority: self.record.facts.overrides.priority(),
+            stays: self.record.facts.overrides.force_persist,
         };
         let watch = self.heeds_leaving(client, backend);
         let gone = || watch && client.poll_gone().is_ready();
@@ -557,11 +559,15 @@ impl Exchange<'_> {
         let acquired = dispatch
             .acquire(&self.worker, &self.tables, affinity, gone)
             .await;
-        let waited = dispatch.waited;
+        let (waited, repeats) = (dispatch.waited, dispatch.repeats);
+        if dispatch.has_left() {
+            self.record.facts.cookie.leave(dispatch.redispatched);
+        }
+        let now_ns = self.worker.reactor.now_ns();
         if acquired.is_err() {
             self.record.server = waited.server.or(self.record.server);
             if waited.has_queued() {
-                self.record.times.admitted_ns = self.worker.reactor.now_ns();
+                self.record.times.admitted_ns = now_ns;
             }
         }
         let slot = acquired?;
@@ -571,7 +577,10 @@ impl Exchange<'_> {
         self.record.server = Some(slot.server);
         let admission = &self.session.admission;
         admission.goes_to(Some((slot.backend, slot.server)));
-        self.record.times.admitted_ns = self.worker.reactor.now_ns();
+        // Repetitions with the same server are part of connecting to it.
+        if !repeats || self.record.times.admitted_ns == 0 {
+            self.record.times.admitted_ns = now_ns;
+        }
         Ok(slot)
     }
 
@@ -594,7 +603,7 @@ impl Exchange<'_> {
                 account::server_connection(&self.tables, backend, slot.server, true);
                 connection
             }
-            None => Box::pin(self.open_connection(backend, slot.server)).await?,
+            None => self.connect(client, backend, slot.server).await?,
         };
         match self.converse(client, &mut connection, slot).await {
             Ok((scratch, piece)) => Ok((connection, scratch, piece)),
@@ -603,7 +612,7 @@ impl Exchange<'_> {
             Err(Fault::EmptyResponse)
                 if connection.reused && self.replayable() && self.is_idempotent() =>
             {
-                let mut connection = Box::pin(self.open_connection(backend, slot.server)).await?;
+                let mut connection = self.connect(client, backend, slot.server).await?;
                 let (scratch, piece) = self.converse(client, &mut connection, slot).await?;
                 Ok((connection, scratch, piece))
             }
@@ -674,6 +683,28 @@ impl Exchange<'_> {
         let found = self.record.facts.server_name.as_deref();
         self.session
             .server_name(server, Some(&self.record.request.head), found)
+    }
+
+    /// Opens a connection, and gives up when the client leaves meanwhile, where its request ends with that.
+    async fn connect<C: ClientStream>(
+        &mut self,
+        client: &mut C,
+        backend: BackendId,
+        server: ServerId,
+    ) -> Result<Box<Connection>, Fault> {
+        let watch = self.heeds_leaving(client, backend);
+        let reactor = self.worker.reactor.clone();
+        let watched_ns = reactor.now_ns() + pool::QUICK_CONNECT_NS;
+        let mut opening = Box::pin(self.open_connection(backend, server));
+        poll_fn(|context| {
+            let opened = opening.as_mut().poll(context);
+            let late = || reactor.poll_deadline(watched_ns).is_ready();
+            match opened.is_pending() && watch && late() && client.poll_gone().is_ready() {
+                true => Poll::Ready(Err(Fault::ClientClosed)),
+                false => opened,
+            }
+        })
+        .await
     }
 
     async fn open_connection(

@@ -225,6 +225,10 @@ pub(crate) fn discard(connection: Box<Connection>) {
     }
 }
 
+/// For how long a server may be connected before it is watched whether the client is still there: mostly there is no need
+/// to, and a client that is watched costs a call.
+pub(crate) const QUICK_CONNECT_NS: u64 = 10_000_000;
+
 /// Connects to a server within `timeout connect`, its handshake included.
 pub(crate) async fn open(
     worker: &Rc<Worker>,

@@ -1,5 +1,7 @@
 //! A session in TCP mode: choose a server, connect, relay.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -25,6 +27,7 @@ use crate::stories;
 use crate::tracking;
 use crate::transport::Transport;
 use crate::tunnel::{self, Ended, Patience, Side};
+use crate::worker::Worker;
 
 /// What a finished TCP session leaves for its log line.
 #[derive(Default)]
@@ -110,7 +113,7 @@ async fn serve_to_end(
     match reach_server(
         session,
         &mut dispatch,
-        (&mut client, key.as_deref()),
+        (&mut client, !peeked.bytes.is_empty(), key.as_deref()),
         report,
     )
     .await
@@ -201,7 +204,8 @@ fn balance_key(
     report: &mut Report,
 ) -> Option<Vec<u8>> {
     let tables = Rc::clone(&session.tables);
-    let key = tables.backend(backend).balance_key.as_ref()?;
+    let model = tables.backend(backend);
+    let key = model.balance_key.as_ref()?;
     let reached = Reached {
         backend,
         server: None,
@@ -209,7 +213,7 @@ fn balance_key(
     let sight = peeked.sight(Some(reached));
     let moment = Moment::RequestContent;
     rules::with_session(session, &mut report.facts, moment, sight, |context| {
-        Some(key.evaluate(context)?.into_binary().into_owned())
+        Some(model.hash.key_of(key.evaluate(context)?))
     })
 }
 
@@ -238,11 +242,68 @@ fn remember(session: &mut Session, ids: (BackendId, ServerId), report: &mut Repo
     }
 }
 
+/// When a client that has not been connected to a server yet is taken for gone.
+#[derive(Clone, Copy)]
+struct Leaves {
+    /// Some of what it said has been looked at.
+    has_spoken: bool,
+    /// The end of its side alone says so (`option abortonclose`).
+    heeded: bool,
+}
+
+impl Leaves {
+    /// Whether it has left: its connection is over, or it has ended its side before it said anything. One that has asked
+    /// something may well wait for the answer with its side closed.
+    fn has_left(self, client: &mut Transport) -> bool {
+        client.poll_hangup().is_ready() && (client.socket().is_broken() || self.is_silent(client))
+    }
+
+    /// Whether it has ended its side, and there is nothing to be told to a server.
+    fn is_silent(self, client: &mut Transport) -> bool {
+        if self.heeded {
+            return true;
+        }
+        // What TLS has for us is not known before it is read.
+        let Some(socket) = client.plain().filter(|_| !self.has_spoken) else {
+            return false;
+        };
+        matches!(socket.poll_peek(&mut [0], 0), Poll::Ready(Ok(0)))
+    }
+
+    /// Waits for a server's connection, unless the client ends its side meanwhile without having said anything.
+    async fn unless_left(
+        self,
+        worker: &Worker,
+        client: &mut Transport,
+        mut opening: Pin<Box<impl Future<Output = Result<Transport, Fault>>>>,
+    ) -> Result<Transport, Fault> {
+        let watched_ns = worker.reactor.now_ns() + pool::QUICK_CONNECT_NS;
+        poll_fn(|context| {
+            let opened = opening.as_mut().poll(context);
+            let watches =
+                opened.is_pending() && worker.reactor.poll_deadline(watched_ns).is_ready();
+            match watches && client.poll_hangup().is_ready() && self.is_silent(client) {
+                true => Poll::Ready(Err(Fault::ClientClosed)),
+                false => opened,
+            }
+        })
+        .await
+    }
+
+    /// Lines tell a connection that was reset from one that was closed, wherever that happened.
+    fn note(self, fault: Fault, client: &Transport, report: &mut Report) -> Fault {
+        if fault == Fault::ClientClosed && client.socket().is_broken() {
+            report.phase = Phase::Data;
+        }
+        fault
+    }
+}
+
 /// Attempts until a server is connected.
 async fn reach_server(
     session: &mut Session,
     dispatch: &mut Dispatch,
-    (client, key): (&mut Side<'_>, Option<&[u8]>),
+    (client, has_spoken, key): (&mut Side<'_>, bool, Option<&[u8]>),
     report: &mut Report,
 ) -> Result<(Transport, Slot), Fault> {
     let (worker, tables) = (Rc::clone(&session.worker), Rc::clone(&session.tables));
@@ -251,14 +312,21 @@ async fn reach_server(
         source: session.client_ip(),
         queue_ms: report.facts.overrides.queue_ms,
         priority: report.facts.overrides.priority(),
+        stays: report.facts.overrides.force_persist,
+    };
+    let leaves = Leaves {
+        has_spoken,
+        heeded: tables.backend(dispatch.backend).abort_on_close,
     };
     loop {
         report.phase = Phase::Queue;
-        let slot = dispatch
+        let acquired = dispatch
             .acquire(&worker, &tables, affinity, || {
-                client.transport.socket().is_broken()
+                leaves.has_left(client.transport)
             })
-            .await?;
+            .await;
+        note_wait(dispatch, acquired.is_err(), worker.reactor.now_ns(), report);
+        let slot = acquired.map_err(|fault| leaves.note(fault, client.transport, report))?;
         report
             .facts
             .tell(|story| story.tries(&tables.plane, (dispatch.backend, slot.server), key));
@@ -266,11 +334,11 @@ async fn reach_server(
         session
             .admission
             .goes_to(Some((dispatch.backend, slot.server)));
-        report.admitted_ns = worker.reactor.now_ns();
         report.phase = Phase::Connect;
         account::server_connection(&tables, dispatch.backend, slot.server, false);
         let ids = (dispatch.backend, slot.server);
-        match open(session, ids, report).await {
+        let opening = Box::pin(open(session, ids, report));
+        match leaves.unless_left(&worker, client.transport, opening).await {
             Ok(transport) => {
                 report.connected_ns = worker.reactor.now_ns();
                 report.facts.server_tls = transport.facts().map(Arc::clone);
@@ -290,12 +358,29 @@ async fn reach_server(
                         failed,
                         fault,
                         (true, report.facts.overrides.retries),
-                        || client.transport.socket().is_broken(),
+                        || leaves.has_left(client.transport),
                     )
-                    .await?;
+                    .await
+                    .map_err(|fault| leaves.note(fault, client.transport, report))?;
                 report.facts.retries(dispatch.is_pinned());
             }
         }
+    }
+}
+
+/// Keeps when a session ceased to wait, and for which server, if it waited in vain.
+fn note_wait(dispatch: &Dispatch, in_vain: bool, now_ns: u64, report: &mut Report) {
+    let waited = dispatch.waited;
+    if in_vain {
+        report.server = waited.server.or(report.server);
+    }
+    let ends = match in_vain {
+        true => waited.has_queued(),
+        // Repetitions with the same server are part of connecting to it.
+        false => !dispatch.repeats || report.admitted_ns == 0,
+    };
+    if ends {
+        report.admitted_ns = now_ns;
     }
 }
 

@@ -189,6 +189,12 @@ impl ServerState {
         !self.contains(Self::DOWN) && !self.contains(Self::UNRESOLVED) && !self.is_maintained()
     }
 
+    /// Whether clients that a cookie leads there stay with it: also while it is drained, but not while it is left alone
+    /// because its traffic failed or it is slow.
+    pub fn keeps_clients(self) -> bool {
+        self.is_in() && !self.contains(Self::SUSPENDED) && !self.contains(Self::EJECTED)
+    }
+
     /// Whether new requests that no persistence binds may go there.
     pub fn is_usable(self) -> bool {
         self == Self::UP

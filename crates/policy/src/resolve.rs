@@ -721,6 +721,17 @@ fn free(taken: &HashSet<u32>, next: &mut u32) -> u32 {
     number
 }
 
+/// The number of a server, which uses up one of the row, also where another one is written.
+fn in_row(written: Option<u32>, taken: &HashSet<u32>, next: &mut u32) -> u32 {
+    match written {
+        Some(number) => {
+            *next = next.saturating_add(1);
+            number
+        }
+        None => free(taken, next),
+    }
+}
+
 /// The backend's timeouts, with bounds where none were written.
 fn bounded(settings: &Settings) -> crate::model::BackendTimeouts {
     let mut timeouts = settings.back.timeouts;

@@ -97,10 +97,10 @@ impl Exchange<'_> {
         let Some(cookie) = &model.cookie else { return };
         let plane = tables.plane.backend(backend);
         let overrides = &self.record.facts.overrides;
-        let usable = |id: ServerId| plane.server(id).is_usable();
+        let keeps = |id: ServerId| plane.server(id).state().keeps_clients();
         let asked = Asked {
             servers: &model.servers,
-            is_usable: &usable,
+            keeps_clients: &keeps,
             force: model.persist || overrides.force_persist,
             ignore: overrides.ignore_persist,
             unix_s: rules::now(&self.worker).wall.unix_s,
@@ -123,12 +123,6 @@ impl Exchange<'_> {
             return;
         };
         let facts = &mut self.record.facts.cookie;
-        // The client did not get the server it asked for.
-        facts.direct &= self
-            .record
-            .dispatch
-            .as_ref()
-            .is_some_and(|it| !it.redispatched);
         let unix_s = rules::now(&self.worker).wall.unix_s;
         let method = self.record.request.head.method();
         let server = &model.servers[server.0 as usize];

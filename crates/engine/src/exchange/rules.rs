@@ -754,9 +754,10 @@ impl Exchange<'_> {
     /// What `balance hash` hashes of this request.
     pub(super) fn balance_key(&mut self, backend: BackendId) -> Option<Vec<u8>> {
         let tables = Rc::clone(&self.tables);
-        let key = tables.backend(backend).balance_key.as_ref()?;
+        let model = tables.backend(backend);
+        let key = model.balance_key.as_ref()?;
         self.with_context(Phase::Request, |context| {
-            Some(key.evaluate(context)?.into_binary().into_owned())
+            Some(model.hash.key_of(key.evaluate(context)?))
         })
     }
 

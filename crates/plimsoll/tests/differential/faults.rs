@@ -1,5 +1,8 @@
 //! Servers and clients that fail, and attempts that follow.
 
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
 use crate::origin::{Act, Asked};
 use crate::stage::{Case, case, get, moment, ok, play};
 
@@ -387,4 +390,53 @@ fn half_close(name: &str, back: &str) -> Case {
             stage.done(client);
         })
         .lines(1)
+}
+
+/// An address at which connections are neither accepted nor refused, as long as what comes with it is there.
+fn nowhere() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let address = listener.local_addr().unwrap();
+    let patience = Duration::from_millis(200);
+    let fill = || TcpStream::connect_timeout(&address, patience).ok();
+    let waiting = std::iter::from_fn(fill).collect();
+    (address, listener, waiting)
+}
+
+/// A client that leaves while its server is being connected.
+#[test]
+fn clients_that_leave_too_early() {
+    let (address, _listener, _waiting) = nowhere();
+    let leaves = |name: &str, back: &str| {
+        let server = format!("{back};server s1 {address}");
+        case(name).back(&server).lines(1).talk(|stage| {
+            let mut client = stage.client();
+            client.send(get("/"));
+            moment();
+            client.leave();
+            stage.wait_for_line();
+            stage.done(client);
+        })
+    };
+    let raw = |name: &str, word: &'static str| {
+        leaves(name, "mode tcp;retries 0;timeout connect 400ms")
+            .front("mode tcp;option tcplog")
+            .talk(move |stage| {
+                let mut client = stage.client();
+                client.send(word);
+                moment();
+                client.leave();
+                stage.wait_for_line();
+                stage.done(client);
+            })
+    };
+    play(vec![
+        leaves("while-connecting", "retries 1"),
+        leaves("while-connecting-heeded", "option abortonclose;retries 1"),
+        leaves(
+            "while-connecting-unheeded",
+            "no option abortonclose;retries 0;timeout connect 400ms",
+        ),
+        raw("while-connecting-raw", ""),
+        raw("while-connecting-raw-asked", "hello"),
+    ]);
 }

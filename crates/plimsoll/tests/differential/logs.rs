@@ -248,6 +248,12 @@ fn which_lines_are_written() {
         three("separate-errors", "option log-separate-errors", 3),
         three("both", "option dontlog-normal;option log-separate-errors", 1),
         three("logasap", "option logasap", 3),
+        three("logasap-dontlognull", "option logasap;option dontlognull", 3),
+        three("logasap-dontlognull-raw", "mode tcp;option tcplog;option logasap;option dontlognull", 1).back("mode tcp;server s1 {s1}"),
+        case("nothing-logasap-dontlognull").front("option logasap;option dontlognull").lines(0).talk(|stage| {
+            let client = stage.client();
+            stage.done(client);
+        }),
         failing("failed", "", 1),
         failing("failed-dontlog-normal", "option dontlog-normal", 1),
         failing("failed-separate-errors", "option log-separate-errors", 1),

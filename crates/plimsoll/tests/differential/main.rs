@@ -12,6 +12,7 @@ mod origin;
 mod rig;
 mod stage;
 
+mod affinity;
 mod answers;
 mod bandwidth;
 mod commands;

@@ -63,6 +63,8 @@ const CASES: &[&[&str]] = &[
         "reset-abortonclose",
         "upload-close",
         "upload-reset",
+        "while-connecting",
+        "while-connecting-heeded",
     ],
     // Half a response head is junk; so is a chunk that cannot be one.
     &[
@@ -263,6 +265,20 @@ const CASES: &[&[&str]] = &[
         "list-deleted-sub",
         "list-restored",
         "list-replayed",
+    ],
+    // A hash is never the key itself.
+    &[
+        "number-length",
+        "number-length-ring",
+        "number-five",
+        "number-address",
+        "number-address-ring",
+    ],
+    // There are no samples of times.
+    &[
+        "times-of-the-dead",
+        "times-of-two-attempts",
+        "times-of-a-move",
     ],
     // There is no converter `when`.
     &[

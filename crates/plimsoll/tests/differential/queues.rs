@@ -125,3 +125,82 @@ fn frontends_with_limits() {
             }),
     ]);
 }
+
+/// A server of TCP mode that takes one client at a time and parts with it when the gate is opened. `others` do what they do
+/// while one has it; those who still wait afterwards are served as well.
+fn raw(
+    name: &str,
+    back: &str,
+    others: impl Fn(&mut Stage) -> Vec<Actor> + Send + Sync + 'static,
+) -> Case {
+    case(name)
+        .front("mode tcp;option tcplog")
+        .raw(|_| vec![Act::Read(1), Act::Gate, Act::Close])
+        .back(&format!("mode tcp;{back}"))
+        .unordered()
+        .lines(2)
+        .talk(move |stage| {
+            let mut first = stage.client();
+            first.send("a");
+            stage.origins[0].wait_for(1);
+            let mut clients = others(stage);
+            clients.insert(0, first);
+            for mut client in clients {
+                stage.origins[0].open_gate();
+                client.rest();
+                stage.done(client);
+            }
+        })
+}
+
+#[test]
+fn clients_of_tcp_that_wait() {
+    let one = "timeout queue 3s;server s1 {s1} maxconn 1";
+    let full = "balance source;timeout queue 3s;server s1 {s1} maxconn 1 maxqueue 1";
+    let short = "timeout queue 200ms;server s1 {s1} maxconn 1";
+    play(vec![
+        raw("raw-leaves", one, |stage| {
+            let mut client = stage.client();
+            moment();
+            client.leave();
+            stage.wait_for_line();
+            stage.done(client);
+            Vec::new()
+        }),
+        raw("raw-leaves-rudely", one, |stage| {
+            let mut client = stage.client();
+            client.send("b");
+            moment();
+            client.reset();
+            stage.wait_for_line();
+            stage.done(client);
+            Vec::new()
+        }),
+        raw("raw-times-out", short, |stage| {
+            let mut client = stage.client();
+            client.send("b");
+            client.rest();
+            stage.done(client);
+            Vec::new()
+        }),
+        // One that has asked may wait for the answer with its side closed.
+        raw("raw-waits-half-closed", one, |stage| {
+            let mut client = stage.client();
+            client.send("b");
+            client.finish();
+            moment();
+            vec![client]
+        }),
+        raw("raw-full", full, |stage| {
+            let mut waits = stage.client();
+            waits.send("b");
+            moment();
+            let mut refused = stage.client();
+            refused.send("c");
+            refused.rest();
+            stage.done(refused);
+            vec![waits]
+        })
+        .lines(3),
+    ]);
+}

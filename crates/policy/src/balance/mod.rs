@@ -46,6 +46,7 @@ use plimsoll_config::suggest;
 
 use crate::live::ServerLive;
 use crate::model::{HashPreserveAffinity, ServerId};
+use crate::value::Value;
 
 pub use hash_type::read as read_hash_type;
 pub use leastconn::EXACT_MAX;
@@ -98,6 +99,16 @@ pub struct HashSpec {
     pub method: HashMethod,
     pub function: HashFunction,
     pub avalanche: bool,
+}
+
+impl HashSpec {
+    /// The bytes of what `balance hash` has found. Where they are themselves the hash they are a number in digits.
+    pub fn key_of(self, value: Value<'_>) -> Vec<u8> {
+        match self.function {
+            HashFunction::None => value.into_text().into_owned(),
+            _ => value.into_binary().into_owned(),
+        }
+    }
 }
 
 /// How a hash leads to a server.

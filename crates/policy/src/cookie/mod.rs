@@ -76,12 +76,22 @@ pub struct CookieFacts {
     last_s: u64,
 }
 
+impl CookieFacts {
+    /// The server that the cookie names was given up; `elsewhere`: another one takes the request.
+    pub fn leave(&mut self, elsewhere: bool) {
+        self.direct = false;
+        if elsewhere && self.seen == CookieSeen::Valid {
+            self.seen = CookieSeen::Down;
+        }
+    }
+}
+
 /// What decides whether the server that a cookie names may be used.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
     pub servers: &'a [Server],
-    /// Whether a server takes requests.
-    pub is_usable: &'a dyn Fn(ServerId) -> bool,
+    /// Whether a server takes the requests of clients that are bound to it, whatever its weight.
+    pub keeps_clients: &'a dyn Fn(ServerId) -> bool,
     /// Servers that are down keep their clients (`option persist`, `force-persist`).
     pub force: bool,
     /// Something else has decided, or nobody is to be bound (`ignore-persist`).
@@ -167,13 +177,13 @@ impl CookieSpec {
                 .enumerate()
                 .filter(|(_, server)| named(server));
             for id in ids.map(|(index, _)| ServerId(index as u32)) {
-                let usable = (asked.is_usable)(id);
-                facts.seen = if usable {
+                let keeps = (asked.keeps_clients)(id);
+                facts.seen = if keeps {
                     CookieSeen::Valid
                 } else {
                     CookieSeen::Down
                 };
-                if usable || asked.force {
+                if keeps || asked.force {
                     chosen = Some(id);
                     break;
                 }

@@ -51,7 +51,7 @@ fn read(
     let servers = servers();
     let mut asked = Asked {
         servers: &servers,
-        is_usable: &|id| id != ServerId(1),
+        keeps_clients: &|id| id != ServerId(1),
         force: false,
         ignore: false,
         unix_s: NOW_S,
@@ -88,14 +88,14 @@ fn requests_lead_to_their_server() {
             "{cookie}"
         );
     }
-    let down = |asked: &mut Asked<'_>| asked.is_usable = &|_| false;
+    let down = |asked: &mut Asked<'_>| asked.keeps_clients = &|_| false;
     let (facts, found, _) = read(&insert, "SRV=s2", down);
     assert_eq!(
         (facts.seen, found, facts.direct),
         (CookieSeen::Down, None, false)
     );
     let (facts, found, _) = read(&insert, "SRV=s2", |asked| {
-        asked.is_usable = &|_| false;
+        asked.keeps_clients = &|_| false;
         asked.force = true;
     });
     assert_eq!(

@@ -139,7 +139,7 @@ impl Walk<'_> {
         let overrides = &self.exchange.overrides;
         let asked = Asked {
             servers: &model.servers,
-            is_usable: &|id| plane.server(id).is_usable(),
+            keeps_clients: &|id| plane.server(id).state().keeps_clients(),
             force: model.persist || overrides.force_persist,
             ignore: overrides.ignore_persist,
             unix_s: self.question.now.wall.unix_s,
@@ -175,7 +175,7 @@ impl Walk<'_> {
         let hashed = model.balance_key.as_ref().and_then(|expression| {
             self.with(Phase::Request, |context| {
                 let value = expression.evaluate(context)?;
-                Some(value.into_binary().into_owned())
+                Some(model.hash.key_of(value))
             })
         });
         let keys = Keys(&self.head, &self.question.body);

@@ -73,6 +73,8 @@ pub fn traffic_level(
         // At accept nothing can be known of what is normal or empty.
         None if moment(settings) == Moment::Accept => return Some(Level::Info),
         Some(_) if record.origin != Origin::Close => {}
+        // Who has reached a server was no probe; as soon as that is told, bytes have not been counted yet.
+        _ if settings.as_soon_as_possible && record.timers.connect_ms.is_some() => {}
         _ if ignore_empty && record.bytes_received == 0 => return None,
         _ => {}
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 
 use super::tls::{ServerSecrecy, Uses};
-use super::{LISTENERS_MAX, Resolver, SERVERS_MAX, free};
+use super::{LISTENERS_MAX, Resolver, SERVERS_MAX, free, in_row};
 use crate::draft::{
     AddressDraft, BindDraft, Family, ForeignDraft, HostDraft, InitAddr, ListenDraft, ProxyDraft,
     ServerAddressDraft, ServerDraft, SourceDraft, UnixDraft,
@@ -44,6 +44,8 @@ impl Resolver<'_> {
                 }
                 self.listeners += 1;
                 let number = written.take().unwrap_or_else(|| free(&taken, &mut next));
+                // What has no number follows the one before it, also where that one's is written.
+                next = number.saturating_add(1);
                 binds.push(Bind {
                     address,
                     number,
@@ -211,7 +213,7 @@ impl Resolver<'_> {
                 if !names.insert(name.clone()) {
                     self.same_name(proxy, draft, &name);
                 }
-                let number = written.take().unwrap_or_else(|| free(&taken, &mut next));
+                let number = in_row(written.take(), &taken, &mut next);
                 let address = address.clone();
                 servers.push(Server {
                     minconn,
