@@ -352,6 +352,11 @@ pub(crate) fn exchange(session: &mut Session, record: &mut Record) {
     stories::exchange_ends(session, record);
 }
 
+/// Whether a line is written when the head of a response is there.
+pub(crate) fn tells_answers(session: &Session) -> bool {
+    writes(session, Moment::Answer, Mode::Http)
+}
+
 /// The head of a response is there: `option logasap` writes its line now.
 pub(crate) fn exchange_answered(session: &mut Session, record: &mut Record) {
     let now_ns = session.worker.reactor.now_ns();

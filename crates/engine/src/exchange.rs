@@ -21,7 +21,7 @@ pub(crate) use plimsoll_policy::log::Times;
 use plimsoll_policy::model::{BackendId, ConnectionMode, ForwardFor, RetryOn, Reuse, ServerId};
 use plimsoll_policy::passive::Observation;
 use plimsoll_policy::rule::Asks;
-use plimsoll_wire::h1::token;
+use plimsoll_wire::h1::{encode, token};
 use plimsoll_wire::head::{FieldKind, Framing, Head, Version};
 use plimsoll_wire::websocket;
 
@@ -277,11 +277,24 @@ impl Exchange<'_> {
         let said = Observation::of_status(self.response.status);
         let now_ns = self.worker.reactor.now_ns();
         observe::note(&self.tables, (backend, answer.slot.server), said, now_ns);
+        self.count_early(client);
         account::exchange_answered(self.session, &mut self.record);
         if self.response.status == 101 || self.is_connect_granted() {
             return self.upgrade(client, answer, backend).await;
         }
         self.deliver(client, answer, backend).await
+    }
+
+    /// `option logasap`: what has come so far, and the head that is about to leave.
+    fn count_early<C: ClientStream>(&mut self, client: &C) {
+        if !account::tells_answers(self.session) {
+            return;
+        }
+        let mut out = self.worker.out_buffer();
+        let (head, implied) = (&self.response, encode::Connection::Implied);
+        encode::response(head, implied, Framing::None, &mut out);
+        (self.record.received_bytes, self.record.sent_bytes) =
+            (client.traffic().0, out.len() as u64);
     }
 
     /// Hands the response to the client, and keeps the connection that it came on if that is of further use.

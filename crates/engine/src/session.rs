@@ -547,7 +547,7 @@ async fn refuse(session: &mut Session, client: &mut h1::client::Client, end: NoM
         return;
     }
     let fault = match end {
-        NoMore::Quietly | NoMore::NewTables | NoMore::Killed => return,
+        NoMore::Quietly | NoMore::NewTables | NoMore::Killed => return say_end(session, client),
         NoMore::Client(NoRequest::Refused(error)) => {
             session.tables.counters.refuse(Side::Client, error.name());
             specimens::request(session, None, client.take_refused());
@@ -562,8 +562,7 @@ async fn refuse(session: &mut Session, client: &mut h1::client::Client, end: NoM
             tracking::count_session(session, Event::Error);
             Fault::Refused(405)
         }
-        NoMore::Client(NoRequest::Closed { .. }) => Fault::GaveUp,
-        NoMore::Client(NoRequest::Reset) => Fault::ClientClosed,
+        NoMore::Client(NoRequest::Closed { .. } | NoRequest::Reset) => Fault::GaveUp,
         NoMore::Timeout => {
             tracking::count_session(session, Event::Request);
             Fault::ClientTimeout
@@ -615,9 +614,16 @@ async fn close(session: &Session, client: &mut h1::client::Client) {
         return;
     }
     if client.is_between_messages() {
-        return;
+        return say_end(session, client);
     }
     linger(worker, &mut client.transport, UPLOAD).await;
+}
+
+/// `option nolinger`: closing resets the connection, which a client that has not been told of the end takes for a failure.
+fn say_end(session: &Session, client: &mut h1::client::Client) {
+    if session.tables.frontend(session.frontend).linger_zero {
+        let _ = client.transport.shutdown_write();
+    }
 }
 
 /// Announces the end, and throws away what still comes until the client ends its side too.

@@ -337,6 +337,18 @@ fn clients_that_leave() {
             client.leave();
             stage.done(client);
         }),
+        case("part-of-a-head-reset").lines(1).talk(|stage| {
+            let mut client = stage.client();
+            client.send("GET / HT");
+            moment();
+            client.reset();
+            stage.done(client);
+        }),
+        case("nothing-reset").lines(1).talk(|stage| {
+            let mut client = stage.client();
+            client.reset();
+            stage.done(client);
+        }),
         case("part-of-a-head-half").sends("GET / HT", 1),
         leaves_quietly("during-a-quiet-body", "Content-Length: 100", false),
         leaves_quietly("during-a-quiet-body-reset", "Content-Length: 100", true),

@@ -248,6 +248,8 @@ fn which_lines_are_written() {
         three("separate-errors", "option log-separate-errors", 3),
         three("both", "option dontlog-normal;option log-separate-errors", 1),
         three("logasap", "option logasap", 3),
+        // Theirs is the size of an inner representation.
+        three("logasap-bytes", "option logasap;log-format \"a b %ST %B\"", 3).except("200 +53", "200 +38").except("500 +50", "500 +39").except("404 +50", "404 +39"),
         three("logasap-dontlognull", "option logasap;option dontlognull", 3),
         three("logasap-dontlognull-raw", "mode tcp;option tcplog;option logasap;option dontlognull", 1).back("mode tcp;server s1 {s1}"),
         case("nothing-logasap-dontlognull").front("option logasap;option dontlognull").lines(0).talk(|stage| {

@@ -1,7 +1,11 @@
 //! Every time-out, with a small value.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
 use crate::actor::DRIP;
 use crate::origin::Act;
+use crate::rig::DEADLINE;
 use crate::stage::{Case, case, get, ok, play};
 
 const PART: &str = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc";
@@ -52,6 +56,22 @@ fn timeouts_of_clients() {
             stage.done(client);
         }),
         idle("keep-alive", "timeout http-keep-alive 200ms"),
+        // How the connection ends, which other cases do not tell apart.
+        lines(
+            "keep-alive-nolinger",
+            "option nolinger;timeout http-keep-alive 200ms",
+        )
+        .lines(1)
+        .talk(|stage| {
+            let mut client = TcpStream::connect(stage.address()).unwrap();
+            client.set_read_timeout(Some(DEADLINE)).unwrap();
+            client.write_all(get("/").as_bytes()).unwrap();
+            let end = client.read_to_end(&mut Vec::new());
+            stage.note(format!(
+                "ends: {:?}",
+                end.map(drop).map_err(|error| error.kind())
+            ));
+        }),
         idle("keep-alive-by-request", "timeout http-request 200ms"),
         idle("keep-alive-by-client", "timeout client 200ms"),
         lines(
