@@ -142,13 +142,14 @@ fn check(arguments: &Arguments) -> anyhow::Result<u8> {
 
 fn run(program: &OsStr, arguments: &Arguments, call: Call) -> anyhow::Result<u8> {
     let mut configuration = load(arguments)?;
-    let acceptable = is_acceptable(&configuration, arguments) && configuration.has_listener();
+    let acceptable = is_acceptable(&configuration, arguments);
+    let serves = acceptable && configuration.has_listener();
     let is_master = arguments.master && arguments.worker.is_none();
-    if is_master && arguments.carried.is_some() && !acceptable {
+    if is_master && arguments.carried.is_some() && !serves {
         // The old worker goes on; the new one is going to fail, and to be told of.
         return watch_over(program, arguments, call, &Global::default());
     }
-    if !is_acceptable(&configuration, arguments) {
+    if !acceptable {
         return Ok(1);
     }
     if !configuration.has_listener() {

@@ -111,6 +111,19 @@ fn a_good_file_passes_and_a_bad_one_does_not() {
             outcome.stderr
         );
     }
+    for words in [
+        &["-f", &bad][..],
+        &["-db", "-f", &bad],
+        &["-W", "-f", &bad],
+        &["run", &bad],
+    ] {
+        let told = plimsoll(words).stderr;
+        assert_eq!(
+            told.matches("did you mean 'maxconn'").count(),
+            1,
+            "{words:?}: {told}"
+        );
+    }
     assert_eq!(
         plimsoll(&["-c", "-f", &good]).stdout,
         "Configuration file is valid\n"
