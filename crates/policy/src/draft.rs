@@ -143,6 +143,8 @@ pub(crate) struct Draft {
     pub(crate) healthchecks: Vec<ProxyDraft>,
     /// The section being read, or nothing.
     pub(crate) section: Option<Sections>,
+    /// A line above looks like the head of a section whose name is misspelt: what follows belongs to that one.
+    pub(crate) is_astray: bool,
     pub(crate) polarity: Polarity,
     /// Where the keyword of the line being read stands.
     pub(crate) keyword: Span,

@@ -240,6 +240,10 @@ fn index() -> &'static HashMap<&'static str, Vec<&'static Keyword<Draft>>> {
 
 /// Reads one line of the section that `draft` is in.
 fn read_line(draft: &mut Draft, line: &Line) {
+    if draft.is_astray {
+        let head = line.words.first().and_then(misspelt_section);
+        return draft.findings.extend(head);
+    }
     let mut args = line.args();
     draft.line = line.span;
     draft.polarity = match line.words.first().map(|word| word.text.as_str()) {
@@ -285,7 +289,7 @@ fn find(
             rows
         }
         (_, Some(rows)) => rows,
-        (_, None) => return Err(unknown(here, first, args)),
+        (_, None) => return Err(unknown(draft, here, first, args)),
     };
     if let Some(row) = rows.iter().find(|row| row.sections.meets(here)) {
         return Ok(Some(row));
@@ -300,7 +304,7 @@ fn find(
 }
 
 /// A word that nothing knows, with the nearest that could stand here.
-fn unknown(here: Sections, first: &Word, args: &Args<'_>) -> Diagnostic {
+fn unknown(draft: &mut Draft, here: Sections, first: &Word, args: &Args<'_>) -> Diagnostic {
     let family: Vec<_> = keywords()
         .filter(|row| row.sections.meets(here))
         .filter_map(|row| {
@@ -316,6 +320,10 @@ fn unknown(here: Sections, first: &Word, args: &Args<'_>) -> Diagnostic {
             .map(|row| row.name.split(' ').next().unwrap_or_default());
         let message = format_args!("'{}' is not a keyword", first.text);
         let error = Diagnostic::error(Kind::Unknown, first.span, message);
+        if let Some(head) = misspelt_section(first) {
+            draft.is_astray = true;
+            return head;
+        }
         return match nearest(&first.text, names) {
             Some(near) => error.help(format_args!("did you mean '{near}'?")),
             None => error,
@@ -332,6 +340,20 @@ fn unknown(here: Sections, first: &Word, args: &Args<'_>) -> Diagnostic {
         Some(near) => error.help(format_args!("did you mean '{} {near}'?", first.text)),
         None => error,
     }
+}
+
+/// What to say of a word that is no keyword, where it is nearest to the name of a section.
+fn misspelt_section(word: &Word) -> Option<Diagnostic> {
+    let known = index();
+    if known.contains_key(word.text.as_str()) {
+        return None;
+    }
+    let keywords = keywords().map(|row| row.name.split(' ').next().unwrap_or_default());
+    let near = nearest(&word.text, keywords.chain(section::NAMES.iter().copied()))?;
+    let is_section = section::NAMES.contains(&near) && !known.contains_key(near);
+    let message = format_args!("'{}' is not a keyword", word.text);
+    let error = Diagnostic::error(Kind::Unknown, word.span, message);
+    is_section.then(|| error.help(format_args!("did you mean '{near}'? It begins a section")))
 }
 
 /// Words whose misplacement would lose traffic, so that a warning is not enough.

@@ -130,6 +130,7 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
                 known.and_then(|known| known.status.diagnostic(name, section.keyword.span));
             draft.findings.extend(status);
             draft.section = None;
+            draft.is_astray = false;
             return;
         }
     };
@@ -141,6 +142,7 @@ pub(super) fn read(draft: &mut Draft, section: &haproxy::Section) {
         return;
     }
     draft.section = Some(kind);
+    draft.is_astray = false;
     let mut args = section.args();
     let opened = match kind {
         Sections::GLOBAL => args.finish(),
