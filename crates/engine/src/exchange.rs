@@ -3,6 +3,7 @@
 //! Read [`run`] first, then [`Exchange::carry`]; each step is one function below. What is absent: HTTP/1, HTTP/2 and
 //! TLS (they are behind [`crate::stream`]), sockets (behind [`crate::pool`]), and decisions (they are `policy`'s).
 
+mod ends;
 mod marks;
 mod rules;
 
@@ -20,7 +21,6 @@ use plimsoll_policy::log::Moment;
 pub(crate) use plimsoll_policy::log::Times;
 use plimsoll_policy::model::{BackendId, ConnectionMode, ForwardFor, RetryOn, Reuse, ServerId};
 use plimsoll_policy::passive::Observation;
-use plimsoll_policy::rule::Asks;
 use plimsoll_wire::h1::{encode, token};
 use plimsoll_wire::head::{FieldKind, Framing, Head, Version};
 use plimsoll_wire::websocket;
@@ -736,7 +736,11 @@ impl Exchange<'_> {
             protocol,
         };
         account::server_connection(&self.tables, backend, server, false);
-        Connection::open(&self.worker, &self.tables, ids, opening).await
+        let opened = Connection::open(&self.worker, &self.tables, ids, opening).await;
+        if let Err(fault) = &opened {
+            self.note_stream(None, Some(*fault));
+        }
+        opened
     }
 
     /// The PROXY header that introduces this client to a server; `None`: the server wants none.
@@ -752,33 +756,6 @@ impl Exchange<'_> {
         };
         let unique_id = self.record.facts.unique_id.get().map(|name| &**name);
         proxy_protocol::header(model, self.session, unique_id, &fields)
-    }
-
-    /// Keeps what is asked of the server's connection, such as its addresses where the log shows them.
-    fn note_server(&mut self, connection: &Connection) {
-        let route = self.tables.log_route(self.session.frontend);
-        let (asks, logged) = (self.asks(), route.asks_addresses());
-        if !logged && asks == Asks::default() {
-            return;
-        }
-        let socket = connection.stream.own().map(|own| own.transport.socket());
-        let addresses = socket.and_then(crate::rules::addresses);
-        if logged {
-            self.record.server_addresses = addresses;
-        }
-        if asks.server_end {
-            let ends = self.record.facts.ends();
-            ends.server_addresses = addresses;
-            ends.reused = connection.reused;
-        }
-    }
-
-    /// Finds out how well packets travel to the server, where a rule or a line asks.
-    fn ask_server(&mut self, connection: &Connection) {
-        if self.asks().server_info {
-            let socket = connection.stream.own().map(|own| own.transport.socket());
-            self.record.facts.ends().server = socket.and_then(crate::rules::tcp_info);
-        }
     }
 
     /// Waits until a server of HTTP/2 has said whether it knows changes of protocol: asked sooner, it might not.
@@ -830,19 +807,21 @@ impl Exchange<'_> {
             .stream
             .request(&request.head, &request.early, end, trailers)
             .map_err(|error| Fault::of_server(&error, false))?;
+        let (complete, sent_bytes) = (request.complete, request.early.len());
+        self.note_stream(Some(connection), None);
         let heeds_leaving = self.heeds_leaving(client, backend);
         let patience = self.patience(backend);
         let mut relay = Relay::new(
             &self.worker,
             client,
             &mut connection.stream,
-            (&mut self.upload, request.complete),
+            (&mut self.upload, complete),
             patience,
         );
         relay.recall = Some(slot.recall(&self.session.admission));
         relay.drops_trailers = drops;
         relay.heeds_leaving = heeds_leaving;
-        relay.limit(self.record.facts.limits.as_deref_mut(), request.early.len());
+        relay.limit(self.record.facts.limits.as_deref_mut(), sent_bytes);
         let answered = loop {
             match poll_fn(|_| relay.poll_head(&mut self.response)).await {
                 Ok(_) if self.response.status < 200 && self.response.status != 101 => {
@@ -864,8 +843,11 @@ impl Exchange<'_> {
         answered
     }
 
-    /// Keeps what a server has said, where that is why it failed.
-    fn keep_refused(&self, connection: &mut Connection, fault: Option<&Fault>) {
+    /// Keeps what a server has said, where that is why it failed, and what became of its connection.
+    fn keep_refused(&mut self, connection: &mut Connection, fault: Option<&Fault>) {
+        if fault.is_some() {
+            self.note_stream(Some(connection), fault.copied());
+        }
         if fault == Some(&Fault::JunkResponse) {
             let place = (connection.backend, connection.server);
             specimens::response(self.session, place, connection.stream.take_refused());
@@ -1145,7 +1127,7 @@ impl Exchange<'_> {
             self.session.admission.goes_to(None);
             (self.record.received_bytes, self.record.sent_bytes) = client.take_traffic();
             tracking::exchange_ends(self.session, &mut self.record);
-            self.ask_client(client);
+            self.ask_client_at_last(client);
             self.name_story();
             account::exchange(self.session, &mut self.record);
             self.record.facts.restore(&mut self.session.facts);

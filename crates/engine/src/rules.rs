@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use plimsoll_policy::action::{Flow, Label};
 use plimsoll_policy::context::{
-    Context, ExchangeFacts, Now, Payload, Phase, Progress, TcpInfo, World,
+    ConnectionError, Context, ExchangeFacts, Now, Payload, Phase, Progress, TcpInfo, World,
 };
 use plimsoll_policy::counters::FrontendCounter;
 use plimsoll_policy::expression::Expression;
@@ -24,6 +24,7 @@ use plimsoll_wire::head::Head;
 
 use crate::account;
 use crate::control::log::hostname;
+use crate::fault::Fault;
 use crate::reactor::Socket;
 use crate::session::Session;
 use crate::tables::Tables;
@@ -132,6 +133,19 @@ pub(crate) fn tcp_info(socket: &Socket) -> Option<TcpInfo> {
         forward_acknowledged: info.forward_acknowledged,
         reordering: info.reordering,
     })
+}
+
+/// What went wrong with a connection to a server whose exchange or tunnel ended so.
+pub(crate) fn failure(fault: Option<Fault>, socket: Option<&Socket>) -> ConnectionError {
+    let is_closed = |socket: &Socket| socket.tcp_info().is_ok_and(|info| info.closed);
+    match fault {
+        Some(Fault::ConnectRefused) => ConnectionError::REFUSED,
+        Some(Fault::HandshakeFailed) => ConnectionError::HANDSHAKE,
+        Some(Fault::EmptyResponse | Fault::ServerClosed) if socket.is_some_and(is_closed) => {
+            ConnectionError::RESET
+        }
+        _ => ConnectionError::NONE,
+    }
 }
 
 /// The addresses of a socket to a server: the server's, and the one it was reached from.

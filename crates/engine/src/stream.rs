@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::task::Poll;
 
+use plimsoll_policy::context::StreamEnd;
 use plimsoll_policy::specimen::Bytes;
 use plimsoll_wire::h1::body::{BodyError, Broken};
 use plimsoll_wire::h1::response::ResponseError;
@@ -169,6 +170,11 @@ pub(crate) trait ClientStream: Splice {
     /// Whether this is one of several streams of a connection: what it cannot send takes memory from the others.
     fn is_multiplexed(&self) -> bool {
         false
+    }
+
+    /// What this is among the streams of its connection; `None`: there is no other.
+    fn end(&self) -> Option<StreamEnd> {
+        None
     }
 
     /// How much of a body is welcome before anything is known of the rest.

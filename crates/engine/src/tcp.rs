@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use plimsoll_policy::action::Versions;
 use plimsoll_policy::balance::key;
-use plimsoll_policy::context::{ExchangeFacts, Overrides, Phase as Moment};
+use plimsoll_policy::context::{ExchangeFacts, Overrides, Phase as Moment, StreamEnd};
 use plimsoll_policy::model::{BackendId, Mode, ServerId};
 use plimsoll_policy::{rdp, rule, stickiness};
 
@@ -20,6 +20,7 @@ use crate::inspection::{self, Peeked};
 use crate::pool::{self, Identity, Opening, Route};
 use crate::proxy_protocol;
 use crate::queue::Slot;
+use crate::reactor::Socket;
 use crate::relay::Independent;
 use crate::rules::{self, Reached, Sight};
 use crate::session::{LINGER_TURN_BYTES, Session};
@@ -346,6 +347,7 @@ async fn reach_server(
                 return Ok((transport, slot));
             }
             Err(fault) => {
+                note_failure(session, ids.0, None, Some(fault), report);
                 let failed = slot.server;
                 let now_ns = worker.reactor.now_ns();
                 account::attempt_failed(&tables, (dispatch.backend, failed), fault, now_ns);
@@ -450,6 +452,9 @@ fn note_server(session: &Session, backend: BackendId, server: &Transport, report
     if asks.server_info {
         report.facts.ends().server = rules::tcp_info(server.socket());
     }
+    if asks.streams {
+        report.facts.ends().server_stream = Some(StreamEnd::alone(0));
+    }
 }
 
 /// The rules for first bytes of frontend and backend; the backend that was chosen between them, which is `entered` before
@@ -465,6 +470,9 @@ async fn direct(
     let rules = &frontend.rules;
     if rules.asks.client_info {
         facts.ends().client = rules::tcp_info(client.socket());
+    }
+    if rules.asks.streams {
+        facts.ends().client_stream = Some(StreamEnd::alone(0));
     }
     if !rules.content.is_empty() {
         let set = (rules.content.as_slice(), rules.inspect_delay_ms);
@@ -555,6 +563,24 @@ async fn relay(
     report.received_bytes = client.received_bytes;
     report.sent_bytes = server.received_bytes;
     report.fault = fault(ended);
+    let socket = server.transport.socket();
+    note_failure(session, backend, Some(socket), report.fault, report);
+}
+
+/// Keeps what went wrong with the server's connection, where somebody asks.
+fn note_failure(
+    session: &Session,
+    backend: BackendId,
+    socket: Option<&Socket>,
+    fault: Option<Fault>,
+    report: &mut Report,
+) {
+    let asks = session.tables.frontend(session.frontend).rules.asks;
+    if asks.and(session.tables.backend(backend).rules.asks).streams {
+        let ends = report.facts.ends();
+        ends.server_stream = Some(StreamEnd::alone(0));
+        ends.server_failure = Some(rules::failure(fault, socket));
+    }
 }
 
 /// The time-outs of a tunnel between this session's frontend and `backend`, or those that rules set.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::task::Poll;
 
+use plimsoll_policy::context::StreamEnd;
 use plimsoll_policy::specimen::Bytes;
 use plimsoll_policy::tls::Facts;
 use plimsoll_wire::h1::Spelling;
@@ -71,6 +72,14 @@ impl Upstream {
     /// Whether this is one of several streams of a connection.
     pub(crate) fn is_multiplexed(&self) -> bool {
         matches!(self, Self::H2(_))
+    }
+
+    /// What this is among the streams of its connection; `None`: there is no other.
+    pub(crate) fn end(&self) -> Option<StreamEnd> {
+        match self {
+            Self::H1(_) => None,
+            Self::H2(stream) => stream.end(),
+        }
     }
 
     /// Oddities on the connection so far.

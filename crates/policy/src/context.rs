@@ -206,6 +206,27 @@ impl ConnectionError {
         name: "",
         text: "Success",
     };
+
+    /// The handshake of TLS failed.
+    pub const HANDSHAKE: Self = Self {
+        number: 34,
+        name: "SSL_HANDSHAKE",
+        text: "SSL handshake failure",
+    };
+
+    /// The peer did not take the connection.
+    pub const REFUSED: Self = Self {
+        number: 47,
+        name: "EREFUSED",
+        text: "ECONNREFUSED returned by OS",
+    };
+
+    /// The peer broke it off.
+    pub const RESET: Self = Self {
+        number: 48,
+        name: "ERESET",
+        text: "ECONNRESET returned by OS",
+    };
 }
 
 /// What is known of one exchange, or of one TCP session, beyond its messages.
@@ -265,6 +286,37 @@ pub struct Ends {
     pub server_addresses: Option<(SocketAddr, SocketAddr)>,
     /// The server's connection has carried another exchange before.
     pub reused: bool,
+    pub client_stream: Option<StreamEnd>,
+    /// `None`: no connection to a server was asked for.
+    pub server_stream: Option<StreamEnd>,
+    /// What went wrong with the server's connection.
+    pub server_failure: Option<ConnectionError>,
+}
+
+/// One exchange among others on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamEnd {
+    /// The identifier in HTTP/2; in HTTP/1 how many came before it on the connection.
+    pub number: u32,
+    /// How many are open on the connection, this one included.
+    pub open: u32,
+    /// How many may be.
+    pub limit: u32,
+    /// The code with which the peer has cancelled it (RFC 9113 section 7).
+    pub reset: Option<u32>,
+}
+
+impl StreamEnd {
+    /// The only one on its connection, after so many others.
+    #[must_use]
+    pub fn alone(number: u32) -> Self {
+        Self {
+            number,
+            open: 1,
+            limit: 1,
+            reset: None,
+        }
+    }
 }
 
 /// How well packets travel to a peer (`TCP_INFO`).

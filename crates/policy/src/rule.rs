@@ -126,6 +126,8 @@ pub struct Asks {
     pub server_info: bool,
     /// Both addresses of the server's connection, and whether it was used before.
     pub server_end: bool,
+    /// What the exchange is among others on its two connections, and what went wrong with the server's.
+    pub streams: bool,
     /// Where names lead that only requests bring.
     pub resolves: bool,
     /// The packet that the client's connection began with.
@@ -139,6 +141,7 @@ impl Asks {
             client_info: self.client_info | other.client_info,
             server_info: self.server_info | other.server_info,
             server_end: self.server_end | other.server_end,
+            streams: self.streams | other.streams,
             resolves: self.resolves | other.resolves,
             saved_syn: self.saved_syn | other.saved_syn,
         }

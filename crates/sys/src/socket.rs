@@ -117,7 +117,12 @@ pub struct TcpInfo {
     pub retransmitted: u32,
     pub forward_acknowledged: u32,
     pub reordering: u32,
+    /// Nothing goes either way any more, and nothing has to be waited for: the peer reset it, for instance.
+    pub closed: bool,
 }
+
+/// `TCP_CLOSE` of the kernel's states.
+const STATE_CLOSED: u8 = 7;
 
 /// Asks the kernel how well packets travel.
 pub fn tcp_info(fd: BorrowedFd<'_>) -> io::Result<TcpInfo> {
@@ -131,6 +136,7 @@ pub fn tcp_info(fd: BorrowedFd<'_>) -> io::Result<TcpInfo> {
         retransmitted: info.tcpi_retrans,
         forward_acknowledged: info.tcpi_fackets,
         reordering: info.tcpi_reordering,
+        closed: info.tcpi_state == STATE_CLOSED,
     })
 }
 

@@ -11,7 +11,7 @@ use plimsoll_policy::cookie::Storage;
 use plimsoll_policy::health::Line;
 use plimsoll_policy::log::{Level, Queued};
 use plimsoll_policy::model::{BackendId, ConnectionMode, Mode, ServerId, UnusualNames};
-use plimsoll_policy::rule::{self, Asks, Rule, Rules, Verdict};
+use plimsoll_policy::rule::{self, Rule, Rules, Verdict};
 use plimsoll_policy::stick_table::Event;
 use plimsoll_policy::stickiness;
 use plimsoll_policy::value::Value;
@@ -425,22 +425,6 @@ impl Exchange<'_> {
                 Verdict::Pass | Verdict::Wait { .. } => return Ok(None),
                 Verdict::Stop { at, flow } => (at, flow),
             };
-        }
-    }
-
-    /// Finds out how well packets travel to the client, where a rule or a line asks.
-    pub(super) fn ask_client<C: ClientStream>(&mut self, client: &C) {
-        if self.asks().client_info {
-            self.record.facts.ends().client = client.socket().and_then(rules::tcp_info);
-        }
-    }
-
-    /// What rules and lines ask of the two connections.
-    pub(super) fn asks(&self) -> Asks {
-        let asks = self.tables.frontend(self.session.frontend).rules.asks;
-        match &self.record.dispatch {
-            Some(dispatch) => asks.and(self.tables.backend(dispatch.backend).rules.asks),
-            None => asks,
         }
     }
 

@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
+use plimsoll_policy::context::StreamEnd;
 use plimsoll_policy::counters::FrontendCounter;
 use plimsoll_policy::stick_table::Event;
 use plimsoll_policy::variable::Variables;
@@ -381,6 +382,10 @@ impl ClientStream for ClientHalf {
 
     fn poll_room(&mut self) -> Poll<Result<usize, StreamError>> {
         self.inner.poll_room()
+    }
+
+    fn end(&self) -> Option<StreamEnd> {
+        Some(self.inner.end())
     }
 
     fn appetite(&self) -> usize {

@@ -10,6 +10,7 @@ use std::task::Poll;
 
 use std::future::poll_fn;
 
+use plimsoll_policy::context::StreamEnd;
 use plimsoll_policy::tls::Facts;
 use plimsoll_wire::h1::response::ResponseError;
 use plimsoll_wire::h2::{Code, Config, Role};
@@ -212,6 +213,11 @@ impl ServerHalf {
 
     pub(crate) fn is_request_done(&self) -> bool {
         self.request_done
+    }
+
+    /// What this is among the streams of its connection, once it has been opened.
+    pub(crate) fn end(&self) -> Option<StreamEnd> {
+        self.stream.as_ref().map(Stream::end)
     }
 
     /// Oddities on the connection so far.

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::task::{Poll, ready};
 
+use plimsoll_policy::context::StreamEnd;
 use plimsoll_wire::h2::{Code, Key, Read};
 use plimsoll_wire::head::Head;
 
@@ -34,6 +35,17 @@ impl Stream {
             trailers_in: None,
             received_bytes: 0,
             sent_bytes: 0,
+        }
+    }
+
+    /// What it is among the others.
+    pub(super) fn end(&self) -> StreamEnd {
+        let machine = self.link.look();
+        StreamEnd {
+            number: self.key.id(),
+            open: u32::try_from(machine.open_streams()).unwrap_or(u32::MAX),
+            limit: machine.streams_max(),
+            reset: machine.received_reset(self.key).map(|code| code.0),
         }
     }
 

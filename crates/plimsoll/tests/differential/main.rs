@@ -34,6 +34,7 @@ mod rates;
 mod reuse;
 mod statistics;
 mod stats_file;
+mod streams;
 mod timeouts;
 mod tunnels;
 mod users;

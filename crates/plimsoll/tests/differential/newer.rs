@@ -229,6 +229,27 @@ const CASES: &[&[&str]] = &[
         "independent-uploading-client",
         "independent-server-of-an-upload",
     ],
+    // Streams have no samples.
+    &[
+        "streams-two",
+        "streams-refused",
+        "streams-no-server",
+        "streams-denied",
+        "streams-no-request",
+        "streams-closed",
+        "streams-reset",
+        "streams-cut",
+        "streams-cut-rudely",
+        "streams-junk",
+        "streams-raw",
+        "streams-raw-refused",
+        "streams-raw-reset",
+        "streams-of-clients-in-rules",
+        "streams-of-servers-in-rules",
+        "streams-cancelled",
+        "streams-failed",
+        "streams-left",
+    ],
     // Bandwidth is not limited.
     &[
         "bandwidth-free",

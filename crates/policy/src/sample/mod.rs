@@ -20,6 +20,7 @@ mod proxy;
 mod socket;
 mod ssl;
 mod stick;
+mod stream;
 
 pub(crate) use constant::{Unit, unhex};
 pub(crate) use header::comma;
@@ -269,7 +270,7 @@ fn leading_address(text: &[u8]) -> Option<IpAddr> {
     address.parse().ok().map(IpAddr::V4)
 }
 
-fn topics() -> [&'static [Row]; 34] {
+fn topics() -> [&'static [Row]; 35] {
     [
         acl::ROWS,
         auth::ROWS,
@@ -305,6 +306,7 @@ fn topics() -> [&'static [Row]; 34] {
         stick::OTHERS,
         stick::SOURCE,
         stick::SOURCE_INDEXED,
+        stream::ROWS,
     ]
 }
 

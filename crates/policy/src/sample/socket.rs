@@ -180,6 +180,7 @@ pub(crate) fn asks(name: &str) -> Asks {
             && name != SAVED_SYN,
         server_info: matches!(name, "bc_rtt" | "bc_rttvar"),
         server_end: name.starts_with("bc_") && row(name),
+        streams: super::stream::ROWS.iter().any(|row| row.name == name),
         resolves: false,
         saved_syn: name == SAVED_SYN,
     }
@@ -261,6 +262,7 @@ mod tests {
                 .ok()
                 .zip("192.0.2.8:4000".parse().ok()),
             reused: true,
+            ..Ends::default()
         }));
         for (text, expected) in [
             ("fc_rtt", "1"),

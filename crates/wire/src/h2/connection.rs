@@ -332,6 +332,12 @@ impl<T: Copy> Connection<T> {
         }
     }
 
+    /// The code that the peer has sent to cancel the stream.
+    pub fn received_reset(&self, key: Key) -> Option<Code> {
+        let stream = self.streams.get(key)?;
+        stream.reset.filter(|_| stream.abandoned)
+    }
+
     /// Whether the peer has ended its side of the stream and all of it has been read.
     pub fn is_read_out(&self, key: Key) -> bool {
         self.streams
@@ -412,6 +418,14 @@ impl<T: Copy> Connection<T> {
     /// Streams that their owners still hold.
     pub fn open_streams(&self) -> usize {
         self.streams.len()
+    }
+
+    /// How many streams may be open at a time: what this side says to clients, and what both sides want of servers.
+    pub fn streams_max(&self) -> u32 {
+        match self.role {
+            Role::Server => self.config.streams_max,
+            Role::Client => self.config.streams_max.min(self.peer_streams_max),
+        }
     }
 
     /// How many more streams can be opened from this side.
