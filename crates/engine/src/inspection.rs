@@ -20,9 +20,12 @@ use crate::account;
 use crate::fault::Fault;
 use crate::h1::client::PREFACE;
 use crate::lookup;
+use crate::reactor::Socket;
 use crate::rules::{self, Reached, Sight};
 use crate::session::Session;
 use crate::transport::Transport;
+use crate::tunnel::{self, Side};
+use crate::worker::Worker;
 
 /// Bytes of one side, looked at before they are relayed.
 #[derive(Default)]
@@ -30,6 +33,8 @@ pub(crate) struct Peeked {
     pub(crate) bytes: Vec<u8>,
     /// The side has ended.
     ended: bool,
+    /// A rule has the connection vanish.
+    pub(crate) dropped: bool,
     reading: Reading,
 }
 
@@ -98,11 +103,41 @@ fn preface() -> Box<Head> {
     head
 }
 
+/// Whose bytes are looked at.
+pub(crate) enum Source<'a, 's, 'c> {
+    Client(&'a mut Transport),
+    /// A server's, which hears meanwhile what this client says.
+    Server(&'a mut Side<'s>, &'a mut Side<'c>),
+}
+
+impl Source<'_, '_, '_> {
+    /// Passes on what the other side says meanwhile, and reads.
+    fn poll_read(&mut self, worker: &Rc<Worker>, scratch: &mut [u8]) -> Poll<Result<usize, Fault>> {
+        match self {
+            Self::Client(transport) => transport
+                .poll_read(scratch)
+                .map_err(|_| Fault::ClientClosed),
+            Self::Server(server, client) => {
+                tunnel::poll_upload(worker, client, server)?;
+                // As in HAProxy: rules decide by what has come until then.
+                server.poll_read(scratch).map(|read| Ok(read.unwrap_or(0)))
+            }
+        }
+    }
+
+    fn client(&self) -> &Socket {
+        match self {
+            Self::Client(transport) => transport.socket(),
+            Self::Server(_, client) => client.transport.socket(),
+        }
+    }
+}
+
 /// Runs `rules`, waiting for bytes up to `delay_ms` while they are needed. A rule may find that the bytes are HTTP.
 pub(crate) async fn judge(
     session: &mut Session,
     facts: &mut ExchangeFacts,
-    transport: &mut Transport,
+    mut source: Source<'_, '_, '_>,
     peeked: &mut Peeked,
     (set, delay_ms): (&[Rule], Option<u64>),
     (phase, reached): (Phase, Option<Reached>),
@@ -126,21 +161,23 @@ pub(crate) async fn judge(
             Verdict::Pass => return Ok(None),
             Verdict::Wait { at } => {
                 from = at;
-                let more = worker
-                    .reactor
-                    .until(deadline_ns, || poll_more(&worker, transport, peeked, limit));
+                let more = worker.reactor.until(deadline_ns, || {
+                    poll_more(&worker, &mut source, peeked, limit)
+                });
                 if let Ok(Err(fault)) = more.await {
                     return Err(fault);
                 }
             }
             Verdict::Stop { at, flow } => {
                 from = at + 1;
-                if let (Flow::Drop { ttl }, Phase::RequestContent) = (&flow, phase) {
+                match flow {
                     // Where it cannot be had, the connection is closed in the open.
-                    let _ = transport.socket().vanish(*ttl);
-                }
-                if let (Flow::Label(label), Phase::RequestContent) = (&flow, phase) {
-                    rules::label(transport.socket(), *label);
+                    Flow::Drop { ttl } => {
+                        peeked.dropped = true;
+                        let _ = source.client().vanish(ttl);
+                    }
+                    Flow::Label(label) => rules::label(source.client(), label),
+                    _ => {}
                 }
                 if let Flow::Switch(versions) = flow {
                     return Ok(Some(versions));
@@ -167,17 +204,16 @@ pub(crate) async fn judge(
 }
 
 fn poll_more(
-    worker: &crate::worker::Worker,
-    transport: &mut Transport,
+    worker: &Rc<Worker>,
+    source: &mut Source<'_, '_, '_>,
     peeked: &mut Peeked,
     limit: usize,
 ) -> Poll<Result<(), Fault>> {
     let mut scratch = worker.reactor.scratch();
     let room = (limit - peeked.bytes.len()).min(scratch.len());
-    match ready!(transport.poll_read(&mut scratch[..room])) {
-        Ok(0) => peeked.ended = true,
-        Ok(count) => peeked.bytes.extend_from_slice(&scratch[..count]),
-        Err(_) => return Poll::Ready(Err(Fault::ClientClosed)),
+    match ready!(source.poll_read(worker, &mut scratch[..room]))? {
+        0 => peeked.ended = true,
+        count => peeked.bytes.extend_from_slice(&scratch[..count]),
     }
     Poll::Ready(Ok(()))
 }
@@ -202,6 +238,7 @@ async fn follow(
             worker.reactor.sleep_until(until_ns).await;
             Ok(())
         }
+        Flow::Part => Err(Fault::EmptyResponse),
         Flow::Reject | Flow::Drop { .. } | Flow::Reply(_) | Flow::Tarpit(_) => {
             match answering {
                 None => account::request_denied(session, None),

@@ -16,7 +16,7 @@ use crate::account;
 use crate::dispatch::{Affinity, Dispatch};
 use crate::exchange::Handover;
 use crate::fault::{Fault, Phase};
-use crate::inspection::{self, Peeked};
+use crate::inspection::{self, Peeked, Source};
 use crate::pool::{self, Identity, Opening, Route};
 use crate::proxy_protocol;
 use crate::queue::Slot;
@@ -477,7 +477,7 @@ async fn direct(
     if !rules.content.is_empty() {
         let set = (rules.content.as_slice(), rules.inspect_delay_ms);
         let stage = (Moment::RequestContent, None);
-        let judged = inspection::judge(session, facts, client, peeked, set, stage);
+        let judged = inspection::judge(session, facts, Source::Client(client), peeked, set, stage);
         if let Some(versions) = Box::pin(judged).await? {
             return may_switch(session).map(|()| Course::Http(versions, None));
         }
@@ -501,7 +501,12 @@ async fn direct(
         };
         let stage = (Moment::RequestContent, Some(reached));
         Box::pin(inspection::judge(
-            session, facts, client, peeked, set, stage,
+            session,
+            facts,
+            Source::Client(client),
+            peeked,
+            set,
+            stage,
         ))
         .await?;
     }
@@ -527,13 +532,15 @@ async fn relay(
     let (backend, tables) = (slot.backend, Rc::clone(&session.tables));
     let rules = &tables.backend(backend).rules;
     let mut answer = Peeked::default();
+    let mut server = Side::new(&mut server);
     if !rules.response_content.is_empty() {
         // The request has to leave before anything can come back.
-        if client.forward(&mut server, &peeked.bytes).is_err() {
+        let sent = client.forward(server.transport, &peeked.bytes).is_ok();
+        peeked.bytes.clear();
+        if !sent || tunnel::poll_upload(&session.worker, client, &mut server).is_err() {
             report.fault = Some(Fault::ServerClosed);
             return;
         }
-        peeked.bytes.clear();
         let set = (
             rules.response_content.as_slice(),
             rules.response_inspect_delay_ms,
@@ -544,15 +551,20 @@ async fn relay(
         };
         let stage = (Moment::ResponseContent, Some(reached));
         let facts = &mut report.facts;
-        let judged = inspection::judge(session, facts, &mut server, &mut answer, set, stage);
+        let source = Source::Server(&mut server, client);
+        let judged = inspection::judge(session, facts, source, &mut answer, set, stage);
         if let Err(fault) = Box::pin(judged).await {
             report.received_bytes = client.received_bytes;
             report.sent_bytes = answer.bytes.len() as u64;
-            report.fault = Some(fault);
+            // As in HAProxy, whose log takes it for an end of the request.
+            if answer.dropped {
+                report.phase = Phase::Request;
+            }
+            // Where a rule parts with the server, nothing has failed.
+            report.fault = Some(fault).filter(|fault| *fault != Fault::EmptyResponse);
             return;
         }
     }
-    let mut server = Side::new(&mut server);
     let admission = Arc::clone(&session.admission);
     let recall = slot.recall(&admission);
     let patience = patience(session, backend, &report.facts.overrides);

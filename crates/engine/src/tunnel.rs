@@ -107,6 +107,11 @@ impl<'a> Side<'a> {
         }
     }
 
+    /// Reads from this side, outside a tunnel.
+    pub(crate) fn poll_read(&mut self, scratch: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.transport.poll_read(scratch)
+    }
+
     fn half_closed(&self) -> bool {
         self.finished || self.shut
     }
@@ -180,6 +185,19 @@ pub(crate) async fn run(
     match silence.expired {
         true => Ended::ClientTimeout,
         false => ended,
+    }
+}
+
+/// Passes on what a client says before its tunnel begins, its end included; an error where that cannot be.
+pub(crate) fn poll_upload(
+    worker: &Rc<Worker>,
+    client: &mut Side<'_>,
+    server: &mut Side<'_>,
+) -> Result<(), Fault> {
+    match poll_direction(worker, client, server, &mut Way::new(true, None)) {
+        Poll::Ready(Err(Broke::Source)) => Err(Fault::ClientClosed),
+        Poll::Ready(Err(Broke::Sink)) => Err(Fault::ServerClosed),
+        Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
     }
 }
 

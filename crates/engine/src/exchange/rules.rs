@@ -403,12 +403,19 @@ impl Exchange<'_> {
                     waited?;
                     return self.intercept(client, *reply, phase).map(Some);
                 }
+                // As in HAProxy: the response never was complete.
+                Flow::Part => {
+                    self.record.times.answered_ns = 0;
+                    return Err(Fault::EmptyResponse);
+                }
                 Flow::Reject => {
                     self.count_denied(phase);
+                    self.refuse_content(phase, fault::Phase::Data);
                     return Err(Fault::Rejected);
                 }
                 Flow::Drop { ttl } => {
                     self.count_denied(phase);
+                    self.refuse_content(phase, fault::Phase::Request);
                     // A stream among others cannot take the connection with it: it is reset.
                     let vanished = client.socket().map(|socket| socket.vanish(ttl));
                     self.vanished = matches!(vanished, Some(Ok(())));
@@ -425,6 +432,14 @@ impl Exchange<'_> {
                 Verdict::Pass | Verdict::Wait { .. } => return Ok(None),
                 Verdict::Stop { at, flow } => (at, flow),
             };
+        }
+    }
+
+    /// As in HAProxy: a response that 'tcp-response content' refuses is over, without ever having been complete.
+    fn refuse_content(&mut self, phase: Phase, logged: fault::Phase) {
+        if phase == Phase::ResponseContent {
+            self.record.times.answered_ns = 0;
+            self.record.phase = logged;
         }
     }
 

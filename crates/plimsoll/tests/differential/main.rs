@@ -31,6 +31,7 @@ mod persistence;
 mod published;
 mod queues;
 mod rates;
+mod raw_answers;
 mod reuse;
 mod statistics;
 mod stats_file;

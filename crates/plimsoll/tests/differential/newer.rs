@@ -229,6 +229,10 @@ const CASES: &[&[&str]] = &[
         "independent-uploading-client",
         "independent-server-of-an-upload",
     ],
+    // What has come before 'close' still reaches the client.
+    &["banner-closed-late"],
+    // Packets have no labels of one side.
+    &["banner-labels"],
     // Streams have no samples.
     &[
         "streams-two",

@@ -38,7 +38,7 @@ pub(crate) const ROWS: &[Row] = &[
         usage: "",
         doc: "Closes the connection to the server.",
         places: Places::RESPONSE_CONTENT,
-        read: |_, _| action(|_: &mut Context<'_>| Flow::Reject),
+        read: |_, _| action(|_: &mut Context<'_>| Flow::Part),
     },
     Row {
         name: "deny",

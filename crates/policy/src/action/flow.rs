@@ -19,6 +19,8 @@ pub enum Flow {
     Tarpit(Box<Reply>),
     /// Refuse: close the connection without an answer.
     Reject,
+    /// Close the server's connection, as if it had done so itself.
+    Part,
     /// Vanish: the client is not told that the connection has ended, or by a reset that gets only `ttl` hops far.
     Drop { ttl: Option<u8> },
     /// Run the next rule after so many milliseconds, unless the client is gone by then.

@@ -6,7 +6,9 @@ use super::{Action, Flow, Label, Places, Row, Words, action};
 use crate::context::{Context, Labels};
 use crate::expression::{self, Expression, Scope};
 
-const EVERYWHERE: Places = Places::TCP_REQUEST.and(Places::MESSAGES);
+const EVERYWHERE: Places = Places::TCP_REQUEST
+    .and(Places::RESPONSE_CONTENT)
+    .and(Places::MESSAGES);
 
 /// Before a connection to a server is chosen.
 const EARLY: Places = Places::CONTENT.and(Places::REQUEST);
