@@ -1,7 +1,7 @@
 //! What is let through, how it is written on, and what is refused: requests and responses.
 
 use crate::origin::Act;
-use crate::stage::{Case, case, ok, play};
+use crate::stage::{Case, case, get, ok, play};
 
 /// Requests, each with a `GET /next` behind it, which must never be seen when the first is refused.
 fn requests() -> Vec<(&'static str, &'static str)> {
@@ -403,4 +403,31 @@ fn responses_in_every_shape() {
             })
     });
     play(cases.collect());
+}
+
+/// Rules may write what they like: no field makes a body where there is none, which its receiver would wait for, or take
+/// the next message for.
+#[test]
+fn rules_frame_no_bodies() {
+    let twice = |name: &str, front: &str| case(name).front(front).sends(get("/").repeat(2), 2);
+    play(vec![
+        twice(
+            "stray-chunks",
+            "http-request set-header transfer-encoding chunked",
+        ),
+        twice(
+            "stray-chunks-of-204",
+            "http-response set-header transfer-encoding chunked",
+        )
+        .says("HTTP/1.1 204 No Content\r\n\r\n"),
+        // The reference answers 500.
+        case("stray-length")
+            .front("http-request set-header content-length 5")
+            .sends(get("/"), 1)
+            .instead(&[
+                "a: HTTP/1.1 200 OK | content-length: 2 \"ok\"",
+                "a: the end",
+                "s1#0 GET / HTTP/1.1 | host: x",
+            ]),
+    ]);
 }

@@ -302,6 +302,7 @@ pub(crate) fn get(path: &str) -> String {
 }
 
 const PREFACE: &str = "global\n    nbthread 1\n    maxconn 2000\n    stats socket CONTROL level admin\n\
+    \x20   expose-experimental-directives\n\
     \x20   h1-case-adjust x-name X-NaMe\n    h1-case-adjust content-length CONTENT-LENGTH\n\
     userlist nobody\n    user none insecure-password none\n\
     defaults\n    mode http\n    option httplog\n    timeout connect 2s\n    timeout client 4s\n    timeout server 4s\n";

@@ -35,13 +35,14 @@ pub fn request(head: &Head, connection: Connection, framing: Framing, out: &mut 
         true => b" HTTP/1.0\r\n",
         false => b" HTTP/1.1\r\n",
     });
-    fields(head, connection, framing, out);
+    fields(head, connection, framing, Strays::Dropped, out);
 }
 
 /// Appends a response head to `out`.
 ///
 /// With `Framing::None` the fields `Content-Length` and `Transfer-Encoding` are left as they are, since in answers to
-/// HEAD and in 304 they tell of a body that is not sent.
+/// HEAD and in 304 they tell of a body that is not sent. Answers of other statuses that have no body have no such fields
+/// (RFC 9112 section 6.1).
 pub fn response(head: &Head, connection: Connection, framing: Framing, out: &mut Vec<u8>) {
     out.reserve(head.arena.len() + 64);
     let status = head.status.min(999);
@@ -55,7 +56,19 @@ pub fn response(head: &Head, connection: Connection, framing: Framing, out: &mut
     };
     out.extend_from_slice(phrase);
     out.extend_from_slice(b"\r\n");
-    fields(head, connection, framing, out);
+    let strays = match head.status {
+        ..200 | 204 => Strays::Dropped,
+        _ => Strays::Kept,
+    };
+    fields(head, connection, framing, strays, out);
+}
+
+/// What becomes of fields that frame a body where none follows. A request with them would have its server wait for one,
+/// and take the next request for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Strays {
+    Kept,
+    Dropped,
 }
 
 /// Appends the fields that have not been removed, as they are, and no empty line: for trailers.
@@ -76,10 +89,17 @@ pub(super) fn plain_fields(head: &Head, out: &mut Vec<u8>) {
     runs.flush();
 }
 
-fn fields(head: &Head, connection: Connection, framing: Framing, out: &mut Vec<u8>) {
+fn fields(
+    head: &Head,
+    connection: Connection,
+    framing: Framing,
+    strays: Strays,
+    out: &mut Vec<u8>,
+) {
     let hides_upgrade =
         head.upgrade && !matches!(connection, Connection::Unchanged | Connection::Upgrade);
     let mut framed = framing == Framing::None;
+    let frames = !framed || strays == Strays::Dropped;
     let mut names_upgrade = false;
     let mut runs = Runs {
         head,
@@ -90,7 +110,7 @@ fn fields(head: &Head, connection: Connection, framing: Framing, out: &mut Vec<u
     for field in &head.fields {
         match field.kind {
             FieldKind::Removed => continue,
-            FieldKind::ContentLength | FieldKind::TransferEncoding if framing != Framing::None => {
+            FieldKind::ContentLength | FieldKind::TransferEncoding if frames => {
                 if framed || !says(head, field, framing) {
                     continue;
                 }

@@ -494,7 +494,8 @@ fn write_fields(head: &Head, upgrade_only: &[u8], encoder: &mut Encoder, out: &m
             | FieldKind::TransferEncoding => continue,
             FieldKind::Host if head.status == 0 => continue,
             FieldKind::Te if value != b"trailers" => continue,
-            FieldKind::ContentLength if head.framing != Framing::None => {
+            // A request whose length is not that of its body, which may be none, would be taken for a malformed one.
+            FieldKind::ContentLength if head.framing != Framing::None || head.status == 0 => {
                 let Some(length) = length.take() else {
                     continue;
                 };
