@@ -50,6 +50,12 @@ fn answers_and_additions() {
         case("redirect-302")
             .front("http-request redirect location /b code 302 set-cookie a=b")
             .sends(get("/a"), 1),
+        case("redirect-plain")
+            .front("redirect location http://y/%[path]%20a?%%")
+            .sends(get("/a?b"), 1),
+        case("normalize-strict")
+            .front("http-request normalize-uri percent-to-uppercase strict")
+            .sends(get("/%zz"), 1),
         case("redirect-301").front("redirect prefix /b code 301").sends(get("/a?b"), 1),
         case("return-typed")
             .front("http-request return status 200 content-type text/plain string ok hdr x-a b")

@@ -200,11 +200,8 @@ pub(crate) fn find(text: &str, phase: Phase) -> Option<&'static Row> {
 }
 
 /// A redirect as the old `redirect` line writes it.
-pub(crate) fn read_redirect(
-    words: &mut Words<'_, '_>,
-    scope: &Scope<'_>,
-) -> Result<Box<dyn Action>, Diagnostic> {
-    redirect::read(words, scope)
+pub(crate) fn read_redirect(words: &mut Words<'_, '_>) -> Result<Box<dyn Action>, Diagnostic> {
+    redirect::read_plain(words)
 }
 
 #[cfg(test)]

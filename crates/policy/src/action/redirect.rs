@@ -1,5 +1,6 @@
 //! `redirect`: sends the client elsewhere (manual, section 4.2, "redirect").
 
+use plimsoll_config::args::Word;
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use super::{Action, Flow, Places, Reply, Row, Words};
@@ -36,9 +37,28 @@ struct Redirect {
     cookie: Option<String>,
 }
 
-pub(super) fn read(
+fn read(words: &mut Words<'_, '_>, scope: &Scope<'_>) -> Result<Box<dyn Action>, Diagnostic> {
+    redirect(words, |word| log_format::read(word, Encoding::Http, scope))
+}
+
+/// A line of its own: where to go is taken as it is written.
+pub(super) fn read_plain(words: &mut Words<'_, '_>) -> Result<Box<dyn Action>, Diagnostic> {
+    let mut hole = None;
+    let read = redirect(words, |word| {
+        hole = word.text.contains("%[").then_some(word.span);
+        Ok(Format::literal(word.text.as_bytes()))
+    });
+    if let Some(span) = hole {
+        let warning = Diagnostic::warning(Kind::Advice, span, "this is taken as it is written");
+        let help = "'http-request redirect' puts values in place of '%[…]'";
+        words.args.warn(warning.help(help));
+    }
+    read
+}
+
+fn redirect(
     words: &mut Words<'_, '_>,
-    scope: &Scope<'_>,
+    mut format: impl FnMut(&Word) -> Result<Format, Diagnostic>,
 ) -> Result<Box<dyn Action>, Diagnostic> {
     let mut redirect = Redirect {
         kind: Kinds::Location,
@@ -96,7 +116,7 @@ pub(super) fn read(
         };
         let target = words.args.word("where to go")?;
         redirect.kind = kind;
-        redirect.target = log_format::read(target, Encoding::Http, scope)?;
+        redirect.target = format(target)?;
         aimed = true;
     }
     if !aimed {

@@ -478,7 +478,7 @@ impl Reader<'_> {
                     name: &self.draft.words[0],
                     args: &mut self.args,
                 };
-                let action = action::read_redirect(&mut words, &self.scope)?;
+                let action = action::read_redirect(&mut words)?;
                 let rule = self.conditional(action)?;
                 self.http(&mut rules.redirect, rule);
             }
