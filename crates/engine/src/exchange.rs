@@ -781,11 +781,7 @@ impl Exchange<'_> {
             Box::pin(self.settle(connection)).await?;
         }
         connection.uses += 1;
-        let pretends = self.tables.backend(backend).pretend_keepalive;
-        let persistent = (pretends || !self.closes_servers(backend))
-            && self
-                .tables
-                .may_reuse(backend, connection.server, connection.uses);
+        let persistent = self.is_persistent(backend, connection);
         connection.stream.set_persistent(persistent);
         let spelling = &self.tables.plane.model.global.spelling;
         let adjusts = self.tables.backend(backend).adjusts_case;
@@ -809,8 +805,8 @@ impl Exchange<'_> {
             .map_err(|error| Fault::of_server(&error, false))?;
         let (complete, sent_bytes) = (request.complete, request.early.len());
         self.note_stream(Some(connection), None);
-        let heeds_leaving = self.heeds_leaving(client, backend);
-        let patience = self.patience(backend);
+        let (heeds_leaving, patience) =
+            (self.heeds_leaving(client, backend), self.patience(backend));
         let mut relay = Relay::new(
             &self.worker,
             client,
@@ -841,6 +837,13 @@ impl Exchange<'_> {
             self.ask_server(connection);
         }
         answered
+    }
+
+    /// Whether a server is to keep its connection behind the coming exchange.
+    fn is_persistent(&self, backend: BackendId, connection: &Connection) -> bool {
+        let pretends = self.tables.backend(backend).pretend_keepalive;
+        let (server, uses) = (connection.server, connection.uses);
+        (pretends || !self.closes_servers(backend)) && self.tables.may_reuse(backend, server, uses)
     }
 
     /// Keeps what a server has said, where that is why it failed, and what became of its connection.

@@ -247,7 +247,7 @@ async fn follow(
             Err(Fault::Rejected)
         }
         // Services stand in `http-request` alone.
-        Flow::Serve(_) | Flow::Fail => Err(Fault::RuleFailed),
+        Flow::Serve(_) | Flow::Refuse | Flow::Fail => Err(Fault::RuleFailed),
     }
 }
 

@@ -408,25 +408,15 @@ impl Exchange<'_> {
                     self.record.times.answered_ns = 0;
                     return Err(Fault::EmptyResponse);
                 }
-                Flow::Reject => {
-                    self.count_denied(phase);
-                    self.refuse_content(phase, fault::Phase::Data);
-                    return Err(Fault::Rejected);
-                }
+                Flow::Reject => return Err(self.reject(phase, fault::Phase::Data)),
                 Flow::Drop { ttl } => {
-                    self.count_denied(phase);
-                    self.refuse_content(phase, fault::Phase::Request);
                     // A stream among others cannot take the connection with it: it is reset.
                     let vanished = client.socket().map(|socket| socket.vanish(ttl));
                     self.vanished = matches!(vanished, Some(Ok(())));
-                    return Err(Fault::Rejected);
+                    return Err(self.reject(phase, fault::Phase::Request));
                 }
-                Flow::Fail => {
-                    if phase == Phase::Request {
-                        self.record.times.received_ns = 0; // As HAProxy has it: the request never was complete.
-                    }
-                    return Err(Fault::RuleFailed);
-                }
+                Flow::Refuse => return Err(self.fail(phase, Fault::Refused(400))),
+                Flow::Fail => return Err(self.fail(phase, Fault::RuleFailed)),
             }
             next = match self.look(client, stage, answer.as_deref(), at + 1) {
                 Verdict::Pass | Verdict::Wait { .. } => return Ok(None),
@@ -435,12 +425,23 @@ impl Exchange<'_> {
         }
     }
 
-    /// As in HAProxy: a response that 'tcp-response content' refuses is over, without ever having been complete.
-    fn refuse_content(&mut self, phase: Phase, logged: fault::Phase) {
+    /// A rule could not be carried out. As HAProxy has it, the request never was complete.
+    fn fail(&mut self, phase: Phase, fault: Fault) -> Fault {
+        if phase == Phase::Request {
+            self.record.times.received_ns = 0;
+        }
+        fault
+    }
+
+    /// A rule refuses the message. As in HAProxy, one that 'tcp-response content' refuses is over in that phase of the log,
+    /// and never was complete.
+    fn reject(&mut self, phase: Phase, logged: fault::Phase) -> Fault {
+        self.count_denied(phase);
         if phase == Phase::ResponseContent {
             self.record.times.answered_ns = 0;
             self.record.phase = logged;
         }
+        Fault::Rejected
     }
 
     fn tarpit_ms(&self, tables: &Tables, owner: Owner) -> u64 {

@@ -35,6 +35,8 @@ pub enum Flow {
     Switch(Versions),
     /// Send this interim response, and go on.
     Inform(Box<Head>),
+    /// The request is not acceptable: answer 400.
+    Refuse,
     /// The rule cannot be carried out: answer 500.
     Fail,
 }

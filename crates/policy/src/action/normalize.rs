@@ -2,7 +2,7 @@
 
 use plimsoll_config::diagnostic::Diagnostic;
 
-use super::{Flow, Places, Reply, Row, Words, action, target};
+use super::{Flow, Places, Row, Words, action, target};
 use crate::context::Context;
 use crate::expression::Scope;
 use crate::keyword::haproxy::value::unknown;
@@ -59,7 +59,7 @@ fn read(words: &mut Words<'_, '_>, _: &Scope<'_>) -> Result<Box<dyn super::Actio
             changed
         });
         if malformed {
-            return Flow::Reply(Box::new(Reply::stock(400)));
+            return Flow::Refuse;
         }
         done.unwrap_or(Flow::Continue)
     })
@@ -224,7 +224,7 @@ mod tests {
         }
         assert_eq!(
             of("/%4").line_after("normalize-uri percent-to-uppercase strict"),
-            "Reply 400"
+            "Refuse"
         );
     }
 }

@@ -128,6 +128,7 @@ fn result(flow: &Flow) -> StepResult {
         Flow::Serve(_) => "answered by a service".to_owned(),
         Flow::Switch(_) => "taken for HTTP from here on".to_owned(),
         Flow::Reject => "closed without an answer".to_owned(),
+        Flow::Refuse => "refused as not acceptable".to_owned(),
         Flow::Part => "closed on the server's side".to_owned(),
         Flow::Drop { .. } => "dropped in silence".to_owned(),
         Flow::Fail => "answered with 500, since the rule cannot be carried out".to_owned(),
