@@ -110,3 +110,42 @@ fn who_may_change_servers() {
         ),
     ]);
 }
+
+/// The states of a case's servers, as the page's table has them.
+fn states(stage: &Stage, backend: &str) -> String {
+    let mut client = Client::connect(stage.address());
+    client.send("GET /stats;csv HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let table = client.response().text();
+    let rows = table.lines().filter(|line| line.starts_with(backend));
+    let states = rows.filter_map(|line| line.split(',').nth(17));
+    states.collect::<Vec<_>>().join(" | ")
+}
+
+#[test]
+fn what_forms_do() {
+    let actions = "ready drain maint disable disable enable enable stop stop start start hdown hnolb hrunn \
+        dhlth ehlth dagent eagent arunn adown shutdown explode";
+    let form = |name: &'static str, servers: &'static str| {
+        case(name)
+            .front("stats uri /stats;stats admin if TRUE")
+            .back("server s1 {s1};server s2 {s1} disabled")
+            .talk(move |stage| {
+                for action in actions.split_whitespace() {
+                    let backend = format!("be-{name}");
+                    let body = format!("{servers}&action={action}&b={backend}");
+                    ask(stage, "POST", "", &body);
+                    let states = states(stage, &format!("{backend},"));
+                    stage.note(format!("{action}: {states}"));
+                }
+            })
+            .lines(0)
+            .unordered()
+    };
+    play(vec![
+        form("form-one", "s=s1"),
+        form("form-two", "s=s1&s=s2"),
+        form("form-none", "x=y"),
+        form("form-unknown", "s=zz"),
+        form("form-partly-unknown", "s=s1&s=zz"),
+    ]);
+}

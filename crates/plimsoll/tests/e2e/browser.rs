@@ -291,6 +291,8 @@ fn all_was_done(requests: &[Request]) {
 /// Looks at the statistics page on a screen as narrow as a phone's, sends its form, and reads its tables for programs.
 const VISITOR: &str = r#"<!doctype html><title>visitor</title><body><img src="/picture"><script>
 async function main() {
+    // The first check takes its time.
+    while (!/<svg class=checks[^>]*><rect/.test(await (await fetch("/stats;norefresh")).text())) {}
     const page = await fetch("/stats");
     const frame = document.createElement("iframe");
     frame.style = "width: 360px; height: 640px; border: 0";
@@ -300,6 +302,10 @@ async function main() {
     const root = inner.documentElement;
     // Beside a bar for scrolling, perhaps.
     const fits = root.clientWidth <= 360 && root.scrollWidth <= root.clientWidth;
+    const drawn = ["svg.checks rect", "td[data-n=Weight] meter", "td[data-n=Share] meter"]
+        .every(chart => inner.querySelector(chart).getBoundingClientRect().width > 0);
+    const latency = inner.querySelector("svg.times").getBoundingClientRect().width;
+    const backups = [...inner.querySelectorAll("th small")].map(mark => mark.textContent).join();
     const refresh = inner.querySelector("meta[http-equiv=refresh]").content;
     const box = inner.querySelector("input[type=checkbox][value=a]");
     const form = box.form;
@@ -310,7 +316,7 @@ async function main() {
     const lines = (await (await fetch("/stats;csv")).text()).split("\n");
     const status = lines.find(line => line.startsWith("app,a,")).split(",")[17];
     const rows = (await (await fetch("/stats;json")).json()).length;
-    const found = [fits, refresh, page.headers.get("refresh"), sent.redirected, after, status, rows];
+    const found = [fits, drawn, latency, backups, refresh, page.headers.get("refresh"), sent.redirected, after, status, rows];
     await fetch("/heard", { method: "POST", body: found.join(" ") });
 }
 main().catch(error => fetch("/heard", { method: "POST", body: String(error) }));
@@ -332,7 +338,7 @@ fn the_statistics_page_fits_a_phone_and_does_as_its_form_says() {
         "defaults\n    mode http\n    timeout connect 20s\n    timeout client 2m\n    timeout server 2m\n\
          frontend web\n    bind {{listen}}\n    stats uri /stats\n    stats refresh 30s\n    stats admin if TRUE\n    default_backend site\n\
          backend site\n    server origin {}\n\
-         backend app\n    {}\n    server b {} backup weight 30\n",
+         backend app\n    {}\n    server b {} backup weight 30 check inter 100ms\n",
         origin.address,
         origin.server_line(),
         origin.address,
@@ -345,5 +351,5 @@ fn the_statistics_page_fits_a_phone_and_does_as_its_form_says() {
     let found = String::from_utf8_lossy(&found.expect("it told").body).into_owned();
     // No wider than the screen; both ways of refreshing; sent once, shown anew; four proxies' rows: web, site with a server,
     // app with two.
-    assert_eq!(found, "true 30 30 true true DRAIN 6");
+    assert_eq!(found, "true true 60 backup 30 30 true true DRAIN 6");
 }

@@ -14,6 +14,7 @@
 //! [`View`].
 
 mod cell;
+mod chart;
 mod columns;
 pub mod file;
 pub mod format;

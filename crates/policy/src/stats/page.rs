@@ -4,10 +4,13 @@
 
 use std::fmt::Write as _;
 
+use super::chart::{self, Scale};
 use super::format::{Format, write};
 use super::rows::{Selection, rows};
 use super::{Column, Row, RowKind, VERSION, View, format};
-use crate::command::{Change, ServerChange};
+use crate::command::{Change, ProbeChange, ServerChange};
+use crate::health::Which;
+use crate::live::ServerState;
 use crate::model::{BackendId, ServerId};
 
 /// Where the page is when nothing else is said.
@@ -194,7 +197,7 @@ fn told(outcome: &str) -> &'static str {
         "PART" => "Only a part of the changes was made.",
         "DENY" => "You may not change anything here.",
         "EXCD" => "The form was too large.",
-        _ => "The form was not understood.",
+        _ => "The form was not understood, or there is no such server.",
     }
 }
 
@@ -224,13 +227,9 @@ fn section(view: View<'_>, rows: &[Row<'_>], form: bool, out: &mut String) {
         );
     }
     out.push_str(TABLE_HEAD);
-    let total: u64 = rows
-        .iter()
-        .filter(|row| row.kind == RowKind::Server)
-        .map(|row| row.number(Column::Sessions))
-        .sum();
+    let scale = Scale::of(view, rows);
     for row in rows {
-        line(view, row, total, form, out);
+        line(view, row, &scale, form, out);
     }
     out.push_str("</tbody></table>\n");
     if form {
@@ -239,7 +238,7 @@ fn section(view: View<'_>, rows: &[Row<'_>], form: bool, out: &mut String) {
     out.push_str("</section>\n");
 }
 
-fn line(view: View<'_>, row: &Row<'_>, total: u64, form: bool, out: &mut String) {
+fn line(view: View<'_>, row: &Row<'_>, scale: &Scale, form: bool, out: &mut String) {
     let name = text(row, Column::ServiceName);
     let status = text(row, Column::Status);
     let colour = match status.split([' ', '(']).next() {
@@ -261,14 +260,18 @@ fn line(view: View<'_>, row: &Row<'_>, total: u64, form: bool, out: &mut String)
         write(out, format_args!("{}", Escaped(&name)));
     }
     let number = |column| row.number(column);
+    if row.kind == RowKind::Server && number(Column::Backup) > 0 {
+        out.push_str(" <small>backup</small>");
+    }
     write(
         out,
         format_args!(
-            "</th><td data-n=Status>{}</td><td data-n=Weight>{}</td>\
+            "</th><td data-n=Status>{}</td><td data-n=Checks>{}</td><td data-n=Weight>{}</td>\
              <td data-n=Sessions>{} <small>of {}, most {}</small></td><td data-n=Queue>{}</td>\
              <td data-n=Rate>{}/s</td><td data-n=Total>{}</td>",
             Escaped(&status),
-            text(row, Column::Weight),
+            chart::health(view, row),
+            scale.weight(row),
             number(Column::SessionsNow),
             match text(row, Column::SessionLimit) {
                 limit if limit.is_empty() => "any".to_owned(),
@@ -280,13 +283,9 @@ fn line(view: View<'_>, row: &Row<'_>, total: u64, form: bool, out: &mut String)
             number(Column::Sessions),
         ),
     );
-    let share = match row.kind {
-        RowKind::Server if total > 0 => number(Column::Sessions) * 100 / total,
-        _ => 0,
-    };
     write(
         out,
-        format_args!("<td data-n=Share><meter max=100 value={share}></meter> {share} %</td>"),
+        format_args!("<td data-n=Share>{}</td>", scale.share(row)),
     );
     let errors = number(Column::RequestErrors)
         + number(Column::ConnectionErrors)
@@ -301,7 +300,7 @@ fn line(view: View<'_>, row: &Row<'_>, total: u64, form: bool, out: &mut String)
             number(Column::Responses5xx),
             bytes(number(Column::BytesIn)),
             bytes(number(Column::BytesOut)),
-            latency(view, row),
+            scale.latency(view, row),
         ),
     );
 }
@@ -310,24 +309,6 @@ fn text(row: &Row<'_>, column: Column) -> String {
     row.value(column)
         .map(ToString::to_string)
         .unwrap_or_default()
-}
-
-/// Median and 99th percentile of a server's response times.
-fn latency(view: View<'_>, row: &Row<'_>) -> String {
-    let known = view
-        .backends()
-        .find(|(_, backend)| backend.number == row.proxy)
-        .filter(|_| row.kind == RowKind::Server)
-        .and_then(|(id, backend)| {
-            let mut servers = view.servers(backend);
-            let (server, _) = servers.find(|(_, server)| server.number == row.service)?;
-            let at = |share| view.sums.latency_us(id, server, share);
-            Some((at(0.5)?, at(0.99)?))
-        });
-    match known {
-        Some((median, slow)) => format!("{:.1} / {:.1} ms", median as f64 / 1e3, slow as f64 / 1e3),
-        None => String::new(),
-    }
 }
 
 fn bytes(number: u64) -> String {
@@ -352,29 +333,70 @@ pub fn read_form(view: View<'_>, body: &[u8]) -> (Vec<Change>, &'static str) {
             _ => {}
         }
     }
-    let change = match action.as_deref() {
-        Some("ready" | "enable") => ServerChange::Ready,
-        Some("drain" | "stop") => ServerChange::Drain,
-        Some("maint" | "disable") => ServerChange::Maintain,
-        Some("hrunn") => ServerChange::Up,
-        Some("hnolb") => ServerChange::Stopping,
-        Some("hdown") => ServerChange::Down,
-        _ => return (Vec::new(), "ERRP"),
-    };
-    let Some(backend) = backend else {
+    let action = action.as_deref().unwrap_or_default();
+    let (Some(backend), true) = (backend, ACTIONS.contains(&action)) else {
         return (Vec::new(), "ERRP");
     };
-    let found: Vec<Change> = servers
-        .iter()
-        .filter_map(|name| named(view, backend, name))
-        .map(|server| Change::Server(backend, server, change.clone()))
-        .collect();
-    let outcome = match found.len() {
-        0 => "NONE",
-        some if some < servers.len() => "PART",
-        _ => "DONE",
+    let known = servers.iter().map(|name| named(view, backend, name));
+    let known: Vec<ServerId> = known.flatten().collect();
+    let unknown = servers.len() - known.len();
+    let changes = known.into_iter().filter_map(|server| {
+        let change = changed(view, (backend, server), action)?;
+        Some(Change::Server(backend, server, change))
+    });
+    let changes: Vec<Change> = changes.collect();
+    let outcome = match (changes.len(), unknown) {
+        (0, 0) => "NONE",
+        (0, _) => "ERRP",
+        (_, 0) => "DONE",
+        _ => "PART",
     };
-    (found, outcome)
+    (changes, outcome)
+}
+
+/// What forms may ask for.
+const ACTIONS: &[&str] = &[
+    "ready", "drain", "maint", "enable", "disable", "start", "stop", "hrunn", "hnolb", "hdown",
+    "dhlth", "ehlth", "dagent", "eagent", "arunn", "adown", "shutdown",
+];
+
+/// What an action does to a server; `None`: nothing, because it is so already or there is no such check.
+fn changed(
+    view: View<'_>,
+    (backend, server): (BackendId, ServerId),
+    action: &str,
+) -> Option<ServerChange> {
+    let state = view.plane.backend(backend).server(server).state();
+    let is_out = state.contains(ServerState::MAINTENANCE);
+    let is_draining = state.contains(ServerState::DRAIN);
+    let health = view.sums.health(backend, server);
+    let has = |which| health.as_ref().is_some_and(|it| it.tally(which).is_some());
+    let (has_check, has_agent) = (has(Which::Check), has(Which::Agent));
+    let leads = view.server(backend, server).check.track.is_none();
+    let probing = view.plane.backend(backend).server(server).probing();
+    let hears_agent = has_agent && !probing.agent_paused;
+    let probe = |change| ServerChange::Probe(change);
+    let (may, change) = match action {
+        "ready" => (true, ServerChange::Ready),
+        "drain" => (true, ServerChange::Drain),
+        "maint" => (true, ServerChange::Maintain),
+        "enable" => (is_out, ServerChange::Ready),
+        "disable" => (!is_out, ServerChange::Maintain),
+        "start" => (is_draining, ServerChange::Ready),
+        "stop" => (!is_draining, ServerChange::Drain),
+        "hrunn" => (leads, ServerChange::Up),
+        "hnolb" => (leads, ServerChange::Stopping),
+        "hdown" => (leads, ServerChange::Down),
+        "dhlth" => (has_check, probe(ProbeChange::CheckPaused(true))),
+        "ehlth" => (has_check, probe(ProbeChange::CheckPaused(false))),
+        "dagent" => (has_agent, probe(ProbeChange::AgentPaused(true))),
+        "eagent" => (has_agent, probe(ProbeChange::AgentPaused(false))),
+        "arunn" => (hears_agent, probe(ProbeChange::AgentUp(true))),
+        "adown" => (hears_agent, probe(ProbeChange::AgentUp(false))),
+        "shutdown" => (true, ServerChange::Vacate),
+        _ => return None,
+    };
+    may.then_some(change)
 }
 
 /// A server by its name alone: numbers could mean another server after a reload.
@@ -437,7 +459,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 /// Text in a page.
-struct Escaped<'a>(&'a str);
+pub(super) struct Escaped<'a>(pub(super) &'a str);
 
 impl std::fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -466,20 +488,26 @@ th,td{padding:.25rem .5rem;text-align:right;border-bottom:1px solid #8884;white-
 tr>:first-child{text-align:left;border-left:.35rem solid #888}
 .good>:first-child{border-color:#2a8f4a}.bad>:first-child{border-color:#c62828}.out>:first-child{border-color:#d59f1f}
 .bad td:nth-child(2){color:#c62828;font-weight:bold}.told{padding:.4rem;border:1px solid #8888}
+meter{width:4rem}svg{vertical-align:middle;fill:#5b7fa6}.ok{fill:#2a8f4a}.no{fill:#c62828}.so{fill:#d59f1f}.na{fill:#8888}
+td small{display:inline-block}
 @media(max-width:60rem){thead{display:none}
 tr{display:grid;grid-template-columns:1fr 1fr;margin:.5rem 0;border:1px solid #8884}
 th{grid-column:1/-1}td{border:0;text-align:left;white-space:normal}
-td::before{content:attr(data-n) ': ';opacity:.7}}
+td:empty{display:none}td::before{content:attr(data-n) ': ';opacity:.7}}
 </style>";
 
-const TABLE_HEAD: &str = "<table><thead><tr><th>Name</th><th>Status</th><th>Weight</th><th>Sessions</th><th>Queue</th>\
+const TABLE_HEAD: &str = "<table><thead><tr><th>Name</th><th>Status</th><th>Checks</th><th>Weight</th><th>Sessions</th><th>Queue</th>\
 <th>Rate</th><th>Total</th><th>Share</th><th>2xx</th><th>4xx</th><th>5xx</th><th>Errors</th><th>In</th><th>Out</th>\
 <th>p50 / p99</th></tr></thead><tbody>\n";
 
 const FORM_TAIL: &str = "<p><label>Checked servers: <select name=action><option value=\"\"></option>\
 <option value=ready>ready</option><option value=drain>drain</option><option value=maint>maintenance</option>\
 <option value=hrunn>health: up</option><option value=hnolb>health: stopping</option>\
-<option value=hdown>health: down</option></select></label> <button>Apply</button></p></form>\n";
+<option value=hdown>health: down</option>\
+<option value=dhlth>checks: off</option><option value=ehlth>checks: on</option>\
+<option value=arunn>agent: up</option><option value=adown>agent: down</option>\
+<option value=dagent>agent: off</option><option value=eagent>agent: on</option>\
+<option value=shutdown>end its sessions</option></select></label> <button>Apply</button></p></form>\n";
 
 #[cfg(test)]
 mod tests {
@@ -541,6 +569,9 @@ mod tests {
             "here · a &lt;b&gt; &amp; c · ",
             "name=b value=\"#3\"",
             "name=s value=\"a\"",
+            "<small>backup</small>",
+            "<svg class=checks ",
+            " value=50></meter> 50",
         ] {
             assert!(html.contains(part), "{part}");
         }
@@ -562,7 +593,13 @@ mod tests {
         for (body, changes, outcome) in [
             ("s=a&s=b&action=maint&b=%233", 2, "DONE"),
             ("s=a&s=zz&action=drain&b=app", 1, "PART"),
-            ("s=zz&action=drain&b=app", 0, "NONE"),
+            ("s=zz&action=drain&b=app", 0, "ERRP"),
+            ("s=a&action=dhlth&b=app", 0, "NONE"),
+            ("s=b&action=dhlth&b=app", 1, "DONE"),
+            ("s=b&action=dagent&b=app", 0, "NONE"),
+            ("s=a&action=start&b=app", 0, "NONE"),
+            ("s=c&action=enable&b=app", 1, "DONE"),
+            ("s=a&s=b&s=c&action=shutdown&b=app", 3, "DONE"),
             ("s=a&action=explode&b=app", 0, "ERRP"),
             ("s=a&action=drain&b=nope", 0, "ERRP"),
             ("", 0, "ERRP"),
