@@ -212,6 +212,11 @@ impl Engine {
         self.order(&Order::StopGracefully);
     }
 
+    /// Cuts off whoever is at a server, as `shutdown sessions server` does to one: each writes its line.
+    pub fn cut_off(&self) {
+        self.conductor.desk().vacate_all();
+    }
+
     /// Ends everything at once.
     pub fn stop_now(&self) {
         self.order(&Order::StopNow);

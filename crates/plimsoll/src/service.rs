@@ -33,6 +33,9 @@ use crate::reload;
 /// How often the end of the workers is looked for while they end.
 const END_POLL: Duration = Duration::from_millis(5);
 
+/// How long exchanges that are cut off have for their lines in the log.
+const LAST_LINES: Duration = Duration::from_millis(500);
+
 /// How long workers may take to end at once; the process leaves without them afterwards.
 const END_POLLS_MAX: u32 = 200;
 
@@ -304,7 +307,11 @@ fn end_gracefully(signals: &Signals, engine: Engine, life: &Life) -> anyhow::Res
     }
     if !engine.is_finished() {
         console::complain("'hard-stop-after' has passed: connections that are left are closed");
-        return Ok(end_now(&engine, life));
+        engine.cut_off();
+        let status = until(signals, &engine, life, Some(LAST_LINES), || {
+            engine.is_finished()
+        })?;
+        return Ok(status.unwrap_or_else(|| end_now(&engine, life)));
     }
     engine.wait();
     Ok(0)

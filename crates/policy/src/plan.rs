@@ -3,7 +3,7 @@
 //! The fields of an object are taken from its debug text, so that a setting that is added to the model is compared without
 //! being listed here. What is absent: carrying anything out, and the files that models come from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::model::{BindAddress, Model, Server, ServerAddress, ServerPort};
@@ -314,43 +314,75 @@ fn objects(model: &Model) -> BTreeMap<Key, Object> {
     all
 }
 
-/// The fields of a pretty debug text, one level deep.
+/// The fields of a pretty debug text by their paths, such as `check.rhythm.interval_ms`. A list is one value.
 fn settings(debug: &str) -> BTreeMap<String, String> {
     let mut settings: BTreeMap<String, String> = BTreeMap::new();
-    let mut current = None;
-    for line in debug.lines() {
+    let mut path: Vec<&str> = Vec::new();
+    // How far the list is indented that the lines are in.
+    let mut list = None;
+    for line in debug.lines().skip(1) {
         let depth = line.len() - line.trim_start().len();
-        let text = line.trim();
-        if depth == 4
-            && let Some((name, value)) = text.split_once(": ")
-        {
-            current = Some(name.to_owned());
-            settings.insert(name.to_owned(), value.trim_end_matches(',').to_owned());
-        } else if depth >= 4
-            && let Some(value) = current.as_ref().and_then(|name| settings.get_mut(name))
-        {
-            if text.starts_with([')', ']', '}']) && value.ends_with(',') {
-                value.pop();
+        let text = line.trim().trim_end_matches(',');
+        let (name, value) = named(text);
+        let opens = value.ends_with(['{', '(']);
+        if list.is_some() || !opens && !is_closing(text) {
+            let full = path.iter().copied().chain(name.filter(|_| list.is_none()));
+            let full: Vec<_> = full.filter(|part| !part.is_empty()).collect();
+            let known = settings.entry(full.join(".")).or_default();
+            let tight = known.is_empty() || known.ends_with(['(', '[']) || is_closing(text);
+            known.push_str(if tight { "" } else { " " });
+            known.push_str(if list.is_some() { text } else { value });
+        }
+        match list {
+            Some(indent) if depth == indent => {
+                list = None;
+                path.pop();
             }
-            let tight = value.ends_with(['(', '[']) || text.starts_with([')', ']']);
-            if !tight {
-                value.push(' ');
+            Some(_) => {}
+            None if value.ends_with('[') => {
+                list = Some(depth);
+                path.push(name.unwrap_or_default());
             }
-            value.push_str(text);
+            None if opens => path.push(name.unwrap_or_default()),
+            None if is_closing(text) => drop(path.pop()),
+            None => {}
         }
     }
     settings
 }
 
+fn is_closing(text: &str) -> bool {
+    text.starts_with([')', ']', '}'])
+}
+
+/// A line's name, where it has one, and its value.
+fn named(text: &str) -> (Option<&str>, &str) {
+    let is_name = |name: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        !name.is_empty() && name.bytes().all(plain)
+    };
+    match text.split_once(": ") {
+        Some((name, value)) if is_name(name) => (Some(name), value),
+        _ => (None, text),
+    }
+}
+
 fn fields(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<Field> {
-    let names = after
-        .iter()
-        .filter(|(name, value)| before.get(*name) != Some(value));
+    let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    let differs = |name: &&&String| before.get(**name) != after.get(**name);
+    let of = |side: &BTreeMap<String, String>, name| {
+        let value = side.get(name).map_or("None", String::as_str);
+        match value {
+            "None" => "not set".to_owned(),
+            value => short(value),
+        }
+    };
+    let names = names.iter().filter(differs);
     names
-        .map(|(name, value)| Field {
-            name: name.clone(),
-            before: short(before.get(name).map_or("", String::as_str)),
-            after: short(value),
+        .map(|name| Field {
+            name: (*name).clone(),
+            before: of(before, *name),
+            after: of(after, *name),
         })
         .collect()
 }
@@ -435,11 +467,48 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line}: {text}");
         }
-        assert!(text.contains("client_ms: Some(9)"), "{text}");
+        assert!(
+            text.contains("timeouts.client_ms: not set -> 9\n"),
+            "{text}"
+        );
         let json = plan.json();
         assert!(json.contains(
             "{\"change\":\"changed\",\"object\":\"server\",\"name\":\"app/b\",\"fields\":[{\"name\":\"weight\",\"before\":\"2\",\"after\":\"5\"}]"
         ));
+    }
+
+    #[test]
+    fn settings_are_told_by_their_paths() {
+        let before = model(80, &[("a", 1)]);
+        let mut after = before.clone();
+        let check = &mut after.backends[0].servers[0].check;
+        check.rhythm.interval_ms = 5_000;
+        check.port = Some(99);
+        let text = Plan::new(&before, &after, None).text();
+        assert!(
+            text.contains("\n      check.port: not set -> 99\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\n      check.rhythm.interval_ms: 2000 -> 5000\n"),
+            "{text}"
+        );
+        let read = settings(
+            "A {\n    b: \"c: d\",\n    e: [\n        1,\n        F {\n            g: 2,\n        },\n    ],\n    h: I(\n        3,\n    ),\n    j: None,\n}",
+        );
+        let read: Vec<_> = read
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(
+            read,
+            [
+                ("b", "\"c: d\""),
+                ("e", "[1 F { g: 2}]"),
+                ("h", "3"),
+                ("j", "None")
+            ]
+        );
     }
 
     #[test]

@@ -2,6 +2,16 @@
 
 /// Names of cases, by what changed.
 const CASES: &[&[&str]] = &[
+    // A response without a reason phrase gets the usual one.
+    &[
+        "no-reason-to-h10",
+        "no-reason-to-h10-both",
+        "no-reason-to-h10-keep",
+        "no-reason-to-h11",
+        "no-reason-to-h11-close",
+        "no-reason-to-h11-keep",
+        "no-reason-to-head",
+    ],
     // What is refused is logged as the proxy's decision (PR), no longer as the client's fault (CR). Transfer codings,
     // upgrades and targets are judged more strictly, or with another status.
     &[

@@ -12,6 +12,7 @@ use plimsoll_sys::signal::Signal;
 
 use crate::rig::client::Client;
 use crate::rig::origin::{Origin, Reply};
+use crate::rig::syslog::Syslog;
 use crate::rig::{Binary, PLIMSOLL, Rig, free_address, until};
 
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: rig\r\n\r\n";
@@ -140,9 +141,11 @@ fn a_soft_stop_ends_in_time() {
         until(|| false);
         Reply::ok("too late")
     });
+    let log = Syslog::start();
     let address = rig.config(&format!(
         "global\n    grace 300\n    hard-stop-after 500\ndefaults\n    mode http\n    timeout connect 20s\n    timeout client 5m\n\
-         \x20   timeout server 5m\nlisten web\n    bind {{listen}}\n    {}\n",
+         \x20   timeout server 5m\nlisten web\n    bind {{listen}}\n    log {} local0\n    option httplog\n    {}\n",
+        log.address(),
         origin.server_line()
     ));
     let mut client = rig.client();
@@ -159,4 +162,9 @@ fn a_soft_stop_ends_in_time() {
     assert!(took >= Duration::from_millis(800), "it took {took:?}");
     assert!(rig.binary().said().contains("hard-stop-after"));
     assert!(client.is_closed());
+    // Whoever was cut off has its line, behind those of the connections above that asked nothing.
+    let lines = std::iter::repeat_with(|| log.line());
+    let line = lines.take(10_000).find(|line| line.contains("GET "));
+    let line = line.expect("a line");
+    assert!(line.contains(" K"), "{line}");
 }

@@ -194,7 +194,10 @@ mod tests {
             ("if { path -m wrong /a }", "not a way of comparing"),
             ("if { var(txn.a) x }", "may be of any type"),
             ("if { src nowhere }", "not a valid IPv4"),
-            ("if { path_reg ( }", "regex parse error"),
+            (
+                "if { path_reg ( }",
+                "not a regular expression: unclosed group",
+            ),
         ] {
             let error = bench.condition(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");

@@ -138,7 +138,8 @@ pub(super) fn expression(word: &Word) -> Result<Regex, Diagnostic> {
         .size_limit(EXPRESSION_BYTES_MAX)
         .build();
     built.map_err(|error| {
-        let message = format_args!("'{}' is not a regular expression: {error}", word.text);
+        let what = crate::pattern::problem(&error);
+        let message = format_args!("'{}' is not a regular expression: {what}", word.text);
         Diagnostic::error(Kind::Invalid, word.span, message)
     })
 }

@@ -4,7 +4,7 @@ use regex::bytes::{Captures, Regex, RegexBuilder};
 
 use super::{Convert, OUTPUT_BYTES_MAX, Row};
 use crate::context::Context;
-use crate::pattern::REGEX_BYTES_MAX;
+use crate::pattern::{REGEX_BYTES_MAX, problem};
 use crate::value::{Type, Value};
 
 pub(crate) const ROWS: &[Row] = &[Row {
@@ -26,7 +26,12 @@ pub(crate) const ROWS: &[Row] = &[Row {
             .size_limit(REGEX_BYTES_MAX)
             .build();
         Ok(Box::new(Substitution {
-            regex: regex.map_err(|error| arguments.invalid(error))?,
+            regex: regex.map_err(|error| {
+                arguments.invalid(format_args!(
+                    "not a regular expression: {}",
+                    problem(&error)
+                ))
+            })?,
             template: Template::read(&replacement).map_err(|error| arguments.invalid(error))?,
             all: flags.contains('g'),
         }))
@@ -161,7 +166,10 @@ mod tests {
         for (text, part) in [
             ("str(a),regsub(b)", "lacks"),
             ("str(a),regsub(b,c,x)", "not a flag"),
-            ("str(a),regsub('(',c)", "regex parse error"),
+            (
+                "str(a),regsub('(',c)",
+                "not a regular expression: unclosed group",
+            ),
             (r"str(a),regsub(b,'\x4')", "hexadecimal"),
         ] {
             let error = bench.refused(text);

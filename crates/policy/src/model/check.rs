@@ -319,12 +319,7 @@ impl Pattern {
             Err(regex::Error::CompiledTooBig(limit)) => {
                 Err(format!("it would take more than {limit} bytes of memory"))
             }
-            // The last line says what, those before it draw where.
-            Err(error) => {
-                let text = error.to_string();
-                let last = text.lines().last().unwrap_or_default();
-                Err(last.trim_start_matches("error: ").to_owned())
-            }
+            Err(error) => Err(crate::pattern::problem(&error)),
         }
     }
 

@@ -34,6 +34,13 @@ impl Expression {
     }
 }
 
+/// What is wrong with a regular expression, in one line: the library's last says what, those before it draw where.
+pub(crate) fn problem(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default();
+    last.trim_start_matches("error: ").to_owned()
+}
+
 /// The letters, digits and slashes right behind `^`; empty where an expression need not begin with any.
 fn start(pattern: &str) -> &str {
     let Some(rest) = pattern.strip_prefix('^').filter(|rest| !rest.contains('|')) else {

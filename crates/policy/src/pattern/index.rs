@@ -13,7 +13,7 @@ use regex::bytes::{Captures, RegexBuilder};
 use crate::value::Value;
 
 use super::entry::Entry;
-use super::expression::Expression;
+use super::expression::{Expression, problem};
 use super::hash::Side;
 use super::method::Method;
 use super::networks::{Net, Networks};
@@ -59,7 +59,8 @@ impl Form {
                     .unicode(false)
                     .size_limit(REGEX_BYTES_MAX)
                     .build();
-                let regex = expression.map_err(|error| error.to_string())?;
+                let regex = expression
+                    .map_err(|error| format!("not a regular expression: {}", problem(&error)))?;
                 Self::Regex(Expression::new(regex, ignore_case))
             }
             Method::Binary => {

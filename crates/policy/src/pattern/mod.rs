@@ -30,7 +30,7 @@ mod trie;
 mod tests;
 
 pub use entry::Entry;
-pub(crate) use expression::Expression;
+pub(crate) use expression::{Expression, problem};
 pub use file::file_list;
 pub(crate) use file::read;
 pub(crate) use index::REGEX_BYTES_MAX;

@@ -527,6 +527,20 @@ impl Resolver<'_> {
         what: &str,
     ) -> Vec<CipherSuite> {
         let (span, read) = (list.span, parse(&list.value));
+        let plausible = |word: &String| cipher::is_plausible(word);
+        let nonsense = !read.missing.is_empty() && !read.missing.iter().any(plausible);
+        if read.suites.is_empty() && nonsense {
+            if self.told.insert(span) {
+                let message = format!("'{}' names no cipher suite", list.value);
+                self.error(
+                    Kind::Unknown,
+                    span,
+                    message,
+                    "write names as 'openssl ciphers' prints them",
+                );
+            }
+            return Vec::new();
+        }
         if !read.missing.is_empty() && self.told.insert(span) {
             let names = shortened(&read.missing);
             let message = format!("some of the {what} are not offered: {names}");

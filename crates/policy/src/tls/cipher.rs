@@ -221,6 +221,18 @@ pub fn parse_tls13(list: &str) -> Suites {
     read
 }
 
+/// What OpenSSL's names of suites and of groups of them are made of.
+const PARTS: [&str; 32] = [
+    "AES", "ALL", "ARIA", "CAMELLIA", "CBC", "CCM", "CHACHA", "DEFAULT", "DES", "DH", "DSS",
+    "ECDSA", "EXP", "FIPS", "GCM", "GOST", "HIGH", "IDEA", "LOW", "MD5", "MEDIUM", "NULL", "PSK",
+    "RC4", "RSA", "SECLEVEL", "SEED", "SHA", "SRP", "SSLv", "STRENGTH", "TLSv",
+];
+
+/// Whether OpenSSL may know a word, offered here or not; anything else is a mistake.
+pub fn is_plausible(word: &str) -> bool {
+    PARTS.iter().any(|part| word.contains(part))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -634,6 +634,16 @@ impl Desk {
         self.meters.clear_maxima();
     }
 
+    /// Cuts off whoever is at any server.
+    pub(crate) fn vacate_all(&self) {
+        for (id, backend) in (0..).map(BackendId).zip(&self.plane.model.backends) {
+            let live = self.plane.backend(id);
+            let servers = (0..).map(ServerId).zip(&backend.servers);
+            servers.for_each(|(server, _)| live.server(server).kill());
+        }
+        self.order_all(&Order::Recall);
+    }
+
     pub(crate) fn order_all(&self, order: &Order) {
         for orders in self.workers.get().into_iter().flat_map(|all| all.iter()) {
             orders.send(order.clone());
