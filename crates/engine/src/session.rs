@@ -619,10 +619,10 @@ async fn close(session: &Session, client: &mut h1::client::Client) {
     linger(worker, &mut client.transport, UPLOAD).await;
 }
 
-/// `option nolinger`: closing resets the connection, which a client that has not been told of the end takes for a failure.
+/// `option nolinger` is for connections with something under way: an idle one ends in order.
 fn say_end(session: &Session, client: &mut h1::client::Client) {
     if session.tables.frontend(session.frontend).linger_zero {
-        let _ = client.transport.shutdown_write();
+        let _ = client.transport.socket().close_in_order();
     }
 }
 

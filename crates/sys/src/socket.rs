@@ -63,9 +63,10 @@ pub fn take_error(fd: BorrowedFd<'_>) -> io::Result<()> {
     sockopt::socket_error(fd)?.map_err(io::Error::from)
 }
 
-/// Makes close(2) reset the connection (RST) and throw unsent bytes away.
-pub fn set_reset_on_close(fd: BorrowedFd<'_>) -> io::Result<()> {
-    Ok(sockopt::set_socket_linger(fd, Some(Duration::ZERO))?)
+/// Makes close(2) reset the connection (RST) and throw unsent bytes away, or end it in order again.
+pub fn set_reset_on_close(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    let linger = on.then_some(Duration::ZERO);
+    Ok(sockopt::set_socket_linger(fd, linger)?)
 }
 
 /// Has the connection end without the peer being told, when it is closed: the peer goes on believing in it.
@@ -84,7 +85,7 @@ pub fn vanish(fd: BorrowedFd<'_>, ttl: Option<u8>) -> io::Result<()> {
     // One of the two is the socket's family.
     let _ = option::set_int(fd, libc::IPPROTO_IP, libc::IP_TTL, ttl);
     let _ = option::set_int(fd, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, ttl);
-    set_reset_on_close(fd)
+    set_reset_on_close(fd, true)
 }
 
 /// Marks outgoing packets for routing and filters of this machine (`SO_MARK`), which takes the right to administer the network.

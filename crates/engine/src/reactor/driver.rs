@@ -74,7 +74,7 @@ pub(super) trait Driver {
 
     fn take_error(&self, handle: &Handle) -> io::Result<()>;
 
-    fn set_reset_on_close(&self, handle: &Handle) -> io::Result<()>;
+    fn set_reset_on_close(&self, handle: &Handle, on: bool) -> io::Result<()>;
 
     fn vanish(&self, handle: &Handle, ttl: Option<u8>) -> io::Result<()>;
 

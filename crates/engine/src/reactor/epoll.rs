@@ -126,8 +126,8 @@ impl Driver for EpollDriver {
         socket::take_error(descriptor(handle)?)
     }
 
-    fn set_reset_on_close(&self, handle: &Handle) -> io::Result<()> {
-        socket::set_reset_on_close(descriptor(handle)?)
+    fn set_reset_on_close(&self, handle: &Handle, on: bool) -> io::Result<()> {
+        socket::set_reset_on_close(descriptor(handle)?, on)
     }
 
     fn vanish(&self, handle: &Handle, ttl: Option<u8>) -> io::Result<()> {

@@ -252,7 +252,12 @@ impl Socket {
 
     /// Makes the coming close a reset: the peer sees an error at once, and unsent bytes are thrown away.
     pub fn reset_on_close(&self) -> io::Result<()> {
-        self.core.driver.set_reset_on_close(&self.handle)
+        self.core.driver.set_reset_on_close(&self.handle, true)
+    }
+
+    /// Takes [`Self::reset_on_close`] back.
+    pub fn close_in_order(&self) -> io::Result<()> {
+        self.core.driver.set_reset_on_close(&self.handle, false)
     }
 
     /// Has the coming close say nothing to the other end, as far as that can be had; see [`plimsoll_sys::socket::vanish`].

@@ -61,7 +61,7 @@ impl Actor {
     /// Leaves rudely.
     pub(crate) fn reset(&mut self) {
         if let Some(stream) = self.stream.take() {
-            let _ = plimsoll_sys::socket::set_reset_on_close(stream.as_fd());
+            let _ = plimsoll_sys::socket::set_reset_on_close(stream.as_fd(), true);
         }
     }
 

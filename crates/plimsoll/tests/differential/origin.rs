@@ -229,7 +229,7 @@ impl Visit {
                 Act::Close => return Ok(false),
                 Act::Reset => {
                     // Unread bytes or not: a linger time of zero resets.
-                    plimsoll_sys::socket::set_reset_on_close(self.stream.as_fd())?;
+                    plimsoll_sys::socket::set_reset_on_close(self.stream.as_fd(), true)?;
                     return Ok(false);
                 }
                 Act::Hold => {

@@ -52,7 +52,7 @@ fn connections_without_linger_end_with_a_reset() {
     let origin = rig.origin("a");
     let server = origin.server_line();
     rig.config(&format!(
-        "{DEFAULTS}    timeout http-keep-alive 100ms\nlisten web\n    bind {{listen}}\n    option nolinger\n    {server}\n"
+        "{DEFAULTS}    timeout client 200ms\nlisten web\n    mode tcp\n    bind {{listen}}\n    option nolinger\n    {server}\n"
     ));
     let mut client = TcpStream::connect(rig.address()).unwrap();
     client

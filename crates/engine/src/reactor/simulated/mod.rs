@@ -251,13 +251,14 @@ impl Driver for SimulatedDriver {
         self.world.borrow_mut().take_error(number(handle))
     }
 
-    fn set_reset_on_close(&self, handle: &Handle) -> io::Result<()> {
-        self.world.borrow_mut().set_reset_on_close(number(handle))
+    fn set_reset_on_close(&self, handle: &Handle, on: bool) -> io::Result<()> {
+        let mut world = self.world.borrow_mut();
+        world.set_reset_on_close(number(handle), on)
     }
 
     /// Everyone is one hop away.
     fn vanish(&self, handle: &Handle, _: Option<u8>) -> io::Result<()> {
-        self.set_reset_on_close(handle)
+        self.set_reset_on_close(handle, true)
     }
 
     /// Nobody here looks at packets.

@@ -260,10 +260,14 @@ impl World {
         half.error.take().map_or(Ok(()), |error| Err(error.into()))
     }
 
-    pub(in crate::reactor::simulated) fn set_reset_on_close(&mut self, id: u32) -> io::Result<()> {
+    pub(in crate::reactor::simulated) fn set_reset_on_close(
+        &mut self,
+        id: u32,
+        on: bool,
+    ) -> io::Result<()> {
         self.half_mut(id)
             .ok_or(io::ErrorKind::NotConnected)?
-            .reset_on_close = true;
+            .reset_on_close = on;
         Ok(())
     }
 }
