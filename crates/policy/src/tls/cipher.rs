@@ -165,6 +165,7 @@ pub fn parse_tls12(list: &str) -> Suites {
         .split([':', ',', ' ', ';'])
         .filter(|word| !word.is_empty());
     for word in words.take(WORDS_MAX) {
+        let word = if is_profile(word) { "ALL" } else { word };
         // @SECLEVEL and @STRENGTH have nothing to sort out here: all suites are strong ones.
         let word = word.split('@').next().unwrap_or_default();
         if word.is_empty() {
@@ -209,6 +210,10 @@ pub fn parse_tls13(list: &str) -> Suites {
     let mut read = Suites::default();
     let names = list.split([':', ',', ' ']).filter(|name| !name.is_empty());
     for name in names.take(WORDS_MAX) {
+        if is_profile(name) {
+            read.suites = CipherSuite::TLS13.to_vec();
+            continue;
+        }
         match CipherSuite::TLS13
             .into_iter()
             .find(|suite| suite.name() == name)
@@ -219,6 +224,11 @@ pub fn parse_tls13(list: &str) -> Suites {
         }
     }
     read
+}
+
+/// `PROFILE=SYSTEM`, with which files of Red Hat's leave the choice to the machine: everything that is offered is.
+fn is_profile(word: &str) -> bool {
+    word.starts_with("PROFILE=")
 }
 
 /// What OpenSSL's names of suites and of groups of them are made of.
@@ -247,6 +257,7 @@ mod tests {
         for (list, suites) in [
             ("ALL", all.clone()),
             ("HIGH:!aNULL:!MD5", all.clone()),
+            ("PROFILE=SYSTEM", all.clone()),
             ("DEFAULT@SECLEVEL=1", all.clone()),
             ("DEFAULT:@SECLEVEL=1", all.clone()),
             (
