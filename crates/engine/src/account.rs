@@ -11,7 +11,7 @@ use plimsoll_policy::log::{
     self, Endpoint, Load, Moment, Origin, Queued, RequestLine, Termination, Timers, Times,
     elapsed_ms,
 };
-use plimsoll_policy::model::{BackendId, Mode, ServerId};
+use plimsoll_policy::model::{BackendId, FrontendId, Mode, ServerId};
 use plimsoll_policy::stick_table::Event;
 use plimsoll_wire::head::Version;
 
@@ -157,25 +157,44 @@ pub(crate) fn answer_denied(
     backend: Option<BackendId>,
     server: Option<ServerId>,
 ) {
-    let counters = &session.tables.counters;
-    let frontend = counters.frontend(session.frontend);
-    frontend.increment(FrontendCounter::DeniedResponses);
-    let Some(id) = backend else { return };
-    let backend = counters.backend(id);
-    backend.increment(BackendCounter::DeniedResponses);
-    if let Some(server) = server {
-        let server = counters.server(id, server);
-        server.increment(ServerCounter::DeniedResponses);
+    let place = (session.frontend, backend, server);
+    let denied = (
+        FrontendCounter::DeniedResponses,
+        BackendCounter::DeniedResponses,
+        ServerCounter::DeniedResponses,
+    );
+    count_along(&session.tables, place, denied);
+}
+
+/// Counts in the frontend, and as far behind it as something has come.
+fn count_along(
+    tables: &Tables,
+    (frontend, backend, server): (FrontendId, Option<BackendId>, Option<ServerId>),
+    (of_frontend, of_backend, of_server): (FrontendCounter, BackendCounter, ServerCounter),
+) {
+    tables.counters.frontend(frontend).increment(of_frontend);
+    let Some(backend) = backend else { return };
+    match server {
+        Some(server) => count_behind(tables, (backend, server), (of_backend, of_server)),
+        None => tables.counters.backend(backend).increment(of_backend),
     }
 }
 
+/// Counts in a backend and in its server.
+fn count_behind(
+    tables: &Tables,
+    (backend, server): (BackendId, ServerId),
+    (of_backend, of_server): (BackendCounter, ServerCounter),
+) {
+    tables.counters.backend(backend).increment(of_backend);
+    let server = tables.counters.server(backend, server);
+    server.increment(of_server);
+}
+
 /// The balancing algorithm has chosen a server.
-pub(crate) fn server_chosen(tables: &Tables, (backend, server): (BackendId, ServerId)) {
-    let counters = &tables.counters;
-    let of_backend = counters.backend(backend);
-    of_backend.increment(BackendCounter::Balanced);
-    let of_server = counters.server(backend, server);
-    of_server.increment(ServerCounter::Balanced);
+pub(crate) fn server_chosen(tables: &Tables, place: (BackendId, ServerId)) {
+    let chosen = (BackendCounter::Balanced, ServerCounter::Balanced);
+    count_behind(tables, place, chosen);
 }
 
 /// A server has given a slot.
@@ -234,11 +253,7 @@ pub(crate) fn attempt_failed(
 }
 
 /// An attempt has failed, and another follows.
-pub(crate) fn attempt_follows(
-    tables: &Tables,
-    (backend, server): (BackendId, ServerId),
-    fault: Fault,
-) {
+pub(crate) fn attempt_follows(tables: &Tables, place: (BackendId, ServerId), fault: Fault) {
     if matches!(
         fault,
         Fault::ConnectRefused | Fault::ConnectTimeout | Fault::HandshakeFailed
@@ -246,26 +261,23 @@ pub(crate) fn attempt_follows(
         return;
     }
     // As HAProxy has it: what follows a failed response is a retry in any case, and one more where the server stays.
-    attempt_repeated(tables, (backend, server));
+    attempt_repeated(tables, place);
     if matches!(
         fault,
         Fault::EmptyResponse | Fault::JunkResponse | Fault::ServerClosed
     ) {
-        let counters = &tables.counters;
-        let of_backend = counters.backend(backend);
-        of_backend.increment(BackendCounter::ResponseErrors);
-        let of_server = counters.server(backend, server);
-        of_server.increment(ServerCounter::ResponseErrors);
+        let failed = (
+            BackendCounter::ResponseErrors,
+            ServerCounter::ResponseErrors,
+        );
+        count_behind(tables, place, failed);
     }
 }
 
 /// Another attempt with the same server follows.
-pub(crate) fn attempt_repeated(tables: &Tables, (backend, server): (BackendId, ServerId)) {
-    let counters = &tables.counters;
-    let of_backend = counters.backend(backend);
-    of_backend.increment(BackendCounter::Retries);
-    let of_server = counters.server(backend, server);
-    of_server.increment(ServerCounter::Retries);
+pub(crate) fn attempt_repeated(tables: &Tables, place: (BackendId, ServerId)) {
+    let repeated = (BackendCounter::Retries, ServerCounter::Retries);
+    count_behind(tables, place, repeated);
 }
 
 /// Another attempt follows, and the server was to be chosen anew: it came from one server and goes `to` another, or to
@@ -279,11 +291,8 @@ pub(crate) fn attempt_moved(
     if to == Some(from) {
         return attempt_repeated(tables, (backend, from));
     }
-    let counters = &tables.counters;
-    let of_backend = counters.backend(backend);
-    of_backend.increment(BackendCounter::Redispatches);
-    let of_server = counters.server(backend, from);
-    of_server.increment(ServerCounter::Redispatches);
+    let moved = (BackendCounter::Redispatches, ServerCounter::Redispatches);
+    count_behind(tables, (backend, from), moved);
 }
 
 /// A request or TCP session has to wait: how many are in its queue now.
@@ -316,17 +325,13 @@ pub(crate) fn server_answered(
 
 /// A change of a message that rules asked for did not fit.
 pub(crate) fn rewrite_failed(tables: &Tables, context: &Context<'_>) {
-    let frontend = tables.counters.frontend(context.frontend);
-    frontend.increment(FrontendCounter::FailedRewrites);
-    let Some(backend) = context.backend else {
-        return;
-    };
-    let counters = tables.counters.backend(backend);
-    counters.increment(BackendCounter::FailedRewrites);
-    if let Some(server) = context.server {
-        let counters = tables.counters.server(backend, server);
-        counters.increment(ServerCounter::FailedRewrites);
-    }
+    let place = (context.frontend, context.backend, context.server);
+    let failed = (
+        FrontendCounter::FailedRewrites,
+        BackendCounter::FailedRewrites,
+        ServerCounter::FailedRewrites,
+    );
+    count_along(tables, place, failed);
 }
 
 /// An HTTP exchange has ended, with whatever tunnel it left behind.
@@ -527,18 +532,18 @@ fn leave_backend(
     server: Option<ServerId>,
     (fault, phase): (Option<Fault>, fault::Phase),
 ) {
-    let counters = &session.tables.counters;
-    let of_backend = counters.backend(dispatch.backend);
+    let tables = &session.tables;
+    let of_backend = tables.counters.backend(dispatch.backend);
     of_backend.lower(BackendCounter::SessionsNow);
     let Some(fault) = fault else { return };
     // No server could be found for it, whoever had it before.
     let server = server.filter(|_| fault != Fault::NoServer);
-    let of_server = server.map(|server| counters.server(dispatch.backend, server));
-    let count = |backend, server| {
-        of_backend.increment(backend);
-        if let Some(of_server) = of_server {
-            of_server.increment(server);
+    let count = |counted, counted_by_server| match server {
+        Some(server) => {
+            let both = (counted, counted_by_server);
+            count_behind(tables, (dispatch.backend, server), both);
         }
+        None => of_backend.increment(counted),
     };
     let is_relaying = phase >= fault::Phase::Data;
     match fault {

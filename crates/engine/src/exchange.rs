@@ -33,6 +33,7 @@ use crate::observe;
 use crate::pool::{self, Connection, Identity, Opening, Route, Wish};
 use crate::proxy_protocol;
 use crate::queue::Slot;
+use crate::quota::Quota;
 use crate::reactor::Scratch;
 use crate::relay::{Independent, Patience, Relay};
 use crate::reply::{self, Reply};
@@ -933,14 +934,10 @@ impl Exchange<'_> {
 
     /// Waits until what has come along with the response's head may pass.
     async fn await_quota(&mut self, bytes: usize) {
-        while let Some(limits) = &mut self.record.facts.limits {
-            let reactor = &self.worker.reactor;
-            let Err(next_ns) = limits.allowed(false, reactor.now_ns()) else {
-                limits.passed(false, reactor.now_ns(), bytes);
-                break;
-            };
-            poll_fn(|_| reactor.poll_deadline(next_ns)).await;
-        }
+        let reactor = &self.worker.reactor;
+        let mut quota = Quota::new(self.record.facts.limits.as_deref_mut());
+        poll_fn(|_| quota.poll(reactor, false, bytes)).await;
+        quota.passed(reactor, false, bytes);
     }
 
     /// RFC 9110 section 9.3.6: a successful answer to CONNECT turns the connection into a tunnel.

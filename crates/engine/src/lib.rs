@@ -26,6 +26,7 @@ mod orders;
 mod pool;
 mod proxy_protocol;
 mod queue;
+mod quota;
 pub mod reactor;
 mod relay;
 mod reply;

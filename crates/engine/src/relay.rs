@@ -13,6 +13,7 @@ use plimsoll_wire::head::Head;
 use crate::counters::Side;
 use crate::fault::Fault;
 use crate::queue::Recall;
+use crate::quota::Quota;
 use crate::reactor::Scratch;
 use crate::splice::{Conduit, Trouble};
 use crate::stream::{ClientStream, End, Piece, ServerStream, StreamError};
@@ -69,7 +70,7 @@ pub(crate) struct Relay<'a, C, S> {
     /// Whether the server takes back its slot meanwhile.
     pub(crate) recall: Option<Recall<'a>>,
     /// How fast bodies may pass, where rules say so.
-    limits: Option<&'a mut Limits>,
+    quota: Quota<'a>,
     /// How much may be read along with a head. The same for as long as heads are waited for, since interim ones leave
     /// what follows them for the next.
     appetite: usize,
@@ -100,7 +101,7 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             heeds_leaving: false,
             drops_trailers: (false, false),
             recall: None,
-            limits: None,
+            quota: Quota::default(),
         }
     }
 
@@ -194,7 +195,8 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             }
             let room =
                 ready!(self.server.poll_room()).map_err(|error| self.server_fault(&error))?;
-            if !self.is_limited(true) && self.upload.is_open(self.worker, self.client, self.server)
+            if !self.quota.applies(true)
+                && self.upload.is_open(self.worker, self.client, self.server)
             {
                 let filled = ready!(self.upload.poll_fill(self.client, self.server));
                 filled.map_err(|trouble| self.upload_fault(&trouble))?;
@@ -240,7 +242,7 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
             }
             let room =
                 ready!(self.client.poll_room()).map_err(|error| self.client_fault(&error))?;
-            if !self.is_limited(false)
+            if !self.quota.applies(false)
                 && self.download.is_open(self.worker, self.server, self.client)
             {
                 let filled = ready!(self.download.poll_fill(self.server, self.client));
@@ -269,39 +271,26 @@ impl<'a, C: ClientStream, S: ServerStream> Relay<'a, C, S> {
 
     /// Has limits apply, also to so many bytes that the server has been sent already.
     pub(crate) fn limit(&mut self, limits: Option<&'a mut Limits>, sent_bytes: usize) {
-        self.limits = limits;
+        self.quota = Quota::new(limits);
         self.passed(true, sent_bytes);
-    }
-
-    fn is_limited(&self, upload: bool) -> bool {
-        self.limits
-            .as_ref()
-            .is_some_and(|limits| limits.apply(upload))
     }
 
     /// How many bytes may pass in one direction, of so many. Whoever has to wait for more is not silent.
     fn poll_quota(&mut self, upload: bool, room: usize) -> Poll<usize> {
-        let Some(limits) = &self.limits else {
-            return Poll::Ready(room);
-        };
-        let now_ns = self.worker.reactor.now_ns();
-        match limits.allowed(upload, now_ns) {
-            Ok(allowed) => Poll::Ready(room.min(allowed)),
-            Err(next_ns) => {
-                match upload {
-                    true => self.upload.moved_ns = now_ns,
-                    false => self.download.moved_ns = now_ns,
-                }
-                self.worker.reactor.wake_at(next_ns);
-                Poll::Pending
-            }
+        let reactor = &self.worker.reactor;
+        let quota = self.quota.poll(reactor, upload, room);
+        if quota.is_pending() {
+            let way = match upload {
+                true => &mut self.upload,
+                false => &mut self.download,
+            };
+            way.moved_ns = reactor.now_ns();
         }
+        quota
     }
 
     fn passed(&mut self, upload: bool, bytes: usize) {
-        if let Some(limits) = &mut self.limits {
-            limits.passed(upload, self.worker.reactor.now_ns(), bytes);
-        }
+        self.quota.passed(&self.worker.reactor, upload, bytes);
     }
 
     /// When something moved last, in either direction.

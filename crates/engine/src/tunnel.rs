@@ -15,6 +15,7 @@ use plimsoll_policy::bandwidth::Limits;
 
 use crate::fault::Fault;
 use crate::queue::Recall;
+use crate::quota::Quota;
 use crate::reactor::Pipe;
 use crate::relay::Independent;
 use crate::transport::{Outbox, Transport};
@@ -123,7 +124,7 @@ pub(crate) async fn run(
     client: &mut Side<'_>,
     server: &mut Side<'_>,
     carry: [&[u8]; 2],
-    (patience, mut limits): (Patience, Option<&mut Limits>),
+    (patience, limits): (Patience, Option<&mut Limits>),
     recall: Recall<'_>,
 ) -> Ended {
     let [from_client, from_server] = carry;
@@ -143,6 +144,7 @@ pub(crate) async fn run(
     {
         return Ended::ClientBroke;
     }
+    let mut quota = Quota::new(limits);
     let now_ns = worker.reactor.now_ns();
     let mut silence = Silence {
         patience,
@@ -153,10 +155,10 @@ pub(crate) async fn run(
     let ended = poll_fn(|_| {
         let before = (client.received_bytes, server.received_bytes);
         let halves = (client.half_closed(), server.half_closed());
-        let mut upload = Way::new(true, limits.as_deref_mut());
+        let mut upload = Way::new(true, &mut quota);
         let up = poll_direction(worker, client, server, &mut upload);
         let held_up = upload.held;
-        let mut download = Way::new(false, limits.as_deref_mut());
+        let mut download = Way::new(false, &mut quota);
         let down = poll_direction(worker, server, client, &mut download);
         let held_down = download.held;
         if let Some(ended) = end_of(&up, &down) {
@@ -194,7 +196,12 @@ pub(crate) fn poll_upload(
     client: &mut Side<'_>,
     server: &mut Side<'_>,
 ) -> Result<(), Fault> {
-    match poll_direction(worker, client, server, &mut Way::new(true, None)) {
+    match poll_direction(
+        worker,
+        client,
+        server,
+        &mut Way::new(true, &mut Quota::default()),
+    ) {
         Poll::Ready(Err(Broke::Source)) => Err(Fault::ClientClosed),
         Poll::Ready(Err(Broke::Sink)) => Err(Fault::ServerClosed),
         Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
@@ -275,45 +282,19 @@ impl Silence {
 }
 
 /// A direction, and how fast bytes may go there.
-struct Way<'a> {
+struct Way<'q, 'a> {
     upload: bool,
-    limits: Option<&'a mut Limits>,
+    quota: &'q mut Quota<'a>,
     /// They have to wait.
     held: bool,
 }
 
-impl<'a> Way<'a> {
-    fn new(upload: bool, limits: Option<&'a mut Limits>) -> Self {
+impl<'q, 'a> Way<'q, 'a> {
+    fn new(upload: bool, quota: &'q mut Quota<'a>) -> Self {
         Self {
             upload,
-            limits,
+            quota,
             held: false,
-        }
-    }
-
-    fn is_limited(&self) -> bool {
-        let limits = self.limits.as_ref();
-        limits.is_some_and(|limits| limits.apply(self.upload))
-    }
-
-    /// How many bytes may pass, of so many.
-    fn poll_quota(&mut self, worker: &Worker, room: usize) -> Poll<usize> {
-        let Some(limits) = &self.limits else {
-            return Poll::Ready(room);
-        };
-        match limits.allowed(self.upload, worker.reactor.now_ns()) {
-            Ok(allowed) => Poll::Ready(room.min(allowed)),
-            Err(next_ns) => {
-                self.held = true;
-                worker.reactor.wake_at(next_ns);
-                Poll::Pending
-            }
-        }
-    }
-
-    fn passed(&mut self, worker: &Worker, bytes: usize) {
-        if let Some(limits) = &mut self.limits {
-            limits.passed(self.upload, worker.reactor.now_ns(), bytes);
         }
     }
 }
@@ -329,7 +310,7 @@ fn poll_direction(
     worker: &Rc<Worker>,
     source: &mut Side<'_>,
     sink: &mut Side<'_>,
-    way: &mut Way<'_>,
+    way: &mut Way<'_, '_>,
 ) -> Poll<Result<(), Broke>> {
     for _ in 0..MOVES_PER_TURN {
         ready!(poll_drain(source, sink)).map_err(|_| Broke::Sink)?;
@@ -341,7 +322,7 @@ fn poll_direction(
             }
             return Poll::Ready(Ok(()));
         }
-        if ready!(poll_fill(worker, source, sink, way)).map_err(|broke| broke)? == 0 {
+        if ready!(poll_fill(worker, source, sink, way))? == 0 {
             source.finished = true;
         }
     }
@@ -363,7 +344,7 @@ fn poll_fill(
     worker: &Rc<Worker>,
     source: &mut Side<'_>,
     sink: &mut Side<'_>,
-    way: &mut Way<'_>,
+    way: &mut Way<'_, '_>,
 ) -> Poll<Result<usize, Broke>> {
     if let Some(pipe) = &mut source.pipe {
         let count = ready!(pipe.poll_fill(source.transport.socket())).map_err(|_| Broke::Source)?;
@@ -371,11 +352,13 @@ fn poll_fill(
         return Poll::Ready(Ok(count));
     }
     let mut scratch = worker.reactor.scratch();
-    let room = ready!(way.poll_quota(worker, scratch.len()));
+    let quota = way.quota.poll(&worker.reactor, way.upload, scratch.len());
+    way.held = quota.is_pending();
+    let room = ready!(quota);
     let count =
         ready!(source.transport.poll_read(&mut scratch[..room])).map_err(|_| Broke::Source)?;
     source.received_bytes += count as u64;
-    way.passed(worker, count);
+    way.quota.passed(&worker.reactor, way.upload, count);
     sink.outbox
         .write_one(sink.transport, &scratch[..count])
         .map_err(|_| Broke::Sink)?;
@@ -385,7 +368,7 @@ fn poll_fill(
         0
     };
     let plain = source.transport.is_plain() && sink.transport.is_plain();
-    let free = plain && !way.is_limited();
+    let free = plain && !way.quota.applies(way.upload);
     if source.full_reads >= FULL_READS_BEFORE_SPLICE && free && worker.may_splice() {
         source.pipe = worker.reactor.pipe();
     }
