@@ -694,18 +694,7 @@ pub(crate) fn unusable(session: &mut Session, reason: &str) {
     let sight = rules::Sight::default();
     rules::with_session(session, &mut facts, Phase::Log, sight, |context| {
         worker.log_error(route, &record, reason, &mut |format, out| {
-            // A context of a life short enough for the record.
-            let mut lent = Context::new(
-                context.plane,
-                context.world,
-                Phase::Log,
-                context.frontend,
-                context.session,
-                context.exchange,
-            );
-            (lent.now, lent.bind) = (context.now, context.bind);
-            lent.record = Some(&record);
-            format.write(&lent, out);
+            format.write(&context.lend(&record), out);
         });
     });
 }

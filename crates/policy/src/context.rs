@@ -542,6 +542,23 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// What a line that is written about this moment knows, for as long as its record lives: the connection, and where it
+    /// has been led. Messages have been put into the record.
+    pub fn lend<'s>(&'s mut self, record: &'s log::Record<'s>) -> Context<'s> {
+        let mut lent = Context::new(
+            self.plane,
+            self.world,
+            Phase::Log,
+            self.frontend,
+            self.session,
+            self.exchange,
+        );
+        (lent.now, lent.bind) = (self.now, self.bind);
+        (lent.backend, lent.server) = (self.backend, self.server);
+        lent.record = Some(record);
+        lent
+    }
+
     /// An empty buffer; to be handed back with [`Context::give_buffer`].
     pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
         let mut buffer = std::mem::take(&mut self.buffer);

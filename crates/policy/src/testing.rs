@@ -417,19 +417,7 @@ impl Bench {
         record: &log::Record<'_>,
         use_it: impl FnOnce(&Context<'_>) -> T,
     ) -> T {
-        self.with_context(|context| {
-            // A context of a life short enough for the record.
-            let mut lent = Context::new(
-                context.plane,
-                context.world,
-                Phase::Log,
-                context.frontend,
-                context.session,
-                context.exchange,
-            );
-            lent.record = Some(record);
-            use_it(&lent)
-        })
+        self.with_context(|context| use_it(&context.lend(record)))
     }
 
     fn write(&self, text: &str, encoding: Encoding) -> Result<String, String> {

@@ -129,19 +129,10 @@ fn write(what: &DoLog, context: &mut Context<'_>) {
         origin: what.origin,
         ..known(context)
     };
-    // A context of a life short enough for the record.
-    let mut lent = Context::new(
-        context.plane,
-        context.world,
-        Phase::Log,
-        context.frontend,
-        context.session,
-        context.exchange,
-    );
-    (lent.now, lent.bind, lent.progress) = (context.now, context.bind, context.progress);
-    (lent.backend, lent.server) = (context.backend, context.server);
-    lent.record = Some(&record);
-    context.world.log(&lent, level, what.profile.as_deref());
+    let (world, progress) = (context.world, context.progress);
+    let mut lent = context.lend(&record);
+    lent.progress = progress;
+    world.log(&lent, level, what.profile.as_deref());
 }
 
 /// Whether the request is one already: the frontend's rules for contents look at bytes.
