@@ -15,28 +15,33 @@ struct Authority<'a> {
     rig: &'a Rig,
 }
 
+/// Makes a certificate that has not been asked for, with a key of its own.
+const NEW_KEY: [&str; 9] = [
+    "req",
+    "-x509",
+    "-nodes",
+    "-days",
+    "30",
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:P-256",
+];
+
 impl<'a> Authority<'a> {
     fn new(openssl: &'a Path, rig: &'a Rig) -> Self {
         let made = Self { openssl, rig };
-        made.run(&[
-            "req",
-            "-x509",
-            "-nodes",
-            "-days",
-            "30",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-subj",
-            "/C=NL/O=Plimsoll tests/CN=authority",
-            "-out",
-            "ca.pem",
-            "-keyout",
-            "ca.key",
-        ]);
+        made.call_itself_authority("ca");
         made.state("V", "");
         made
+    }
+
+    /// A certificate in the authority's name that has signed itself, in `FILE.pem`, and its key in `FILE.key`.
+    fn call_itself_authority(&self, file: &str) {
+        let (certificate, key) = (format!("{file}.pem"), format!("{file}.key"));
+        let subject = ["-subj", "/C=NL/O=Plimsoll tests/CN=authority"];
+        let files = ["-out", &certificate, "-keyout", &key];
+        self.run(&[&NEW_KEY[..], &subject, &files].concat());
     }
 
     fn run(&self, words: &[&str]) -> String {
@@ -57,16 +62,8 @@ impl<'a> Authority<'a> {
     /// A certificate with its key; `access`: where its responder is.
     fn issue(&self, access: Option<SocketAddr>) -> PathBuf {
         let place = access.map(|address| format!("authorityInfoAccess=OCSP;URI:http://{address}/"));
-        let mut words = vec![
-            "req",
-            "-x509",
-            "-nodes",
-            "-days",
-            "30",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
+        let mut words = NEW_KEY.to_vec();
+        words.extend([
             "-subj",
             "/CN=site.test",
             "-set_serial",
@@ -81,7 +78,7 @@ impl<'a> Authority<'a> {
             "site.crt",
             "-keyout",
             "site.key",
-        ];
+        ]);
         if let Some(place) = &place {
             words.extend(["-addext", place]);
         }
@@ -323,23 +320,7 @@ fn answers_that_nobody_vouches_for_are_not_stapled() {
     let nowhere = free_address();
     let site = authority.issue(Some(nowhere)).display().to_string();
     // One that somebody else has signed, who has the authority's name.
-    authority.run(&[
-        "req",
-        "-x509",
-        "-nodes",
-        "-days",
-        "30",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-subj",
-        "/C=NL/O=Plimsoll tests/CN=authority",
-        "-out",
-        "other.pem",
-        "-keyout",
-        "other.key",
-    ]);
+    authority.call_itself_authority("other");
     authority.respond("good.der", Some("1"));
     authority.run(&[
         "ocsp",
