@@ -122,7 +122,8 @@ fn live(model: Model, life: &Life, ready: Option<UnixStream>) -> anyhow::Result<
         Signal::User2,
     ])?;
     // Out of reach behind 'chroot'.
-    let null = process::null()?;
+    let ready = ready.map(|parent| Ok::<_, io::Error>((parent, process::null()?)));
+    let ready = ready.transpose()?;
     let global = model.global.clone();
     raise_descriptor_limit(&global, life.quiet);
     let saved = saved_states(&model, life);
@@ -157,7 +158,7 @@ fn live(model: Model, life: &Life, ready: Option<UnixStream>) -> anyhow::Result<
     if let Some(line) = &life.line {
         tie(engine.handle(), line)?;
     }
-    if let Some(mut parent) = ready {
+    if let Some((mut parent, null)) = ready {
         process::detach(&null)?;
         // The parent may have been killed meanwhile; that is no reason to stop.
         let _ = parent.write_all(&[1]);

@@ -292,12 +292,8 @@ impl Duty {
             return;
         }
         self.change(place, ServerChange::Lose);
-        let naming = Naming::of(&self.desk.plane().model, place.0, place.1);
-        let census = self.desk.census(place);
-        self.desk.tell(place.0, &lost_line(&naming, reason, census));
-        if census.active + census.backup == 0 {
-            self.desk.tell_empty(place.0);
-        }
+        let line = |naming: &Naming<'_>, census| vec![lost_line(naming, reason, census)];
+        self.desk.tell_change(place, true, 0, line);
     }
 
     fn change(&self, (backend, server): (BackendId, ServerId), change: ServerChange) {

@@ -412,12 +412,9 @@ impl Desk {
                 was_leaving: before.is_draining() || before.contains(ServerState::STOPPING),
             },
         };
-        let census = self.census_after(place, waiting);
-        let naming = Naming::of(&self.plane.model, place.0, place.1);
-        self.tell(place.0, &change_line(&naming, news, cause, census));
-        if before.is_usable() && census.active + census.backup == 0 {
-            self.tell_empty(place.0);
-        }
+        self.tell_change(place, before.is_usable(), waiting, |naming, census| {
+            vec![change_line(naming, news, cause, census)]
+        });
         for follower in self.followers(place.0, place.1).into_iter().rev() {
             self.change_by_hand(follower, said, Cause::Unsaid);
         }
@@ -474,18 +471,32 @@ impl Desk {
     /// Logs what was done to a server's administration.
     fn tell_administered(&self, place: (BackendId, ServerId), before: ServerState, waiting: u32) {
         let live = self.plane.backend(place.0).server(place.1);
+        self.tell_change(place, before.is_usable(), waiting, |naming, census| {
+            admin_lines(naming, before, live.state(), census)
+        });
+    }
+
+    /// Logs what has become of a server, and that nobody is left in its backend where it was the last one; `waiting`: how many
+    /// requests waited for it before.
+    pub(crate) fn tell_change(
+        &self,
+        place: (BackendId, ServerId),
+        was_usable: bool,
+        waiting: u32,
+        lines: impl FnOnce(&Naming<'_>, Census) -> Vec<Line>,
+    ) {
         let census = self.census_after(place, waiting);
         let naming = Naming::of(&self.plane.model, place.0, place.1);
-        for line in admin_lines(&naming, before, live.state(), census) {
+        for line in lines(&naming, census) {
             self.tell(place.0, &line);
         }
-        if before.is_usable() && census.active + census.backup == 0 {
+        if was_usable && census.active + census.backup == 0 {
             self.tell_empty(place.0);
         }
     }
 
     /// How a server and its backend stand behind a change, before which so many requests waited for it.
-    pub(crate) fn census_after(&self, place: (BackendId, ServerId), waiting: u32) -> Census {
+    fn census_after(&self, place: (BackendId, ServerId), waiting: u32) -> Census {
         let mut census = self.census(place);
         if !self.plane.backend(place.0).server(place.1).is_usable() {
             // Workers are letting them choose again.
@@ -496,7 +507,7 @@ impl Desk {
     }
 
     /// Logs that nobody serves a backend any more.
-    pub(crate) fn tell_empty(&self, backend: BackendId) {
+    fn tell_empty(&self, backend: BackendId) {
         let model = &self.plane.model;
         let section = &model.backends[backend.0 as usize];
         let mut fronts = model.frontends.iter();

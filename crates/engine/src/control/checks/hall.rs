@@ -200,14 +200,15 @@ impl Hall {
         }
         for &leader in self.followers.keys() {
             self.heed(leader, self.live(leader).state());
-            self.lead(leader, true);
+            self.lead_on(leader, &|follower, change| {
+                self.order(follower, order_of(change))
+            });
         }
         self.forget_traffic();
     }
 
-    /// Has those who track a server think of themselves what is thought of it, and takes `orders` of what is news to
-    /// workers; nothing is logged.
-    fn lead(&self, leader: Place, orders: bool) {
+    /// Has those who track a server think of themselves what is thought of it; `tell` passes on what is news.
+    fn lead(&self, leader: Place, tell: &dyn Fn(Place, Change)) {
         let Some(condition) = self.board.with(leader, |health| health.condition()) else {
             return;
         };
@@ -216,13 +217,17 @@ impl Hall {
             let followed = self
                 .board
                 .with(follower, |health| health.follow(condition, now_ms));
-            match followed.flatten() {
-                Some(Change::Down { .. }) if orders => self.order(follower, ServerChange::Down),
-                Some(Change::Stopping) if orders => self.order(follower, ServerChange::Stopping),
-                Some(Change::Up) if orders => self.order(follower, ServerChange::Up),
-                _ => {}
+            if let Some(change) = followed.flatten() {
+                tell(follower, change);
             }
-            self.lead(follower, orders);
+        }
+    }
+
+    /// The same for those who track these in turn.
+    fn lead_on(&self, leader: Place, tell: &dyn Fn(Place, Change)) {
+        self.lead(leader, tell);
+        for &follower in self.followers.get(&leader).into_iter().flatten() {
+            self.lead_on(follower, tell);
         }
     }
 
@@ -322,7 +327,7 @@ impl Hall {
         }
         if before != self.board.with(place, |health| health.condition()) {
             // Workers and logs were told when the operator said so.
-            self.lead(place, false);
+            self.lead_on(place, &|_, _| {});
         }
         probing
     }
@@ -578,39 +583,19 @@ impl Hall {
     fn change(self: &Rc<Self>, place: Place, change: Change, seen: Option<&Seen>) {
         let was_usable = self.live(place).is_usable();
         let waiting = self.live(place).queued.load(Relaxed);
-        let order = match change {
-            Change::Suspended { .. } => ServerChange::Suspend,
-            Change::Resumed => ServerChange::Resume,
-            Change::Up => {
-                self.warm_up(place);
-                ServerChange::Up
-            }
-            Change::Down { .. } => ServerChange::Down,
-            Change::Stopping => ServerChange::Stopping,
-        };
-        self.order(place, order);
-        let census = self.desk.census_after(place, waiting);
-        let cause = seen.map_or(Cause::Unsaid, Cause::Seen);
-        let line = change_line(&self.naming(place), change, cause, census);
-        self.desk.tell(place.0, &line);
-        if was_usable && census.active + census.backup == 0 {
-            self.desk.tell_empty(place.0);
+        if change == Change::Up {
+            self.warm_up(place);
         }
+        self.order(place, order_of(change));
+        let cause = seen.map_or(Cause::Unsaid, Cause::Seen);
+        let line = |naming: &Naming<'_>, census| vec![change_line(naming, change, cause, census)];
+        self.desk.tell_change(place, was_usable, waiting, line);
         if matches!(change, Change::Suspended { .. } | Change::Resumed) {
             return;
         }
-        let leader = self.board.with(place, |health| health.condition());
-        for &follower in self.followers.get(&place).into_iter().flatten() {
-            let now_ms = self.now_ms();
-            let followed = leader.and_then(|leader| {
-                self.board
-                    .with(follower, |health| health.follow(leader, now_ms))
-                    .flatten()
-            });
-            if let Some(change) = followed {
-                self.change(follower, change, None);
-            }
-        }
+        self.lead(place, &|follower, change| {
+            self.change(follower, change, None)
+        });
     }
 
     /// Lets the share of a server that comes back rise (`slowstart`).
@@ -665,6 +650,17 @@ impl Hall {
 
     fn naming(&self, place: Place) -> Naming<'_> {
         Naming::of(&self.plane.model, place.0, place.1)
+    }
+}
+
+/// What workers are to take a change of health for.
+fn order_of(change: Change) -> ServerChange {
+    match change {
+        Change::Suspended { .. } => ServerChange::Suspend,
+        Change::Resumed => ServerChange::Resume,
+        Change::Up => ServerChange::Up,
+        Change::Down { .. } => ServerChange::Down,
+        Change::Stopping => ServerChange::Stopping,
     }
 }
 
