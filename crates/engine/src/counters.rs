@@ -179,16 +179,6 @@ impl AllCounters {
         )
     }
 
-    /// The response time that a share (0 to 1) of a server's responses did not exceed; `None` before the first.
-    pub(crate) fn latency_us(
-        &self,
-        backend: BackendId,
-        server: ServerId,
-        share: f64,
-    ) -> Option<u64> {
-        self.latencies(backend, server).percentile(share * 100.0)
-    }
-
     /// The response times of a server, in microseconds.
     pub(crate) fn latencies(&self, backend: BackendId, server: ServerId) -> Summary {
         let cells = self.0.iter();

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::Column;
+use crate::model::{BackendId, ServerId};
 
 /// A value with its type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,6 +168,8 @@ pub struct Row<'a> {
     pub proxy: u32,
     /// The server's number; 0 for others.
     pub service: u32,
+    /// The server that it is about.
+    pub server: Option<(BackendId, ServerId)>,
     cells: Vec<Cell<'a>>,
 }
 
@@ -176,6 +179,7 @@ impl<'a> Row<'a> {
             kind,
             proxy,
             service,
+            server: None,
             cells: Vec::with_capacity(Column::ALL.len()),
         }
     }

@@ -8,7 +8,6 @@ use super::info::uptime_text;
 use super::page::Escaped;
 use super::{Column, Row, RowKind, View};
 use crate::health::{Health, Which};
-use crate::model::{BackendId, ServerId};
 use crate::probe::Class;
 
 /// Width of the longest bar, in pixels.
@@ -25,7 +24,7 @@ impl Scale {
     pub(super) fn of(view: View<'_>, rows: &[Row<'_>]) -> Self {
         let servers = || rows.iter().filter(|row| row.kind == RowKind::Server);
         let sum = |column| servers().map(|row| row.number(column)).sum();
-        let slow = servers().filter_map(|row| percentile_us(view, row, 0.99));
+        let slow = servers().filter_map(|row| percentiles_us(view, row).map(|[.., slow]| slow));
         Self {
             sessions: sum(Column::Sessions),
             weight: sum(Column::Weight),
@@ -58,8 +57,7 @@ impl Scale {
 
     /// Median, 90th and 99th percentile of a server's response times, as bars and in words.
     pub(super) fn latency(&self, view: View<'_>, row: &Row<'_>) -> String {
-        let at = |share| percentile_us(view, row, share);
-        let (Some(median), Some(high), Some(slow)) = (at(0.5), at(0.9), at(0.99)) else {
+        let Some([median, high, slow]) = percentiles_us(view, row) else {
             return String::new();
         };
         let mut out = format!(
@@ -78,7 +76,9 @@ impl Scale {
 
 /// What checks have said of a server lately, the newest at the end, and since the start.
 pub(super) fn health(view: View<'_>, row: &Row<'_>) -> String {
-    let health = place(view, row).and_then(|(id, server)| view.sums.health(id, server));
+    let health = row
+        .server
+        .and_then(|(id, server)| view.sums.health(id, server));
     let Some(health) = health.filter(is_checked) else {
         return String::new();
     };
@@ -121,19 +121,10 @@ fn is_checked(health: &Health) -> bool {
     which.into_iter().any(|which| health.tally(which).is_some())
 }
 
-fn percentile_us(view: View<'_>, row: &Row<'_>, share: f64) -> Option<u64> {
-    let (id, server) = place(view, row)?;
-    view.sums.latency_us(id, server, share)
-}
-
-/// The server that a row is about.
-fn place(view: View<'_>, row: &Row<'_>) -> Option<(BackendId, ServerId)> {
-    if row.kind != RowKind::Server {
-        return None;
-    }
-    let mut backends = view.backends();
-    let (id, backend) = backends.find(|(_, backend)| backend.number == row.proxy)?;
-    let mut servers = view.servers(backend);
-    let (server, _) = servers.find(|(_, server)| server.number == row.service)?;
-    Some((id, server))
+/// Median, 90th and 99th percentile of a server's response times.
+fn percentiles_us(view: View<'_>, row: &Row<'_>) -> Option<[u64; 3]> {
+    let (id, server) = row.server?;
+    let times = view.sums.latencies(id, server)?;
+    let at = |percent| times.percentile(percent);
+    Some([at(50.0)?, at(90.0)?, at(99.0)?])
 }

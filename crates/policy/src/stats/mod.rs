@@ -58,8 +58,6 @@ pub trait Sums {
     fn rate(&self, meter: Meter) -> Speed;
     /// Client connections now open to a frontend.
     fn connections(&self, frontend: FrontendId) -> u32;
-    /// Response times of a server at these shares (0.5 is the median), in microseconds; `None` before the first.
-    fn latency_us(&self, backend: BackendId, server: ServerId, share: f64) -> Option<u64>;
     /// All response times of a server, in microseconds.
     fn latencies(&self, backend: BackendId, server: ServerId) -> Option<Summary>;
     /// What checks think of a server; `None`: it has none.

@@ -30,10 +30,6 @@ impl Sums for Nothing {
         0
     }
 
-    fn latency_us(&self, _: BackendId, _: ServerId, _: f64) -> Option<u64> {
-        None
-    }
-
     fn latencies(&self, _: BackendId, _: ServerId) -> Option<Summary> {
         None
     }

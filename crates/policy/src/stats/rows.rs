@@ -256,6 +256,7 @@ fn server_row<'a>(
     let (owner, model) = (view.backend(backend), view.server(backend, id));
     let live = view.plane.backend(backend).server(id);
     let mut row = Row::new(RowKind::Server, owner.number, model.number);
+    row.server = Some((backend, id));
     identify(&mut row, &owner.name, &model.name, owner.mode);
     let count = |counter| view.sums.server(backend, id, counter);
     let now = live.current.load(Relaxed);

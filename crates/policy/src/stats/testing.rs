@@ -56,10 +56,6 @@ impl Sums for Made {
         2
     }
 
-    fn latency_us(&self, _: BackendId, _: ServerId, share: f64) -> Option<u64> {
-        Some((share * 1_000.0) as u64)
-    }
-
     fn latencies(&self, _: BackendId, _: ServerId) -> Option<Summary> {
         let histogram = Histogram::default();
         histogram.record(2_000);

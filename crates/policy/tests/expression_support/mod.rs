@@ -51,10 +51,6 @@ impl Sums for Still {
         4
     }
 
-    fn latency_us(&self, _: BackendId, _: ServerId, _: f64) -> Option<u64> {
-        None
-    }
-
     fn latencies(&self, _: BackendId, _: ServerId) -> Option<Summary> {
         None
     }

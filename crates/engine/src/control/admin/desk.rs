@@ -735,10 +735,6 @@ impl Sums for Desk {
         self.gates.frontends[frontend.0 as usize].passed()
     }
 
-    fn latency_us(&self, backend: BackendId, server: ServerId, share: f64) -> Option<u64> {
-        self.counters.latency_us(backend, server, share)
-    }
-
     fn latencies(&self, backend: BackendId, server: ServerId) -> Option<Summary> {
         Some(self.counters.latencies(backend, server))
     }
