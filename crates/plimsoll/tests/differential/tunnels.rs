@@ -1,7 +1,7 @@
 //! Upgrades, CONNECT, `Expect`, and TCP mode.
 
 use crate::origin::Act;
-use crate::stage::{Case, case, get, ok, play};
+use crate::stage::{Case, Stage, case, get, ok, play};
 
 const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 const GRANTED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
@@ -157,6 +157,17 @@ fn tcp(name: &str) -> Case {
         .lines(1)
 }
 
+/// A client that says this and no more, and hears what comes.
+fn says_all(words: &'static str) -> impl Fn(&mut Stage) {
+    move |stage| {
+        let mut client = stage.client();
+        client.send(words);
+        client.finish();
+        client.rest();
+        stage.done(client);
+    }
+}
+
 #[test]
 fn streams_of_bytes() {
     play(vec![
@@ -170,31 +181,13 @@ fn streams_of_bytes() {
         tcp("client-half-closes-and-waits")
             .front("mode tcp;option tcplog;timeout client 200ms")
             .raw(|_| vec![Act::ReadToEnd, Act::Pause(500), Act::Send(b"late".to_vec()), Act::Close])
-            .talk(|stage| {
-                let mut client = stage.client();
-                client.send("abc");
-                client.finish();
-                client.rest();
-                stage.done(client);
-            }),
+            .talk(says_all("abc")),
         tcp("client-half-closes-before-silence")
             .front("mode tcp;option tcplog;timeout client 200ms;timeout client-fin 100ms")
             .back("mode tcp;timeout server 400ms;server s1 {s1}")
             .raw(|_| vec![Act::ReadToEnd, Act::Hold])
-            .talk(|stage| {
-                let mut client = stage.client();
-                client.send("abc");
-                client.finish();
-                client.rest();
-                stage.done(client);
-            }),
-        tcp("client-half-closes").raw(|_| vec![Act::ReadToEnd, Act::Send(b"late".to_vec()), Act::Close]).talk(|stage| {
-            let mut client = stage.client();
-            client.send("hello");
-            client.finish();
-            client.rest();
-            stage.done(client);
-        }),
+            .talk(says_all("abc")),
+        tcp("client-half-closes").raw(|_| vec![Act::ReadToEnd, Act::Send(b"late".to_vec()), Act::Close]).talk(says_all("hello")),
         tcp("server-half-closes")
             .raw(|_| vec![Act::Send(b"early".to_vec()), Act::Finish, Act::ReadToEnd])
             .talk(|stage| {
