@@ -708,17 +708,11 @@ impl Exchange<'_> {
     ) -> Result<Box<Connection>, Fault> {
         let watch = self.heeds_leaving(client, backend);
         let reactor = self.worker.reactor.clone();
-        let watched_ns = reactor.now_ns() + pool::QUICK_CONNECT_NS;
-        let mut opening = Box::pin(self.open_connection(backend, server));
-        poll_fn(|context| {
-            let opened = opening.as_mut().poll(context);
-            let late = || reactor.poll_deadline(watched_ns).is_ready();
-            match opened.is_pending() && watch && late() && client.poll_gone().is_ready() {
-                true => Poll::Ready(Err(Fault::ClientClosed)),
-                false => opened,
-            }
-        })
-        .await
+        let opening = Box::pin(self.open_connection(backend, server));
+        match watch {
+            true => pool::unless_left(&reactor, opening, || client.poll_gone().is_ready()).await,
+            false => opening.await,
+        }
     }
 
     async fn open_connection(

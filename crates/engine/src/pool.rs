@@ -4,8 +4,11 @@
 //! needed. The connection used last is lent first: its memory is warm, and the surplus grows old and is purged.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use plimsoll_policy::context::{Labels, SessionFacts};
 use plimsoll_policy::model::{BackendId, Protocol, Reuse, ServerAddress, ServerId, ServerPort};
@@ -16,7 +19,7 @@ use plimsoll_wire::head::Head;
 use crate::fault::Fault;
 use crate::h2::server::{ServerHalf, Trunk};
 use crate::observe;
-use crate::reactor::{self, Socket, SocketId, TimedOut};
+use crate::reactor::{self, Reactor, Socket, SocketId, TimedOut};
 use crate::tables::Tables;
 use crate::tls::handshake::{self, Failure};
 use crate::transport::Transport;
@@ -227,7 +230,26 @@ pub(crate) fn discard(connection: Box<Connection>) {
 
 /// For how long a server may be connected before it is watched whether the client is still there: mostly there is no need
 /// to, and a client that is watched costs a call.
-pub(crate) const QUICK_CONNECT_NS: u64 = 10_000_000;
+const QUICK_CONNECT_NS: u64 = 10_000_000;
+
+/// Waits for a connection that is being opened, and gives up when its client has `left` meanwhile. Of one that is there
+/// quickly that is never asked.
+pub(crate) async fn unless_left<T>(
+    reactor: &Reactor,
+    mut opening: Pin<Box<impl Future<Output = Result<T, Fault>>>>,
+    mut left: impl FnMut() -> bool,
+) -> Result<T, Fault> {
+    let watched_ns = reactor.now_ns() + QUICK_CONNECT_NS;
+    poll_fn(|context| {
+        let opened = opening.as_mut().poll(context);
+        let watches = opened.is_pending() && reactor.poll_deadline(watched_ns).is_ready();
+        match watches && left() {
+            true => Poll::Ready(Err(Fault::ClientClosed)),
+            false => opened,
+        }
+    })
+    .await
+}
 
 /// Connects to a server within `timeout connect`, its handshake included.
 pub(crate) async fn open(

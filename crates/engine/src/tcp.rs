@@ -1,6 +1,5 @@
 //! A session in TCP mode: choose a server, connect, relay.
 
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -276,19 +275,10 @@ impl Leaves {
         self,
         worker: &Worker,
         client: &mut Transport,
-        mut opening: Pin<Box<impl Future<Output = Result<Transport, Fault>>>>,
+        opening: Pin<Box<impl Future<Output = Result<Transport, Fault>>>>,
     ) -> Result<Transport, Fault> {
-        let watched_ns = worker.reactor.now_ns() + pool::QUICK_CONNECT_NS;
-        poll_fn(|context| {
-            let opened = opening.as_mut().poll(context);
-            let watches =
-                opened.is_pending() && worker.reactor.poll_deadline(watched_ns).is_ready();
-            match watches && client.poll_hangup().is_ready() && self.is_silent(client) {
-                true => Poll::Ready(Err(Fault::ClientClosed)),
-                false => opened,
-            }
-        })
-        .await
+        let left = || client.poll_hangup().is_ready() && self.is_silent(client);
+        pool::unless_left(&worker.reactor, opening, left).await
     }
 
     /// Lines tell a connection that was reset from one that was closed, wherever that happened.
