@@ -1085,6 +1085,17 @@ pub enum AccessLevel {
     Admin,
 }
 
+impl AccessLevel {
+    /// As configurations and commands write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+}
+
 /// Where a listener listens. A port range has become one bind per port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum BindAddress {

@@ -140,15 +140,6 @@ impl Session {
             ended: false,
         }
     }
-
-    /// Takes a lower level; whether it may.
-    fn step_down(&mut self, level: AccessLevel) -> bool {
-        let may = level <= self.level;
-        if may {
-            self.level = level;
-        }
-        may
-    }
 }
 
 fn hold(mut stream: Box<dyn Stream>, level: AccessLevel, events: &Sender<Event>) -> io::Result<()> {
@@ -267,8 +258,7 @@ fn to_worker(
     // Its own socket gives everybody all rights.
     let mut line = match session.level {
         AccessLevel::Admin => String::new(),
-        AccessLevel::Operator => "operator;".to_owned(),
-        AccessLevel::User => "user;".to_owned(),
+        level => format!("{};", level.name()),
     };
     for mode in session.modes.iter().filter(|mode| *mode != command) {
         line.push_str(mode);
@@ -312,13 +302,13 @@ fn to_master(
             session.ended = true;
             String::new()
         }
-        ["operator" | "user", ..] => {
-            let level = match words[0] {
-                "user" => AccessLevel::User,
-                _ => AccessLevel::Operator,
-            };
-            let denied = !session.step_down(level);
-            if denied { DENIED } else { "\n" }.to_owned()
+        ["operator", ..] => {
+            session.level = AccessLevel::Operator;
+            "\n".to_owned()
+        }
+        ["user", ..] => {
+            session.level = AccessLevel::User;
+            "\n".to_owned()
         }
         ["expert-mode" | "experimental-mode" | "mcli-debug-mode", ..] => "\n".to_owned(),
         [first, ..] => {
@@ -333,7 +323,9 @@ fn to_master(
 /// The lowest level that may give a command to the master.
 fn needed(words: &[&str]) -> AccessLevel {
     match words {
-        ["show", "proc", ..] | ["reload" | "hard-reload"] => AccessLevel::Operator,
+        ["show", "proc", ..] | ["reload" | "hard-reload"] | ["operator", ..] => {
+            AccessLevel::Operator
+        }
         ["expert-mode" | "experimental-mode" | "mcli-debug-mode", ..] => AccessLevel::Admin,
         _ => AccessLevel::User,
     }

@@ -93,7 +93,7 @@ pub(super) const LEVEL: Command = Command {
     access: AccessLevel::User,
     usage: "show cli level",
     doc: "this connection's level",
-    run: |_, _, session| Ok(format!("{}\n", name(session.level))),
+    run: |_, _, session| Ok(format!("{}\n", session.level.name())),
 };
 
 pub(super) const SOCKETS: Command = Command {
@@ -176,16 +176,8 @@ fn timeout(words: &mut Words<'_>, _: View<'_>, session: &mut Session) -> Answer 
 fn sockets(_: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
     let mut text = "# socket lvl processes\n".to_owned();
     for socket in &view.model().global.stats_sockets {
-        let (address, level) = (socket.address.named(), name(socket.level));
+        let (address, level) = (socket.address.named(), socket.level.name());
         write(&mut text, format_args!("{address} {level} all\n"));
     }
     Ok(text)
-}
-
-fn name(level: AccessLevel) -> &'static str {
-    match level {
-        AccessLevel::User => "user",
-        AccessLevel::Operator => "operator",
-        AccessLevel::Admin => "admin",
-    }
 }
