@@ -55,7 +55,13 @@ fn banners_are_judged() {
                     Act::Close,
                 ]
             },
-        ),
+        )
+        // Who writes to a connection that was dropped before is told so.
+        .talk(|stage| {
+            let mut client = stage.client();
+            client.rest();
+            stage.done(client);
+        }),
         banner(
             "banner-labels",
             "tcp-response content set-tos 0x10;tcp-response content set-mark 7;\
