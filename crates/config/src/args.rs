@@ -6,6 +6,7 @@ use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Kind, Span};
+use crate::suggest::nearest;
 use crate::values::{self, AddressText, Malformed, Network, TimeUnit};
 
 /// One word of a line after quotes, escapes and variables have been dealt with.
@@ -311,6 +312,21 @@ impl<'a> Args<'a> {
         std::mem::take(&mut self.warnings)
     }
 
+    /// Goes on to the next word that is known, or nearly so, behind one that was not understood: those between may
+    /// belong to it.
+    pub fn resume<'k>(&mut self, known: impl Iterator<Item = &'k str> + Clone) {
+        let fits = |word: &Word| {
+            let text = word.text.split('(').next().unwrap_or_default();
+            let spelt =
+                text.len() > 2 && text.starts_with(|first: char| first.is_ascii_alphabetic());
+            known.clone().any(|name| name == text)
+                || (spelt && nearest(text, known.clone()).is_some())
+        };
+        while self.peek().is_some_and(|word| !fits(word)) {
+            self.next();
+        }
+    }
+
     /// An error when words are left over.
     pub fn finish(&self) -> Result<(), Diagnostic> {
         match self.peek() {
@@ -336,6 +352,42 @@ impl<'a> Args<'a> {
             start: end,
             end,
         }
+    }
+}
+
+/// What is wrong with the options of one line. The first fault is what reading the line fails by; the others are told
+/// beside it, with the warnings.
+#[derive(Debug, Default)]
+pub struct Faults {
+    first: Option<Diagnostic>,
+}
+
+impl Faults {
+    /// Notes a fault.
+    pub fn note(&mut self, fault: Diagnostic, args: &mut Args<'_>) {
+        match self.first {
+            None => self.first = Some(fault),
+            Some(_) => args.warn(fault),
+        }
+    }
+
+    /// Notes what came of reading one option; behind one that is wrong, the next of those `known` is looked for.
+    pub fn option<'k>(
+        &mut self,
+        read: Result<(), Diagnostic>,
+        args: &mut Args<'_>,
+        known: impl Iterator<Item = &'k str> + Clone,
+    ) {
+        if let Err(fault) = read {
+            self.note(fault, args);
+            args.resume(known);
+        }
+    }
+
+    /// # Errors
+    /// The first fault, where there was one.
+    pub fn finish(self) -> Result<(), Diagnostic> {
+        self.first.map_or(Ok(()), Err)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::pattern::Search;
 use crate::sample::Tested;
 use crate::value::Value;
 
-pub(crate) use condition::{Acls, named, read_condition};
+pub(crate) use condition::{Acls, begins, named, read_condition};
 pub(crate) use read::{file_list, read_clause};
 
 /// The outcome of a term or a condition.

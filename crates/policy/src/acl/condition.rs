@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use plimsoll_config::args::{Args, Word};
+use plimsoll_config::args::{Args, Faults, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 use plimsoll_config::suggest::nearest;
 
@@ -63,7 +63,7 @@ pub(crate) fn read_condition(
     args.next();
     let mut alternatives = vec![Vec::new()];
     let mut negated = false;
-    let mut count = 0;
+    let (mut count, mut faults) = (0, Faults::default());
     while let Some(word) = args.next() {
         let bare = word.text.trim_start_matches('!');
         negated ^= (word.text.len() - bare.len()) % 2 == 1;
@@ -73,22 +73,22 @@ pub(crate) fn read_condition(
                 alternatives.push(Vec::new());
                 continue;
             }
-            "{" => anonymous(args, word, scope)?,
-            name => find(name, word.span, acls, scope)?,
+            "{" => anonymous(args, word, scope).inspect_err(|_| leave_braces(args)),
+            name => find(name, word.span, acls, scope),
         };
         count += 1;
         if count > TERMS_MAX {
             let message = format_args!("a condition has at most {TERMS_MAX} terms");
             return Err(Diagnostic::error(Kind::Invalid, word.span, message));
         }
-        let term = Term {
-            negated: std::mem::take(&mut negated),
-            acl,
-        };
-        if let Some(last) = alternatives.last_mut() {
-            last.push(term);
+        let negated = std::mem::take(&mut negated);
+        match (acl, alternatives.last_mut()) {
+            (Ok(acl), Some(last)) => last.push(Term { negated, acl }),
+            (Ok(_), None) => {}
+            (Err(fault), _) => faults.note(fault, args),
         }
     }
+    faults.finish()?;
     if negated || alternatives.iter().any(Vec::is_empty) {
         let message = "a condition is missing here";
         return Err(Diagnostic::error(Kind::Invalid, args.end(), message));
@@ -97,6 +97,11 @@ pub(crate) fn read_condition(
         unless: word.text == "unless",
         alternatives,
     }))
+}
+
+/// Goes on behind braces whose content was not understood.
+fn leave_braces(args: &mut Args<'_>) {
+    while args.next().is_some_and(|word| word.text != "}") {}
 }
 
 fn anonymous(args: &mut Args<'_>, open: &Word, scope: &Scope<'_>) -> Result<Arc<Acl>, Diagnostic> {
@@ -177,6 +182,7 @@ mod tests {
             ("if { src 192.0.2.0/24 }", Truth::Pass),
             ("if { var(txn.a) -m found }", Truth::Fail),
             ("if { bool(true) } !{ int(0) }", Truth::Pass),
+            ("if { path_beg -- -x /img }", Truth::Pass),
             ("if { path -m reg ^/i.*g$ }", Truth::Pass),
         ] {
             assert_eq!(bench.condition(text), Ok(expected), "{text}");
@@ -192,6 +198,7 @@ mod tests {
             ("if TRU", "did you mean 'TRUE'"),
             ("if { path /a", "never closed"),
             ("if { path -m wrong /a }", "not a way of comparing"),
+            ("if { path -i -x /a }", "'-x' is not a flag"),
             ("if { var(txn.a) x }", "may be of any type"),
             ("if { src nowhere }", "not a valid IPv4"),
             (

@@ -135,6 +135,11 @@ fn read_flags<'a>(args: &mut Args<'a>, written: &mut Written<'a>) -> Result<(), 
                 written.method = Some(method);
                 continue;
             }
+            flag if flag.starts_with('-') => {
+                let message = format_args!("'{flag}' is not a flag of ACLs");
+                let error = Diagnostic::error(Kind::Unknown, word.span, message);
+                return Err(error.help("put '--' before a pattern that begins with '-'"));
+            }
             _ => break,
         }
         args.next();

@@ -1,7 +1,8 @@
 //! Actions that end the processing: `allow`, `deny`, `reject`, `return`, `silent-drop`, `tarpit`.
 
-use plimsoll_config::args::Word;
+use plimsoll_config::args::{Faults, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
+use plimsoll_config::suggest::nearest;
 
 use plimsoll_wire::h1::response::{self, Asked, Parse};
 use plimsoll_wire::h1::{HEAD_FIELDS_MAX, Limits};
@@ -207,33 +208,39 @@ fn answer(
         flow,
         denies,
     };
-    let (mut section, mut stock) = (None, false);
+    let (mut section, mut stock, mut faults) = (None, false, Faults::default());
     // As they were written before answers could be composed: a page belongs to the status.
     let mut implied = denies;
     while let Some(word) = words.peek() {
         words.args.next();
         implied &= word.text == "deny_status";
-        match word.text.as_str() {
-            "status" | "deny_status" => answer.status = status_code(words)?,
-            "content-type" => {
-                answer.content_type = Some(words.args.word("a content type")?.text.clone());
+        let mut read = || -> Result<(), Diagnostic> {
+            match word.text.as_str() {
+                "status" | "deny_status" => answer.status = status_code(words)?,
+                "content-type" => {
+                    answer.content_type = Some(words.args.word("a content type")?.text.clone());
+                }
+                "default-errorfiles" => {
+                    answer.body = Body::Stock;
+                    stock = true;
+                }
+                "errorfiles" => {
+                    section = Some(words.args.word("the name of an 'http-errors' section")?)
+                }
+                "hdr" => {
+                    let name = words.args.word("the name of a field")?.text.clone();
+                    let value = words.args.word("a value")?;
+                    let format = log_format::read(value, Encoding::Http, scope)?;
+                    answer.fields.push((name, format));
+                }
+                _ => answer.body = body(word, words, scope)?,
             }
-            "default-errorfiles" => {
-                answer.body = Body::Stock;
-                stock = true;
-            }
-            "errorfiles" => {
-                section = Some(words.args.word("the name of an 'http-errors' section")?)
-            }
-            "hdr" => {
-                let name = words.args.word("the name of a field")?.text.clone();
-                let value = words.args.word("a value")?;
-                let format = log_format::read(value, Encoding::Http, scope)?;
-                answer.fields.push((name, format));
-            }
-            _ => answer.body = body(word, words, scope)?,
-        }
+            Ok(())
+        };
+        let read = read();
+        faults.option(read, words.args, OPTIONS.into_iter());
     }
+    faults.finish()?;
     if let Some(name) = section {
         answer.body = of_section(name, answer.status, scope)?;
         stock = true;
@@ -245,6 +252,23 @@ fn answer(
     Ok(Box::new(answer))
 }
 
+/// What the words of an answer begin with; a condition ends them.
+const OPTIONS: [&str; 13] = [
+    "content-type",
+    "default-errorfiles",
+    "deny_status",
+    "errorfile",
+    "errorfiles",
+    "file",
+    "hdr",
+    "if",
+    "lf-file",
+    "lf-string",
+    "status",
+    "string",
+    "unless",
+];
+
 /// The body that a word and the one behind it tell of.
 fn body(word: &Word, words: &mut Words<'_, '_>, scope: &Scope<'_>) -> Result<Body, Diagnostic> {
     let noun = match word.text.as_str() {
@@ -253,7 +277,11 @@ fn body(word: &Word, words: &mut Words<'_, '_>, scope: &Scope<'_>) -> Result<Bod
         "errorfile" | "file" | "lf-file" => "a file",
         other => {
             let message = format_args!("'{other}' is not part of an answer");
-            return Err(Diagnostic::error(Kind::Unknown, word.span, message));
+            let error = Diagnostic::error(Kind::Unknown, word.span, message);
+            return Err(match nearest(other, OPTIONS) {
+                Some(near) => error.help(format_args!("did you mean '{near}'?")),
+                None => error,
+            });
         }
     };
     let content = words.args.word(noun)?;

@@ -1,6 +1,6 @@
 //! `redirect`: sends the client elsewhere (manual, section 4.2, "redirect").
 
-use plimsoll_config::args::Word;
+use plimsoll_config::args::{Faults, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use super::{Action, Flow, Places, Reply, Row, Words};
@@ -70,60 +70,84 @@ fn redirect(
         ignore_empty: false,
         cookie: None,
     };
-    let mut aimed = false;
+    let (mut aimed, mut faults) = (false, Faults::default());
     while let Some(word) = words.peek() {
         words.args.next();
-        let kind = match word.text.as_str() {
-            "location" => Kinds::Location,
-            "prefix" => Kinds::Prefix,
-            "scheme" => Kinds::Scheme,
-            "code" => {
-                redirect.status = code(words)?;
-                continue;
-            }
-            "drop-query" => {
-                redirect.drop_query = true;
-                continue;
-            }
-            "keep-query" => {
-                redirect.keep_query = true;
-                continue;
-            }
-            "append-slash" => {
-                redirect.append_slash = true;
-                continue;
-            }
-            "ignore-empty" => {
-                redirect.ignore_empty = true;
-                continue;
-            }
-            "set-cookie" => {
-                let cookie = words.args.word("a cookie")?;
-                redirect.cookie = Some(format!("{}; path=/;", cookie.text));
-                continue;
-            }
-            "clear-cookie" => {
-                let cookie = words.args.word("a cookie")?;
-                redirect.cookie = Some(format!("{}; path=/; Max-Age=0;", cookie.text));
-                continue;
-            }
-            other => {
-                let message = format_args!("'{other}' is not part of a redirect");
-                return Err(Diagnostic::error(Kind::Unknown, word.span, message).help(
-                    "write 'location', 'prefix' or 'scheme' and where to go, then 'code' and options",
-                ));
-            }
+        let read = match word.text.as_str() {
+            "location" => aim(words, Kinds::Location, &mut format),
+            "prefix" => aim(words, Kinds::Prefix, &mut format),
+            "scheme" => aim(words, Kinds::Scheme, &mut format),
+            _ => option(word, words, &mut redirect).map(|()| None),
         };
-        let target = words.args.word("where to go")?;
-        redirect.kind = kind;
-        redirect.target = format(target)?;
-        aimed = true;
+        // Where to go was meant to be said, even where it could not be read.
+        aimed |= !matches!(read, Ok(None));
+        let read = read.map(|found| {
+            if let Some((kind, target)) = found {
+                (redirect.kind, redirect.target) = (kind, target);
+            }
+        });
+        faults.option(read, words.args, OPTIONS.into_iter());
     }
+    faults.finish()?;
     if !aimed {
         let error = Diagnostic::error(Kind::Invalid, words.args.end(), "the target is missing");
         return Err(error.help("write 'location', 'prefix' or 'scheme' and where to go"));
     }
     Ok(Box::new(redirect))
+}
+
+/// What the words of a redirect begin with; a condition ends them.
+const OPTIONS: [&str; 12] = [
+    "append-slash",
+    "clear-cookie",
+    "code",
+    "drop-query",
+    "if",
+    "ignore-empty",
+    "keep-query",
+    "location",
+    "prefix",
+    "scheme",
+    "set-cookie",
+    "unless",
+];
+
+fn aim(
+    words: &mut Words<'_, '_>,
+    kind: Kinds,
+    format: &mut impl FnMut(&Word) -> Result<Format, Diagnostic>,
+) -> Result<Option<(Kinds, Format)>, Diagnostic> {
+    let target = words.args.word("where to go")?;
+    Ok(Some((kind, format(target)?)))
+}
+
+fn option(
+    word: &Word,
+    words: &mut Words<'_, '_>,
+    redirect: &mut Redirect,
+) -> Result<(), Diagnostic> {
+    match word.text.as_str() {
+        "code" => redirect.status = code(words)?,
+        "drop-query" => redirect.drop_query = true,
+        "keep-query" => redirect.keep_query = true,
+        "append-slash" => redirect.append_slash = true,
+        "ignore-empty" => redirect.ignore_empty = true,
+        "set-cookie" => {
+            let cookie = words.args.word("a cookie")?;
+            redirect.cookie = Some(format!("{}; path=/;", cookie.text));
+        }
+        "clear-cookie" => {
+            let cookie = words.args.word("a cookie")?;
+            redirect.cookie = Some(format!("{}; path=/; Max-Age=0;", cookie.text));
+        }
+        other => {
+            let message = format_args!("'{other}' is not part of a redirect");
+            return Err(Diagnostic::error(Kind::Unknown, word.span, message).help(
+                "write 'location', 'prefix' or 'scheme' and where to go, then 'code' and options",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn code(words: &mut Words<'_, '_>) -> Result<u16, Diagnostic> {

@@ -275,7 +275,7 @@ impl<Target> Keyword<Target> {
 
 /// Reads the words that are left on a line, each of which must be one of `known`, with the words behind it.
 ///
-/// A word that cannot be read ends the line, because where the next one begins is then unknown.
+/// Behind a word that cannot be read the next one is looked for, see [`Args::resume`], so that one pass tells of all of them.
 pub(crate) fn read_words<Target>(
     args: &mut Args<'_>,
     known: &'static [Keyword<Target>],
@@ -284,15 +284,16 @@ pub(crate) fn read_words<Target>(
 ) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     while let Some(word) = args.next() {
+        let names = known.iter().map(|row| row.name);
         let Ok(index) = known.binary_search_by(|row| row.name.cmp(bare(&word.text))) else {
-            let names = known.iter().map(|row| row.name);
             let message = format_args!("'{}' is not {what}", word.text);
             let error = Diagnostic::error(Kind::Unknown, word.span, message);
-            found.push(match nearest(&word.text, names) {
+            found.push(match nearest(&word.text, names.clone()) {
                 Some(near) => error.help(format_args!("did you mean '{near}'?")),
                 None => error,
             });
-            break;
+            args.resume(names);
+            continue;
         };
         let row = &known[index];
         let read = match row.read {
@@ -311,11 +312,10 @@ pub(crate) fn read_words<Target>(
             Err(error) if error.kind == Kind::NotImplemented => found.push(error),
             Err(error) => {
                 found.push(error);
-                break;
+                args.resume(names);
             }
         }
     }
-    while args.next().is_some() {}
     found
 }
 

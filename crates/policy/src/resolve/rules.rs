@@ -288,6 +288,9 @@ impl Resolver<'_> {
                 warnings: Vec::new(),
             };
             let read = reader.read(&mut rules);
+            if read.is_err() {
+                reader.read_condition_only();
+            }
             let warnings = reader.args.warnings();
             self.findings.extend(reader.warnings);
             self.findings.extend(warnings);
@@ -698,6 +701,16 @@ impl Reader<'_> {
                 .push(Diagnostic::warning(Kind::NoEffect, span, message));
         }
         Ok(condition)
+    }
+
+    /// Tells what is wrong with the condition of a line that is lost already.
+    fn read_condition_only(&mut self) {
+        while self.args.peek().is_some_and(|word| !acl::begins(word)) {
+            self.args.next();
+        }
+        if let Err(fault) = self.condition() {
+            self.args.warn(fault);
+        }
     }
 
     fn use_backend(&mut self) -> Result<Choice<BackendTarget>, Diagnostic> {

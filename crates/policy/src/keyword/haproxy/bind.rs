@@ -445,12 +445,12 @@ fn read(
     level: AccessLevel,
     nice: i32,
 ) -> Result<BindDraft, Diagnostic> {
-    let addresses = address::listen(args)?;
+    let addresses = address::listen(args);
     let mut model = Bind::new(BindAddress::Abstract(String::new()));
     (model.level, model.nice) = (level, nice);
     let unix = draft.global.unix_bind.clone();
     let mut bind = BindDraft {
-        addresses,
+        addresses: Vec::new(),
         model,
         unix,
         id: None,
@@ -460,6 +460,7 @@ fn read(
     let mut found = read_words(args, OPTIONS, &mut bind, "an option of a bind line");
     found.append(&mut bind.remarks);
     draft.findings.extend(found);
+    bind.addresses = addresses?;
     if bind.tls.ssl.is_some() {
         bind.tls.defaults = Some(Arc::clone(&draft.global.tls.bind));
     }

@@ -1,6 +1,6 @@
 //! `log` lines: where logs go, in which envelope, and which of them.
 
-use plimsoll_config::args::{Args, Word};
+use plimsoll_config::args::{Args, Faults, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use super::address::{self, LogPlace};
@@ -135,17 +135,25 @@ fn target(args: &mut Args<'_>) -> Result<LogDraft, Diagnostic> {
         let word = args.word("the name of a log profile")?;
         profile = Some(Spanned::new(word.text.clone(), word.span));
     }
-    target.facility = numbered(
-        args.word("a facility such as local0")?,
-        "a facility",
-        FACILITIES,
-    )?;
-    if let Some(word) = args.next() {
-        target.level_max = numbered(word, "a level", LEVELS)?;
+    let mut faults = Faults::default();
+    let facility = args.word("a facility such as local0")?;
+    for (word, what, names, number) in [
+        (
+            Some(facility),
+            "a facility",
+            FACILITIES,
+            &mut target.facility,
+        ),
+        (args.next(), "a level", LEVELS, &mut target.level_max),
+        (args.next(), "a level", LEVELS, &mut target.level_min),
+    ] {
+        match word.map(|word| numbered(word, what, names)) {
+            None => {}
+            Some(Ok(found)) => *number = found,
+            Some(Err(fault)) => faults.note(fault, args),
+        }
     }
-    if let Some(word) = args.next() {
-        target.level_min = numbered(word, "a level", LEVELS)?;
-    }
+    faults.finish()?;
     let host = match place {
         LogPlace::Known(address) => {
             target.address = address;

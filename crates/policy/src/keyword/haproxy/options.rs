@@ -1,6 +1,6 @@
 //! `option …`: what a proxy does or does not do.
 
-use plimsoll_config::args::Args;
+use plimsoll_config::args::{Args, Faults, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use super::value;
@@ -571,24 +571,37 @@ fn told_address(
         header: header.to_owned(),
         if_none: false,
     };
+    let mut faults = Faults::default();
     while let Some(word) = args.next() {
-        match word.text.as_str() {
-            "except" => {
-                let network = args.network("a network")?;
-                option.except = Some(Network {
-                    address: network.address,
-                    prefix: network.prefix_bits,
-                });
-            }
-            "header" => option.header = header_name(args)?,
-            "if-none" if known.contains(&"if-none") => option.if_none = true,
-            _ => {
-                let what = format!("a parameter of '{name}'");
-                return Err(value::unknown(word, &what, known.iter().copied()));
-            }
+        let read = told_option(word, args, &mut option, (name, known));
+        faults.option(read, args, known.iter().copied());
+    }
+    faults.finish()?;
+    Ok(option)
+}
+
+fn told_option(
+    word: &Word,
+    args: &mut Args<'_>,
+    option: &mut ForwardFor,
+    (name, known): (&str, &[&'static str]),
+) -> Result<(), Diagnostic> {
+    match word.text.as_str() {
+        "except" => {
+            let network = args.network("a network")?;
+            option.except = Some(Network {
+                address: network.address,
+                prefix: network.prefix_bits,
+            });
+        }
+        "header" => option.header = header_name(args)?,
+        "if-none" if known.contains(&"if-none") => option.if_none = true,
+        _ => {
+            let what = format!("a parameter of '{name}'");
+            return Err(value::unknown(word, &what, known.iter().copied()));
         }
     }
-    Ok(option)
+    Ok(())
 }
 
 /// A name that can stand in a message (RFC 9110, section 5.1).

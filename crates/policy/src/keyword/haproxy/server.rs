@@ -593,7 +593,8 @@ const fn off(name: &'static str) -> Keyword<ServerDraft> {
 pub(super) fn read_server(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
     let name = args.word("the server's name")?;
     check_name(name)?;
-    let address = address::server(args)?;
+    let address = address::server(args);
+    let address = address.inspect_err(|_| options_only(args, draft))?;
     push(args, draft, name, address, None);
     Ok(())
 }
@@ -601,8 +602,10 @@ pub(super) fn read_server(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), 
 fn read_template(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
     let prefix = args.word("the prefix of the servers' names")?;
     check_name(prefix)?;
-    let range = template_range(args.word("a number of servers")?)?;
-    let address = address::server(args)?;
+    let range = template_range(args.word("a number of servers")?);
+    let address = address::server(args);
+    let read = range.and_then(|range| Ok((range, address?)));
+    let (range, address) = read.inspect_err(|_| options_only(args, draft))?;
     push(args, draft, prefix, address, Some(range));
     Ok(())
 }
@@ -739,6 +742,19 @@ fn proxy_field(args: &mut Args<'_>, server: &mut ServerDraft) -> Result<(), Diag
     };
     server.proxy_fields.push((number, args.next().cloned()));
     Ok(())
+}
+
+/// Tells what is wrong with the options of a server that is lost already.
+fn options_only(args: &mut Args<'_>, draft: &mut Draft) {
+    let mut server = ServerDraft::default();
+    let found = read_words(args, OPTIONS, &mut server, "an option of a server");
+    let errors = found.into_iter();
+    report(
+        draft,
+        errors
+            .filter(|found| found.severity == Severity::Error)
+            .collect(),
+    );
 }
 
 /// Reads the options of a server and adds it to the proxy.
