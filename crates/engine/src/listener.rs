@@ -30,6 +30,8 @@ pub(crate) struct Entrance {
     place: Cell<(FrontendId, usize)>,
     /// The process's `maxconn`, then the frontend's.
     gates: RefCell<[Arc<Gate>; 2]>,
+    /// The bind's, where its connections are counted.
+    own_gate: RefCell<Option<Arc<Gate>>>,
 }
 
 impl Entrance {
@@ -38,6 +40,7 @@ impl Entrance {
             number,
             place: Cell::new(place),
             gates: RefCell::new(gates.of_frontend(place.0)),
+            own_gate: RefCell::new(gates.of_bind(place)),
         }
     }
 
@@ -49,6 +52,11 @@ impl Entrance {
     pub(crate) fn lead_to(&self, place: (FrontendId, usize), gates: &Gates) {
         self.place.set(place);
         *self.gates.borrow_mut() = gates.of_frontend(place.0);
+        *self.own_gate.borrow_mut() = gates.of_bind(place);
+    }
+
+    fn own_gate(&self) -> Option<Arc<Gate>> {
+        self.own_gate.borrow().clone()
     }
 
     fn gate(&self, index: usize) -> Arc<Gate> {
@@ -59,14 +67,17 @@ impl Entrance {
 /// A connection's places under the limits; given back when dropped.
 pub(crate) struct Admission {
     passes: [Pass; 2],
+    /// The place under the bind's limit, which is only held.
+    _own: Option<Pass>,
     /// What the roster tells of it; `None`: it is on none.
     pub(crate) presence: Option<Presence>,
 }
 
 impl Admission {
-    pub(crate) fn new(passes: [Pass; 2]) -> Self {
+    pub(crate) fn new(passes: [Pass; 2], own: Option<Pass>) -> Self {
         Self {
             passes,
+            _own: own,
             presence: None,
         }
     }
@@ -113,10 +124,12 @@ pub(crate) async fn run(worker: Rc<Worker>, listener: Rc<Listener>, entrance: Rc
     while let Ok(socket) = poll_fn(|_| listener.poll_accept()).await {
         keep_pace(&worker, &entrance).await;
         // While there is no room this one waits here, and all others in the kernel's backlog.
-        let admission = Admission::new([
+        let own = pass_own(&worker, &entrance).await;
+        let passes = [
             pass(&worker, &entrance, 0).await,
             pass(&worker, &entrance, 1).await,
-        ]);
+        ];
+        let admission = Admission::new(passes, own);
         receive(&worker, socket, &entrance, admission);
     }
 }
@@ -147,12 +160,12 @@ pub(crate) fn farewell(worker: &Rc<Worker>, listener: &Listener, entrance: &Entr
         let [Some(process), Some(frontend)] = passes else {
             return;
         };
-        receive(
-            worker,
-            socket,
-            entrance,
-            Admission::new([process, frontend]),
-        );
+        let own = match entrance.own_gate().map(|gate| gate.pass_now()) {
+            Some(None) => return,
+            own => own.flatten(),
+        };
+        let admission = Admission::new([process, frontend], own);
+        receive(worker, socket, entrance, admission);
     }
 }
 
@@ -189,6 +202,18 @@ async fn pass(worker: &Worker, entrance: &Entrance, index: usize) -> Pass {
             None => Poll::Pending,
         },
     )
+    .await
+}
+
+/// As [`pass`], at the bind's own gate, where there is one.
+async fn pass_own(worker: &Worker, entrance: &Entrance) -> Option<Pass> {
+    poll_fn(|_| match entrance.own_gate() {
+        None => Poll::Ready(None),
+        Some(gate) => match gate.pass(|| worker.reactor.waker()) {
+            Some(pass) => Poll::Ready(Some(pass)),
+            None => Poll::Pending,
+        },
+    })
     .await
 }
 

@@ -132,6 +132,8 @@ pub struct Asks {
     pub resolves: bool,
     /// The packet that the client's connection began with.
     pub saved_syn: bool,
+    /// How many connections a bind has.
+    pub bind_connections: bool,
 }
 
 impl Asks {
@@ -144,6 +146,7 @@ impl Asks {
             streams: self.streams | other.streams,
             resolves: self.resolves | other.resolves,
             saved_syn: self.saved_syn | other.saved_syn,
+            bind_connections: self.bind_connections | other.bind_connections,
         }
     }
 }

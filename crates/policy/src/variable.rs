@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::value::Value;
 
@@ -14,6 +14,16 @@ pub const VARIABLES_MAX: usize = 256;
 
 /// Most bytes of one variable's value.
 pub const VALUE_BYTES_MAX: usize = 1 << 16;
+
+/// Most names that are remembered for those who list variables ([`Variables::list`]).
+const NAMES_MAX: usize = 1 << 16;
+
+/// The names behind the numbers, as they were read from configurations. Rules never look here.
+static NAMES: Mutex<BTreeMap<u64, Box<str>>> = Mutex::new(BTreeMap::new());
+
+fn names() -> MutexGuard<'static, BTreeMap<u64, Box<str>>> {
+    NAMES.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// How long a variable lives, and who sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +51,20 @@ impl Scope {
         ("res", Self::Response),
         ("check", Self::Check),
     ];
+
+    /// The scope that a configuration calls so.
+    pub(crate) fn named(text: &str) -> Option<Self> {
+        let known = Self::NAMES.iter().find(|(name, _)| *name == text)?;
+        Some(known.1)
+    }
+
+    /// What a configuration calls it.
+    pub(crate) fn name(self) -> &'static str {
+        let mut known = Self::NAMES.iter();
+        known
+            .find(|(_, scope)| *scope == self)
+            .map_or("", |(name, _)| name)
+    }
 }
 
 /// A variable's name as written in a configuration, such as `txn.user`.
@@ -61,8 +85,7 @@ impl Name {
         let (scope, name) = text
             .split_once('.')
             .ok_or_else(|| format!("the variable '{text}' has no scope"))?;
-        let known = Scope::NAMES.iter().find(|(known, _)| *known == scope);
-        let Some(&(_, scope)) = known else {
+        let Some(scope) = Scope::named(scope) else {
             return Err(format!("'{scope}' is not a scope of variables"));
         };
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
@@ -71,9 +94,14 @@ impl Name {
                 "'{name}' is not a variable's name: it consists of letters, digits, '.' and '_'"
             ));
         }
+        let key = hash(name.as_bytes());
+        let mut names = names();
+        if names.len() < NAMES_MAX {
+            names.entry(key).or_insert_with(|| name.into());
+        }
         Ok(Self {
             scope,
-            key: hash(name.as_bytes()),
+            key,
             text: text.into(),
         })
     }
@@ -132,6 +160,16 @@ impl Variables {
             .retain(|(scope, key, _)| (*scope, *key) != (name.scope, name.key));
     }
 
+    /// Names, without their scope, and values of the variables of one scope, in the order in which they were first set.
+    pub(crate) fn list(&self, scope: Scope) -> impl Iterator<Item = (String, &Value<'static>)> {
+        let of_scope = self.0.iter().filter(move |(known, ..)| *known == scope);
+        of_scope.map(|(_, key, value)| {
+            let name = names().get(key).map(ToString::to_string);
+            let name = name.unwrap_or_else(|| format!("var_{key:016x}"));
+            (name, value)
+        })
+    }
+
     /// Forgets the variables of one scope.
     pub fn end(&mut self, ended: Scope) {
         self.0.retain(|(scope, ..)| *scope != ended);
@@ -162,7 +200,21 @@ impl Shared {
         self.lock().remove(name.text());
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Box<str>, Value<'static>>> {
+    /// As [`Variables::list`], sorted by their names.
+    pub(crate) fn list(&self) -> Vec<(String, Value<'static>)> {
+        let known = self.lock();
+        let unscoped = |name: &str| {
+            name.split_once('.')
+                .map_or(name, |(_, name)| name)
+                .to_owned()
+        };
+        let entries = known.iter();
+        entries
+            .map(|(name, value)| (unscoped(name), value.clone()))
+            .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Value<'static>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

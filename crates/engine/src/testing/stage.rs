@@ -240,7 +240,7 @@ impl Stage {
     /// A place behind the gates, for a connection that does not come through the listener.
     pub(super) fn admission(&self) -> Admission {
         let pass = |gate: &Arc<Gate>| gate.pass(|| unreachable!("there is room")).expect("room");
-        Admission::new([pass(&self.gates[0]), pass(&self.gates[1])])
+        Admission::new([pass(&self.gates[0]), pass(&self.gates[1])], None)
     }
 
     /// Has `serve` started for every connection to server number `index`.

@@ -33,6 +33,7 @@ mod queues;
 mod rates;
 mod raw_answers;
 mod reuse;
+mod samples;
 mod statistics;
 mod stats_file;
 mod streams;

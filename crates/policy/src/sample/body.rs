@@ -164,6 +164,11 @@ pub(super) fn of_request<'a>(context: &'a Context<'_>) -> Option<&'a [u8]> {
     payload(context, Side::Request).map(|payload| payload.bytes)
 }
 
+/// What has arrived of the message that rules of this time are about. More may come.
+pub(super) fn at_hand<'a>(context: &'a Context<'_>) -> Option<&'a [u8]> {
+    payload(context, Side::AtHand).map(|payload| payload.bytes)
+}
+
 /// What has arrived on one side.
 fn payload<'a>(context: &'a Context<'_>, side: Side) -> Option<Payload<'a>> {
     let payload = match side.is_response(context) {

@@ -8,6 +8,7 @@ use plimsoll_wire::head::Version;
 use super::{Fetch, Needs, Read, Row, fetch, response_version};
 use crate::arguments::Arguments;
 use crate::context::{ConnectionError, Context, SessionFacts};
+use crate::model::Bind;
 use crate::value::{Type, Value};
 
 pub(crate) const ROWS: &[Row] = &[
@@ -41,6 +42,26 @@ pub(crate) const ROWS: &[Row] = &[
         Needs::Client,
         "The address the client wanted to reach.",
         |_, _| address(|session| session.destination),
+    ),
+    row(
+        "dst_conn",
+        "",
+        Needs::Client,
+        "Client connections now open to the bind that this one came in by.",
+        |_, _| {
+            fetch(Type::Integer, |context| {
+                let own: *const Bind = context.bind?;
+                let frontends = &context.plane.model.frontends;
+                let frontend = frontends.get(context.frontend.0 as usize)?;
+                let bind = frontend
+                    .binds
+                    .iter()
+                    .position(|bind| std::ptr::eq(bind, own))?;
+                let sums = context.world.sums();
+                let open = sums.bind_connections(context.frontend, bind)?;
+                Some(Value::Integer(open.into()))
+            })
+        },
     ),
     row(
         "dst_port",

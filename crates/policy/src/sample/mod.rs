@@ -3,12 +3,14 @@
 //! One file per topic, each with a sorted list of rows; [`find`] searches all of them. A row reads its arguments once and
 //! yields something that fetches. What is absent: parsing of expressions ([`crate::expression`]).
 
+mod absence;
 mod acl;
 mod auth;
 mod body;
 mod capture;
 mod constant;
 mod cookie;
+mod distcc;
 mod header;
 mod hello;
 mod layer4;
@@ -21,7 +23,9 @@ mod socket;
 mod ssl;
 mod stick;
 mod stream;
+mod variables;
 
+pub(crate) use absence::absence;
 pub(crate) use constant::{Unit, unhex};
 pub(crate) use header::comma;
 #[cfg(test)]
@@ -31,7 +35,6 @@ pub use layer7::path_and_query;
 pub(crate) use layer7::split_query;
 pub(crate) use proxy::usable_servers;
 pub(crate) use socket::asks;
-pub(crate) use ssl::absence;
 pub(crate) use stick::{element, look_up, table};
 
 use std::collections::HashMap;
@@ -270,7 +273,7 @@ fn leading_address(text: &[u8]) -> Option<IpAddr> {
     address.parse().ok().map(IpAddr::V4)
 }
 
-fn topics() -> [&'static [Row]; 35] {
+fn topics() -> [&'static [Row]; 37] {
     [
         acl::ROWS,
         auth::ROWS,
@@ -278,6 +281,7 @@ fn topics() -> [&'static [Row]; 35] {
         capture::ROWS,
         constant::ROWS,
         cookie::ROWS,
+        distcc::ROWS,
         header::ROWS,
         hello::ROWS,
         layer4::ROWS,
@@ -307,6 +311,7 @@ fn topics() -> [&'static [Row]; 35] {
         stick::SOURCE,
         stick::SOURCE_INDEXED,
         stream::ROWS,
+        variables::ROWS,
     ]
 }
 

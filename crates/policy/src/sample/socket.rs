@@ -183,6 +183,7 @@ pub(crate) fn asks(name: &str) -> Asks {
         streams: super::stream::ROWS.iter().any(|row| row.name == name),
         resolves: false,
         saved_syn: name == SAVED_SYN,
+        bind_connections: name == "dst_conn",
     }
 }
 

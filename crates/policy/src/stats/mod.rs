@@ -58,6 +58,10 @@ pub trait Sums {
     fn rate(&self, meter: Meter) -> Speed;
     /// Client connections now open to a frontend.
     fn connections(&self, frontend: FrontendId) -> u32;
+    /// Client connections now open to a frontend's bind; `None`: they are not counted.
+    fn bind_connections(&self, _frontend: FrontendId, _bind: usize) -> Option<u32> {
+        None
+    }
     /// All response times of a server, in microseconds.
     fn latencies(&self, backend: BackendId, server: ServerId) -> Option<Summary>;
     /// What checks think of a server; `None`: it has none.

@@ -16,8 +16,9 @@ use plimsoll_policy::health::{
 use plimsoll_policy::kin::Kin;
 use plimsoll_policy::live::ServerState;
 use plimsoll_policy::log::{Event, WallTime};
-use plimsoll_policy::model::{Backend, BackendId, Frontend, FrontendId, Model, ServerId};
+use plimsoll_policy::model::{Backend, BackendId, Bind, Frontend, FrontendId, Model, ServerId};
 use plimsoll_policy::plane::{FrontendState, Plane};
+use plimsoll_policy::rule::Rules;
 use plimsoll_policy::specimen::Specimen;
 use plimsoll_policy::stats::file::Recalled;
 use plimsoll_policy::stats::{
@@ -80,6 +81,8 @@ pub(crate) struct Gates {
     pub(crate) process_limit: u32,
     /// In the order of the model's frontends.
     pub(crate) frontends: Vec<Arc<Gate>>,
+    /// Those of each frontend's binds; `None`: there is no limit, and nobody asks how many have passed.
+    pub(crate) binds: Vec<Vec<Option<Arc<Gate>>>>,
 }
 
 impl Gates {
@@ -87,11 +90,17 @@ impl Gates {
     pub(crate) fn new(model: &Model) -> Self {
         let process_limit = connection_limit(model);
         let frontends = model.frontends.iter();
+        let backends_ask = model.backends.iter().any(|it| asks_of_binds(&it.rules));
         Self {
             process: Arc::new(Gate::new(process_limit)),
             process_limit,
             frontends: frontends
                 .map(|frontend| Arc::new(Gate::new(frontend.maxconn.unwrap_or(u32::MAX))))
+                .collect(),
+            binds: model
+                .frontends
+                .iter()
+                .map(|frontend| bind_gates(backends_ask, frontend, |_| None))
                 .collect(),
         }
     }
@@ -99,7 +108,8 @@ impl Gates {
     /// The gates of a plane that follows. Those of the same frontends stay, with the limits they have.
     pub(crate) fn next(&self, before: &Model, after: &Model) -> Self {
         let kin = Kin::new(before, after);
-        let frontends = (0..).map(FrontendId).zip(&after.frontends);
+        let backends_ask = after.backends.iter().any(|it| asks_of_binds(&it.rules));
+        let frontends = || (0..).map(FrontendId).zip(&after.frontends);
         let gate = |(id, frontend): (FrontendId, &Frontend)| match kin.frontend(id) {
             Some(id) => Arc::clone(&self.frontends[id.0 as usize]),
             None => Arc::new(Gate::new(frontend.maxconn.unwrap_or(u32::MAX))),
@@ -107,7 +117,17 @@ impl Gates {
         Self {
             process: Arc::clone(&self.process),
             process_limit: connection_limit(after),
-            frontends: frontends.map(gate).collect(),
+            frontends: frontends().map(gate).collect(),
+            binds: frontends()
+                .map(|(id, frontend)| {
+                    bind_gates(backends_ask, frontend, |bind| {
+                        let id = kin.frontend(id)?.0 as usize;
+                        let mut known = before.frontends[id].binds.iter().zip(&self.binds[id]);
+                        let same = known.find(|(known, _)| known.address == bind.address)?;
+                        same.1.clone()
+                    })
+                })
+                .collect(),
         }
     }
 
@@ -123,7 +143,17 @@ impl Gates {
                 FrontendState::Paused | FrontendState::Stopped => 0,
             };
             self.frontends[id.0 as usize].set_limit(limit);
+            for (bind, gate) in frontend.binds.iter().zip(&self.binds[id.0 as usize]) {
+                if let Some(gate) = gate {
+                    gate.set_limit(bind.maxconn.unwrap_or(u32::MAX));
+                }
+            }
         }
+    }
+
+    /// The gate of a bind, where its connections are counted.
+    pub(crate) fn of_bind(&self, (id, bind): (FrontendId, usize)) -> Option<Arc<Gate>> {
+        self.binds.get(id.0 as usize)?.get(bind)?.clone()
     }
 
     /// The two gates in front of a frontend.
@@ -133,6 +163,27 @@ impl Gates {
             Arc::clone(&self.frontends[id.0 as usize]),
         ]
     }
+}
+
+fn asks_of_binds(rules: &Rules) -> bool {
+    rules.asks.bind_connections
+}
+
+/// Gates for the binds of a frontend that have a limit, or for all where a rule asks (`dst_conn`). `known` finds those that
+/// stood before.
+fn bind_gates(
+    backends_ask: bool,
+    frontend: &Frontend,
+    known: impl Fn(&Bind) -> Option<Arc<Gate>>,
+) -> Vec<Option<Arc<Gate>>> {
+    let is_asked = backends_ask || asks_of_binds(&frontend.rules);
+    let gate = |bind: &Bind| {
+        (is_asked || bind.maxconn.is_some()).then(|| {
+            let fresh = || Arc::new(Gate::new(bind.maxconn.unwrap_or(u32::MAX)));
+            known(bind).unwrap_or_else(fresh)
+        })
+    };
+    frontend.binds.iter().map(gate).collect()
 }
 
 impl Desk {
@@ -733,6 +784,10 @@ impl Sums for Desk {
 
     fn connections(&self, frontend: FrontendId) -> u32 {
         self.gates.frontends[frontend.0 as usize].passed()
+    }
+
+    fn bind_connections(&self, frontend: FrontendId, bind: usize) -> Option<u32> {
+        Some(self.gates.of_bind((frontend, bind))?.passed())
     }
 
     fn latencies(&self, backend: BackendId, server: ServerId) -> Option<Summary> {

@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::tls::Facts;
 
 /// Why a sample of TLS that HAProxy has is not here; `None`: it may come.
-pub(crate) fn absence(name: &str) -> Option<&'static str> {
+pub(super) fn absence(name: &str) -> Option<&'static str> {
     let rest = name
         .strip_prefix("ssl_fc_")
         .or_else(|| name.strip_prefix("ssl_bc_"))?;

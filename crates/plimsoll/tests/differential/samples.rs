@@ -1,0 +1,64 @@
+//! Samples of bytes and connections, as log lines and answers show them.
+
+use crate::stage::{Case, case, get, play};
+
+/// What lines show of a message of distcc, and that message.
+const DISTCC: &str = "mode tcp;tcp-request inspect-delay 2s;\
+    tcp-request content set-var(sess.a) distcc_param(ARGC) if { distcc_param(DOTI) -m found };\
+    tcp-request content set-var(sess.b) distcc_body(ARGV,2);\
+    tcp-request content set-var(sess.c) distcc_body(ARGV);\
+    tcp-request content set-var(sess.d) distcc_param(NONE);\
+    tcp-request content reject;\
+    log-format \"a b %[var(sess.a)] %[var(sess.b)] %[var(sess.c)] %[var(sess.d)]\"";
+const MESSAGE: &str = "DIST00000001ARGC00000002ARGV00000002ccARGV00000003-o DOTI00000003int";
+
+/// Clients of TCP mode, each of which sends one of these and is refused.
+fn refused(name: &str, sent: &'static [&'static str]) -> Case {
+    case(name)
+        .front(DISTCC)
+        .back("mode tcp;server s1 {s1}")
+        .lines(sent.len())
+        .talk(move |stage| {
+            for bytes in sent {
+                let mut client = stage.client();
+                client.send(bytes);
+                client.rest();
+                stage.done(client);
+            }
+        })
+}
+
+#[test]
+fn tokens_of_distcc() {
+    play(vec![
+        refused("distcc", &[MESSAGE]),
+        refused(
+            "distcc-odd",
+            &[
+                "DIST0000000gARGC00000002",
+                "ARGC00000005DOTIffffffff",
+                "ARGC0000000aARGV00000001xARGV00000009y",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn connections_of_a_bind() {
+    let front = "http-request return status 200 hdr x-open %[dst_conn] hdr x-front %[fe_conn];\
+        log-format \"a b %[dst_conn]\"";
+    play(vec![case("dst-conn").front(front).talk(|stage| {
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            let mut client = stage.client();
+            client.send(get("/"));
+            client.answer();
+            clients.push(client);
+        }
+        let mut first = clients.remove(0);
+        first.send(get("/"));
+        first.answer();
+        clients.push(first);
+        clients.into_iter().for_each(|client| stage.done(client));
+    })]);
+}
