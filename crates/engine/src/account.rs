@@ -26,7 +26,7 @@ use crate::session::Session;
 use crate::stream::ClientStream as _;
 use crate::tables::Tables;
 use crate::tcp::Report;
-use crate::tls::handshake::Failure;
+use crate::tls::handshake::{Failed, Failure};
 use crate::worker::{NS_PER_S, Worker};
 use crate::{stories, tracking};
 
@@ -38,9 +38,6 @@ pub(crate) fn session_begins(session: &mut Session) {
         FrontendCounter::SessionsMax,
         u64::from(session.admission.frontend()),
     );
-    if !has_steps(session) {
-        accepted(session);
-    }
 }
 
 /// Writes the line of the beginning.
@@ -66,10 +63,13 @@ pub(crate) fn tcp_begins(session: &mut Session) {
 }
 
 /// No rule for connections or sessions has refused it: it counts, in the frontend and where it is tracked.
-pub(crate) fn session_admitted(session: &Session) {
+pub(crate) fn session_admitted(session: &mut Session) {
     let frontend = session.tables.counters.frontend(session.frontend);
     frontend.increment(FrontendCounter::Sessions);
     tracking::count_session(session, Event::Session);
+    if !has_steps(session) {
+        accepted(session);
+    }
 }
 
 /// A request is there that no rule for contents has refused. It counts from now on: rules may ask how many there are.
@@ -93,7 +93,7 @@ pub(crate) fn session_ends(session: &Session) {
         .facts
         .extra
         .as_ref()
-        .is_some_and(|extra| extra.tls.is_some())
+        .is_some_and(|extra| extra.tls.is_some() && extra.failure.is_none())
     {
         let frontend = session.tables.counters.frontend(session.frontend);
         frontend.lower(FrontendCounter::TlsSessions);
@@ -102,7 +102,8 @@ pub(crate) fn session_ends(session: &Session) {
 }
 
 /// A client has not come through its handshake.
-pub(crate) fn handshake_failed(session: &mut Session, failure: &Failure) {
+pub(crate) fn handshake_failed(session: &mut Session, failed: Failed) {
+    let Failed { failure, facts } = failed;
     if matches!(failure, Failure::Validated) {
         return; // it has all it came for
     }
@@ -114,10 +115,14 @@ pub(crate) fn handshake_failed(session: &mut Session, failure: &Failure) {
         counters.increment(FrontendCounter::TlsFailures);
     }
     let error = failure.error();
-    session.facts.extra().failure = Some(error);
-    let empty = matches!(failure, Failure::Silent | Failure::Closed);
-    if !empty || !frontend.ignore_empty_connections {
-        unusable(session, error.text);
+    let extra = session.facts.extra();
+    (extra.failure, extra.tls) = (Some(error), Some(facts.into()));
+    if failure.is_empty() && frontend.ignore_empty_connections {
+        return;
+    }
+    match failure {
+        Failure::Refused(cause) => unusable(session, &format!("{} ({cause})", error.text)),
+        _ => unusable(session, error.text),
     }
 }
 
@@ -890,6 +895,7 @@ fn record<'a>(session: &Session, tables: &'a Tables, line: &'a Line<'a>) -> log:
             .map_or(Endpoint::Unknown, Endpoint::Inet),
         frontend: &frontend.name,
         bind: tables.bind_name(session.frontend, session.bind),
+        bind_number: session.bind_number(),
         secure: tables.tls.bind(session.frontend, session.bind).is_some(),
         backend: backend.map_or(frontend.name.as_str(), |id| {
             tables.backend(id).name.as_str()

@@ -286,7 +286,7 @@ pub(crate) fn serve(mut session: Session, socket: Socket) -> impl Future<Output 
         if !rules::admits_session(&mut session, client.transport.socket()) {
             return ends(&mut session);
         }
-        account::session_admitted(&session);
+        account::session_admitted(&mut session);
         match session.tables.frontend(session.frontend).mode {
             Mode::Http => {
                 if session.begins_http2()
@@ -339,8 +339,8 @@ async fn secure(session: &mut Session, transport: Transport) -> Option<h1::clien
             let worker = Rc::clone(&session.worker);
             Some(h1::client::Client::new(worker, Transport::Tls(stream)))
         }
-        Err(failure) => {
-            account::handshake_failed(session, &failure);
+        Err(failed) => {
+            account::handshake_failed(session, failed);
             None
         }
     }

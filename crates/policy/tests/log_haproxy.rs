@@ -447,7 +447,7 @@ fn blank<'a>(case: &Case, client: Endpoint, local: Endpoint, request: &'a [u8]) 
         client,
         local,
         frontend: case.name,
-        bind: "1",
+        bind_number: 1,
         secure: false,
         tls: None,
         backend: "good",

@@ -25,7 +25,7 @@ fn record() -> Record<'static> {
         client: inet("10.0.1.2:33317"),
         local: inet("10.0.3.31:8012"),
         frontend: "web",
-        bind: "1",
+        bind_number: 1,
         secure: false,
         tls: None,
         backend: "static",
@@ -189,6 +189,13 @@ fn the_error_line() {
         String::from_utf8_lossy(&out),
         "10.0.1.2:33317 [21/Nov/2026:03:00:57.655] web/1: Timeout during SSL handshake"
     );
+    let named = Record {
+        bind: "public",
+        ..record()
+    };
+    out.clear();
+    format_error(&named, reason, &mut Dates::default(), &mut out);
+    assert!(String::from_utf8_lossy(&out).contains(" web/public: "));
 }
 
 #[test]

@@ -451,8 +451,11 @@ impl LogWriter {
             false => Level::Info,
         };
         self.begin(now);
-        match &route.settings.error_format {
+        let settings = &route.settings;
+        match &settings.error_format {
             Some(format) => fill(format, &mut self.line),
+            // These lines tell of connections that came to be.
+            None if settings.format == LogFormat::Connect && settings.steps.is_none() => return,
             None => format_error(record, reason, &mut self.dates, &mut self.line),
         }
         let lines = Lines {
@@ -853,7 +856,7 @@ mod tests {
             client: Endpoint::Unknown,
             local: Endpoint::Unknown,
             frontend: "web",
-            bind: "1",
+            bind_number: 1,
             secure: false,
             tls: None,
             backend: "web",
@@ -963,6 +966,7 @@ mod tests {
         let sink = LogSink::default();
         let mut settings = LogSettings {
             targets: vec![target(address)],
+            format: LogFormat::Http { clf: false },
             ..LogSettings::default()
         };
         settings.separate_errors = true;
@@ -982,6 +986,12 @@ mod tests {
             line.starts_with("<131>-:- [") && line.ends_with("] web/1: Connection closed\n"),
             "{line}"
         );
+        // Where lines tell of connections there is none to tell of.
+        settings.format = LogFormat::Connect;
+        let connections = sink.route(&settings, false, &who());
+        writer.error(&connections, &record(), "nothing", at(1), &mut |_, _| {});
+        say(&mut writer, &route, "next", 1);
+        assert_eq!(receive(&receiver), "<133>next\n");
     }
 
     #[test]

@@ -5,15 +5,17 @@ use std::task::{Poll, ready};
 
 use plimsoll_policy::context::ConnectionError;
 use plimsoll_policy::model::Protocol;
-use plimsoll_policy::tls::{Certificate, CipherSuite, Facts, Version, facts};
+use plimsoll_policy::tls::{Certificate, CipherSuite, Facts, HandshakeError, Version, facts};
 use plimsoll_wire::tls_hello::{self, Beginning};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{Accepted, Acceptor};
+use rustls::server::{Accepted, AcceptedAlert, Acceptor, ClientHello};
 use rustls::{
-    Connection, HandshakeKind, NamedGroup, ProtocolVersion, ServerConfig, ServerConnection,
+    CipherSuite as CipherSuiteNumber, Connection, Error, HandshakeKind, NamedGroup,
+    ProtocolVersion, ServerConfig, ServerConnection,
 };
 
 use super::back::Back;
+use super::cause::{self, BEGINNING_BYTES};
 use super::front::Front;
 use super::secrets;
 use super::stream::Stream;
@@ -27,15 +29,17 @@ const HELLO_BYTES_MAX: usize = 65_536;
 pub(crate) enum Failure {
     /// The peer closed before it had said anything.
     Silent,
-    /// The peer closed, or the connection broke.
+    /// The peer closed before its hello was complete.
     Closed,
+    /// The connection broke before the hello was complete.
+    Aborted,
+    /// The connection broke.
+    Broken,
     TimedOut,
     /// The two sides cannot agree, or one broke the rules.
-    Refused,
+    Refused(HandshakeError),
     /// The peer's certificate is not believed.
-    Distrusted,
-    /// No certificate is for the name asked for (`strict-sni`).
-    NoCertificate,
+    Distrusted(HandshakeError),
     /// None: an authority has seen what it wanted to, and nothing more is to be said.
     Validated,
 }
@@ -45,16 +49,45 @@ impl Failure {
     pub(crate) fn error(&self) -> ConnectionError {
         let (number, name, text) = match self {
             // (That of a client which leaves without a word: nothing went wrong.)
-            Self::Silent | Self::Validated => {
+            Self::Silent | Self::Closed | Self::Validated => {
                 (24, "SSL_EMPTY", "Connection closed during SSL handshake")
             }
-            Self::Closed => (25, "SSL_ABORT", "Connection error during SSL handshake"),
+            Self::Aborted => (25, "SSL_ABORT", "Connection error during SSL handshake"),
             Self::TimedOut => (26, "SSL_TIMEOUT", "Timeout during SSL handshake"),
-            Self::Distrusted => (31, "SSL_CRT_FAIL", "SSL client certificate not trusted"),
-            Self::Refused | Self::NoCertificate => (34, "SSL_HANDSHAKE", "SSL handshake failure"),
+            Self::Distrusted(_) => (31, "SSL_CRT_FAIL", "SSL client certificate not trusted"),
+            Self::Refused(_) | Self::Broken => return ConnectionError::HANDSHAKE,
         };
         ConnectionError { number, name, text }
     }
+
+    /// What the two sides could not agree on.
+    pub(crate) fn cause(&self) -> Option<&HandshakeError> {
+        match self {
+            Self::Refused(cause) | Self::Distrusted(cause) => Some(cause),
+            _ => None,
+        }
+    }
+
+    /// Whether the peer has left before a handshake had begun, which need not be told (`option dontlognull`).
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::Silent | Self::Closed | Self::Aborted)
+    }
+
+    /// With what had been learnt so far.
+    fn with(self, facts: Facts) -> Failed {
+        let error = self.cause().cloned();
+        Failed {
+            failure: self,
+            facts: Box::new(Facts { error, ..facts }),
+        }
+    }
+}
+
+/// A client's handshake that has failed.
+pub(crate) struct Failed {
+    pub(crate) failure: Failure,
+    /// What it has told all the same.
+    pub(crate) facts: Box<Facts>,
 }
 
 /// A client through its handshake.
@@ -64,15 +97,16 @@ pub(crate) async fn accept(
     socket: Socket,
     deadline_ns: u64,
     speaks_first: bool,
-) -> Result<(Box<Stream>, Box<Facts>), Failure> {
+) -> Result<(Box<Stream>, Box<Facts>), Failed> {
     let mut hello = Hello {
         captured: (front.capture_bytes() > 0).then(Vec::new),
         ..Hello::default()
     };
-    let accepted = reactor
-        .until(deadline_ns, || hello.poll(&socket))
-        .await
-        .map_err(|TimedOut| Failure::TimedOut)??;
+    let heard = reactor.until(deadline_ns, || hello.poll(&socket)).await;
+    let accepted = match heard.unwrap_or(Err(Failure::TimedOut)) {
+        Ok(accepted) => accepted,
+        Err(failure) => return Err(failure.with(Facts::default())),
+    };
     let captured = hello.captured(front.capture_bytes());
     let (mut stream, certificate, judge) = match hello.answer(front, accepted, socket)? {
         Answered::Client {
@@ -81,28 +115,44 @@ pub(crate) async fn accept(
             judge,
         } => (stream, certificate, judge),
         Answered::Validator(mut stream) => {
-            finish(reactor, &mut stream, deadline_ns).await?;
+            if let Err(failure) = finish(reactor, &mut stream, deadline_ns).await {
+                return Err(failure.with(told(&mut stream)));
+            }
             // What is left to say goes with the end of the connection.
             let _ = reactor.until(deadline_ns, || stream.poll_flush()).await;
-            return Err(Failure::Validated);
+            return Err(Failure::Validated.with(Facts::default()));
         }
     };
-    finish(reactor, &mut stream, deadline_ns).await?;
+    let agreed = agree(reactor, &mut stream, judge, deadline_ns, speaks_first).await;
+    let mut facts = told(&mut stream);
+    facts.own = Some(certificate);
+    facts.hello = captured;
+    match agreed {
+        Ok(()) => Ok((stream, Box::new(facts))),
+        Err(failure) => Err(failure.with(facts)),
+    }
+}
+
+/// Goes on with a client until both sides are content.
+async fn agree(
+    reactor: &Reactor,
+    stream: &mut Stream,
+    judge: Option<Arc<dyn ClientCertVerifier>>,
+    deadline_ns: u64,
+    speaks_first: bool,
+) -> Result<(), Failure> {
+    finish(reactor, stream, deadline_ns).await?;
     if let Some(judge) = judge {
-        stream
-            .judge_again(&*judge)
-            .map_err(|_| Failure::Distrusted)?;
+        let judged = stream.judge_again(&*judge);
+        judged.map_err(|error| Failure::Distrusted(cause::of(&error)))?;
     }
     if speaks_first || !stream.may_delay_tickets() {
         // What is left to say (tickets) travels with the first response where there will be one.
         let sent = reactor.until(deadline_ns, || stream.poll_flush()).await;
         sent.map_err(|TimedOut| Failure::TimedOut)?
-            .map_err(|_| Failure::Closed)?;
+            .map_err(|_| Failure::Broken)?;
     }
-    let mut facts = told(&mut stream);
-    facts.own = Some(certificate);
-    facts.hello = captured;
-    Ok((stream, Box::new(facts)))
+    Ok(())
 }
 
 /// A server through its handshake.
@@ -113,12 +163,13 @@ pub(crate) async fn connect(
     socket: Socket,
     deadline_ns: u64,
 ) -> Result<Box<Stream>, Failure> {
-    let connection = back.begin(name, protocol).map_err(|_| Failure::Refused)?;
+    let begun = back.begin(name, protocol);
+    let connection = begun.map_err(|error| Failure::Refused(cause::of(&error)))?;
     let mut stream = Box::new(Stream::new(socket, Connection::Client(connection)));
     finish(reactor, &mut stream, deadline_ns).await?;
     let sent = reactor.until(deadline_ns, || stream.poll_flush()).await;
     sent.map_err(|TimedOut| Failure::TimedOut)?
-        .map_err(|_| Failure::Closed)?;
+        .map_err(|_| Failure::Broken)?;
     let mut facts = told(&mut stream);
     facts.server_name = name.map(Into::into);
     stream.keep_facts(facts);
@@ -149,6 +200,8 @@ struct Hello {
     /// What came behind it in the same read.
     rest: Vec<u8>,
     received: usize,
+    /// Its first bytes.
+    head: [u8; BEGINNING_BYTES],
     /// Its bytes, where samples may ask for them.
     captured: Option<Vec<u8>>,
 }
@@ -160,9 +213,14 @@ impl Hello {
             let window = scratch.len().min(HELLO_BYTES_MAX);
             let count = match ready!(socket.poll_read(&mut scratch[..window])) {
                 Ok(0) if self.received == 0 => return Poll::Ready(Err(Failure::Silent)),
-                Ok(0) | Err(_) => return Poll::Ready(Err(Failure::Closed)),
+                Ok(0) => return Poll::Ready(Err(Failure::Closed)),
+                Err(_) => return Poll::Ready(Err(Failure::Aborted)),
                 Ok(count) => count,
             };
+            let known = self.received.min(BEGINNING_BYTES);
+            let (_, missing) = self.head.split_at_mut(known);
+            let more = count.min(missing.len());
+            missing[..more].copy_from_slice(&scratch[..more]);
             self.received += count;
             if let Some(captured) = &mut self.captured {
                 let room = HELLO_BYTES_MAX.saturating_sub(captured.len());
@@ -171,7 +229,7 @@ impl Hello {
             let mut raw = &scratch[..count];
             while !raw.is_empty() {
                 if self.acceptor.read_tls(&mut raw).is_err() {
-                    return Poll::Ready(Err(Failure::Closed));
+                    return Poll::Ready(Err(Failure::Aborted));
                 }
                 match self.acceptor.accept() {
                     Ok(None) => {}
@@ -179,16 +237,19 @@ impl Hello {
                         self.rest.extend_from_slice(raw);
                         return Poll::Ready(Ok(accepted));
                     }
-                    Err((_, mut alert)) => {
-                        let mut said = Vec::new();
-                        if alert.write_all(&mut said).is_ok() {
-                            let _ = socket.try_write(&said);
-                        }
-                        return Poll::Ready(Err(Failure::Refused));
+                    Err((error, alert)) => {
+                        say(alert, socket);
+                        return Poll::Ready(Err(Failure::Refused(self.cause(&error))));
                     }
                 }
             }
         }
+    }
+
+    /// What is wrong with it.
+    fn cause(&self, error: &Error) -> HandshakeError {
+        let head = &self.head[..self.received.min(BEGINNING_BYTES)];
+        cause::of_beginning(head).unwrap_or_else(|| cause::of(error))
     }
 
     /// What of it is kept for samples.
@@ -200,12 +261,7 @@ impl Hello {
     }
 
     /// Chooses certificate and settings.
-    fn answer(
-        self,
-        front: &Front,
-        accepted: Accepted,
-        socket: Socket,
-    ) -> Result<Answered, Failure> {
+    fn answer(self, front: &Front, accepted: Accepted, socket: Socket) -> Result<Answered, Failed> {
         let hello = accepted.client_hello();
         if let Some(config) = front.proofs().answer(&hello) {
             let stream = begin(accepted, config, socket, &self.rest)?;
@@ -214,7 +270,8 @@ impl Hello {
         let Some(present) = front.pick(&hello) else {
             // RFC 6066 section 3: unrecognized_name, fatal.
             let _ = socket.try_write(&[21, 3, 3, 0, 2, 2, 112]);
-            return Err(Failure::NoCertificate);
+            let asked = asked(&hello);
+            return Err(Failure::Refused(cause::NO_CERTIFICATE).with(asked));
         };
         let config = present.config(&hello);
         Ok(Answered::Client {
@@ -231,35 +288,66 @@ fn begin(
     config: Arc<ServerConfig>,
     socket: Socket,
     rest: &[u8],
-) -> Result<Box<Stream>, Failure> {
+) -> Result<Box<Stream>, Failed> {
+    let hello = accepted.client_hello();
+    let (asked, is_tls13) = (asked(&hello), are_tls13(&hello, &config));
     // What a handshake has told that came to nothing is nobody's.
     drop(secrets::take());
     let connection = match accepted.into_connection(config) {
         Ok(connection) => connection,
-        Err((_, mut alert)) => {
-            let mut said = Vec::new();
-            if alert.write_all(&mut said).is_ok() {
-                let _ = socket.try_write(&said);
-            }
-            return Err(Failure::Refused);
+        Err((error, alert)) => {
+            say(alert, &socket);
+            return Err(Failure::Refused(cause::of_hello(&error, is_tls13)).with(asked));
         }
     };
     let mut stream = Box::new(Stream::new(socket, Connection::Server(connection)));
     stream.hear_secrets();
-    stream.begin_with(rest).map_err(refused)?;
-    Ok(stream)
+    match stream.begin_with(rest) {
+        Ok(()) => Ok(stream),
+        Err(error) => Err(refused(error).with(told(&mut stream))),
+    }
+}
+
+/// Tells the client why, if its kernel takes it.
+fn say(mut alert: AcceptedAlert, socket: &Socket) {
+    let mut said = Vec::new();
+    if alert.write_all(&mut said).is_ok() {
+        let _ = socket.try_write(&said);
+    }
+}
+
+/// Whether both sides have suites of TLS 1.3.
+fn are_tls13(hello: &ClientHello<'_>, config: &ServerConfig) -> bool {
+    let is_of_tls13 = |suite: &CipherSuiteNumber| u16::from(*suite) >> 8 == 0x13;
+    let mut ours = config.crypto_provider().cipher_suites.iter();
+    hello.cipher_suites().iter().any(is_of_tls13) && ours.any(|suite| suite.tls13().is_some())
+}
+
+/// What is known of a client that has only asked.
+fn asked(hello: &ClientHello<'_>) -> Facts {
+    Facts {
+        server_name: hello.server_name().map(Into::into),
+        ..Facts::default()
+    }
 }
 
 /// What the library said, or that the connection is gone.
 pub(super) fn refused(error: std::io::Error) -> Failure {
-    match error.downcast::<rustls::Error>() {
-        Ok(rustls::Error::InvalidCertificate(_)) => Failure::Distrusted,
-        Ok(_) => Failure::Refused,
-        Err(_) => Failure::Closed,
+    match error.downcast::<Error>() {
+        Ok(error) => refused_for(&error),
+        Err(_) => Failure::Broken,
     }
 }
 
-/// What a finished handshake tells.
+fn refused_for(error: &Error) -> Failure {
+    let cause = cause::of(error);
+    match error {
+        Error::InvalidCertificate(_) => Failure::Distrusted(cause),
+        _ => Failure::Refused(cause),
+    }
+}
+
+/// What a handshake tells, as far as it has come.
 fn told(stream: &mut Stream) -> Facts {
     let verdict = stream.take_verdict();
     let secrets = stream.take_secrets();
@@ -280,7 +368,10 @@ fn told(stream: &mut Stream) -> Facts {
         server_name: server_name.map(Into::into),
         alpn: connection.alpn_protocol().map(Into::into),
         resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
-        peer_chain: peer.iter().map(|der| der.as_ref().into()).collect(),
+        peer_chain: match verdict.shown.is_empty() {
+            true => peer.iter().map(|der| der.as_ref().into()).collect(),
+            false => verdict.shown,
+        },
         own: None,
         handshake_ms: 0,
         verify_error: verdict.last,
@@ -290,6 +381,7 @@ fn told(stream: &mut Stream) -> Facts {
         peer_error: verdict.own,
         authority_error: verdict.authority,
         authority_depth: verdict.depth,
+        error: None,
         group: connection
             .negotiated_key_exchange_group()
             .map(|group| group_name(group.name())),

@@ -6,6 +6,7 @@
 
 mod agree;
 pub(crate) mod back;
+mod cause;
 pub(crate) mod forge;
 pub(crate) mod front;
 pub(crate) mod handshake;

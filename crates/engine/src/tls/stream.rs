@@ -13,8 +13,8 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{Connection, Error, HandshakeKind, ProtocolVersion};
 
 use super::handshake::{Failure, refused};
-use super::secrets;
 use super::trust::{self, Verdict};
+use super::{cause, secrets};
 use crate::reactor::Socket;
 
 pub(crate) struct Stream {
@@ -76,9 +76,9 @@ impl Stream {
         let Some((own, rest)) = chain.split_first().filter(|_| resumed) else {
             return Ok(());
         };
-        clients.verify_client_cert(own, rest, UnixTime::now())?;
+        let judged = clients.verify_client_cert(own, rest, UnixTime::now());
         self.verdict = trust::take_verdict().map(Box::new);
-        Ok(())
+        judged.map(drop)
     }
 
     /// Takes what became of the client's certificate; nothing is wrong with one that was not asked for.
@@ -101,9 +101,9 @@ impl Stream {
     /// Ready when both sides have agreed.
     pub(super) fn poll_handshake(&mut self) -> Poll<Result<(), Failure>> {
         while self.connection.is_handshaking() {
-            self.flush().map_err(|_| Failure::Closed)?;
+            self.flush().map_err(|_| Failure::Broken)?;
             if self.ended {
-                return Poll::Ready(Err(Failure::Closed));
+                return Poll::Ready(Err(Failure::Refused(cause::EARLY_END)));
             }
             // Bytes of the peer's that come before the end are kept by the library.
             if !self.receive(&mut [], &mut 0).map_err(refused)? {
@@ -191,11 +191,11 @@ impl Stream {
         if handshaking {
             self.hear_secrets();
         }
+        if let Some(verdict) = trust::take_verdict() {
+            self.verdict = Some(Box::new(verdict));
+        }
         match outcome {
             Ok(state) => {
-                if let Some(verdict) = trust::take_verdict() {
-                    self.verdict = Some(Box::new(verdict));
-                }
                 self.has_plain = state.plaintext_bytes_to_read() > 0;
                 self.ended |= state.peer_has_closed() && !self.has_plain;
             }

@@ -35,7 +35,7 @@ use super::provider::{Workshop, first_written, schemes};
 /// What became of a client's certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Verdict {
-    /// What was wrong with it and was overlooked; zero: nothing.
+    /// What was wrong with it; zero: nothing, or nothing that was looked for.
     pub(super) own: u32,
     /// The same of an authority, and how far from the client's certificate it is.
     pub(super) authority: u32,
@@ -44,6 +44,23 @@ pub(super) struct Verdict {
     pub(super) last: u32,
     /// The authority, in DER.
     pub(super) root: Option<Box<[u8]>>,
+    /// The certificates that were not believed, in DER; the library forgets them.
+    pub(super) shown: Vec<Box<[u8]>>,
+}
+
+impl Verdict {
+    /// About these faults, in the order in which they were found.
+    fn about(faults: &[Fault]) -> Self {
+        let authority = faults.iter().find(|fault| fault.depth > 0);
+        let of_own = faults.iter().find(|fault| fault.depth == 0);
+        Self {
+            own: of_own.map_or(0, |fault| fault.number),
+            authority: authority.map_or(0, |fault| fault.number),
+            depth: authority.map_or(0, |fault| fault.depth),
+            last: faults.last().map_or(0, |fault| fault.number),
+            ..Self::default()
+        }
+    }
 }
 
 thread_local! {
@@ -337,17 +354,17 @@ impl ClientCertVerifier for Clients {
             return Ok(ClientCertVerified::assertion());
         }
         let Judgement { faults, root } = self.faith.judge(own, chain, now);
-        if let Some(fault) = faults.iter().find(|fault| !self.overlooks(fault)) {
-            return Err(error_of(*fault));
+        if let Some(first) = faults.iter().position(|fault| !self.overlooks(fault)) {
+            let shown = std::iter::once(own).chain(chain);
+            VERDICT.set(Some(Verdict {
+                shown: shown.map(|der| der.as_ref().into()).collect(),
+                ..Verdict::about(&faults[..=first])
+            }));
+            return Err(error_of(faults[first]));
         }
-        let authority = faults.iter().find(|fault| fault.depth > 0);
-        let of_own = faults.iter().find(|fault| fault.depth == 0);
         VERDICT.set(Some(Verdict {
-            own: of_own.map_or(0, |fault| fault.number),
-            authority: authority.map_or(0, |fault| fault.number),
-            depth: authority.map_or(0, |fault| fault.depth),
-            last: faults.last().map_or(0, |fault| fault.number),
             root: root.map(Into::into),
+            ..Verdict::about(&faults)
         }));
         Ok(ClientCertVerified::assertion())
     }

@@ -66,8 +66,10 @@ fn masked(line: &str) -> String {
     };
     let level = header.split('>').next().unwrap_or_default();
     let words: Vec<&str> = message.split(' ').collect();
-    // address [date] frontend backend/server timers status bytes ...; TCP lines have no status.
-    if words.len() < 7 || !words[1].starts_with('[') {
+    // address [date] frontend backend/server timers status bytes ...; TCP lines have no status, and those of sessions that
+    // came to nothing say why behind a colon.
+    let came_to_nothing = words.get(2).is_some_and(|word| word.ends_with(':'));
+    if words.len() < 7 || !words[1].starts_with('[') || came_to_nothing {
         return format!("log {level}> {}", words[2.min(words.len())..].join(" "));
     }
     let mut words: Vec<String> = words[2..].iter().map(|&word| word.to_owned()).collect();

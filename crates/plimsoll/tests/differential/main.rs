@@ -21,6 +21,7 @@ mod errors;
 mod expressions;
 mod faults;
 mod framing;
+mod handshakes;
 mod health_words;
 mod help;
 mod logs;

@@ -26,6 +26,7 @@ type Talk = Arc<dyn Fn(&mut Stage) + Send + Sync>;
 #[derive(Clone)]
 pub(crate) struct Case {
     name: String,
+    bind: String,
     front: String,
     back: String,
     scripts: Vec<Script>,
@@ -43,6 +44,7 @@ pub(crate) struct Case {
 pub(crate) fn case(name: impl Into<String>) -> Case {
     Case {
         name: name.into(),
+        bind: String::new(),
         front: String::new(),
         back: "server s1 {s1}".to_owned(),
         scripts: Vec::new(),
@@ -58,6 +60,13 @@ pub(crate) fn case(name: impl Into<String>) -> Case {
 }
 
 impl Case {
+    /// Words behind the address of the frontend's bind, in which `CRT/` is where the certificates that all tests share are.
+    pub(crate) fn bind(mut self, words: &str) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy/tests/tls");
+        self.bind = words.replace("CRT/", &format!("{}/", folder.display()));
+        self
+    }
+
     /// Lines of the frontend, separated by `;`, in which `{log}` is where its lines go. `{name}` is the case's name,
     /// here and in the backend.
     pub(crate) fn front(mut self, lines: &str) -> Self {
@@ -248,9 +257,10 @@ impl Set {
         }
         let indent = |lines: &str| lines.replace(';', "\n    ").replace("{name}", name);
         format!(
-            "frontend fe-{name}\n    bind {}\n    log {} local0\n    {}\n    default_backend be-{name}\n\
+            "frontend fe-{name}\n    bind {} {}\n    log {} local0\n    {}\n    default_backend be-{name}\n\
              backend be-{name}\n    {}\n",
             self.stage.address,
+            case.bind,
             self.stage.log.address(),
             indent(&case.front).replace("{log}", &self.stage.log.address().to_string()),
             indent(&back),

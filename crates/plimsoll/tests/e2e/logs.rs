@@ -77,6 +77,30 @@ fn a_connection_is_logged_with_both_ends() {
     assert!(lines.iter().all(|line| line.contains(&shown)), "{lines:?}");
 }
 
+/// One that comes to nothing in its handshake, as the rig's own look at the port does, has never begun.
+#[test]
+fn a_connection_is_logged_once_its_handshake_is_over() {
+    let Some(curl) = crate::rig::peer::require_peer("curl") else {
+        return;
+    };
+    let mut rig = Rig::new();
+    let (origin, log) = (rig.origin("s1"), rig.syslog());
+    let site = concat!(env!("CARGO_MANIFEST_DIR"), "/../policy/tests/tls/site.pem");
+    let text = text("http", &log, &origin.server_line())
+        .replace("option httplog\n    option dontlognull", "")
+        .replace("{listen}", &format!("{{listen}} ssl crt {site}"));
+    let address = rig.config(&text);
+    let mut plain = rig.client();
+    plain.send("GET / HTTP/1.0\r\n\r\n");
+    assert!(!plain.read_to_end().starts_with(b"HTTP"));
+    let url = format!("https://{address}/");
+    let show_port = ["-sSk", "-o", "/dev/null", "-w", "%{local_port}"];
+    let outcome = crate::rig::run(std::process::Command::new(curl).args(show_port).arg(url));
+    let line = log.line();
+    let shown = format!(":{} to {address} (web/HTTP)", outcome.stdout);
+    assert!(line.contains(&shown), "{line}");
+}
+
 #[test]
 fn junk_is_logged_as_a_bad_request() {
     let mut rig = Rig::new();

@@ -34,9 +34,17 @@ pub fn format_error(record: &Record<'_>, reason: &str, dates: &mut Dates, out: &
     write_client(record, record.accepted, dates, out);
     push_escaped(out, record.frontend.as_bytes(), &PLAIN);
     out.push(b'/');
-    push_escaped(out, record.bind.as_bytes(), &PLAIN);
+    push_bind(record, out);
     out.extend_from_slice(b": ");
     push_escaped(out, reason.as_bytes(), &PLAIN);
+}
+
+/// A listener, by its name or else its number.
+fn push_bind(record: &Record<'_>, out: &mut Vec<u8>) {
+    match record.bind {
+        "" => push_number(out, record.bind_number),
+        name => push_escaped(out, name.as_bytes(), &PLAIN),
+    }
 }
 
 fn write_connect(record: &Record<'_>, out: &mut Vec<u8>) {
@@ -47,7 +55,7 @@ fn write_connect(record: &Record<'_>, out: &mut Vec<u8>) {
         }
         (Endpoint::Unknown, _) => {
             out.extend_from_slice(b"Connect from unknown source to listener ");
-            push_escaped(out, record.bind.as_bytes(), &PLAIN);
+            push_number(out, record.bind_number);
         }
         (Endpoint::Inet(_), local) => {
             out.extend_from_slice(b"Connect from ");

@@ -21,8 +21,9 @@ pub struct Record<'a> {
     /// Where the client connected to.
     pub local: Endpoint,
     pub frontend: &'a str,
-    /// The bind's name, or its number when it has none; only error lines show it.
+    /// The bind's name; empty: it has none. Only error lines show it, or its number.
     pub bind: &'a str,
+    pub bind_number: u32,
     /// The bind speaks TLS: the frontend's name is followed by `~`.
     pub secure: bool,
     /// What the handshake with the client has told.

@@ -1,5 +1,7 @@
-//! What a finished handshake tells rules and logs.
+//! What a handshake tells rules and logs: a finished one, and as far as it came one that failed.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use plimsoll_wire::tls_hello::ClientHello;
@@ -38,6 +40,31 @@ pub struct Facts {
     pub hello: Option<Box<Hello>>,
     /// Its secrets, where they are kept.
     pub secrets: Option<Box<Secrets>>,
+    /// Why it failed, where there is more to say than that the connection ended.
+    pub error: Option<HandshakeError>,
+}
+
+/// Why a handshake failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandshakeError {
+    /// The number by which OpenSSL 3 calls it, its library included; 0: it has none of the same meaning.
+    pub number: u32,
+    pub text: Cow<'static, str>,
+}
+
+impl HandshakeError {
+    /// What the numbers of OpenSSL's room for TLS begin with.
+    pub const LIBRARY: u32 = 20 << 23;
+}
+
+impl fmt::Display for HandshakeError {
+    /// As OpenSSL writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.number {
+            0 => f.write_str(&self.text),
+            number => write!(f, "error:{number:08X}:SSL routines::{}", self.text),
+        }
+    }
 }
 
 /// What a client's hello offers, as it stood there. All lists together have at most the bytes that the configuration

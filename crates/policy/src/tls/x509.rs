@@ -129,7 +129,7 @@ fn escape(value: &[u8], line: &mut Vec<u8>) {
 
 /// The attribute called `wanted`: the first, the `occurrence`th, or counted from the end when that is negative.
 pub(crate) fn attribute(name: &X509Name<'_>, wanted: &str, occurrence: i64) -> Option<Vec<u8>> {
-    let fits = |(attribute, _): &(String, &[u8])| attribute == wanted;
+    let fits = |(attribute, _): &(String, &[u8])| attribute.eq_ignore_ascii_case(wanted);
     let nth = usize::try_from(occurrence.unsigned_abs().max(1) - 1).ok()?;
     let found = match occurrence < 0 {
         false => attributes(name).filter(fits).nth(nth),

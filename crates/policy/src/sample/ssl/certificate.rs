@@ -280,10 +280,14 @@ pub(crate) const CLIENT: &[Row] = &[
     ),
     row!(
         "ssl_c_verify",
-        "The result of verifying the client, or 0.",
+        "The result of verifying the client, or 0; nothing of one whose handshake failed.",
         Handshake,
         Integer,
-        |context| { Some(Value::Integer(facts(context)?.verify_result().into())) }
+        |context| {
+            let failed = context.session.extra.as_ref()?.failure.is_some();
+            let facts = facts(context).filter(|_| !failed)?;
+            Some(Value::Integer(facts.verify_result().into()))
+        }
     ),
 ];
 

@@ -54,24 +54,30 @@ macro_rules! connection_rows {
             row!(
                 concat!($prefix, "_err"),
                 concat!(
-                    "0 behind a handshake with the ",
+                    "Why the handshake with the ",
                     $whose,
-                    "; a failed one has no number of OpenSSL's here."
+                    " failed, by OpenSSL's number; 0: it did not, or OpenSSL has none for it."
                 ),
                 $needs,
                 Integer,
-                |context| $of(context).map(|_| Value::Integer(0))
+                |context| {
+                    let error = $of(context)?.error.as_ref();
+                    Some(Value::Integer(error.map_or(0, |error| error.number.into())))
+                }
             ),
             row!(
                 concat!($prefix, "_err_str"),
                 concat!(
-                    "What OpenSSL would say of a failed handshake with the ",
+                    "Why the handshake with the ",
                     $whose,
-                    ": nothing here; the other samples of errors tell."
+                    " failed, in OpenSSL's words where it has some."
                 ),
                 $needs,
                 Text,
-                |_context| None
+                |context| {
+                    let error = $of(context)?.error.as_ref()?;
+                    Some(Value::owned(error.to_string().into_bytes()))
+                }
             ),
             row!(
                 concat!($prefix, "_is_resumed"),
