@@ -82,6 +82,8 @@ impl Clause {
         context.unsure.set(false);
         audience.clause(self);
         let tested = match &self.test {
+            // It was told when the file was read that this never matches, whatever is still there by chance.
+            _ if !self.expression.needs().met_at(context.phase) => Tested::Missing,
             Test::Found => self.expression.any(context, &mut |value| {
                 audience.value(&value);
                 true

@@ -34,6 +34,7 @@ mod queues;
 mod rates;
 mod raw_answers;
 mod reuse;
+mod rewrites;
 mod samples;
 mod statistics;
 mod stats_file;

@@ -200,8 +200,11 @@ pub(crate) fn find(text: &str, phase: Phase) -> Option<&'static Row> {
 }
 
 /// A redirect as the old `redirect` line writes it.
-pub(crate) fn read_redirect(words: &mut Words<'_, '_>) -> Result<Box<dyn Action>, Diagnostic> {
-    redirect::read_plain(words)
+pub(crate) fn read_redirect(
+    words: &mut Words<'_, '_>,
+    scope: &Scope<'_>,
+) -> Result<Box<dyn Action>, Diagnostic> {
+    redirect::read_plain(words, scope)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use plimsoll_config::args::{Faults, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use super::{Action, Flow, Places, Reply, Row, Words};
-use crate::context::Context;
+use crate::context::{Context, Phase};
 use crate::expression::Scope;
 use crate::log_format::{self, Encoding, Format};
 use crate::sample::{path_and_query, split_query};
@@ -34,17 +34,21 @@ struct Redirect {
     keep_query: bool,
     append_slash: bool,
     ignore_empty: bool,
-    cookie: Option<String>,
+    cookie: Option<Format>,
 }
 
 fn read(words: &mut Words<'_, '_>, scope: &Scope<'_>) -> Result<Box<dyn Action>, Diagnostic> {
-    redirect(words, |word| log_format::read(word, Encoding::Http, scope))
+    let format = |word: &Word| log_format::read(word, Encoding::Http, scope);
+    redirect(words, scope, format)
 }
 
 /// A line of its own: where to go is taken as it is written.
-pub(super) fn read_plain(words: &mut Words<'_, '_>) -> Result<Box<dyn Action>, Diagnostic> {
+pub(super) fn read_plain(
+    words: &mut Words<'_, '_>,
+    scope: &Scope<'_>,
+) -> Result<Box<dyn Action>, Diagnostic> {
     let mut hole = None;
-    let read = redirect(words, |word| {
+    let read = redirect(words, scope, |word| {
         hole = word.text.contains("%[").then_some(word.span);
         Ok(Format::literal(word.text.as_bytes()))
     });
@@ -58,6 +62,7 @@ pub(super) fn read_plain(words: &mut Words<'_, '_>) -> Result<Box<dyn Action>, D
 
 fn redirect(
     words: &mut Words<'_, '_>,
+    scope: &Scope<'_>,
     mut format: impl FnMut(&Word) -> Result<Format, Diagnostic>,
 ) -> Result<Box<dyn Action>, Diagnostic> {
     let mut redirect = Redirect {
@@ -77,7 +82,7 @@ fn redirect(
             "location" => aim(words, Kinds::Location, &mut format),
             "prefix" => aim(words, Kinds::Prefix, &mut format),
             "scheme" => aim(words, Kinds::Scheme, &mut format),
-            _ => option(word, words, &mut redirect).map(|()| None),
+            _ => option(word, words, scope, &mut redirect).map(|()| None),
         };
         // Where to go was meant to be said, even where it could not be read.
         aimed |= !matches!(read, Ok(None));
@@ -93,11 +98,18 @@ fn redirect(
         let error = Diagnostic::error(Kind::Invalid, words.args.end(), "the target is missing");
         return Err(error.help("write 'location', 'prefix' or 'scheme' and where to go"));
     }
+    if scope.phase != Phase::Request && redirect.kind != Kinds::Location {
+        let message = "a response is redirected by 'location' alone";
+        let error = Diagnostic::error(Kind::Invalid, words.name.span, message);
+        return Err(
+            error.help("the request's path is gone by then; keep it in a variable of 'txn'")
+        );
+    }
     Ok(Box::new(redirect))
 }
 
 /// What the words of a redirect begin with; a condition ends them.
-const OPTIONS: [&str; 12] = [
+const OPTIONS: [&str; 13] = [
     "append-slash",
     "clear-cookie",
     "code",
@@ -109,6 +121,7 @@ const OPTIONS: [&str; 12] = [
     "prefix",
     "scheme",
     "set-cookie",
+    "set-cookie-fmt",
     "unless",
 ];
 
@@ -118,12 +131,19 @@ fn aim(
     format: &mut impl FnMut(&Word) -> Result<Format, Diagnostic>,
 ) -> Result<Option<(Kinds, Format)>, Diagnostic> {
     let target = words.args.word("where to go")?;
-    Ok(Some((kind, format(target)?)))
+    // A lone slash would double the one the path begins with.
+    let is_root = kind == Kinds::Prefix && target.text == "/";
+    let target = match is_root {
+        true => Format::default(),
+        false => format(target)?,
+    };
+    Ok(Some((kind, target)))
 }
 
 fn option(
     word: &Word,
     words: &mut Words<'_, '_>,
+    scope: &Scope<'_>,
     redirect: &mut Redirect,
 ) -> Result<(), Diagnostic> {
     match word.text.as_str() {
@@ -134,11 +154,18 @@ fn option(
         "ignore-empty" => redirect.ignore_empty = true,
         "set-cookie" => {
             let cookie = words.args.word("a cookie")?;
-            redirect.cookie = Some(format!("{}; path=/;", cookie.text));
+            let field = format!("{}; path=/;", cookie.text);
+            redirect.cookie = Some(Format::literal(field.as_bytes()));
+        }
+        "set-cookie-fmt" => {
+            let mut cookie = words.args.word("a cookie")?.clone();
+            cookie.text.push_str("; path=/;");
+            redirect.cookie = Some(log_format::read(&cookie, Encoding::Http, scope)?);
         }
         "clear-cookie" => {
             let cookie = words.args.word("a cookie")?;
-            redirect.cookie = Some(format!("{}; path=/; Max-Age=0;", cookie.text));
+            let field = format!("{}; path=/; Max-Age=0;", cookie.text);
+            redirect.cookie = Some(Format::literal(field.as_bytes()));
         }
         other => {
             let message = format_args!("'{other}' is not part of a redirect");
@@ -167,25 +194,30 @@ fn code(words: &mut Words<'_, '_>) -> Result<u16, Diagnostic> {
 }
 
 impl Redirect {
-    fn write_location(&self, context: &Context<'_>, out: &mut Vec<u8>) {
+    /// Returns `false` where there is nowhere to go.
+    fn write_location(&self, context: &Context<'_>, out: &mut Vec<u8>) -> bool {
         let request = context.request.as_deref();
         let target = request.map_or(&b"/"[..], |head| head.target());
         match self.kind {
             Kinds::Location => {
                 self.target.write(context, out);
+                if out.is_empty() && self.ignore_empty {
+                    return false;
+                }
                 if self.keep_query
                     && let (_, Some(query)) = split_query(target)
+                    && !query.is_empty()
                 {
-                    out.push(if out.contains(&b'?') { b'&' } else { b'?' });
+                    match memchr::memchr(b'?', out) {
+                        None => out.push(b'?'),
+                        Some(mark) if mark + 1 == out.len() => {}
+                        Some(_) => out.push(b'&'),
+                    }
                     out.extend_from_slice(query);
                 }
             }
             Kinds::Prefix => {
                 self.target.write(context, out);
-                // A lone slash would double the one the path begins with.
-                if out.as_slice() == b"/" {
-                    out.clear();
-                }
                 self.write_path(target, out);
             }
             Kinds::Scheme => {
@@ -196,18 +228,20 @@ impl Redirect {
                 self.write_path(target, out);
             }
         }
+        true
     }
 
     fn write_path(&self, target: &[u8], out: &mut Vec<u8>) {
         let path = path_and_query(target).unwrap_or(b"/");
         let (bare, query) = split_query(path);
         out.extend_from_slice(bare);
-        if self.append_slash && !bare.ends_with(b"/") && (self.drop_query || query.is_none()) {
-            out.push(b'/');
-        }
         if let Some(query) = query.filter(|_| !self.drop_query) {
             out.push(b'?');
             out.extend_from_slice(query);
+        }
+        // Whatever the end is: without 'drop-query' it may be that of a query.
+        if self.append_slash && !out.ends_with(b"/") {
+            out.push(b'/');
         }
     }
 }
@@ -215,8 +249,7 @@ impl Redirect {
 impl Action for Redirect {
     fn run(&self, context: &mut Context<'_>) -> Flow {
         let mut location = context.take_buffer();
-        self.write_location(context, &mut location);
-        if location.is_empty() && self.ignore_empty {
+        if !self.write_location(context, &mut location) {
             context.give_buffer(location);
             return Flow::Continue;
         }
@@ -227,7 +260,9 @@ impl Action for Redirect {
             reply.head.add(b"cache-control", b"no-cache");
         }
         if let Some(cookie) = &self.cookie {
-            reply.head.add(b"set-cookie", cookie.as_bytes());
+            location.clear();
+            cookie.write(context, &mut location);
+            reply.head.add(b"set-cookie", &location);
         }
         context.give_buffer(location);
         Flow::Reply(reply)

@@ -9,6 +9,7 @@ use super::{Action, Flow, Places, Row, Words, action};
 use crate::context::Context;
 use crate::expression::Scope;
 use crate::log_format::{self, Encoding, Format};
+use crate::sample::comma;
 
 /// Largest compiled expression, in bytes.
 const EXPRESSION_BYTES_MAX: usize = 4 << 20;
@@ -92,26 +93,26 @@ impl Replace {
             };
             return expand(template, &found, &mut out).then_some(Some(out));
         }
-        let mut changed = false;
-        for (index, part) in value.split(|&byte| byte == b',').enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
-            let trimmed = part.trim_ascii();
-            match self.expression.captures(trimmed) {
+        let (mut changed, mut rest) = (false, value);
+        loop {
+            let end = comma(rest);
+            let part = &rest[..end.unwrap_or(rest.len())];
+            match self.expression.captures(part.trim_ascii()) {
                 None => out.extend_from_slice(part),
+                // The blanks around it go with the value.
                 Some(found) => {
-                    let blanks = part.len() - part.trim_ascii_start().len();
-                    out.extend_from_slice(&part[..blanks]);
                     changed = true;
                     if !expand(template, &found, &mut out) {
                         return None;
                     }
-                    out.extend_from_slice(&part[blanks + trimmed.len()..]);
                 }
             }
+            let Some(end) = end else {
+                return Some(changed.then_some(out));
+            };
+            out.push(b',');
+            rest = &rest[end + 1..];
         }
-        Some(changed.then_some(out))
     }
 }
 
@@ -180,8 +181,8 @@ mod tests {
         for (rule, expected) in [
             (r"replace-header X (.)1(.*) [\1\2]", &["[a, b2]", "c3"][..]),
             (r"replace-header x ^(.)\d.*$ \1", &["a", "c"]),
-            (r"replace-value X ([a-c])(\d) \2\1", &["1a, 2b", "3c"]),
-            (r"replace-value X ^b.* z", &["a1, z", "c3"]),
+            (r"replace-value X ([a-c])(\d) \2\1", &["1a,2b", "3c"]),
+            (r"replace-value X ^b.* z", &["a1,z", "c3"]),
             (r"replace-header Y .* z", &["a1, b2", "c3"]),
         ] {
             assert_eq!(bench().act_on_field(rule, "x"), expected, "{rule}");

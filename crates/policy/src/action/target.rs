@@ -153,7 +153,12 @@ fn put(context: &mut Context<'_>, part: Part, text: &[u8]) -> bool {
     if part == Part::Whole {
         push_target(text, &mut changed);
     } else {
-        let Some(places) = places(target) else {
+        let whole = || Span {
+            path: 0..target.len(),
+            query: None,
+        };
+        // What is asked of the server as a whole becomes a question about a path.
+        let Some(places) = places(target).or_else(|| (target == b"*").then(whole)) else {
             return true;
         };
         let from = match part {

@@ -481,7 +481,8 @@ impl Reader<'_> {
                     name: &self.draft.words[0],
                     args: &mut self.args,
                 };
-                let action = action::read_redirect(&mut words)?;
+                let scope = self.scope.at(Phase::Request);
+                let action = action::read_redirect(&mut words, &scope)?;
                 let rule = self.conditional(action)?;
                 self.http(&mut rules.redirect, rule);
             }
