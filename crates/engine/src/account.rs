@@ -429,6 +429,7 @@ fn write_exchange(session: &mut Session, moment: Moment, record: &mut Record, no
             timers,
             server_load: record.server_load,
             server_addresses: record.server_addresses,
+            spoke: false,
             malformed: false,
         },
     );
@@ -727,6 +728,24 @@ pub(crate) fn bad_request(session: &mut Session, client: &mut Client, fault: Fau
     write(session, &mut ExchangeFacts::default(), moment, &line);
 }
 
+/// Frames of a client's were no request (0), or one that was answered with this status before anybody looked at it.
+pub(crate) fn frames_rejected(session: &mut Session, status: u16) {
+    let line = Line {
+        mode: Mode::Http,
+        status: Some(status),
+        spoke: true,
+        malformed: true,
+        termination: Termination::new(log::Cause::Proxy, log::Phase::Request),
+        timers: Timers {
+            handshake_ms: handshake_ms(session),
+            ..Timers::default()
+        },
+        ..Line::default()
+    };
+    let moment = last_moment(session, false, Mode::Http);
+    write(session, &mut ExchangeFacts::default(), moment, &line);
+}
+
 fn frontend_class(status: u16) -> FrontendCounter {
     match status {
         100..=199 => FrontendCounter::Responses1xx,
@@ -778,6 +797,8 @@ struct Line<'a> {
     /// That of the response.
     version: Option<Version>,
     traffic: (u64, u64),
+    /// The client has said what is not part of that.
+    spoke: bool,
     request: Option<RequestLine<'a>>,
     termination: Termination,
     timers: Timers,
@@ -913,6 +934,7 @@ fn record<'a>(session: &Session, tables: &'a Tables, line: &'a Line<'a>) -> log:
         response_version: line.version.filter(|_| line.status > Some(0)),
         bytes_sent: line.traffic.1,
         bytes_received: line.traffic.0,
+        spoke: line.spoke,
         request: line.request,
         malformed: line.malformed,
         termination: line.termination,

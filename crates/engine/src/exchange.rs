@@ -600,7 +600,9 @@ impl Exchange<'_> {
 
     /// Whether a request ends with a client that leaves.
     fn heeds_leaving<C: ClientStream>(&self, client: &C, backend: BackendId) -> bool {
-        self.tables.backend(backend).abort_on_close || client.is_multiplexed()
+        let heeds_end = self.tables.backend(backend).abort_on_close;
+        client.heed_end(heeds_end);
+        heeds_end || client.is_multiplexed()
     }
 
     /// One attempt with one server, up to the head of its response.

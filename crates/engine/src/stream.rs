@@ -141,6 +141,10 @@ pub(crate) trait ClientStream: Splice {
     /// Ready when the client has gone away. Reads nothing.
     fn poll_gone(&mut self) -> Poll<()>;
 
+    /// Whether a client that has merely ended its side has left, where that can be told from one that has cancelled its
+    /// request.
+    fn heed_end(&self, _heeds: bool) {}
+
     /// Bytes received from and sent to the client since the last call.
     fn take_traffic(&mut self) -> (u64, u64);
 

@@ -242,10 +242,23 @@ pub struct Http2Tune {
     pub streams_max: u32,
     /// `h2-workaround-bogus-websocket-clients`: clients are not told that WebSockets may come over HTTP/2.
     pub hides_web_sockets: bool,
+    /// `tune.h2.log-errors`.
+    pub logged: Http2Log,
     /// `tune.h2.fe.*`.
     pub clients: Http2Side,
     /// `tune.h2.be.*`.
     pub servers: Http2Side,
+}
+
+/// Which misdeeds of clients in HTTP/2 leave a line in the log (`tune.h2.log-errors`): each level has those before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Http2Log {
+    None,
+    /// Those that end the connection.
+    Connection,
+    /// Requests that are none.
+    #[default]
+    Stream,
 }
 
 /// `tune.h2.fe.*` or `tune.h2.be.*`.
@@ -267,6 +280,7 @@ impl Default for Http2Tune {
             window_bytes: 65_536,
             streams_max: 100,
             hides_web_sockets: false,
+            logged: Http2Log::default(),
             clients: Http2Side::default(),
             servers: Http2Side::default(),
         }

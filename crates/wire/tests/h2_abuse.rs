@@ -211,7 +211,7 @@ fn header_bomb() {
     receive(&mut server, &headers(1, flag::END_STREAM, &block)).expect("the connection is sound");
     assert_eq!(
         server.next_event(),
-        Some(Event::Refused(Fault::HeadTooLarge))
+        Some(Event::Rejected(Fault::HeadTooLarge, 431))
     );
     let sent = frames(server.output());
     assert_eq!(sent[0].0.kind, kind::HEADERS);

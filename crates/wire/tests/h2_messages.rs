@@ -312,7 +312,7 @@ fn long_heads_are_cut_into_several_frames() {
     assert!(sent.len() == 2 && sent[1].0.kind == kind::CONTINUATION);
     // It is more than the server takes, which it says.
     exchange(&mut client, &mut server, usize::MAX);
-    assert!(matches!(server.next_event(), Some(Event::Refused(_))));
+    assert!(matches!(server.next_event(), Some(Event::Rejected(_, 431))));
     assert!(client.output().is_empty());
 }
 

@@ -3,13 +3,14 @@
 //! A stream's exchange is the usual one, in a session that is a copy of the connection's. What rules keep for the
 //! connection, and server connections that belong to it alone, pass from each stream that ends to the next that begins.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
 use plimsoll_policy::context::StreamEnd;
 use plimsoll_policy::counters::FrontendCounter;
+use plimsoll_policy::model::Http2Log;
 use plimsoll_policy::stick_table::Event;
 use plimsoll_policy::variable::Variables;
 use plimsoll_wire::h2::{Config, Key, Role};
@@ -161,6 +162,22 @@ impl Front<'_> {
     /// Starts a task for each request that has come.
     fn open_streams(&mut self) {
         self.count_glitches();
+        self.begin_streams();
+        let rejected = self.link.take_rejected();
+        if self.logged() < Http2Log::Stream {
+            return;
+        }
+        for status in rejected {
+            account::frames_rejected(self.session, status);
+        }
+    }
+
+    /// Which misdeeds leave a line in the log.
+    fn logged(&self) -> Http2Log {
+        self.session.tables.plane.model.global.tune.http2.logged
+    }
+
+    fn begin_streams(&mut self) {
         while let Some(key) = self.link.next_request() {
             let (link, shared) = (Rc::clone(&self.link), Rc::clone(&self.shared));
             let Some(mut head) = link.with(|machine| machine.take_head(key)) else {
@@ -188,8 +205,11 @@ impl Front<'_> {
     }
 
     /// Says goodbye as far as that is possible, and waits for the streams.
-    async fn part(&mut self, end: Over) {
+    async fn part(&mut self, mut end: Over) {
         let worker = Rc::clone(&self.session.worker);
+        if end == Over::Closed {
+            end = self.answer_the_rest().await;
+        }
         let fault = self.link.look().fault();
         if let Some(fault) = fault {
             let counters = &self.session.tables.counters;
@@ -198,6 +218,9 @@ impl Front<'_> {
                 .frontend(self.session.frontend)
                 .increment(FrontendCounter::RequestErrors);
             tracking::count_session(self.session, Event::Error);
+            if self.logged() >= Http2Log::Connection {
+                account::frames_rejected(self.session, 0);
+            }
         }
         if matches!(end, Over::Done | Over::Fault) {
             self.link.with(|machine| machine.leave());
@@ -221,6 +244,23 @@ impl Front<'_> {
             }
         })
         .await;
+    }
+
+    /// Serves what a client had asked for before it ended its side.
+    async fn answer_the_rest(&mut self) -> Over {
+        self.link.with(|machine| machine.end_input());
+        poll_fn(|_| {
+            self.open_streams();
+            let sent = self.link.poll_send(&mut self.transport, false);
+            self.open_streams();
+            let open = self.link.look().open_streams();
+            match sent {
+                Poll::Ready(Err(over)) => Poll::Ready(over),
+                Poll::Ready(Ok(())) if open == 0 => Poll::Ready(Over::Closed),
+                _ => Poll::Pending,
+            }
+        })
+        .await
     }
 
     /// Lets the client read our last words before a close with unread bytes could reset the connection.
@@ -291,6 +331,8 @@ struct ClientHalf {
     expects_continue: bool,
     /// The request, as it was received, is one whose response has no body (RFC 9110 section 9.3.2).
     is_head: bool,
+    /// A client that has ended its side of the connection has left (`option abortonclose`).
+    heeds_end: Cell<bool>,
     /// Bytes of heads, about as HTTP/1 would have sent them.
     head_bytes: (u64, u64),
 }
@@ -301,6 +343,7 @@ impl ClientHalf {
             inner: Stream::new(link, key),
             expects_continue: request.expect_continue,
             is_head: request.method() == b"HEAD",
+            heeds_end: Cell::new(false),
             head_bytes: (request.arena.len() as u64, 0),
         }
     }
@@ -399,10 +442,15 @@ impl ClientStream for ClientHalf {
     }
 
     fn poll_gone(&mut self) -> Poll<()> {
-        match self.inner.reset_code() {
-            Some(_) => Poll::Ready(()),
-            None => Poll::Pending,
+        let has_left = self.heeds_end.get() && self.inner.link.look().has_input_ended();
+        match has_left || self.inner.reset_code().is_some() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
         }
+    }
+
+    fn heed_end(&self, heeds: bool) {
+        self.heeds_end.set(heeds);
     }
 
     fn take_traffic(&mut self) -> (u64, u64) {

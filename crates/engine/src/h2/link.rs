@@ -27,7 +27,12 @@ pub(super) struct Link {
     holds_back: Cell<bool>,
     /// Whose misdeeds are counted here.
     side: Side,
+    /// How requests were answered that came to nothing and that nobody has logged yet; 0: by a reset.
+    rejected: RefCell<Vec<u16>>,
 }
+
+/// Requests that came to nothing in one turn and are logged. The peer's budget for them ends its connection before.
+const REJECTED_MAX: usize = 256;
 
 /// Why no more bytes are moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +59,7 @@ impl Link {
             mover: Cell::new(worker.reactor.current()),
             asked: Cell::new(false),
             holds_back: Cell::new(false),
+            rejected: RefCell::default(),
             worker,
         }
     }
@@ -118,9 +124,22 @@ impl Link {
                     let tables = self.worker.tables();
                     tables.counters.refuse(self.side, fault.name());
                 }
+                Event::Rejected(fault, status) => {
+                    let tables = self.worker.tables();
+                    tables.counters.refuse(self.side, fault.name());
+                    let mut rejected = self.rejected.borrow_mut();
+                    if rejected.len() < REJECTED_MAX {
+                        rejected.push(status);
+                    }
+                }
                 Event::GoAway => {}
             }
         }
+    }
+
+    /// How requests were answered that have come to nothing since the last time; 0: by a reset.
+    pub(super) fn take_rejected(&self) -> Vec<u16> {
+        self.rejected.take()
     }
 
     /// Reads what is there, unless the peer does not take what it is told. Pending: all of it was taken in.

@@ -128,6 +128,12 @@ impl Actor {
         }
     }
 
+    /// All bytes until then, which leave no note.
+    pub(crate) fn all(&mut self) -> Vec<u8> {
+        while self.fill() == Filled::Some {}
+        std::mem::take(&mut self.ahead)
+    }
+
     /// The same, where how much comes until then is a matter of time.
     pub(crate) fn outlast(&mut self) {
         while self.fill() == Filled::Some {}

@@ -20,6 +20,7 @@ mod counts;
 mod errors;
 mod expressions;
 mod faults;
+mod frames;
 mod framing;
 mod handshakes;
 mod health_words;

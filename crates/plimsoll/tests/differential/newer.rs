@@ -234,6 +234,8 @@ const CASES: &[&[&str]] = &[
         "do-log-denied",
         "do-log-raw",
     ],
+    // Whoever ends its side in HTTP/2 gives up by default, and is told nothing about a request that never came whole.
+    &["h2-ends", "h2-ends-in-request"],
     // Lines tell why a handshake failed.
     &[
         "plain-request",

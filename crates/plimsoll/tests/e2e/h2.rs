@@ -43,6 +43,44 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const GET: &[u8] = b"\x82\x86\x84\x41\x01a";
 
+/// `tune.h2.log-errors`: a line that is not to be there would come before that of the good request.
+#[test]
+fn misdeeds_are_logged_by_their_level() {
+    let no_method = frame(1, 5, 1, &GET[1..]);
+    let bad_ping = frame(6, 0, 0, b"1234");
+    for (level, misdeed, is_logged) in [
+        ("none", &bad_ping, false),
+        ("none", &no_method, false),
+        ("connection", &bad_ping, true),
+        ("connection", &no_method, false),
+        ("stream", &no_method, true),
+    ] {
+        let mut rig = Rig::new();
+        let (origin, log) = (echo(&rig), rig.syslog());
+        let logs = format!(
+            "global\n    tune.h2.log-errors {level}\n    log {} local0\n",
+            log.address()
+        );
+        let text = text(&origin.server_line(), &[])
+            .replacen("global\n", &logs, 1)
+            .replace(
+                "mode http",
+                "mode http\n    log global\n    option httplog\n    option dontlognull",
+            );
+        let address = rig.config(&text);
+        let mut bad = TcpStream::connect(address).expect("it listens");
+        bad.write_all(&[PREFACE, misdeed].concat())
+            .expect("it is taken");
+        bad.shutdown(std::net::Shutdown::Write).expect("it is open");
+        let mut said = Vec::new();
+        bad.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+        bad.read_to_end(&mut said).expect("the connection ends");
+        rig.get("/good");
+        let line = log.line();
+        assert_eq!(line.contains("<BADREQ>"), is_logged, "{level}: {line}");
+    }
+}
+
 #[test]
 fn curl_through_both_protocols() {
     let Some(curl) = require_peer("curl") else {

@@ -44,6 +44,8 @@ pub struct Record<'a> {
     pub bytes_sent: u64,
     /// Bytes received from the client, heads included.
     pub bytes_received: u64,
+    /// The client has said something that is not counted: frames that were no request.
+    pub spoke: bool,
     /// `None` is written as `<BADREQ>`.
     pub request: Option<RequestLine<'a>>,
     /// `name=value`, when `capture cookie` found one.

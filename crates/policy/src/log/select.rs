@@ -75,7 +75,7 @@ pub fn traffic_level(
         Some(_) if record.origin != Origin::Close => {}
         // Who has reached a server was no probe; as soon as that is told, bytes have not been counted yet.
         _ if settings.as_soon_as_possible && record.timers.connect_ms.is_some() => {}
-        _ if ignore_empty && record.bytes_received == 0 => return None,
+        _ if ignore_empty && record.bytes_received == 0 && !record.spoke => return None,
         _ => {}
     }
     match is_abnormal(record) {

@@ -75,6 +75,8 @@ pub enum Event<T> {
     GoAway,
     /// The peer did this on one of its streams, which was refused or cancelled.
     Refused(Fault),
+    /// The same, before there was a stream: it was answered with this status, or reset (0).
+    Rejected(Fault, u16),
 }
 
 /// What reading a stream's data came to.
@@ -146,6 +148,8 @@ pub struct Connection<T> {
     pub(super) leaving: bool,
     /// `GOAWAY` was received.
     pub(super) left: bool,
+    /// The peer has ended its side of the transport.
+    pub(super) input_ended: bool,
     pub(super) fault: Option<Fault>,
     // -- budgets
     pub(super) resets: Meter,
@@ -185,6 +189,7 @@ impl<T: Copy> Connection<T> {
             own_next: 1,
             cancelled: VecDeque::new(),
             leaving: false,
+            input_ended: false,
             left: false,
             fault: None,
             resets: Meter::default(),
@@ -506,6 +511,22 @@ impl<T: Copy> Connection<T> {
             self.end_streams(fault.code());
         }
         fault
+    }
+
+    /// The peer has ended its side of the transport: what is not complete never will be, what is may still be answered.
+    pub fn end_input(&mut self) {
+        self.input_ended = true;
+        for stream in self.streams.iter_mut().filter(|stream| !stream.is_closed()) {
+            if !stream.remote_done {
+                stream.reset = Some(Code::CANCEL);
+            }
+            self.events.extend(stream.owner.map(Event::Wake));
+        }
+    }
+
+    /// Whether the peer has ended its side of the transport.
+    pub fn has_input_ended(&self) -> bool {
+        self.input_ended
     }
 
     /// The transport has ended: every open stream is told.

@@ -612,7 +612,7 @@ impl<T: Copy> Connection<T> {
 
     /// Answers a request that comes to nothing.
     fn answer(&mut self, block: &Block, fault: Fault, status: u16) -> Result<(), Fault> {
-        self.note_refused(fault);
+        self.note_rejected(fault, status);
         self.encoded_status(block.stream, status);
         if !block.end_stream {
             frame::reset(block.stream, Code::NO_ERROR, &mut self.out);
@@ -626,9 +626,14 @@ impl<T: Copy> Connection<T> {
         self.events.push_back(Event::Refused(fault));
     }
 
+    fn note_rejected(&mut self, fault: Fault, status: u16) {
+        self.counts.stream_faults += 1;
+        self.events.push_back(Event::Rejected(fault, status));
+    }
+
     /// Refuses a stream that has not come into being.
     fn refuse(&mut self, id: u32, fault: Fault) -> Result<(), Fault> {
-        self.note_refused(fault);
+        self.note_rejected(fault, 0);
         self.counts.glitches = self.counts.glitches.saturating_add(1);
         frame::reset(id, fault.code(), &mut self.out);
         self.remember_cancelled(id);

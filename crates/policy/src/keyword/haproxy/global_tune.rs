@@ -8,7 +8,7 @@ use super::global_tls::{DHE, longest_delay, shortest_delay};
 use super::value;
 use crate::draft::Draft;
 use crate::keyword::{Keyword, Sections, Status};
-use crate::model::Http2Tune;
+use crate::model::{Http2Log, Http2Tune};
 use crate::stick_table::STICK_COUNTERS_MAX;
 use plimsoll_config::args::Args;
 
@@ -176,10 +176,21 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
             bytes => bytes,
         }
     ),
-    noop(
+    Keyword::new(
         "tune.h2.log-errors",
-        "WORD",
-        "refusals are counted, by their reasons",
+        GLOBAL,
+        "none|connection|stream",
+        "Which errors of clients in HTTP/2 leave a line in the log: those that end connections, or those of streams too.",
+        |args, draft| {
+            let known = [
+                ("none", Http2Log::None),
+                ("connection", Http2Log::Connection),
+                ("stream", Http2Log::Stream),
+            ];
+            let logged = value::choice(args, "a level of errors", &known)?;
+            draft.global.model.tune.http2.logged = logged;
+            Ok(())
+        },
     ),
     http2!(
         "tune.h2.max-concurrent-streams",
