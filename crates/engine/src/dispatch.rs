@@ -42,6 +42,8 @@ pub(crate) struct Dispatch {
     pub(crate) redispatched: bool,
     /// Where the request waited last.
     pub(crate) waited: Waited,
+    /// What is kept of the server while a repetition waits to be made there: nobody takes its place meanwhile.
+    kept: Option<Slot>,
     /// The place in the backend's count, on which `minconn` and `hash-balance-factor` depend.
     visit: Option<(Arc<BackendLive>, Visit)>,
 }
@@ -81,6 +83,7 @@ impl Dispatch {
             avoid: None,
             left: None,
             repeats: false,
+            kept: None,
             stays: false,
             retries: 0,
             redispatched: false,
@@ -125,7 +128,10 @@ impl Dispatch {
         self.stays = affinity.stays;
         let redispatches = tables.backend(self.backend).redispatch != 0 && !self.stays;
         let acquired = loop {
-            let acquired = self.try_acquire(worker, tables, affinity, &mut gone).await;
+            let acquired = match self.kept.take() {
+                Some(slot) => Ok(slot),
+                None => self.try_acquire(worker, tables, affinity, &mut gone).await,
+            };
             match (&acquired, self.pinned) {
                 // Whoever is bound to a server whose queue is full need not be turned away.
                 (Err(Fault::QueueFull), Some(full)) if self.bound && redispatches => {
@@ -188,7 +194,7 @@ impl Dispatch {
     }
 
     /// Decides whether another attempt follows `fault`, and where; pauses where that gives a server time to return,
-    /// unless the client is `gone` meanwhile.
+    /// unless the client is `gone` meanwhile. The `slot` is kept for an attempt with the same server.
     ///
     /// `replayable`: the request can be sent again although part of it may have been sent; `retries_max`: what a rule says
     /// in place of `retries`.
@@ -196,7 +202,7 @@ impl Dispatch {
         &mut self,
         worker: &Worker,
         tables: &Tables,
-        failed: ServerId,
+        slot: Slot,
         fault: Fault,
         (replayable, retries_max): (bool, Option<u32>),
         mut gone: impl FnMut() -> bool,
@@ -210,6 +216,7 @@ impl Dispatch {
             return Err(fault);
         }
         self.retries += 1;
+        let failed = slot.server;
         account::attempt_follows(tables, (self.backend, failed), fault);
         let live = tables.plane.backend(self.backend).server(failed);
         let hopeless = self.bound && !live.state().is_in();
@@ -235,6 +242,7 @@ impl Dispatch {
                 return Err(Fault::ClientClosed);
             }
         }
+        self.kept = Some(slot);
         account::attempt_repeated(tables, (self.backend, failed));
         Ok(())
     }

@@ -10,13 +10,14 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use plimsoll_policy::model::{Global, Model};
+use plimsoll_policy::model::{Bind, Global, Model};
 use plimsoll_policy::plane::Plane;
+use plimsoll_policy::rule::Place;
 use plimsoll_policy::saved::{self, Extent, Saved};
 use plimsoll_policy::stats::file::Recalled;
 
+use crate::control::admin::Doors;
 use crate::control::admin::desk;
-use crate::control::admin::{DoorError, Doors};
 use crate::control::conductor::{Conductor, Loader, Outcome};
 use crate::control::log::LogSink;
 use crate::counters::Side;
@@ -24,7 +25,7 @@ use crate::listener::{self, Entrance};
 use crate::orders::{Adoption, Fresh, Order, Orders};
 use crate::queue;
 use crate::reactor::{self, Listener, Reactor};
-use crate::sockets::Sockets;
+use crate::sockets::{self, Sockets};
 use crate::spares;
 use crate::tables::{Shared, Tables};
 use crate::tls::{self, Tls};
@@ -61,17 +62,46 @@ pub struct Options {
 /// What is done between the opening of sockets and the start of threads. When it fails nothing starts.
 pub type Settle = Box<dyn FnOnce() -> Result<(), String>>;
 
+/// A listening socket or command socket that could not be opened.
+#[derive(Debug)]
+pub struct ListenError {
+    /// The line that wants it.
+    pub place: Place,
+    /// `frontend NAME`, or `stats socket`.
+    pub of: String,
+    pub address: String,
+    pub error: io::Error,
+}
+
+impl ListenError {
+    pub(crate) fn new(bind: &Bind, of: String, error: io::Error) -> Self {
+        Self {
+            place: bind.place.clone(),
+            of,
+            address: sockets::display(&bind.address),
+            error,
+        }
+    }
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.place.line > 0 {
+            write!(f, "{}: ", self.place)?;
+        }
+        write!(
+            f,
+            "{}: cannot listen on {}: {}",
+            self.of, self.address, self.error
+        )
+    }
+}
+
 /// Why the engine did not start, or did not take another model.
 #[derive(Debug)]
 pub enum StartError {
-    /// A listening socket could not be opened.
-    Listen {
-        proxy: String,
-        address: String,
-        error: io::Error,
-    },
-    /// A command socket could not be opened.
-    Door(DoorError),
+    /// Sockets that could not be opened, all of them.
+    Listen(Vec<ListenError>),
     /// A certificate, key or list of trust is of no use.
     Tls(tls::SetupError),
     /// A thread or its reactor could not be made.
@@ -85,13 +115,9 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listen {
-                proxy,
-                address,
-                error,
-            } => write!(f, "{proxy}: cannot listen on {address}: {error}"),
-            Self::Door(DoorError { address, error }) => {
-                write!(f, "stats socket: cannot listen on {address}: {error}")
+            Self::Listen(errors) => {
+                let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+                f.write_str(&lines.join("\n"))
             }
             Self::Tls(error) => write!(f, "{error}"),
             Self::Worker(error) => write!(f, "cannot start a worker: {error}"),
@@ -169,8 +195,9 @@ impl Engine {
         let mut sockets = Sockets::default();
         sockets.inherit(options.inherited);
         // Command sockets first: whoever waits for the balancer to listen may ask at once.
-        let doors = Doors::open(&shared.plane.model).map_err(StartError::Door)?;
-        let wanted = sockets.prepare(&shared.plane, count, shared.desk.gates())?;
+        let doors = Doors::open(&shared.plane.model);
+        let wanted = sockets.prepare(&shared.plane, count, shared.desk.gates());
+        let (doors, wanted) = both(doors, wanted)?;
         let (standing, next_number, _, fresh) = wanted.into_parts();
         sockets.settle(standing, next_number);
         if let Some(settle) = options.settle {
@@ -253,6 +280,20 @@ impl Engine {
     pub fn is_finished(&self) -> bool {
         let workers = self.workers.iter().all(|(_, thread)| thread.is_finished());
         workers && self.conductor.is_finished()
+    }
+}
+
+/// Command sockets and listeners, or all that could not be opened.
+pub(crate) fn both<D, W>(
+    doors: Result<D, Vec<ListenError>>,
+    wanted: Result<W, Vec<ListenError>>,
+) -> Result<(D, W), StartError> {
+    match (doors, wanted) {
+        (Ok(doors), Ok(wanted)) => Ok((doors, wanted)),
+        (doors, wanted) => {
+            let errors = [doors.err(), wanted.err()].into_iter().flatten();
+            Err(StartError::Listen(errors.flatten().collect()))
+        }
     }
 }
 

@@ -522,10 +522,8 @@ impl Exchange<'_> {
                 },
                 Err(fault) => fault,
             };
-            let failed = slot.server;
             let now_ns = self.worker.reactor.now_ns();
-            account::attempt_failed(&self.tables, (backend, failed), fault, now_ns);
-            drop(slot);
+            account::attempt_failed(&self.tables, (backend, slot.server), fault, now_ns);
             self.record.facts.tell(|story| story.failed(fault.words()));
             self.record.times.answered_ns = 0;
             let (replayable, retries) = (self.replayable(), self.record.facts.overrides.retries);
@@ -537,7 +535,7 @@ impl Exchange<'_> {
                 .retry(
                     &self.worker,
                     &self.tables,
-                    failed,
+                    slot,
                     fault,
                     (replayable, retries),
                     || watch && client.poll_gone().is_ready(),

@@ -33,6 +33,12 @@ impl Gate {
         self.passed.load(Ordering::Relaxed)
     }
 
+    /// How many more may pass.
+    pub(crate) fn room(&self) -> u32 {
+        let limit = self.limit.load(Ordering::Relaxed);
+        limit.saturating_sub(self.passed())
+    }
+
     pub(crate) fn turned_back(&self) -> u64 {
         self.turned_back.load(Ordering::Relaxed)
     }

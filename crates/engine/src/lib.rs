@@ -53,9 +53,8 @@ mod upstream;
 mod vitals;
 mod worker;
 
-pub use control::admin::DoorError;
 pub use control::conductor::{Loaded, Loader, Outcome};
 pub use counters::Side;
-pub use engine::{Engine, Handle, Options, Settle, StartError};
+pub use engine::{Engine, Handle, ListenError, Options, Settle, StartError};
 pub use tls::SetupError;
 pub use tls::forge::dummy as dummy_certificate;

@@ -2,11 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use plimsoll_policy::context::SessionFacts;
 use plimsoll_policy::model::{BackendId, FrontendId, ServerId};
@@ -21,6 +22,9 @@ use crate::worker::Worker;
 
 /// Connections taken from the backlog of a listener that is given up; more of them are reset.
 const FAREWELL_MAX: usize = 65_536;
+
+/// Most workers there can be, each of which may be about to take one connection.
+const WORKERS_MAX: u32 = 1_024;
 
 /// Where connections come in, and the gates they pass. All of it follows the worker's plane.
 pub(crate) struct Entrance {
@@ -55,12 +59,34 @@ impl Entrance {
         *self.own_gate.borrow_mut() = gates.of_bind(place);
     }
 
-    fn own_gate(&self) -> Option<Arc<Gate>> {
-        self.own_gate.borrow().clone()
+    /// Whether so many more may pass.
+    fn has_room_for(&self, connections: u32) -> bool {
+        let gates = self.gates.borrow();
+        let own = self.own_gate.borrow();
+        let mut all = gates.iter().chain(own.as_ref());
+        all.all(|gate| gate.room() >= connections)
     }
 
-    fn gate(&self, index: usize) -> Arc<Gate> {
-        Arc::clone(&self.gates.borrow()[index])
+    /// All places under the limits, or none of them. The entrance may lead elsewhere by the next look.
+    fn admit(&self, worker: &Worker) -> Poll<Admission> {
+        match self.admit_by(|gate| gate.pass(|| worker.reactor.waker())) {
+            Some(admission) => Poll::Ready(admission),
+            None => Poll::Pending,
+        }
+    }
+
+    /// As [`Self::admit`], without waiting.
+    fn admit_now(&self) -> Option<Admission> {
+        self.admit_by(Gate::pass_now)
+    }
+
+    fn admit_by(&self, pass: impl Fn(&Arc<Gate>) -> Option<Pass>) -> Option<Admission> {
+        let [process, frontend] = &*self.gates.borrow();
+        let own = match self.own_gate.borrow().as_ref().map(&pass) {
+            Some(None) => return None,
+            own => own.flatten(),
+        };
+        Some(Admission::new([pass(process)?, pass(frontend)?], own))
     }
 }
 
@@ -120,18 +146,35 @@ impl Admission {
 }
 
 /// Accepts until the listening socket fails; a worker that stops drops this task.
+///
+/// While there is no room nothing is accepted: who comes waits in the kernel's backlog.
 pub(crate) async fn run(worker: Rc<Worker>, listener: Rc<Listener>, entrance: Rc<Entrance>) {
-    while let Ok(socket) = poll_fn(|_| listener.poll_accept()).await {
+    while let Ok((socket, admission)) = poll_fn(|_| accept(&worker, &listener, &entrance)).await {
+        let admission = match admission {
+            Some(admission) => admission,
+            None => poll_fn(|_| entrance.admit(&worker)).await,
+        };
         keep_pace(&worker, &entrance).await;
-        // While there is no room this one waits here, and all others in the kernel's backlog.
-        let own = pass_own(&worker, &entrance).await;
-        let passes = [
-            pass(&worker, &entrance, 0).await,
-            pass(&worker, &entrance, 1).await,
-        ];
-        let admission = Admission::new(passes, own);
         receive(&worker, socket, &entrance, admission);
     }
+}
+
+/// Takes the next connection, with its places under the limits where they are scarce.
+fn accept(
+    worker: &Worker,
+    listener: &Listener,
+    entrance: &Entrance,
+) -> Poll<io::Result<(Socket, Option<Admission>)>> {
+    // Each worker takes one at a time: while there is room for all of them, nobody has to be counted before.
+    if entrance.has_room_for(WORKERS_MAX) {
+        return listener.poll_accept().map_ok(|socket| (socket, None));
+    }
+    ready!(listener.poll_ready());
+    let passes = ready!(entrance.admit(worker));
+    // Where nobody is there any more the places are given back.
+    listener
+        .poll_accept()
+        .map_ok(|socket| (socket, Some(passes)))
 }
 
 /// Waits until the process and the frontend take one more connection in this second, where there is a limit.
@@ -153,18 +196,12 @@ async fn keep_pace(worker: &Worker, entrance: &Entrance) {
 /// Takes in what waits at a listener that is given up, as far as there is room: it was promised a connection.
 pub(crate) fn farewell(worker: &Rc<Worker>, listener: &Listener, entrance: &Entrance) {
     for _ in 0..FAREWELL_MAX {
+        let Some(admission) = entrance.admit_now() else {
+            return;
+        };
         let Some(socket) = listener.accept_now() else {
             return;
         };
-        let passes = [0, 1].map(|index| entrance.gate(index).pass_now());
-        let [Some(process), Some(frontend)] = passes else {
-            return;
-        };
-        let own = match entrance.own_gate().map(|gate| gate.pass_now()) {
-            Some(None) => return,
-            own => own.flatten(),
-        };
-        let admission = Admission::new([process, frontend], own);
         receive(worker, socket, entrance, admission);
     }
 }
@@ -192,29 +229,6 @@ fn comes_from_a_privileged_port(session: &Session) -> bool {
             .facts
             .source
             .is_some_and(|source| (1..1_024).contains(&source.port()))
-}
-
-async fn pass(worker: &Worker, entrance: &Entrance, index: usize) -> Pass {
-    // Asked anew each time: the entrance may lead elsewhere meanwhile.
-    poll_fn(
-        |_| match entrance.gate(index).pass(|| worker.reactor.waker()) {
-            Some(pass) => Poll::Ready(pass),
-            None => Poll::Pending,
-        },
-    )
-    .await
-}
-
-/// As [`pass`], at the bind's own gate, where there is one.
-async fn pass_own(worker: &Worker, entrance: &Entrance) -> Option<Pass> {
-    poll_fn(|_| match entrance.own_gate() {
-        None => Poll::Ready(None),
-        Some(gate) => match gate.pass(|| worker.reactor.waker()) {
-            Some(pass) => Poll::Ready(Some(pass)),
-            None => Poll::Pending,
-        },
-    })
-    .await
 }
 
 fn greet(

@@ -3,6 +3,7 @@
 //! Without limits a slot is one atomic addition. Under `maxconn` it is a compare-and-swap; only when that fails does
 //! a request enter its backend's queue, which is shared by all workers and guarded by a lock.
 
+use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -124,6 +125,13 @@ impl Recall<'_> {
             true => Fault::ServerDown,
             false => Fault::ServerUp,
         })
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = (self.backend, self.server);
+        f.debug_tuple("Slot").field(&place).finish()
     }
 }
 

@@ -22,7 +22,7 @@ use plimsoll_sys::listen::{self, ListenOptions};
 use plimsoll_sys::socket::Keepalive;
 
 use crate::control::admin::desk::Gates;
-use crate::engine::StartError;
+use crate::engine::ListenError;
 use crate::listener::Entrance;
 use crate::orders::Fresh;
 
@@ -98,13 +98,14 @@ impl Sockets {
         self.inherited = adopted.filter_map(io::Result::ok).collect();
     }
 
-    /// Opens what a plane wants and is not there yet.
+    /// Opens what a plane wants and is not there yet, or tells of all that cannot be opened.
     pub(crate) fn prepare(
         &mut self,
         plane: &Plane,
         workers: usize,
         gates: &Gates,
-    ) -> Result<Wanted, StartError> {
+    ) -> Result<Wanted, Vec<ListenError>> {
+        let mut errors = Vec::new();
         let mut wanted = Wanted {
             standing: Vec::new(),
             next_number: self.next_number,
@@ -118,15 +119,17 @@ impl Sockets {
             }
             for (index, bind) in frontend.binds.iter().enumerate() {
                 let place = (id, index);
-                self.want(model, (frontend, bind), place, gates, &mut wanted)
-                    .map_err(|error| StartError::Listen {
-                        proxy: frontend.name.clone(),
-                        address: display(&bind.address),
-                        error,
-                    })?;
+                let got = self.want(model, (frontend, bind), place, gates, &mut wanted);
+                errors.extend(got.err().map(|error| {
+                    let of = format!("frontend {}", frontend.name);
+                    ListenError::new(bind, of, error)
+                }));
             }
         }
-        Ok(wanted)
+        match errors.is_empty() {
+            true => Ok(wanted),
+            false => Err(errors),
+        }
     }
 
     fn want(

@@ -338,16 +338,15 @@ async fn reach_server(
             }
             Err(fault) => {
                 note_failure(session, ids.0, None, Some(fault), report);
-                let failed = slot.server;
                 let now_ns = worker.reactor.now_ns();
-                account::attempt_failed(&tables, (dispatch.backend, failed), fault, now_ns);
-                drop(slot);
+                let failed = (dispatch.backend, slot.server);
+                account::attempt_failed(&tables, failed, fault, now_ns);
                 report.facts.tell(|story| story.failed(fault.words()));
                 dispatch
                     .retry(
                         &worker,
                         &tables,
-                        failed,
+                        slot,
                         fault,
                         (true, report.facts.overrides.retries),
                         || leaves.has_left(client.transport),

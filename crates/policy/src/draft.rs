@@ -236,6 +236,8 @@ pub(crate) struct VariableDraft {
 /// Owner and permissions of a unix socket, as written.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct UnixDraft {
+    /// What the paths of sockets begin with.
+    pub(crate) prefix: String,
     pub(crate) mode: Option<u32>,
     pub(crate) uid: Option<u32>,
     pub(crate) gid: Option<u32>,
@@ -597,6 +599,8 @@ pub(crate) enum ListenDraft {
 /// A `bind` or `stats socket` line.
 #[derive(Clone, Debug)]
 pub(crate) struct BindDraft {
+    /// The whole line; nothing where there is none.
+    pub(crate) line: Option<Span>,
     pub(crate) addresses: Vec<ListenDraft>,
     /// Options; the address is a placeholder.
     pub(crate) model: Bind,

@@ -35,7 +35,7 @@ use crate::jwe::Allowed;
 use crate::log::{Profile, Steps};
 use crate::log_format::Format;
 use crate::pattern::Lists;
-use crate::rule::{Rule, Rules};
+use crate::rule::{Place, Rule, Rules};
 use crate::stapling::Stapling;
 use crate::stats::page::Page;
 use crate::stick_table::TableSpec;
@@ -976,6 +976,8 @@ pub enum ServerPort {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bind {
     pub address: BindAddress,
+    /// The line, for messages. One that has moved is still the same listener.
+    pub place: Place,
     pub name: Option<String>,
     /// `id`, or assigned from 1 upwards within the frontend.
     pub number: u32,
@@ -1018,6 +1020,7 @@ impl Bind {
     pub fn new(address: BindAddress) -> Self {
         Self {
             address,
+            place: Place::default(),
             name: None,
             number: 0,
             maxconn: None,

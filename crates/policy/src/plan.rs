@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use crate::model::{BindAddress, Model, Server, ServerAddress, ServerPort};
+use crate::model::{Bind, BindAddress, Model, Server, ServerAddress, ServerPort};
 use crate::plane::Plane;
+use crate::rule::Place;
 
 /// Everything that would be different.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -266,13 +267,13 @@ fn objects(model: &Model) -> BTreeMap<Key, Object> {
     add(0, String::new(), "global", format!("{global:#?}"), None);
     for socket in &model.global.stats_sockets {
         let name = place(&socket.address);
-        add(1, name, "stats socket", format!("{socket:#?}"), None);
+        let bare = unplaced(socket);
+        add(1, name, "stats socket", format!("{bare:#?}"), None);
     }
     for frontend in &model.frontends {
         for bind in &frontend.binds {
             let name = place(&bind.address);
-            let mut bare = bind.clone();
-            bare.number = 0;
+            let bare = unplaced(bind);
             let note = Some(format!("frontend {}", frontend.name));
             add(2, name, "listener", format!("{bare:#?}"), note);
         }
@@ -312,6 +313,15 @@ fn objects(model: &Model) -> BTreeMap<Key, Object> {
         add(6, table.name.clone(), "table", format!("{table:#?}"), None);
     }
     all
+}
+
+/// A listener without what says where it stands among others: its line and its number.
+fn unplaced(bind: &Bind) -> Bind {
+    Bind {
+        place: Place::default(),
+        number: 0,
+        ..bind.clone()
+    }
 }
 
 /// The fields of a pretty debug text by their paths, such as `check.rhythm.interval_ms`. A list is one value.
@@ -420,7 +430,7 @@ fn shown(address: &ServerAddress) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Backend, BackendId, Bind, Frontend, ServerId};
+    use crate::model::{Backend, BackendId, Frontend, ServerId};
 
     fn model(port: u16, servers: &[(&str, u16)]) -> Model {
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));

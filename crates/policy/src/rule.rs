@@ -30,6 +30,8 @@ impl PartialEq for Place {
     }
 }
 
+impl Eq for Place {}
+
 impl fmt::Debug for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

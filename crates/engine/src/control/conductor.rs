@@ -34,7 +34,7 @@ use super::checks::Checks;
 use super::log::{self, LogSink, LogWriter};
 use super::names::Names;
 use super::stapling::Inquirer;
-use crate::engine::{StartError, connection_limit};
+use crate::engine::{StartError, both, connection_limit};
 use crate::orders::{Adoption, Order, Orders};
 use crate::sockets::Sockets;
 use crate::tables::Shared;
@@ -216,12 +216,12 @@ impl Conductor {
         let plane = Plane::build(model, Some(&before));
         let gates = state.shared.desk.gates();
         let gates = gates.next(&before.model, &plane.model);
-        let wanted = state.sockets.prepare(&plane, state.workers.len(), &gates)?;
+        let wanted = state.sockets.prepare(&plane, state.workers.len(), &gates);
         let doors = match &state.admin {
             Some(admin) => admin.prepare(&plane.model),
             None => Doors::open(&plane.model),
         };
-        let doors = doors.map_err(StartError::Door)?;
+        let (doors, wanted) = both(doors, wanted)?;
         // From here on nothing can fail.
         plane.settle(&before);
         gates.settle(&plane);

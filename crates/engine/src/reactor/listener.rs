@@ -114,6 +114,16 @@ impl Listener {
         }
     }
 
+    /// Whether somebody seems to wait; only [`Self::poll_accept`] tells for certain.
+    pub fn poll_ready(&self) -> Poll<()> {
+        let ready = self.core.sources.borrow().ready(self.id);
+        if ready.intersects(Readiness::READ) {
+            return Poll::Ready(());
+        }
+        self.wait();
+        Poll::Pending
+    }
+
     fn receive(&self, handle: Handle, peer: Address) -> io::Result<Socket> {
         let ready = if self.eager.get() {
             Readiness::READ.with(Readiness::WRITE)

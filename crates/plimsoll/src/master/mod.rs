@@ -383,7 +383,6 @@ impl Master<'_> {
         if let Some(signal) = self.ending {
             let status = match signal {
                 Signal::Interrupt => EXIT_SIGNAL + 2,
-                Signal::Terminate => EXIT_SIGNAL + 15,
                 _ => 0,
             };
             return self.state.workers.is_empty().then_some(status as u8);

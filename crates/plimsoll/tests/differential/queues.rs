@@ -126,6 +126,79 @@ fn frontends_with_limits() {
     ]);
 }
 
+/// How many connections wait in the kernel until a listener accepts them.
+fn backlog(address: std::net::SocketAddr) -> Option<u32> {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's table of sockets");
+    let local = format!(":{:04X}", address.port());
+    table.lines().find_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let is_own = fields.next()?.ends_with(&local);
+        // State 0A is LISTEN, whose receive queue counts connections.
+        let listens = fields.nth(1)? == "0A";
+        let (_, waiting) = fields.next()?.split_once(':')?;
+        (is_own && listens).then(|| u32::from_str_radix(waiting, 16).ok())?
+    })
+}
+
+/// Nothing is accepted beyond the limit: who comes waits in the kernel's backlog.
+#[test]
+fn who_has_no_room_is_not_accepted() {
+    play(vec![
+        gated("not-accepted", "server s1 {s1}")
+            .front("maxconn 2")
+            .talk(|stage| {
+                let mut clients: Vec<_> = (0..2).map(|_| stage.client()).collect();
+                for (number, client) in clients.iter_mut().enumerate() {
+                    client.send(get(&format!("/{number}")));
+                    stage.origins[0].wait_for(number + 1);
+                }
+                for number in 2..4 {
+                    let mut client = stage.client();
+                    client.send(get(&format!("/{number}")));
+                    clients.push(client);
+                }
+                let address = stage.address();
+                assert!(
+                    crate::rig::until(|| backlog(address) == Some(2)),
+                    "{:?}",
+                    backlog(address)
+                );
+                for mut client in clients {
+                    stage.origins[0].open_gate();
+                    client.answer();
+                    client.leave();
+                    stage.done(client);
+                }
+            }),
+    ]);
+}
+
+/// A server's place is kept while a connection to it is tried again: others wait for their turn.
+#[test]
+fn places_are_kept_between_attempts() {
+    let back = "retries 1;timeout connect 300ms;timeout queue 5s;server s1 127.0.0.1:1 maxconn 1";
+    play(vec![
+        case("slot-kept")
+            .front("log-format %r:%sq:%rc:%[int(0)]")
+            .back(back)
+            .unordered()
+            .lines(2)
+            .talk(|stage| {
+                let mut clients = Vec::new();
+                for number in 0..2 {
+                    let mut client = stage.client();
+                    client.send(get(&format!("/{number}")));
+                    moment();
+                    clients.push(client);
+                }
+                for mut client in clients {
+                    client.answer();
+                    stage.done(client);
+                }
+            }),
+    ]);
+}
+
 /// A server of TCP mode that takes one client at a time and parts with it when the gate is opened. `others` do what they do
 /// while one has it; those who still wait afterwards are served as well.
 fn raw(

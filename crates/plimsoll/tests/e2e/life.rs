@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use plimsoll_sys::signal::{self, Signal};
 
 use crate::rig::origin::Reply;
-use crate::rig::{Binary, DEADLINE, PLIMSOLL, Rig, ask, free_address, listen_again, run, until};
+use crate::rig::{
+    Binary, DEADLINE, PLIMSOLL, Rig, ask, free_address, listen_again, plimsoll, run, until,
+};
 
 /// What stops at once must do so well within this: before any time-out here, and before a master would kill its worker.
 const AT_ONCE: Duration = Duration::from_secs(8);
@@ -33,7 +35,7 @@ fn signals_end_it_with_the_status_of_its_mode() {
         (&["-d"], Signal::Terminate, 0),
         (&["-W", "-db"], Signal::Interrupt, 130),
         (&["-Ws"], Signal::Interrupt, 130),
-        (&["-W"], Signal::Terminate, 143),
+        (&["-W"], Signal::Terminate, 0),
     ];
     for (flags, signal, status) in cases {
         let mut rig = Rig::new();
@@ -180,6 +182,31 @@ fn in_the_background_it_returns_once_it_listens() {
         .status()
         .unwrap();
     assert_eq!(status.code(), Some(1));
+}
+
+#[test]
+fn all_that_cannot_be_listened_on_is_told_with_its_lines() {
+    let rig = Rig::new();
+    let taken = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [first, second] = taken.each_ref().map(|taken| taken.local_addr().unwrap());
+    let text = format!(
+        "global\n    stats socket /nowhere/s\ndefaults\n    timeout client 1s\nfrontend f\n    bind {first}\n\
+         frontend g\n    bind {}\n    bind {second}\n",
+        free_address()
+    );
+    let file = rig.file("taken.cfg", &text);
+    let name = file.display();
+    for flags in [&["run"][..], &["-f"]] {
+        let outcome = plimsoll(&[flags, &[file.to_str().unwrap()]].concat());
+        assert_eq!(outcome.status, Some(1));
+        for line in [
+            format!("{name}:2: stats socket: cannot listen on /nowhere/s: No such file"),
+            format!("{name}:6: frontend f: cannot listen on {first}: Address already in use"),
+            format!("{name}:9: frontend g: cannot listen on {second}: Address already in use"),
+        ] {
+            assert!(outcome.stderr.contains(&line), "{line}\n{}", outcome.stderr);
+        }
+    }
 }
 
 /// Whether a process exists and is no zombie.

@@ -36,6 +36,7 @@ impl Resolver<'_> {
         for draft in drafts {
             let mut written = draft.id.as_ref().map(|id| id.value);
             let unix = self.unix(&draft.unix);
+            let place = draft.line.map(|line| self.place(line)).unwrap_or_default();
             let tls = self.bind_tls(draft, mode, uses);
             for address in self.listen(&draft.addresses) {
                 if self.listeners == LISTENERS_MAX {
@@ -48,6 +49,7 @@ impl Resolver<'_> {
                 next = number.saturating_add(1);
                 binds.push(Bind {
                     address,
+                    place: place.clone(),
                     number,
                     unix,
                     tls: tls.clone(),

@@ -31,20 +31,13 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::background::Background;
 use super::conductor::Conductor;
-use crate::sockets;
+use crate::engine::ListenError;
 
 /// Connections to command sockets served at once; further ones wait in the kernel's backlog.
 const CONNECTIONS_MAX: usize = 64;
 
 /// Pause after accepting failed for want of descriptors.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
-
-/// A command socket that could not be opened.
-#[derive(Debug)]
-pub struct DoorError {
-    pub address: String,
-    pub error: io::Error,
-}
 
 /// The command sockets that a model wants.
 pub(crate) struct Doors(Vec<Door>);
@@ -63,27 +56,32 @@ struct Opened {
 }
 
 impl Doors {
-    /// Opens all command sockets of a model.
-    pub(crate) fn open(model: &Model) -> Result<Self, DoorError> {
+    /// Opens all command sockets of a model, or tells of all that cannot be opened.
+    pub(crate) fn open(model: &Model) -> Result<Self, Vec<ListenError>> {
         Self::open_but(model, |_| false)
     }
 
-    fn open_but(model: &Model, is_open: impl Fn(&Bind) -> bool) -> Result<Self, DoorError> {
-        let binds = model.global.stats_sockets.iter();
-        let door = |bind: &Bind| {
+    fn open_but(model: &Model, is_open: impl Fn(&Bind) -> bool) -> Result<Self, Vec<ListenError>> {
+        let (mut doors, mut errors) = (Vec::new(), Vec::new());
+        for bind in &model.global.stats_sockets {
             let opened = match is_open(bind) {
-                true => None,
-                false => Some(Opened::new(bind).map_err(|error| DoorError {
-                    address: sockets::display(&bind.address),
-                    error,
-                })?),
+                true => Ok(None),
+                false => Opened::new(bind).map(Some),
             };
-            Ok(Door {
-                bind: bind.clone(),
-                opened,
-            })
-        };
-        binds.map(door).collect::<Result<_, _>>().map(Self)
+            match opened {
+                Ok(opened) => doors.push(Door {
+                    bind: bind.clone(),
+                    opened,
+                }),
+                Err(error) => {
+                    errors.push(ListenError::new(bind, "stats socket".to_owned(), error));
+                }
+            }
+        }
+        match errors.is_empty() {
+            true => Ok(Self(doors)),
+            false => Err(errors),
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -224,7 +222,7 @@ impl Admin {
     }
 
     /// Opens the command sockets that a model wants and that are not open yet.
-    pub(crate) fn prepare(&self, model: &Model) -> Result<Doors, DoorError> {
+    pub(crate) fn prepare(&self, model: &Model) -> Result<Doors, Vec<ListenError>> {
         let standing = self.standing();
         Doors::open_but(model, |bind| {
             let mut standing = standing.iter();

@@ -1,13 +1,15 @@
 //! `bind` and `stats socket` lines, and the words behind their addresses.
 
+use std::ffi::OsString;
 use std::sync::Arc;
 
-use plimsoll_config::args::Args;
+use plimsoll_config::args::{Args, Faults, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
+use plimsoll_config::values::UNIX_PATH_BYTES_MAX;
 
 use super::tls::TlsDraft;
 use super::{address, tls, value};
-use crate::draft::{BindDraft, Draft, Spanned, UnixDraft};
+use crate::draft::{BindDraft, Draft, ListenDraft, Spanned, UnixDraft};
 use crate::keyword::{Keyword, Sections, Status, read_words};
 use crate::model::{AccessLevel, Bind, BindAddress, Severity};
 
@@ -18,7 +20,8 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[Keyword::new(
     "Where clients come in.",
     |args, draft| {
         draft.proxy().bound = true;
-        let bind = read(args, draft, AccessLevel::Operator, 0)?;
+        let unix = draft.global.unix_bind.clone();
+        let bind = read(args, draft, unix)?;
         draft.proxy().binds.push(bind);
         Ok(())
     },
@@ -439,17 +442,12 @@ pub(super) const fn later<D>(
 }
 
 /// Reads an address and the options behind it.
-fn read(
-    args: &mut Args<'_>,
-    draft: &mut Draft,
-    level: AccessLevel,
-    nice: i32,
-) -> Result<BindDraft, Diagnostic> {
+fn read(args: &mut Args<'_>, draft: &mut Draft, unix: UnixDraft) -> Result<BindDraft, Diagnostic> {
+    let place = value::place(args);
     let addresses = address::listen(args);
-    let mut model = Bind::new(BindAddress::Abstract(String::new()));
-    (model.level, model.nice) = (level, nice);
-    let unix = draft.global.unix_bind.clone();
+    let model = Bind::new(BindAddress::Abstract(String::new()));
     let mut bind = BindDraft {
+        line: Some(args.line()),
         addresses: Vec::new(),
         model,
         unix,
@@ -460,44 +458,72 @@ fn read(
     let mut found = read_words(args, OPTIONS, &mut bind, "an option of a bind line");
     found.append(&mut bind.remarks);
     draft.findings.extend(found);
-    bind.addresses = addresses?;
+    bind.addresses = prefixed(addresses?, &bind.unix.prefix, place)?;
     if bind.tls.ssl.is_some() {
         bind.tls.defaults = Some(Arc::clone(&draft.global.tls.bind));
     }
     Ok(bind)
 }
 
-/// `stats socket ADDRESS …`.
+/// `stats socket ADDRESS …`, which `unix-bind` says nothing of.
 pub(super) fn read_stats_socket(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
-    let bind = read(args, draft, AccessLevel::Operator, 0)?;
+    let bind = read(args, draft, UnixDraft::default())?;
     draft.global.stats_sockets.push(bind);
     Ok(())
 }
 
+/// Puts the prefix of `unix-bind` before the paths of unix sockets.
+pub(super) fn prefixed(
+    mut addresses: Vec<ListenDraft>,
+    prefix: &str,
+    span: Span,
+) -> Result<Vec<ListenDraft>, Diagnostic> {
+    for address in &mut addresses {
+        let ListenDraft::Other(BindAddress::Unix(path)) = address else {
+            continue;
+        };
+        let mut whole = OsString::from(prefix);
+        whole.push(&*path);
+        if whole.len() > UNIX_PATH_BYTES_MAX {
+            let shown = whole.display();
+            let message =
+                format_args!("the path '{shown}' is longer than {UNIX_PATH_BYTES_MAX} bytes");
+            let error = Diagnostic::error(Kind::Invalid, span, message);
+            return Err(error.cause("the prefix of 'unix-bind' counts"));
+        }
+        *path = whole.into();
+    }
+    Ok(addresses)
+}
+
 /// `unix-bind OPTION VALUE …`.
 pub(super) fn read_unix_bind(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
+    const KNOWN: [&str; 6] = ["gid", "group", "mode", "prefix", "uid", "user"];
     let unix: &mut UnixDraft = &mut draft.global.unix_bind;
+    let mut faults = Faults::default();
     while let Some(word) = args.next() {
-        match word.text.as_str() {
-            "mode" => unix.mode = Some(permissions(args)?),
-            "uid" => unix.uid = Some(value::number(args, "the user id", 0..=u32::MAX)?),
-            "gid" => unix.gid = Some(value::number(args, "the group id", 0..=u32::MAX)?),
-            "user" => unix.user = Some(spanned(args, "a user name")?),
-            "group" => unix.group = Some(spanned(args, "a group name")?),
-            "prefix" => {
-                args.word("a prefix")?;
-                let message = "a prefix of unix sockets is not implemented yet";
-                let error = Diagnostic::error(Kind::NotImplemented, word.span, message);
-                return Err(error.help("write the whole path on each line"));
-            }
-            _ => {
-                let known = ["gid", "group", "mode", "prefix", "uid", "user"];
-                return Err(value::unknown(
-                    word,
-                    "an option of 'unix-bind'",
-                    known.into_iter(),
-                ));
-            }
+        let read = unix_option(word, args, unix, &KNOWN);
+        faults.option(read, args, KNOWN.into_iter());
+    }
+    faults.finish()
+}
+
+fn unix_option(
+    word: &Word,
+    args: &mut Args<'_>,
+    unix: &mut UnixDraft,
+    known: &[&str],
+) -> Result<(), Diagnostic> {
+    match word.text.as_str() {
+        "mode" => unix.mode = Some(permissions(args)?),
+        "uid" => unix.uid = Some(value::number(args, "the user id", 0..=u32::MAX)?),
+        "gid" => unix.gid = Some(value::number(args, "the group id", 0..=u32::MAX)?),
+        "user" => unix.user = Some(spanned(args, "a user name")?),
+        "group" => unix.group = Some(spanned(args, "a group name")?),
+        "prefix" => unix.prefix = value::text(args, "a prefix")?,
+        _ => {
+            let what = "an option of 'unix-bind'";
+            return Err(value::unknown(word, what, known.iter().copied()));
         }
     }
     Ok(())

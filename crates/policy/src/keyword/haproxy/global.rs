@@ -781,7 +781,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "unix-bind",
         GLOBAL,
         "OPTION...",
-        "Owner and permissions of unix sockets.",
+        "Prefix, owner and permissions of unix sockets that are listened on.",
         bind::read_unix_bind,
     ),
     Keyword::new("unsetenv", GLOBAL, "NAME...", ENVIRONMENT, environment),

@@ -354,8 +354,10 @@ fn old_address(draft: &mut Draft, args: &mut Args<'_>) -> Result<(), Diagnostic>
     );
     draft.report(warning.help(format_args!("write 'bind {written}' on a line of its own")));
     let unix = draft.global.unix_bind.clone();
+    let addresses = super::bind::prefixed(addresses, &unix.prefix, span)?;
     let model = Bind::new(BindAddress::Abstract(String::new()));
     let bind = BindDraft {
+        line: Some(span),
         addresses,
         model,
         unix,
@@ -400,6 +402,7 @@ pub(super) fn listen_to(
         Ok(addresses) => {
             let model = Bind::new(BindAddress::Abstract(String::new()));
             proxy.binds.push(BindDraft {
+                line: None,
                 addresses,
                 model,
                 unix: UnixDraft::default(),
