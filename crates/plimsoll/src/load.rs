@@ -18,6 +18,8 @@ use crate::console;
 /// Without --rate each connection asks again as soon as it is answered (closed loop). With --rate
 /// requests are sent at that rate however slow the answers are, and latency counts from the moment
 /// a request was meant to be sent, so that a stall cannot hide itself (open loop).
+///
+/// Exits with 1 when not a single request was answered well.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Load {

@@ -14,6 +14,8 @@ use crate::ctl;
 /// Show what a configuration would change: of a running balancer, or of other files.
 ///
 /// The running balancer reads the files itself, as a reload would. Nothing is changed.
+///
+/// Exits with 0 whatever there is to change, and with 1 when a configuration has errors or the balancer cannot be asked.
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("source").args(["files", "file"]).required(true))]
 pub(crate) struct PlanCommand {
@@ -28,13 +30,16 @@ pub(crate) struct PlanCommand {
     #[arg(short, long, value_name = "SOCKET")]
     socket: Option<String>,
 
+    /// How changes are written.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
+    /// A line for each thing that is added (+), removed (-) or changed (~), and its settings below it.
     Text,
+    /// A JSON object, for programs.
     Json,
 }
 

@@ -16,6 +16,9 @@ const COMMAND_LINE: &str = "command line";
 /// Run a balancer in the foreground until Ctrl-C. SIGHUP and SIGUSR2 make it read its files anew.
 ///
 /// Either from configuration files, or from --listen and --to without any.
+///
+/// SIGUSR1 ends it when running work has ended. Exits with 0 when it was told to end, and with 1 when it cannot start: a
+/// faulty configuration, an address that somebody else has.
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("source").args(["files", "file", "listen"]).required(true))]
 pub(crate) struct Run {

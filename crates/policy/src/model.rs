@@ -1074,6 +1074,24 @@ impl Severity {
         }
     }
 
+    /// What a warning begins with.
+    pub(crate) fn warning(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Number => "[4]: ",
+            Self::Word => "[warning]: ",
+        }
+    }
+
+    /// What begins that which needs no change.
+    pub(crate) fn notice(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Number => "[5]: ",
+            Self::Word => "[notice]: ",
+        }
+    }
+
     /// What advice begins with.
     pub(crate) fn advice(self) -> &'static str {
         match self {

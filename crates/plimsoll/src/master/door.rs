@@ -35,9 +35,15 @@ const HELP: &str = "\
 The following commands are valid at this level:
   @<worker> [<command>]                   : send a command to a worker: @1, or @!<pid>
   @master [<command>]                     : send a command to the master
+  echo <text>                             : answer with the same words
+  show cli level                          : this connection's level
+  show cli sockets                        : command sockets of the master's own configuration: none
+  show env [<variable>]                   : variables of the environment
   show proc                               : processes of the master
+  show startup-logs                       : what was said of the configuration
   show version                            : the version of this program
   reload                                  : read the configuration anew; a new binary is taken into use
+  hard-reload                             : the same: nobody is cut off by it
   help                                    : this list
   operator                                : lower the level of the current session to operator
   user                                    : lower the level of the current session to user
@@ -287,6 +293,11 @@ fn to_master(
         [] => String::new(),
         ["show", "proc", ..] => told(events, Told::Processes)? + "\n",
         ["show", "version"] => format!("{VERSION}\n\n"),
+        ["show", "cli", "level"] => format!("{}\n\n", session.level.name()),
+        ["show", "cli", "sockets"] => "\n".to_owned(),
+        ["show", "env", rest @ ..] => environment(rest.first().copied()),
+        ["show", "startup-logs"] => return to_worker("1", command, "", session, events),
+        ["echo", text @ ..] => format!("{}\n\n", text.join(" ")),
         ["reload" | "hard-reload"] => {
             let descriptor = stream.as_raw_fd();
             let answer = told(events, |answer| Told::Reload { descriptor, answer })?;
@@ -320,12 +331,29 @@ fn to_master(
     Ok(said.into_bytes())
 }
 
+/// All variables of the environment, or one.
+fn environment(name: Option<&str>) -> String {
+    let mut variables = std::env::vars_os().map(|(name, value)| {
+        let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
+        format!("{name}={value}\n")
+    });
+    match name {
+        None => variables.collect::<String>() + "\n",
+        Some(name) => {
+            let is_wanted = |line: &String| line.split('=').next() == Some(name);
+            let line = variables.find(is_wanted);
+            line.map_or_else(|| "Variable not found\n\n".to_owned(), |line| line + "\n")
+        }
+    }
+}
+
 /// The lowest level that may give a command to the master.
 fn needed(words: &[&str]) -> AccessLevel {
     match words {
-        ["show", "proc", ..] | ["reload" | "hard-reload"] | ["operator", ..] => {
-            AccessLevel::Operator
-        }
+        ["show", "proc" | "env", ..]
+        | ["show", "cli", "sockets"]
+        | ["reload" | "hard-reload"]
+        | ["operator", ..] => AccessLevel::Operator,
         ["expert-mode" | "experimental-mode" | "mcli-debug-mode", ..] => AccessLevel::Admin,
         _ => AccessLevel::User,
     }

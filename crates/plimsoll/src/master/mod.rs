@@ -218,6 +218,7 @@ impl Master<'_> {
                 "Success=1\n--\n\n".to_owned()
             }
             Err(error) => {
+                self.state.failed += 1;
                 let text = format!("the new worker has not come up: {error}");
                 console::complain(&format!("{text}; the old one goes on"));
                 format!("Success=0\n--\n{text}\n\n")
@@ -442,6 +443,7 @@ impl Master<'_> {
             Some(now) if Some(now) != self.face => self.upgrade(asker),
             _ => self.reload_worker(),
         };
+        self.state.failed += u32::from(!answer.starts_with("Success=1"));
         if self.life.notify {
             notify("READY=1\n");
         }
@@ -531,7 +533,7 @@ impl Master<'_> {
 
     fn processes(&self) -> String {
         let now_ms = now_ms();
-        let row = |id: u32, kind: &str, reloads: u32, started_ms: u64| {
+        let row = |id: u32, kind: &str, reloads: &str, started_ms: u64| {
             let up_s = now_ms.saturating_sub(started_ms) / 1_000;
             let (days, hours) = (up_s / 86_400, up_s / 3_600 % 24);
             let (minutes, seconds) = (up_s / 60 % 60, up_s % 60);
@@ -545,7 +547,7 @@ impl Master<'_> {
         text.push_str(&row(
             std::process::id(),
             "master",
-            state.reloads,
+            &format!("{} [failed: {}]", state.reloads, state.failed),
             state.started_ms,
         ));
         text.push_str("# workers\n");
@@ -560,7 +562,7 @@ impl Master<'_> {
                 text.push_str(&row(
                     worker.process,
                     "worker",
-                    worker.reloads,
+                    &worker.reloads.to_string(),
                     worker.started_ms,
                 ));
             }

@@ -18,6 +18,8 @@ pub(super) struct State {
     /// When the master started, in milliseconds since 1970.
     pub(super) started_ms: u64,
     pub(super) reloads: u32,
+    /// Reloads that changed nothing, because the configuration was refused.
+    pub(super) failed: u32,
     /// The number of the next worker.
     pub(super) next: u32,
     /// The newest last.
@@ -43,12 +45,13 @@ impl State {
     pub(super) fn write(&self) -> String {
         let number = |descriptor: Option<i32>| descriptor.unwrap_or(-1);
         let mut text = format!(
-            "{},{},{},{},{}",
+            "{},{},{},{},{},{}",
             number(self.door),
             number(self.asker),
             self.started_ms,
             self.reloads,
-            self.next
+            self.next,
+            self.failed
         );
         for worker in &self.workers {
             let WorkerState {
@@ -86,6 +89,8 @@ impl State {
             started_ms: next()?.try_into().ok()?,
             reloads: next()?.try_into().ok()?,
             next: next()?.try_into().ok()?,
+            // An older program does not tell.
+            failed: next().unwrap_or(0).try_into().ok()?,
             folder: folder.into(),
             workers: Vec::new(),
         };
@@ -141,6 +146,7 @@ mod tests {
             asker: None,
             started_ms: 1_700_000_000_000,
             reloads: 5,
+            failed: 1,
             next: 3,
             workers: vec![worker(1, true), worker(2, false)],
         };

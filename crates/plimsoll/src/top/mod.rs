@@ -20,6 +20,8 @@ use sample::Sample;
 const INTERVAL_MIN_S: f64 = 0.1;
 
 /// Watch a running balancer: who is up, who gets what, how fast it answers.
+///
+/// Keys: arrows, Page and Home, End move; 's' hides and shows servers; 'q' ends.
 #[derive(Args, Debug)]
 pub(crate) struct Top {
     /// The command socket: a path, 'abns@NAME', or HOST:PORT. Without it, the usual places are tried.

@@ -48,6 +48,7 @@ fn configuration(rig: &Rig, address: SocketAddr) -> String {
          %[url_param(key),map_dom({names},-)] %[url_param(key),map_sub_key({parts})] %[url_param(key),map_str_int({numbers},7)] \
          %[url_param(ip),map_ip({nets},-)] %[url_param(key),map_regm({regs},-)] %[url_param(key),map_int({sizes},-)] \
          %[url_param(host),map_str(virt@made,-)]\" if host or path_x or numbered or empty or any or mapped or TRUE\n\
+         backend srvs\n server s1 127.0.0.1:9 weight 5\n\
          backend users\n stick-table type string len 16 size 100 store gpc0,http_req_rate(10s),gpt0,server_id\n\
          backend addresses\n stick-table type ip size 100 expire 1h store conn_cnt,bytes_in_cnt,gpc(2)\n\
          backend numbers\n stick-table type integer size 100 store gpc0,gpc0_rate(1m)\n\

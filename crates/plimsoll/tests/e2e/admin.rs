@@ -226,6 +226,50 @@ fn ctl_asks_and_reads_commands() {
     let (status, text) = ctl(&["bogus"], "");
     assert_eq!(status, Some(1));
     assert!(text.starts_with("Unknown command"), "{text}");
+    // Refusals are told by the status, also in a chain; what is done or needs no doing is not.
+    for (line, status, part) in [
+        ("set weight be_app/none 5", 1, "No such server.\n"),
+        (
+            "set weight be_app/none 5; show version",
+            1,
+            "No such server.\n\n",
+        ),
+        (
+            "enable frontend fe_http; show version",
+            0,
+            "All sockets are already enabled.\n\n",
+        ),
+        (
+            "add server be_app/new 127.0.0.1:9",
+            0,
+            "New server registered.\n",
+        ),
+        (
+            "set severity-output number; get weight be_app/none",
+            1,
+            "\n[3]: No such server.\n",
+        ),
+    ] {
+        let (found, text) = ctl(&[line], "");
+        assert_eq!(
+            (found, text.starts_with(part)),
+            (Some(status), true),
+            "{line}: {text}"
+        );
+    }
+    // The socket may be named from where one is.
+    let here = Command::new(PLIMSOLL)
+        .args([
+            "ctl",
+            "-s",
+            &socket.file_name().unwrap().to_string_lossy(),
+            "show",
+            "version",
+        ])
+        .current_dir(socket.parent().unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(here.status.code(), Some(0), "{here:?}");
 }
 
 /// Status, head and body of a request for the page.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use plimsoll_sys::signal::{self, Signal};
 
 use crate::rig::origin::Origin;
-use crate::rig::{Binary, PLIMSOLL, Rig, ask, free_address, install, until};
+use crate::rig::{Binary, PLIMSOLL, Rig, ask, free_address, install, plimsoll, until};
 use crate::upgrade::{Crowd, text};
 
 /// How many programs follow each other under traffic.
@@ -144,8 +144,24 @@ fn the_same_program_keeps_its_worker_and_a_bad_one_changes_nothing() {
         answer.starts_with("Success=0\n--\n") && answer.contains("nonsense"),
         "{answer}"
     );
+    let refused = plimsoll(&[
+        "ctl",
+        "-s",
+        &stage.rig.path("master.sock").display().to_string(),
+        "reload",
+    ]);
+    assert_eq!(refused.status, Some(1), "{}", refused.stdout);
+    assert!(
+        refused.stdout.starts_with("Success=0\n--\n"),
+        "{}",
+        refused.stdout
+    );
+    let said = stage.ask("show proc");
+    assert!(said.contains(" 1 [failed: 3] "), "{said}");
     fs::write(&file, good).expect("the file");
     assert_eq!(stage.ask("reload"), "Success=1\n--\n\n");
+    let said = stage.ask("show proc");
+    assert!(said.contains(" 2 [failed: 3] "), "{said}");
     assert_ne!(
         stage.workers(),
         worker,
@@ -198,6 +214,12 @@ fn commands_find_their_process() {
             .contains("Unknown command: 'frobnicate'")
     );
     assert!(stage.ask("help").contains("show proc"));
+    assert_eq!(stage.ask("show cli level"), "admin\n\n");
+    assert_eq!(stage.ask("show cli sockets"), "\n");
+    assert_eq!(stage.ask("show startup-logs"), "\n");
+    assert_eq!(stage.ask("show env NO_SUCH"), "Variable not found\n\n");
+    assert!(stage.ask("show env PATH").starts_with("PATH="));
+    assert_eq!(stage.ask("echo a  b"), "a b\n\n");
 }
 
 /// `level` of the socket counts here and at the worker, and a session may lower its own.

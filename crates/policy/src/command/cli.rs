@@ -1,5 +1,7 @@
 //! Commands about the connection they come through.
 
+use plimsoll_config::values::{self, TimeUnit};
+
 use super::{Answer, Command, Refusal, Session, Words};
 use crate::model::{AccessLevel, Severity};
 use crate::stats::View;
@@ -93,7 +95,10 @@ pub(super) const LEVEL: Command = Command {
     access: AccessLevel::User,
     usage: "show cli level",
     doc: "this connection's level",
-    run: |_, _, session| Ok(format!("{}\n", session.level.name())),
+    run: |_, _, session| {
+        let (severity, level) = (session.severity.advice(), session.level.name());
+        Ok(format!("{severity}{level}\n"))
+    },
 };
 
 pub(super) const SOCKETS: Command = Command {
@@ -164,12 +169,11 @@ fn timeout(words: &mut Words<'_>, _: View<'_>, session: &mut Session) -> Answer 
     if words.next() != Some("cli") {
         return Err("'set timeout' only supports 'cli'.".into());
     }
-    let seconds: u64 = match words.next().map(str::parse) {
-        Some(Ok(seconds @ 1..)) => seconds,
-        Some(_) => return Err("Invalid timeout value.".into()),
-        None => return Err("Expects an integer value.".into()),
-    };
-    session.timeout_ms = seconds.saturating_mul(1_000);
+    let text = words.next().ok_or("Expects an integer value.")?;
+    let read = values::parse_duration(text, TimeUnit::Seconds).ok();
+    let time = read.filter(|time| time.trailing == 0 && !time.value.is_zero());
+    let time = time.ok_or("Invalid timeout value.")?.value;
+    session.timeout_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     Ok(String::new())
 }
 

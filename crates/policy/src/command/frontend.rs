@@ -33,7 +33,9 @@ fn enable(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answe
     let frontend = find::frontend(words, view)?;
     match state(view, frontend) {
         FrontendState::Stopped => Err("Frontend was previously shut down, cannot enable.".into()),
-        FrontendState::Open => Err("All sockets are already enabled.".into()),
+        FrontendState::Open => {
+            Ok(session.severity.notice().to_owned() + "All sockets are already enabled.\n")
+        }
         FrontendState::Paused => ask(session, frontend, FrontendChange::Enable),
     }
 }
@@ -42,7 +44,9 @@ fn disable(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answ
     let frontend = find::frontend(words, view)?;
     match state(view, frontend) {
         FrontendState::Stopped => Err("Frontend was previously shut down, cannot disable.".into()),
-        FrontendState::Paused => Err("All sockets are already disabled.".into()),
+        FrontendState::Paused => {
+            Ok(session.severity.notice().to_owned() + "All sockets are already disabled.\n")
+        }
         FrontendState::Open => ask(session, frontend, FrontendChange::Disable),
     }
 }

@@ -22,7 +22,7 @@ const ALWAYS: [&str; 3] = ["help", "prompt", "quit"];
 /// Guesses shown for an unknown word.
 const GUESSES_MAX: usize = 5;
 
-fn help(words: &mut Words<'_>, _: View<'_>, _: &mut Session) -> Answer {
+fn help(words: &mut Words<'_>, _: View<'_>, session: &mut Session) -> Answer {
     let asked = words.all();
     let matches = |command: &&Command| {
         asked.iter().all(|word| {
@@ -32,7 +32,8 @@ fn help(words: &mut Words<'_>, _: View<'_>, _: &mut Session) -> Answer {
                 .any(|part| part.starts_with(word.as_str()))
         })
     };
-    let mut text = "The following commands are valid at this level:\n".to_owned();
+    let mut text = session.severity.advice().to_owned();
+    text.push_str("The following commands are valid at this level:\n");
     list(COMMANDS.iter().filter(matches), &mut text);
     Ok(text)
 }

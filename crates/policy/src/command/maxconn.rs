@@ -47,7 +47,9 @@ fn global(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answe
 
 fn server(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
     let (backend, server) = find::server(words, view)?;
-    let value = number(words, "Require <maxconn>.")?;
+    let word = words.next().ok_or("Require <maxconn>.")?;
+    let unread = "maxconn string empty or preceded by garbage";
+    let value = word.parse().map_err(|_| Refusal(unread.to_owned()))?;
     let change = ServerChange::Maxconn(value);
     session
         .changes

@@ -201,7 +201,8 @@ fn set_host(
             follow.host.as_deref().unwrap_or("(null)"),
         )
     };
-    Ok(format!("{news} by 'stats socket command'\n"))
+    let level = session.severity.warning();
+    Ok(format!("{level}{news} by 'stats socket command'\n"))
 }
 
 /// `ssl on|off`.
@@ -267,7 +268,8 @@ fn set_address(
     session
         .changes
         .push(Change::Server(backend, server, change));
-    Ok(format!("{news} by 'stats socket command'\n"))
+    let level = session.severity.warning();
+    Ok(format!("{level}{news} by 'stats socket command'\n"))
 }
 
 /// What is said of a server that gets another address or port; `None`: neither is another.

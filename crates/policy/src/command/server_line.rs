@@ -94,7 +94,7 @@ fn add(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
     let mut model = view.model().clone();
     model.add_server(backend, server);
     session.changes.push(Change::Model(Box::new(model)));
-    Ok("New server registered.\n".to_owned())
+    Ok(session.severity.advice().to_owned() + "New server registered.\n")
 }
 
 /// A server that another one tracks.
@@ -223,7 +223,7 @@ fn delete(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answe
         return Err(REFERENCED.into());
     }
     session.changes.push(Change::Model(Box::new(model)));
-    Ok("Server deleted.\n".to_owned())
+    Ok(session.severity.advice().to_owned() + "Server deleted.\n")
 }
 
 const REFERENCED: &str =

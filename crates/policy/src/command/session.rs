@@ -38,16 +38,12 @@ pub(super) const SHUTDOWN_SERVER: Command = Command {
     },
 };
 
-const NOBODY: &str = "No such session (use 'show sess').";
-
 fn shutdown(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
-    let word = words
-        .next()
-        .ok_or("Session pointer expected (use 'show sess').")?;
-    let number = number(word).ok_or(NOBODY)?;
+    let expected = "Session pointer expected (use 'show sess').";
+    let number = words.next().and_then(number).ok_or(expected)?;
     let mut visitors = view.sums.visitors().into_iter();
     if !visitors.any(|visitor| visitor.number == number) {
-        return Err(NOBODY.into());
+        return Err("No such session (use 'show sess').".into());
     }
     session.changes.push(Change::ShutSession(number));
     Ok(String::new())
@@ -156,7 +152,7 @@ fn show(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
         }
     }
     match text.is_empty() {
-        true if filter.number.is_some() => Err(NOBODY.into()),
+        true if filter.number.is_some() => Ok("Session not found.\n".to_owned()),
         _ => Ok(text),
     }
 }
