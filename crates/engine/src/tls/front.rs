@@ -8,8 +8,9 @@ use plimsoll_policy::model::TlsTune;
 use plimsoll_policy::model::tls::{BindTls, Entry, Profile};
 use plimsoll_policy::tls::Certificate;
 use plimsoll_policy::tls::names::Names;
+use plimsoll_policy::tls::ocsp::Response;
 use rustls::ServerConfig;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert,
@@ -83,7 +84,7 @@ impl Present {
         let key = CertifiedKey::new(chain.collect(), Arc::clone(&self.shown.key));
         let key = Arc::new(key);
         let mut config = ServerConfig::clone(&self.config);
-        config.cert_resolver = Arc::new(Own(Arc::clone(&key)));
+        config.cert_resolver = Arc::new(Own::new(Arc::clone(&key)));
         Self {
             certificate,
             shown: Arc::clone(&key),
@@ -274,7 +275,7 @@ fn present(
     };
     let mut config = made.config.clone();
     let shown = signing(&key, &profile.offer.signs);
-    config.cert_resolver = Arc::new(Own(Arc::clone(&shown)));
+    config.cert_resolver = Arc::new(Own::new(Arc::clone(&shown)));
     Ok(Present {
         certificate: Arc::clone(&entry.certificate),
         key,
@@ -320,11 +321,47 @@ fn template(
 
 /// The one certificate of a handshake.
 #[derive(Debug)]
-pub(super) struct Own(pub(super) Arc<CertifiedKey>);
+pub(super) struct Own {
+    key: Arc<CertifiedKey>,
+    /// What is shown once the response that is stapled to it has ended.
+    later: Option<Later>,
+}
+
+#[derive(Debug)]
+struct Later {
+    /// Seconds since 1970.
+    from_s: u64,
+    /// The same without the response.
+    key: Arc<CertifiedKey>,
+}
+
+impl Own {
+    pub(super) fn new(key: Arc<CertifiedKey>) -> Self {
+        let response = key.ocsp.as_deref().map(Response::read);
+        let ends_s = response.and_then(|response| response.ok()?.usable_until_s());
+        let later = ends_s.map(|ends_s| Later {
+            from_s: u64::try_from(ends_s).unwrap_or(0).saturating_add(1),
+            key: Arc::new(CertifiedKey::new(key.cert.clone(), Arc::clone(&key.key))),
+        });
+        Self { key, later }
+    }
+
+    fn at(&self, now_s: u64) -> &Arc<CertifiedKey> {
+        match &self.later {
+            Some(later) if now_s >= later.from_s => &later.key,
+            _ => &self.key,
+        }
+    }
+}
 
 impl ResolvesServerCert for Own {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0))
+        // Only what can end needs to know what time it is.
+        let now_s = match self.later {
+            Some(_) => UnixTime::now().as_secs(),
+            None => 0,
+        };
+        Some(Arc::clone(self.at(now_s)))
     }
 }
 
@@ -335,5 +372,69 @@ struct Nothing;
 impl ResolvesServerCert for Nothing {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_policy::tls::certificate::{self, Parts};
+
+    use super::super::provider::certified;
+    use super::*;
+
+    /// A response that holds until then, as far as it is read here: it is neither signed nor about anything.
+    fn response(until: &[u8; 15]) -> Vec<u8> {
+        fn tagged(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+            let content = parts.concat();
+            let length = u8::try_from(content.len()).expect("short");
+            let mut der = match length {
+                0..=127 => vec![tag, length],
+                _ => vec![tag, 0x81, length],
+            };
+            der.extend(content);
+            der
+        }
+        const SHA1: &[u8] = b"\x30\x09\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00";
+        const RSA: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00";
+        const BASIC: &[u8] = b"\x06\x09\x2b\x06\x01\x05\x05\x07\x30\x01\x01";
+        let since = tagged(0x18, &[b"20260101000000Z"]);
+        let hash = tagged(4, &[&[7; 20]]);
+        let id = tagged(0x30, &[SHA1, &hash, &hash, &tagged(2, &[&[1]])]);
+        let until = tagged(0xa0, &[&tagged(0x18, &[until])]);
+        let single = tagged(0x30, &[&id, &[0x80, 0], &since, &until]);
+        let responder = tagged(0xa2, &[&hash]);
+        let data = tagged(0x30, &[&responder, &since, &tagged(0x30, &[&single])]);
+        let basic = tagged(0x30, &[&data, RSA, &[3, 2, 0, 0]]);
+        let bytes = tagged(0xa0, &[&tagged(0x30, &[BASIC, &tagged(4, &[&basic])])]);
+        tagged(0x30, &[&[0x0a, 1, 0], &bytes])
+    }
+
+    fn shown(ocsp: Option<Vec<u8>>) -> Own {
+        let parts = Parts {
+            pem: include_bytes!("../../../policy/tests/tls/site.pem"),
+            ..Parts::default()
+        };
+        let mut site = certificate::load("site", &parts).expect("a pair");
+        site.ocsp = ocsp;
+        Own::new(Arc::new(certified(&site).expect("a key that signs")))
+    }
+
+    /// 2026-11-28 12:00:00 UTC.
+    const NOON_S: u64 = 1_795_867_200;
+
+    #[test]
+    fn a_response_is_stapled_until_five_minutes_before_it_ends() {
+        let own = shown(Some(response(b"20261128120000Z")));
+        for (now_s, is_stapled) in [
+            (0, true),
+            (NOON_S - 3_600, true),
+            (NOON_S - 300, true),
+            (NOON_S - 299, false),
+            (NOON_S, false),
+            (u64::MAX, false),
+        ] {
+            assert_eq!(own.at(now_s).ocsp.is_some(), is_stapled, "{now_s}");
+        }
+        assert!(shown(None).at(u64::MAX).ocsp.is_none());
     }
 }

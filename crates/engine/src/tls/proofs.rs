@@ -32,7 +32,7 @@ impl Proofs {
             .map_err(|error| error.to_string())?;
         let mut config = builder
             .with_no_client_auth()
-            .with_cert_resolver(Arc::new(Own(key)));
+            .with_cert_resolver(Arc::new(Own::new(key)));
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
         let config = Arc::new(config);
         self.0.rcu(|all| {

@@ -1,9 +1,11 @@
-//! What operators say of a server's health reaches those that track it, and the log, as in HAProxy.
+//! What servers are asked about their health; and what operators say of it reaches those that track it, and the log, as in HAProxy.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use crate::log::Receiver;
-use crate::rig::{PLIMSOLL, Rig, ask, free_address};
+use crate::rig::origin::Reply;
+use crate::rig::{PLIMSOLL, Rig, ask, free_address, until};
 use crate::stage::reference;
 
 /// What is ordered, one after the other, and how many lines are logged of it.
@@ -54,4 +56,37 @@ fn words_of_operators_reach_followers_and_the_log() {
     let Some(reference) = reference() else { return };
     let (theirs, ours) = (course(&reference), course(Path::new(PLIMSOLL)));
     assert_eq!(ours, theirs);
+}
+
+/// The first line of what a server of HTTP/1 is asked in a check.
+fn asked(program: &Path, version: &str) -> String {
+    let mut rig = Rig::new();
+    let line = Arc::new(Mutex::new(String::new()));
+    let heard = Arc::clone(&line);
+    let origin = rig.origin_with("a", move |request| {
+        request
+            .line
+            .clone_into(&mut heard.lock().expect("nobody panics"));
+        Reply::ok("fine")
+    });
+    let address = free_address();
+    let server = origin.server_line();
+    let text = format!(
+        "defaults\n mode http\n timeout client 10s\n timeout server 10s\n timeout connect 5s\n\
+         frontend fe\n bind {address}\n default_backend be\n\
+         backend be\n option httpchk\n http-check send meth GET uri /health ver {version} hdr Host a\n {server} check\n"
+    );
+    rig.serve(program, &text, address);
+    let line = || line.lock().expect("nobody panics").clone();
+    assert!(until(|| !line().is_empty()), "{version}: no check");
+    line()
+}
+
+#[test]
+fn versions_of_checks_are_those_of_connections() {
+    let Some(reference) = reference() else { return };
+    for version in ["HTTP/1.0", "HTTP/1.1", "HTTP/2", "HTTP/2.0"] {
+        let theirs = asked(&reference, version);
+        assert_eq!(asked(Path::new(PLIMSOLL), version), theirs, "{version}");
+    }
 }

@@ -81,13 +81,15 @@ pub(crate) fn known_version(text: &str) -> Option<&'static str> {
     match text {
         "HTTP/1.0" | "1.0" => Some("HTTP/1.0"),
         "HTTP/1.1" | "1.1" => Some("HTTP/1.1"),
+        // It is the connection that says whether HTTP/2 is spoken; over any other this is the best there is, as in HAProxy.
+        "HTTP/2" | "HTTP/2.0" => Some("HTTP/1.1"),
         _ => None,
     }
 }
 
 pub(crate) fn bad_version(word: &plimsoll_config::args::Word) -> Diagnostic {
     let message = format_args!("'{}' is not a version that checks speak", word.text);
-    Diagnostic::error(Fault::Invalid, word.span, message).help("write HTTP/1.0 or HTTP/1.1")
+    Diagnostic::error(Fault::Invalid, word.span, message).help("write HTTP/1.0, HTTP/1.1 or HTTP/2")
 }
 
 /// Whether a text can name a header field (RFC 9110 section 5.1).

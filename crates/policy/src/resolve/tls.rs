@@ -62,6 +62,18 @@ impl Resolver<'_> {
             self.named(named, mode, &mut tls);
         }
         self.used(uses, mode, &mut tls);
+        let marked = |named: &&Spanned<CertificateDraft>| {
+            matches!(named.value, CertificateDraft::Default(_))
+        };
+        if let Some(marked) = own
+            .certificates
+            .iter()
+            .find(marked)
+            .filter(|_| tls.strict_sni)
+        {
+            let message = "'default-crt' answers for no other names beside 'strict-sni'".to_owned();
+            self.warn(marked.span, message, "write 'crt' instead");
+        }
         choose_defaults(&mut tls.entries);
         if own.certificates.is_empty() && uses.all.is_empty() {
             let error = Diagnostic::error(Kind::Invalid, ssl.span, "'ssl' needs a certificate");
@@ -393,11 +405,13 @@ impl Resolver<'_> {
         let chain = [own, &*defaults];
         let verifies = self.signatures(first(&chain, |tls| tls.signatures.as_ref()))?;
         let signs = self.signatures(first(&chain, |tls| tls.client_signatures.as_ref()))?;
-        let alpn = match (&own.alpn, mode) {
-            (Some(written), Mode::Http) => written.value.clone(),
-            (Some(written), Mode::Tcp) => written.value.clone(),
-            (None, _) => Vec::new(),
-        };
+        if mode == Mode::Http {
+            for written in own.alpn.iter().chain(&own.check_alpn) {
+                self.tell_unspoken(written);
+            }
+        }
+        let alpn = own.alpn.as_ref().map(|written| written.value.clone());
+        let alpn = alpn.unwrap_or_default();
         let verify = own.verify.as_ref().map(|verify| verify.value);
         let verify = verify
             .or(self.tls.server_verify)
@@ -610,6 +624,18 @@ impl Resolver<'_> {
             self.report(warning.cause(cause));
         }
         Some(read.known)
+    }
+
+    /// A server may be offered what we do not speak, as in HAProxy; where it is offered nothing else, that is told.
+    fn tell_unspoken(&mut self, written: &Spanned<Vec<Vec<u8>>>) {
+        let speaks = |name: &Vec<u8>| SPOKEN_WITH_CLIENTS.contains(&name.as_slice());
+        if written.value.is_empty() || written.value.iter().any(speaks) {
+            return;
+        }
+        let message = "the server is offered no protocol that is spoken with it".to_owned();
+        let help = "add http/1.1: whatever it agrees to, HTTP/1.1 is spoken";
+        // (A note: HAProxy says nothing, and whoever makes warnings fatal may mean it.)
+        self.report(Diagnostic::note(Kind::NoEffect, written.span, message).help(help));
     }
 
     /// The protocols of a list that HTTP proxies speak.

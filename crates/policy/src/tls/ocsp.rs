@@ -300,7 +300,17 @@ impl<'a> Response<'a> {
         if !begun || next.timestamp() < now_s.saturating_sub(SKEW_S) {
             return Err("OCSP single response: no longer valid.");
         }
+        if self.usable_until_s() < Some(now_s) {
+            return Err(
+                "OCSP single response: no longer valid. Must be valid during at least 300s.",
+            );
+        }
         Ok(())
+    }
+
+    /// Until when it may be stapled, in seconds since 1970: clients whose clocks are ahead must be able to believe it.
+    pub fn usable_until_s(&self) -> Option<i64> {
+        Some(self.holds_until_s()?.saturating_sub(SKEW_S))
     }
 
     /// Since when it holds, in seconds since 1970.
