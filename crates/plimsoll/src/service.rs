@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use plimsoll_engine::{Engine, Handle, Options};
 use plimsoll_policy::model::{Backend, Global, Model};
-use plimsoll_policy::saved::{self, Extent, Saved};
+use plimsoll_policy::saved::{self, Extent, Saved, States};
 use plimsoll_policy::stats::file::{self, Recalled};
 use plimsoll_sys::clock;
 use plimsoll_sys::handover;
@@ -172,13 +172,15 @@ fn saved_states(model: &Model, life: &Life) -> Vec<(Vec<Saved>, Extent)> {
     let take = |from: &Path, text: io::Result<String>| {
         let text = text.map_err(|error| error.to_string());
         let states = text.and_then(|text| saved::read(&text));
-        states.unwrap_or_else(|problem| {
-            console::complain(&format!(
-                "no server states from {}: {problem}",
-                from.display()
-            ));
-            Vec::new()
-        })
+        let from = from.display();
+        let states = states.unwrap_or_else(|problem| {
+            console::complain(&format!("no server states from {from}: {problem}"));
+            States::default()
+        });
+        for problem in &states.problems {
+            console::complain(&format!("server states from {from}: {problem}"));
+        }
+        states.servers
     };
     let mut all = Vec::new();
     let files = model.backends.iter();

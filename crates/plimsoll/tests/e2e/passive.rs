@@ -109,6 +109,41 @@ fn errors_in_the_traffic_mark_a_server_down_and_its_checks_bring_it_back() {
     );
 }
 
+fn checks_of(origin: &Origin) -> usize {
+    let requests = origin.requests();
+    let asked = requests.iter().map(|request| &request.line);
+    asked.filter(|line| line.starts_with("OPTIONS ")).count()
+}
+
+/// First checks are spread over the interval; errors do not wait for them.
+#[test]
+fn with_fastinter_errors_bring_the_first_check_forward_too() {
+    let mut rig = Rig::new();
+    let log = rig.syslog();
+    let one = rig.origin("one");
+    let (two, ill) = moody(&rig, "two");
+    let config = text(
+        &rig,
+        &log,
+        &format!(
+            "    option httpchk\n    use-server two if TRUE\n    {} check inter 10m\n    \
+             {} check inter 10m fastinter 50ms observe layer7 error-limit 2 on-error fastinter",
+            one.server_line(),
+            two.server_line()
+        ),
+    );
+    rig.config(&config);
+    assert!(
+        until(|| checks_of(&one) == 1),
+        "the first check of the first server"
+    );
+    ill.store(true, Ordering::SeqCst);
+    assert_eq!(checks_of(&two), 0);
+    assert_eq!((rig.get("/").status, rig.get("/").status), (500, 500));
+    assert!(until(|| checks_of(&two) >= 1), "a check follows the errors");
+    assert_eq!(status(&rig, "two"), "UP");
+}
+
 #[test]
 fn with_fastinter_errors_only_bring_the_next_check_forward() {
     let mut rig = Rig::new();
@@ -123,14 +158,7 @@ fn with_fastinter_errors_only_bring_the_next_check_forward() {
         ),
     );
     rig.config(&config);
-    let checks = || {
-        let requests = two.requests();
-        let mut asked = requests.iter().map(|request| &request.line);
-        asked
-            .by_ref()
-            .filter(|line| line.starts_with("OPTIONS "))
-            .count()
-    };
+    let checks = || checks_of(&two);
     assert!(until(|| checks() == 1), "the first check");
     ill.store(true, Ordering::SeqCst);
     assert_eq!((rig.get("/").status, rig.get("/").status), (500, 500));

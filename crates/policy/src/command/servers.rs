@@ -42,14 +42,17 @@ struct Checks {
     maintained: bool,
     /// It began so.
     disabled: bool,
+    /// Its checks, and those of its agent; `disable health` and `disable agent` switch them off.
+    switched_on: [bool; 2],
     /// The tally of a server without checks: HAProxy begins it where a `default-server` line is in force.
     unchecked: u32,
     /// Whether the numbers of backend and server are written.
     numbered: [bool; 2],
 }
 
-/// Bits of `srv_check_state` and `srv_agent_state`: configured and switched on, paused, an agent.
-const CHECK_ON: u32 = 6;
+/// Bits of `srv_check_state` and `srv_agent_state`: configured, switched on, paused, an agent.
+const CHECK_CONFIGURED: u32 = 2;
+const CHECK_ENABLED: u32 = 4;
 const CHECK_PAUSED: u32 = 8;
 const CHECK_AGENT: u32 = 16;
 
@@ -61,13 +64,17 @@ impl fmt::Display for Checks {
             _ => 0,
         };
         let tally = |which| health.and_then(|health| health.tally(which));
-        let agent = tally(Which::Agent).map_or(0, |_| CHECK_ON | CHECK_AGENT | paused);
+        let [check_on, agent_on] = self.switched_on.map(|on| match on {
+            true => CHECK_CONFIGURED | CHECK_ENABLED,
+            false => CHECK_CONFIGURED,
+        });
+        let agent = tally(Which::Agent).map_or(0, |_| agent_on | CHECK_AGENT | paused);
         let [backend, server] = self.numbered.map(u8::from);
         match tally(Which::Check) {
             Some(tally) => {
                 let status = tally.last().status;
                 let (number, result) = (number_of(status), result_of(status));
-                let (count, state) = (tally.count(), CHECK_ON | paused);
+                let (count, state) = (tally.count(), check_on | paused);
                 write!(
                     f,
                     "{number} {result} {count} {state} {agent} {backend} {server}"
@@ -143,6 +150,10 @@ fn state(words: &mut Words<'_>, view: View<'_>, _: &mut Session) -> Answer {
                         health: view.sums.health(id, server),
                         maintained: live.state().is_maintained(),
                         disabled: model.disabled,
+                        switched_on: {
+                            let probing = live.probing();
+                            [!probing.check_paused, !probing.agent_paused]
+                        },
                         unchecked: match model.disabled || backend.presets.is_empty() {
                             true => 0,
                             false => model.check.rhythm.rise,
@@ -171,7 +182,8 @@ fn uses_tls(model: &Server) -> i8 {
 fn asked_at(model: &Server, live: &ServerLive) -> String {
     let probing = live.probing();
     let (check, agent) = (&model.check, model.check.agent.as_ref());
-    let agent_port = agent.map_or(0, |agent| agent.port);
+    // As in HAProxy 'addr' and 'port' are for agents too, also where none is asked.
+    let agent_port = agent.map_or_else(|| check.port.unwrap_or(0), |agent| agent.port);
     format!(
         "{} {} {} {}",
         probing.check_port.or(check.port).unwrap_or(0),
@@ -179,7 +191,7 @@ fn asked_at(model: &Server, live: &ServerLive) -> String {
         Shown(
             probing
                 .agent_address
-                .or_else(|| agent.and_then(|agent| agent.address))
+                .or_else(|| agent.map_or(check.address, |agent| agent.address))
         ),
         probing.agent_port.unwrap_or(agent_port),
     )

@@ -29,7 +29,7 @@ mod text;
 mod variable;
 mod when;
 
-pub(crate) use codec::decode_url;
+pub(crate) use codec::{decode_percent, decode_url};
 pub(crate) use json::Query as JsonQuery;
 
 use std::borrow::Cow;

@@ -190,7 +190,12 @@ impl Resolver<'_> {
         if !written.agent_enabled {
             return check;
         }
-        if written.agent.port == 0 {
+        // 'addr' and 'port' are for agents too, unless theirs are written.
+        let port = match written.agent.port {
+            0 => draft.model.check.port.unwrap_or(0),
+            port => port,
+        };
+        if port == 0 {
             self.error(
                 Kind::Invalid,
                 draft.name_span,
@@ -198,11 +203,13 @@ impl Resolver<'_> {
                 "write 'agent-port NUMBER'",
             );
         }
-        let address = written.agent_address.as_ref();
+        let address = match &written.agent_address {
+            Some(host) => self.socket(host).map(|socket| socket.ip()),
+            None => check.address,
+        };
         check.agent = Some(AgentCheck {
-            address: address
-                .and_then(|host| self.socket(host))
-                .map(|socket| socket.ip()),
+            address,
+            port,
             ..written.agent.clone()
         });
         check

@@ -390,3 +390,4 @@ pub fn admin_bits(server: &Server, state: ServerState) -> u32 {
 
 #[cfg(test)]
 pub(crate) mod testing;
+mod wish;

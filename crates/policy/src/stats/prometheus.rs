@@ -1,18 +1,22 @@
 //! Statistics in Prometheus's text format, under the names of HAProxy's exporter, so that dashboards made for it work.
 //!
 //! A family is one line here: its name and the column of `show stat` it shows. What a proxy or server has no value for, or
-//! what is not counted here, is `NaN`, as in HAProxy. What is absent: facts of the process that only HAProxy has, name
-//! servers and listeners. Families of our own begin with `plimsoll_`.
+//! what is not counted here, is `NaN`, as in HAProxy. What is absent: facts of the process that only HAProxy has,
+//! listeners. Families of our own begin with `plimsoll_`.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::rows::{Selection, rows, status};
 use super::{Column, Row, RowKind, Value, View, info};
 use crate::counters::Summary;
 use crate::health::{Health, Which};
+use crate::ledger::LINES;
 use crate::live::ServerState;
 use crate::model::{BackendId, ServerId};
 use crate::probe::Status;
+
+pub use super::wish::Wish;
 
 /// The media type of the answer.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4";
@@ -314,65 +318,6 @@ const CLASSES: [(&str, Column); 6] = [
 
 const SERVER_STATES: [&str; 5] = ["DOWN", "UP", "MAINT", "DRAIN", "NOLB"];
 
-/// What a scrape asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wish {
-    process: bool,
-    frontends: bool,
-    backends: bool,
-    servers: bool,
-    tables: bool,
-    /// `no-maint`: servers in maintenance are left out.
-    without_maintenance: bool,
-}
-
-impl Wish {
-    const NOTHING: Self = Self {
-        process: false,
-        frontends: false,
-        backends: false,
-        servers: false,
-        tables: false,
-        without_maintenance: false,
-    };
-
-    /// Reads the part of a URI behind `?`: `scope=global|frontend|backend|server|*`, as often as wanted, and `no-maint`.
-    /// `None`: a scope is not known.
-    pub fn read(query: &str) -> Option<Self> {
-        let (mut wish, mut scoped) = (Self::NOTHING, false);
-        for part in query.split('&') {
-            match part.split_once('=') {
-                Some(("scope", scope)) => {
-                    scoped = true;
-                    match scope {
-                        "" => wish = Self::NOTHING,
-                        "*" => wish.all(),
-                        "global" => wish.process = true,
-                        "frontend" => wish.frontends = true,
-                        "backend" => wish.backends = true,
-                        "server" => wish.servers = true,
-                        "sticktable" => wish.tables = true,
-                        // There are none of these here.
-                        "listener" | "resolver" => {}
-                        _ => return None,
-                    }
-                }
-                None if part == "no-maint" => wish.without_maintenance = true,
-                _ => {}
-            }
-        }
-        if !scoped {
-            wish.all();
-        }
-        Some(wish)
-    }
-
-    fn all(&mut self) {
-        (self.process, self.frontends) = (true, true);
-        (self.backends, self.servers, self.tables) = (true, true, true);
-    }
-}
-
 /// A row and the labels that all of its samples have.
 struct Subject<'a> {
     row: Row<'a>,
@@ -388,6 +333,15 @@ impl Subject<'_> {
         Some(&cells[at].value)
     }
 
+    /// Whether there is what a column tells of: a server without checks has none of theirs.
+    fn has(&self, column: Column) -> bool {
+        match column {
+            Column::CheckCode | Column::CheckDuration => self.value(Column::CheckStatus).is_some(),
+            Column::AgentCode | Column::AgentDuration => self.value(Column::AgentStatus).is_some(),
+            _ => true,
+        }
+    }
+
     fn text(&self, column: Column) -> &str {
         match self.value(column) {
             Some(Value::Text(text)) => text,
@@ -397,10 +351,10 @@ impl Subject<'_> {
 }
 
 /// Everything that is wished for.
-pub fn render(view: View<'_>, wish: Wish) -> String {
+pub fn render(view: View<'_>, wish: &Wish) -> String {
     let mut out = String::with_capacity(64 << 10);
     if wish.process {
-        process(view, &mut out);
+        process(view, wish, &mut out);
     }
     let kinds = [
         (
@@ -416,7 +370,7 @@ pub fn render(view: View<'_>, wish: Wish) -> String {
         if !wanted {
             continue;
         }
-        let subjects = subjects(view, kind, wish.without_maintenance);
+        let subjects = subjects(view, kind, wish);
         for family in families {
             shown(prefix, family, &subjects, &mut out);
         }
@@ -441,16 +395,23 @@ pub fn render(view: View<'_>, wish: Wish) -> String {
             }
         }
     }
+    if wish.resolvers {
+        resolvers(view, &mut out);
+    }
     if wish.tables {
         tables(view, &mut out);
     }
-    out
+    wish.filtered(out)
 }
 
-fn subjects(view: View<'_>, kind: RowKind, without_maintenance: bool) -> Vec<Subject<'_>> {
+fn subjects<'a>(view: View<'a>, kind: RowKind, wish: &Wish) -> Vec<Subject<'a>> {
+    let descriptions = match wish.described {
+        true => descriptions(view, kind),
+        false => HashMap::new(),
+    };
     let selection = Selection {
         kinds: kind.bit(),
-        without_maintenance,
+        without_maintenance: wish.without_maintenance,
         ..Selection::default()
     };
     rows(view, &selection)
@@ -461,6 +422,9 @@ fn subjects(view: View<'_>, kind: RowKind, without_maintenance: bool) -> Vec<Sub
             };
             let mut labels = String::new();
             label("proxy", subject.text(Column::ProxyName), &mut labels);
+            if let Some(description) = descriptions.get(subject.text(Column::ProxyName)) {
+                label("desc", description, &mut labels);
+            }
             if kind == RowKind::Server {
                 label("server", subject.text(Column::ServiceName), &mut labels);
             }
@@ -468,6 +432,22 @@ fn subjects(view: View<'_>, kind: RowKind, without_maintenance: bool) -> Vec<Sub
             subject
         })
         .collect()
+}
+
+/// The descriptions of proxies by their names.
+fn descriptions(view: View<'_>, kind: RowKind) -> HashMap<&str, &str> {
+    match kind {
+        RowKind::Frontend => {
+            let all = view.frontends();
+            all.filter_map(|(_, proxy)| Some((&*proxy.name, proxy.description.as_deref()?)))
+                .collect()
+        }
+        _ => {
+            let all = view.backends();
+            all.filter_map(|(_, proxy)| Some((&*proxy.name, proxy.description.as_deref()?)))
+                .collect()
+        }
+    }
 }
 
 /// One more label. The format escapes three characters.
@@ -526,11 +506,14 @@ fn labelled(
 
 fn shown(prefix: &str, family: &Family, subjects: &[Subject<'_>], out: &mut String) {
     let name = (prefix, family.name);
-    if !subjects.is_empty() {
+    if subjects.iter().any(|subject| subject.has(family.column)) {
         head(name, family.kind.word(), family.column.help(), out);
     }
     for subject in subjects {
         let labels = &subject.labels;
+        if !subject.has(family.column) {
+            continue;
+        }
         match (family.milliseconds, subject.value(family.column)) {
             (_, None | Some(Value::Text(_))) => sample(name, labels, "NaN", out),
             (true, Some(Value::U32(ms))) => {
@@ -688,6 +671,35 @@ fn tables(view: View<'_>, out: &mut String) {
     }
 }
 
+/// What name servers have said.
+fn resolvers(view: View<'_>, out: &mut String) {
+    for (line, said) in LINES {
+        // `show resolvers` has another name for it.
+        let name = (
+            "haproxy_resolver_",
+            if line == "snd_error" {
+                "send_error"
+            } else {
+                line
+            },
+        );
+        let mut begun = false;
+        for section in &view.model().resolvers {
+            for server in &section.servers {
+                if !std::mem::replace(&mut begun, true) {
+                    head(name, "gauge", "Answers of a name server, by kind.", out);
+                }
+                let mut labels = String::new();
+                label("resolver", &section.name, &mut labels);
+                label("nameserver", &server.name, &mut labels);
+                let ledger = &view.plane.ledger;
+                let count = said.map_or(0, |said| ledger.read(&section.name, &server.name, said));
+                sample(name, &labels, count, out);
+            }
+        }
+    }
+}
+
 /// Response times of all servers of each backend together.
 fn latencies(view: View<'_>, out: &mut String) {
     let (prefix, name) = ("plimsoll_backend_", "response_time_seconds");
@@ -783,19 +795,24 @@ fn outlier_numbers(view: View<'_>, backend: BackendId, server: ServerId) -> [u64
     [u64::from(ejected), standing.ejections(), standing.kept()]
 }
 
-fn process(view: View<'_>, out: &mut String) {
+fn process(view: View<'_>, wish: &Wish, out: &mut String) {
     let prefix = "haproxy_process_";
+    let mut common = String::new();
+    let description = view.model().global.description.as_deref();
+    if let Some(text) = description.filter(|_| wish.described) {
+        label("desc", text, &mut common);
+    }
     let facts = info::facts(view, false);
     for &(name, kind, fact) in PROCESS {
         let fact = facts.iter().find(|known| known.name == fact);
         if let Some(fact) = fact.filter(|fact| !matches!(fact.value, Value::Text(_))) {
             head((prefix, name), kind.word(), fact.help, out);
-            sample((prefix, name), "", &fact.value, out);
+            sample((prefix, name), &common, &fact.value, out);
         }
     }
     let name = (prefix, "build_info");
     head(name, "gauge", "The version that runs.", out);
-    let mut labels = String::new();
+    let mut labels = common;
     label("version", super::VERSION, &mut labels);
     sample(name, &labels, 1, out);
     refused(view, out);
@@ -823,7 +840,7 @@ mod tests {
     fn text(query: &str) -> String {
         let (plane, process) = (testing::plane(), testing::process());
         let wish = Wish::read(query).expect("known scopes");
-        render(testing::view(&plane, &process), wish)
+        render(testing::view(&plane, &process), &wish)
     }
 
     #[test]

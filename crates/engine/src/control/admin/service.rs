@@ -20,7 +20,7 @@ fn metrics(desk: &Desk, request: &Head) -> Reply {
     let Some(wish) = Wish::read(query) else {
         return Reply::new(400, Vec::new());
     };
-    let text = prometheus::render(desk.view(), wish);
+    let text = prometheus::render(desk.view(), &wish);
     let mut reply = Reply::new(200, text.into_bytes());
     let fields = [
         ("content-type", prometheus::CONTENT_TYPE),

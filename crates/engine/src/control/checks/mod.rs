@@ -193,13 +193,13 @@ impl Post {
         self.hurried.notify_one();
     }
 
-    /// Waits until a moment, or until the rhythm has changed.
-    async fn rest(&self, time: Duration) {
+    /// Waits until a moment, or until the rhythm has changed where that counts: first checks stay spread.
+    async fn rest(&self, time: Duration, changes: bool) {
         let mut due = Instant::now() + time;
         loop {
             tokio::select! {
                 () = sleep_until(due) => return,
-                () = self.changed.notified() => return,
+                () = self.changed.notified(), if changes => return,
                 () = self.hurried.notified() => {}
             }
             let (hall, watch) = self.duty();
@@ -229,7 +229,8 @@ pub(super) struct Watch {
 /// Checks a server again and again.
 async fn keep_watch(post: Rc<Post>, number: u64) {
     let mut chance = plimsoll_sys::clock::wall_ns() ^ number << 32 | 1;
-    sleep(Duration::from_millis(post.duty().1.delay_ms)).await;
+    let first = Duration::from_millis(post.duty().1.delay_ms);
+    post.rest(first, false).await;
     loop {
         let (hall, watch) = post.duty();
         if hall.rests(watch) {
@@ -249,7 +250,7 @@ async fn keep_watch(post: Rc<Post>, number: u64) {
         let (hall, watch) = post.duty();
         let interval_ms = hall.interval_ms(watch, next(&mut chance));
         drop(hall);
-        post.rest(Duration::from_millis(interval_ms)).await;
+        post.rest(Duration::from_millis(interval_ms), true).await;
     }
 }
 
