@@ -40,8 +40,8 @@ pub(crate) fn session_begins(session: &mut Session) {
     );
 }
 
-/// Writes the line of the beginning.
-fn accepted(session: &mut Session) {
+/// A TCP session begins: no rule for connections or sessions has refused it, and headers have told where it comes from.
+pub(crate) fn tcp_begins(session: &mut Session) {
     let mode = session.tables.frontend(session.frontend).mode;
     let mut facts = ExchangeFacts::default();
     write(
@@ -55,21 +55,11 @@ fn accepted(session: &mut Session) {
     );
 }
 
-/// A TCP session begins: no rule for connections or sessions has refused it.
-pub(crate) fn tcp_begins(session: &mut Session) {
-    if has_steps(session) {
-        accepted(session);
-    }
-}
-
 /// No rule for connections or sessions has refused it: it counts, in the frontend and where it is tracked.
-pub(crate) fn session_admitted(session: &mut Session) {
+pub(crate) fn session_admitted(session: &Session) {
     let frontend = session.tables.counters.frontend(session.frontend);
     frontend.increment(FrontendCounter::Sessions);
     tracking::count_session(session, Event::Session);
-    if !has_steps(session) {
-        accepted(session);
-    }
 }
 
 /// A request is there that no rule for contents has refused. It counts from now on: rules may ask how many there are.
@@ -373,9 +363,12 @@ pub(crate) fn exchange_answered(session: &mut Session, record: &mut Record) {
     write_exchange(session, Moment::Answer, record, now_ns);
 }
 
-/// What `log-steps` may ask for on the way of an exchange: it begins, its request is there, its server is connected.
+/// What lines may be about on the way of an exchange: it begins, its request is there, its server is connected.
 pub(crate) fn exchange_step(session: &mut Session, record: &mut Record, moment: Moment) {
-    if has_steps(session) {
+    // Without `log-steps` the line of a TCP session that has become one of HTTP was its beginning.
+    let is_told =
+        session.tables.frontend(session.frontend).mode == Mode::Tcp && session.requests <= 1;
+    if has_steps(session) || (moment == Moment::Accept && !is_told) {
         let now_ns = session.worker.reactor.now_ns();
         write_exchange(session, moment, record, now_ns);
     }
@@ -683,16 +676,20 @@ pub(crate) fn header_refused(session: &mut Session, refusal: Refusal) {
 /// Writes the line of a session that ended before it could carry anything.
 pub(crate) fn unusable(session: &mut Session, reason: &str) {
     let (tables, worker) = (Rc::clone(&session.tables), Rc::clone(&session.worker));
+    let mode = tables.frontend(session.frontend).mode;
     let line = Line {
-        mode: tables.frontend(session.frontend).mode,
+        mode,
         malformed: true,
+        status: (mode == Mode::Http).then_some(0),
+        termination: Fault::Refused(0).termination(fault::Phase::Request),
         ..Line::default()
     };
+    let route = tables.log_route(session.frontend);
     let record = log::Record {
         origin: Origin::SessionKilled,
+        logged: route.count(),
         ..record(session, &tables, &line)
     };
-    let route = tables.log_route(session.frontend);
     if !route.asks_context_of_errors() {
         return worker.log_error(route, &record, reason, &mut |_, _| {});
     }
@@ -718,7 +715,8 @@ pub(crate) fn bad_request(session: &mut Session, client: &mut Client, fault: Fau
     let line = Line {
         mode: Mode::Http,
         status: Some(fault.status()).filter(|status| *status > 0),
-        traffic,
+        // What could not be understood is part of nothing.
+        traffic: (0, traffic.1),
         malformed: true,
         termination: fault.termination(fault::Phase::Request),
         timers: times.timers(now_ns),
@@ -836,8 +834,9 @@ fn last_moment(session: &Session, answered: bool, mode: Mode) -> Moment {
 
 /// Writes a line, if this is the moment at which the frontend's lines are written.
 fn write(session: &mut Session, facts: &mut ExchangeFacts, moment: Moment, line: &Line<'_>) {
-    // What could not be understood is told whenever it happens.
-    let is_error = line.malformed && has_steps(session);
+    // What could not be understood is told whenever it happens, but not among lines that tell of connections.
+    let settings = &session.tables.frontend(session.frontend).log;
+    let is_error = line.malformed && (settings.steps.is_some() || settings.error_format.is_some());
     if !is_error && !writes(session, moment, line.mode) {
         return;
     }

@@ -286,7 +286,7 @@ pub(crate) fn serve(mut session: Session, socket: Socket) -> impl Future<Output 
         if !rules::admits_session(&mut session, client.transport.socket()) {
             return ends(&mut session);
         }
-        account::session_admitted(&mut session);
+        account::session_admitted(&session);
         match session.tables.frontend(session.frontend).mode {
             Mode::Http => {
                 if session.begins_http2()

@@ -610,6 +610,17 @@ impl Context<'_> {
         }
     }
 
+    /// A line is written of something that could not be understood, so that nothing is known but its connection.
+    pub(crate) fn lacks_exchange(&self) -> bool {
+        self.record.is_some_and(|record| record.malformed)
+    }
+
+    /// Not even the connection has come to be of use.
+    pub(crate) fn lacks_session(&self) -> bool {
+        self.record
+            .is_some_and(|record| record.origin == log::Origin::SessionKilled)
+    }
+
     /// When the connection was accepted; for later requests on it, when the one before had ended.
     pub(crate) fn accepted(&self) -> WallTime {
         let progress = self.progress.accepted;

@@ -66,6 +66,14 @@ fn masked(line: &str) -> String {
     };
     let level = header.split('>').next().unwrap_or_default();
     let words: Vec<&str> = message.split(' ').collect();
+    if let ["Connect", "from", from, "to", to, proxy] = words[..] {
+        let host = |address: &str| address.rsplit_once(':').map(|(host, _)| host.to_owned());
+        return format!(
+            "log {level}> from {:?} to {:?} {proxy}",
+            host(from),
+            host(to)
+        );
+    }
     // address [date] frontend backend/server timers status bytes ...; TCP lines have no status, and those of sessions that
     // came to nothing say why behind a colon.
     let came_to_nothing = words.get(2).is_some_and(|word| word.ends_with(':'));

@@ -110,6 +110,93 @@ fn lines_of_several_steps() {
     ]);
 }
 
+/// What a line of errors knows: aliases, and samples of the connection; nothing of an exchange.
+const OF_ERRORS: &str = "error-log-format \"a b %OG %B %U %ST %HM %HP %HQ %HU %HV %ID %CC %CS %b %f %ft %s %ts %tsc \
+    %Th %Ti %TR %Tw %Tc %Tr %Td %Tq %bq %sq %rc %bc %sc %si %sp %hr %hs %ci %fi \
+    %[fc_err] %[fc_err_name] %[fc_rcvd_proxy] %[fc_http_major] %[fe_name] %[be_name] %[so_id] %[src] %[method] %[status] \
+    %[bytes_in] %[bytes_out] %[fc.timer.handshake] %[fc.timer.total] %[txn.timer.total] %[res.timer.data] %[txn.conn_retries] \
+    %[txn.redispatched] %[txn.sess_term_state] %[cur_client_timeout] %[bc.timer.connect] %[req.timer.queue] %[unique-id] \
+    %[capture.req.uri] %[last_rule_line] %[http_first_req] %[accept_date,bool]\"";
+
+/// `error-log-format`.
+#[test]
+fn lines_of_errors() {
+    let front = OF_ERRORS;
+    let refused = |name: &str, front: &str, sent: &str, answers| {
+        case(name).front(front).sends(sent, answers).lines(1)
+    };
+    let header = format!("{front};tcp-request connection expect-proxy layer4");
+    play(vec![
+        refused("errors-request", front, "\x01\r\n\r\n", 1),
+        refused(
+            "errors-target",
+            front,
+            "GET /a b HTTP/1.1\r\nHost: x\r\n\r\n",
+            1,
+        ),
+        refused(
+            "errors-length",
+            front,
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n",
+            1,
+        ),
+        refused("errors-no-header", &header, "GET / HTTP/1.1\r\n\r\n", 0),
+        refused(
+            "errors-header-cut",
+            &header,
+            "PROXY TCP4 1.2.3.4\r\n\r\n",
+            0,
+        ),
+        refused(
+            "errors-behind-header",
+            &header,
+            "PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n\x01\r\n\r\n",
+            1,
+        ),
+        refused("errors-of-connections", front, "\x01\r\n\r\n", 1).plain(),
+        refused(
+            "errors-second",
+            front,
+            "GET / HTTP/1.1\r\nHost: x\r\n\r\n\x01\r\n\r\n",
+            2,
+        )
+        .lines(2),
+    ]);
+}
+
+/// Without a format lines tell of each request, or each session of TCP mode, as it begins.
+#[test]
+fn lines_of_connections() {
+    let refused = |name: &str, front: &str| {
+        case(name)
+            .front(front)
+            .sends("\x01\r\n\r\n", 1)
+            .lines(0)
+            .plain()
+    };
+    play(vec![
+        three("connections", "", 3).plain(),
+        case("connections-raw")
+            .front("mode tcp")
+            .back("mode tcp;server s1 {s1}")
+            .sends(get("/a"), 1)
+            .plain(),
+        case("connections-behind-header")
+            .front("tcp-request connection expect-proxy layer4")
+            .sends(
+                format!("PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n{}", get("/a")),
+                1,
+            )
+            .plain(),
+        refused("connections-refused", ""),
+        refused("connections-asap", "option logasap"),
+        case("connections-answered-here")
+            .front("http-request return status 204;option dontlog-normal;option dontlognull")
+            .sends(get("/a"), 1)
+            .plain(),
+    ]);
+}
+
 /// `log-profile`.
 #[test]
 fn lines_of_profiles() {

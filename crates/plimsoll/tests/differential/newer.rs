@@ -353,6 +353,20 @@ const CASES: &[&[&str]] = &[
         "redirects-without-path",
         "redirects-late",
     ],
+    // Names of fields in answers are in other cases, and there is no `%OG`.
+    &[
+        "connections-refused",
+        "connections-asap",
+        "connections-answered-here",
+        "errors-request",
+        "errors-target",
+        "errors-length",
+        "errors-no-header",
+        "errors-header-cut",
+        "errors-behind-header",
+        "errors-of-connections",
+        "errors-second",
+    ],
     // There is no converter `when`.
     &[
         "when-served",

@@ -38,6 +38,7 @@ pub(crate) struct Case {
     instead: Option<&'static [&'static str]>,
     whichever: bool,
     counted: bool,
+    plain: bool,
 }
 
 /// A case whose only origin answers every request with `ok`, until told otherwise.
@@ -56,6 +57,7 @@ pub(crate) fn case(name: impl Into<String>) -> Case {
         instead: None,
         whichever: false,
         counted: false,
+        plain: false,
     }
 }
 
@@ -170,6 +172,12 @@ impl Case {
         self
     }
 
+    /// Lines have no format.
+    pub(crate) fn plain(mut self) -> Self {
+        self.plain = true;
+        self
+    }
+
     /// The order of notes and lines is up to chance.
     pub(crate) fn unordered(mut self) -> Self {
         self.unordered = true;
@@ -257,8 +265,9 @@ impl Set {
         }
         let indent = |lines: &str| lines.replace(';', "\n    ").replace("{name}", name);
         format!(
-            "frontend fe-{name}\n    bind {} {}\n    log {} local0\n    {}\n    default_backend be-{name}\n\
+            "frontend fe-{name}{}\n    bind {} {}\n    log {} local0\n    {}\n    default_backend be-{name}\n\
              backend be-{name}\n    {}\n",
+            if case.plain { " from plain" } else { "" },
             self.stage.address,
             case.bind,
             self.stage.log.address(),
@@ -315,6 +324,7 @@ const PREFACE: &str = "global\n    nbthread 1\n    maxconn 2000\n    stats socke
     \x20   expose-experimental-directives\n\
     \x20   h1-case-adjust x-name X-NaMe\n    h1-case-adjust content-length CONTENT-LENGTH\n\
     userlist nobody\n    user none insecure-password none\n\
+    defaults plain\n    mode http\n    timeout client 4s\n\
     defaults\n    mode http\n    option httplog\n    timeout connect 2s\n    timeout client 4s\n    timeout server 4s\n";
 
 /// How often those that differ are played again, by themselves. What differs because the machine was busy, so that a

@@ -124,6 +124,9 @@ pub(crate) const ROWS: &[Row] = &[
         "How many oddities there were on the client's connection.",
         |_, _| {
             fetch(Type::Integer, |context| {
+                if context.lacks_session() {
+                    return None;
+                }
                 let extra = context.session.extra.as_ref();
                 let count = extra.map_or(0, |extra| extra.glitches);
                 Some(Value::Integer(count.into()))
@@ -137,6 +140,9 @@ pub(crate) const ROWS: &[Row] = &[
         "The major version of HTTP that the client speaks.",
         |_, _| {
             fetch(Type::Integer, |context| {
+                if context.lacks_session() {
+                    return None;
+                }
                 Some(match context.request.as_deref() {
                     Some(head) => major(head.version),
                     None => Value::Integer(1),
@@ -180,6 +186,9 @@ pub(crate) const ROWS: &[Row] = &[
         "Whether the client sent a PROXY header.",
         |_, _| {
             fetch(Type::Boolean, |context| {
+                if context.lacks_session() {
+                    return None;
+                }
                 let extra = context.session.extra.as_deref();
                 Some(Value::Boolean(extra.is_some_and(|extra| extra.proxied)))
             })

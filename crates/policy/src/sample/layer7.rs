@@ -375,6 +375,9 @@ fn response_version_text() -> Made {
 
 fn status() -> Made {
     fetch(Type::Integer, |context| {
+        if context.lacks_exchange() {
+            return None;
+        }
         let status = match (response(context), context.record) {
             (Some(head), _) => head.status,
             (None, record) => record?.status?,

@@ -24,10 +24,7 @@ macro_rules! duration {
             needs: Needs::$needs,
             read: |_, _| {
                 let ms: fn(&Timers, Mode) -> Option<u64> = $ms;
-                number(move |context| {
-                    let ms = ms(&context.timers(), mode(context));
-                    ms.map_or(-1, |ms| i64::try_from(ms).unwrap_or(i64::MAX))
-                })
+                number(move |context| duration(ms(&context.timers(), mode(context))))
             },
         }
     };
@@ -75,12 +72,18 @@ pub(crate) const ROWS: &[Row] = &[
         needs: Needs::ResponseLine,
         read: |_, _| number(sent),
     },
-    duration!(
-        "fc.timer.handshake",
-        Client,
-        "Milliseconds of handshakes (%Th).",
-        |timers, _| Some(timers.handshake_ms.into())
-    ),
+    Row {
+        name: "fc.timer.handshake",
+        usage: "",
+        doc: "Milliseconds of handshakes (%Th).",
+        needs: Needs::Client,
+        read: |_, _| {
+            fetch(Type::Integer, |context| {
+                let ms = context.timers().handshake_ms;
+                Some(Value::Integer(duration(Some(ms.into()))))
+            })
+        },
+    },
     duration!(
         "fc.timer.total",
         Client,
@@ -194,7 +197,11 @@ pub(crate) const ROWS: &[Row] = &[
         usage: "",
         doc: "Whether another server than the one first chosen was tried.",
         needs: Needs::Server,
-        read: |_, _| fetch(Type::Boolean, |context| Some(redispatched(context))),
+        read: |_, _| {
+            fetch(Type::Boolean, |context| {
+                (!context.lacks_exchange()).then(|| redispatched(context))
+            })
+        },
     },
     Row {
         name: "txn.sess_term_state",
@@ -203,6 +210,9 @@ pub(crate) const ROWS: &[Row] = &[
         needs: Needs::Client,
         read: |_, _| {
             fetch(Type::Text, |context| {
+                if context.lacks_exchange() {
+                    return None;
+                }
                 let ended = context.record.map(|record| record.termination);
                 Some(Value::owned(ended.unwrap_or(Termination::NORMAL).letters()))
             })
@@ -231,10 +241,16 @@ pub(crate) const ROWS: &[Row] = &[
 
 type Made = Result<(Box<dyn Fetch>, Type), Diagnostic>;
 
+/// A number about an exchange; nothing where there is none.
 fn number(read: impl Fn(&Context<'_>) -> i64 + Send + Sync + 'static) -> Made {
     fetch(Type::Integer, move |context| {
-        Some(Value::Integer(read(context)))
+        (!context.lacks_exchange()).then(|| Value::Integer(read(context)))
     })
+}
+
+/// What did not take place lasted -1.
+fn duration(ms: Option<u64>) -> i64 {
+    ms.map_or(-1, |ms| i64::try_from(ms).unwrap_or(i64::MAX))
 }
 
 fn mode(context: &Context<'_>) -> Mode {
@@ -246,7 +262,9 @@ fn mode(context: &Context<'_>) -> Mode {
 /// `([UNIT])`: a date in seconds, milliseconds or microseconds.
 fn date(arguments: &mut Arguments, when: fn(&Context<'_>) -> WallTime) -> Made {
     let unit = Unit::read(arguments)?;
-    number(move |context| unit.count(when(context)))
+    fetch(Type::Integer, move |context| {
+        Some(Value::Integer(unit.count(when(context))))
+    })
 }
 
 fn place(rule: for<'a> fn(&'a Context<'_>) -> Option<&'a Place>) -> Made {

@@ -134,7 +134,7 @@ pub(crate) const ROWS: &[Row] = &[
         |_, _| {
             time_out(|context| {
                 let own = context.exchange.overrides.client_ms;
-                own.or(frontend_at_hand(context)?.timeouts.client_ms)
+                own.or(undecided(context)?.timeouts.client_ms)
             })
         },
     ),
@@ -535,7 +535,7 @@ fn frontend_at_hand<'a>(context: &Context<'a>) -> Option<&'a Frontend> {
 /// The frontend, which stands for the backend as long as none is chosen; connections do not get that far.
 fn undecided<'a>(context: &Context<'a>) -> Option<&'a Frontend> {
     let is_early = matches!(context.phase, Phase::Connection | Phase::Session);
-    frontend_at_hand(context).filter(|_| !is_early)
+    frontend_at_hand(context).filter(|_| !is_early && !context.lacks_exchange())
 }
 
 fn backend_at_hand<'a>(context: &Context<'a>) -> Option<&'a Backend> {
