@@ -717,6 +717,7 @@ pub(crate) fn bad_request(session: &mut Session, client: &mut Client, fault: Fau
         status: Some(fault.status()).filter(|status| *status > 0),
         // What could not be understood is part of nothing.
         traffic: (0, traffic.1),
+        spoke: traffic.0 > 0,
         malformed: true,
         termination: fault.termination(fault::Phase::Request),
         timers: times.timers(now_ns),

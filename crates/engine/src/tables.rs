@@ -124,7 +124,9 @@ fn wants_local_address(model: &Model) -> bool {
     let server = |server: &Server| server.send_proxy.is_some() || server.address.follows_client();
     let logged = |log: &LogSettings| {
         let shows = matches!(log.format, LogFormat::Custom(_) | LogFormat::Connect);
-        !log.targets.is_empty() && (shows || log.structured.is_some())
+        let profiled = log.targets.iter().any(|target| target.profile.is_some());
+        let others = log.structured.is_some() || log.error_format.is_some() || profiled;
+        !log.targets.is_empty() && (shows || others)
     };
     let frontend = |frontend: &Frontend| {
         *frontend.rules != Rules::default()
