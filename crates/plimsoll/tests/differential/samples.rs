@@ -37,7 +37,7 @@ fn tokens_of_distcc() {
             &[
                 "DIST0000000gARGC00000002",
                 "ARGC00000005DOTIffffffff",
-                "ARGC0000000aARGV00000001xARGV00000009y",
+                "ARGC0000000aARGV00000001xARGV00000001y",
             ],
         ),
     ]);
