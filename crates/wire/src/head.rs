@@ -428,6 +428,24 @@ impl Head {
         self.framing = Framing::Length(bytes);
     }
 
+    /// Whether this is a response that has no body, whatever its fields say (RFC 9110 section 6.4.1).
+    pub fn is_bodiless(&self) -> bool {
+        matches!(self.status, 100..=199 | 204 | 304)
+    }
+
+    /// Takes back what promises a body, where a status without one was put in place of another. What a 304 says of a
+    /// length is that of the response it stands for (RFC 9110 section 8.6).
+    pub fn settle_framing(&mut self) {
+        if !self.is_bodiless() || matches!(self.framing, Framing::None | Framing::Length(0)) {
+            return;
+        }
+        self.framing = Framing::None;
+        self.remove_kind(FieldKind::TransferEncoding);
+        if self.status != 304 {
+            self.remove_kind(FieldKind::ContentLength);
+        }
+    }
+
     /// Removes every field of this kind.
     pub fn remove_kind(&mut self, kind: FieldKind) {
         for field in &mut self.fields {

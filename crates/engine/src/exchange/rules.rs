@@ -325,6 +325,7 @@ impl Exchange<'_> {
                 self.with_context(Phase::AfterResponse, |context| rule::run(rules, 0, context));
             }
         }
+        self.response.settle_framing();
     }
 
     async fn judge<C: ClientStream>(

@@ -221,8 +221,9 @@ impl Client {
 
     /// Begins a response: settles what it says of the connection, and puts its head into `out`.
     fn open_response(&mut self, head: &Head, payload_bytes: usize, out: &mut Vec<u8>) {
-        // A rule may have asked the server for more than the client has asked for.
-        let mute = self.is_head && !head.upgrade;
+        // A rule may have asked the server for more than the client has asked for, or chosen a status without a body.
+        let bodiless = head.is_bodiless() && head.framing == Framing::None;
+        let mute = (self.is_head || bodiless) && !head.upgrade;
         let framing = match mute {
             true => Framing::None,
             false => self.response_framing(head),

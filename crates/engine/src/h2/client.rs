@@ -329,8 +329,8 @@ struct ClientHalf {
     inner: Stream,
     /// `100 Continue` was asked for and not sent yet.
     expects_continue: bool,
-    /// The request, as it was received, is one whose response has no body (RFC 9110 section 9.3.2).
-    is_head: bool,
+    /// The response has no body: the request, as it was received, is one of those, or a status is (RFC 9110 section 6.4.1).
+    mute: bool,
     /// A client that has ended its side of the connection has left (`option abortonclose`).
     heeds_end: Cell<bool>,
     /// Bytes of heads, about as HTTP/1 would have sent them.
@@ -342,7 +342,7 @@ impl ClientHalf {
         Self {
             inner: Stream::new(link, key),
             expects_continue: request.expect_continue,
-            is_head: request.method() == b"HEAD",
+            mute: request.method() == b"HEAD",
             heeds_end: Cell::new(false),
             head_bytes: (request.arena.len() as u64, 0),
         }
@@ -395,7 +395,8 @@ impl ClientStream for ClientHalf {
         end: End,
         trailers: Option<&Head>,
     ) -> Result<(), StreamError> {
-        let is_empty = self.is_head || payload.is_empty() && trailers.is_none();
+        self.mute |= head.is_bodiless() && !head.upgrade;
+        let is_empty = self.mute || payload.is_empty() && trailers.is_none();
         let is_all = is_empty && end.is_done();
         self.begin(head, is_all)?;
         match is_all {
@@ -410,7 +411,7 @@ impl ClientStream for ClientHalf {
         end: End,
         trailers: Option<&Head>,
     ) -> Result<(), StreamError> {
-        match (self.is_head, end.is_done()) {
+        match (self.mute, end.is_done()) {
             // What a server sends all the same is left out. The response ends with it, so that the connection it came by is
             // there for the next request.
             (true, false) => Ok(()),

@@ -66,6 +66,72 @@ fn rules_answer_in_place_of_servers() {
     }
 }
 
+/// What a server sends as the body of a response that must not have one would be taken for the next response.
+#[test]
+fn a_status_without_a_body_leaves_none() {
+    let rig = rig("    http-request set-var(txn.path) path\n\
+         \x20   http-request deny if { path /denied }\n\
+         \x20   http-request return status 204 if { path /returned }\n\
+         \x20   http-response set-status 204 if { var(txn.path) -m str /204 }\n\
+         \x20   http-response set-status 304 if { var(txn.path) -m str /304 }\n\
+         \x20   http-after-response set-status 204 if { var(txn.path) -m str /denied }\n");
+    for (path, status) in [
+        ("/204", 204),
+        ("/304", 304),
+        ("/denied", 204),
+        ("/returned", 204),
+    ] {
+        let mut client = rig.client();
+        client.send(get(path, "") + &get("/next", ""));
+        let response = client.response();
+        assert_eq!(response.status, status, "{path}");
+        assert_eq!(response.field("transfer-encoding"), None, "{path}");
+        let length = match path {
+            "/304" => response.field("content-length").map(|_| "some"),
+            _ => response.field("content-length"),
+        };
+        let told = match path {
+            "/304" => Some("some"),
+            "/returned" => Some("0"),
+            _ => None,
+        };
+        assert_eq!(length, told, "{path}");
+        let next = client.response();
+        assert_eq!(
+            (next.status, next.text().lines().next()),
+            (200, Some("GET /next HTTP/1.1")),
+            "{path}"
+        );
+    }
+    if let Some(curl) = require_peer("curl") {
+        for (path, status) in [
+            ("204", "204"),
+            ("304", "304"),
+            ("denied", "204"),
+            ("next", "200"),
+        ] {
+            let url = format!("http://{}/{path}", rig.address());
+            let out = Command::new(&curl)
+                .args([
+                    "-s",
+                    "--http2-prior-knowledge",
+                    "-o",
+                    "/dev/null",
+                    "-w",
+                    "%{http_code} %{http_version}",
+                    &url,
+                ])
+                .output()
+                .unwrap();
+            let text = String::from_utf8_lossy(&out.stdout).into_owned();
+            assert!(
+                out.status.success() && text == format!("{status} 2"),
+                "{path}: {text} {out:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn rules_change_messages_and_choose_backends() {
     let rig = rig("    http-request set-header x-client %[src]\n\

@@ -6,7 +6,7 @@ use plimsoll_config::suggest::nearest;
 
 use plimsoll_wire::h1::response::{self, Asked, Parse};
 use plimsoll_wire::h1::{HEAD_FIELDS_MAX, Limits};
-use plimsoll_wire::head::Head;
+use plimsoll_wire::head::{Framing, Head};
 
 use super::{Action, Flow, Places, Reply, Row, Words, action};
 use crate::context::Context;
@@ -120,8 +120,8 @@ struct Raw {
 }
 
 impl Raw {
-    /// Line ends may lack their CR, and the body is whatever follows the head. `None`: it is no response.
-    fn read(text: &[u8]) -> Option<Self> {
+    /// Line ends may lack their CR, and the body is whatever follows the head. Errors say what is wrong with it.
+    fn read(text: &[u8]) -> Result<Self, String> {
         let limits = Limits {
             bytes_max: text.len() + 1,
             fields_max: HEAD_FIELDS_MAX,
@@ -129,12 +129,22 @@ impl Raw {
             ..Limits::default()
         };
         let mut head = Head::default();
-        match response::parse(text, &mut head, &limits, Asked::default()) {
-            Ok(Parse::Complete(length)) => Some(Self {
-                head,
-                body: text[length..].to_vec(),
-            }),
-            _ => None,
+        let parsed = response::parse(text, &mut head, &limits, Asked::default());
+        let Ok(Parse::Complete(length)) = parsed else {
+            return Err("does not hold a whole HTTP response".to_owned());
+        };
+        let body = text[length..].to_vec();
+        match head.framing {
+            _ if head.is_bodiless() && !body.is_empty() => Err(format!(
+                "holds a body, which a response of status {} has not",
+                head.status
+            )),
+            Framing::Chunked => Err("holds a body in chunks: write it as it is".to_owned()),
+            Framing::Length(told) if told != body.len() as u64 => Err(format!(
+                "holds a body of {} bytes, where its Content-Length says {told}",
+                body.len()
+            )),
+            _ => Ok(Self { head, body }),
         }
     }
 }
@@ -209,12 +219,16 @@ fn answer(
         denies,
     };
     let (mut section, mut stock, mut faults) = (None, false, Faults::default());
+    let mut source: Option<Word> = None;
     // As they were written before answers could be composed: a page belongs to the status.
     let mut implied = denies;
     while let Some(word) = words.peek() {
         words.args.next();
         implied &= word.text == "deny_status";
         let mut read = || -> Result<(), Diagnostic> {
+            if SOURCES.contains(&word.text.as_str()) {
+                alone(word, source.replace(word.clone()).as_ref())?;
+            }
             match word.text.as_str() {
                 "status" | "deny_status" => answer.status = status_code(words)?,
                 "content-type" => {
@@ -249,7 +263,63 @@ fn answer(
     if matches!(answer.body, Body::Stock) && !has_page {
         answer.body = Body::None;
     }
+    answer.check(source.as_ref().unwrap_or(words.name), implied)?;
     Ok(Box::new(answer))
+}
+
+impl Answer {
+    /// Whether what was written, its body by `source`, makes a response. `implied`: nothing but a status was written.
+    fn check(&self, source: &Word, implied: bool) -> Result<(), Diagnostic> {
+        let says = |message: std::fmt::Arguments<'_>| {
+            Diagnostic::error(Kind::Invalid, source.span, message)
+        };
+        let status = self.status;
+        let wants_stock = implied || source.text == "default-errorfiles";
+        if wants_stock && !has_stock(status) {
+            let error = says(format_args!(
+                "no answer is in stock for the status {status}"
+            ));
+            return Err(error.help(format_args!(
+                "write 'status {status}' for an empty one, or a body"
+            )));
+        }
+        let has_body = match &self.body {
+            Body::Bytes(bytes) => !bytes.is_empty(),
+            Body::Format(_) => true,
+            _ => false,
+        };
+        if has_body && matches!(status, 204 | 304) {
+            return Err(says(format_args!(
+                "a response of status {status} has no body"
+            )));
+        }
+        if has_body && self.content_type.is_none() {
+            let error = says(format_args!("a body needs its type"));
+            return Err(error.help("write 'content-type text/plain' beside it"));
+        }
+        Ok(())
+    }
+}
+
+/// Words that say where the body of an answer comes from.
+const SOURCES: [&str; 7] = [
+    "default-errorfiles",
+    "errorfile",
+    "errorfiles",
+    "file",
+    "lf-file",
+    "lf-string",
+    "string",
+];
+
+/// An answer has one body.
+fn alone(word: &Word, other: Option<&Word>) -> Result<(), Diagnostic> {
+    let Some(other) = other else { return Ok(()) };
+    let message = format_args!(
+        "'{}' stands beside '{}', but an answer has one body",
+        word.text, other.text
+    );
+    Err(Diagnostic::error(Kind::Invalid, word.span, message))
 }
 
 /// What the words of an answer begin with; a condition ends them.
@@ -314,10 +384,21 @@ fn raw(text: &[u8], word: &Word) -> Result<Body, Diagnostic> {
     if text.is_empty() {
         return Ok(Body::Silence);
     }
-    Raw::read(text).map(Body::Raw).ok_or_else(|| {
-        let message = format_args!("'{}' does not hold a whole HTTP response", word.text);
+    Raw::read(text).map(Body::Raw).map_err(|fault| {
+        let message = format_args!("'{}' {fault}", word.text);
         Diagnostic::error(Kind::Environment, word.span, message)
     })
+}
+
+/// Whether a file can answer as it is: it is empty, to say nothing, or holds a whole response.
+///
+/// # Errors
+/// What is wrong with it, to be put behind its name.
+pub(crate) fn check_page(text: &[u8]) -> Result<(), String> {
+    match text.is_empty() {
+        true => Ok(()),
+        false => Raw::read(text).map(drop),
+    }
 }
 
 /// Statuses for which there is always an answer in stock.
@@ -337,4 +418,40 @@ fn file(word: &Word, scope: &Scope<'_>) -> Result<Vec<u8>, Diagnostic> {
         let message = format_args!("the file '{}' cannot be read: {error}", word.text);
         Diagnostic::error(Kind::Environment, word.span, message)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_page;
+
+    #[test]
+    fn files_have_to_hold_a_whole_response() {
+        for (text, fault) in [
+            ("", ""),
+            ("HTTP/1.0 503 Off\r\n\r\nbody", ""),
+            ("HTTP/1.0 503 Off\n\nbody", ""),
+            ("HTTP/1.1 503 Off\r\nContent-Length: 4\r\n\r\nbody", ""),
+            ("HTTP/1.1 204 Off\r\n\r\n", ""),
+            ("localhost\n", "does not hold a whole HTTP response"),
+            (
+                "HTTP/1.0 503 Off\r\n",
+                "does not hold a whole HTTP response",
+            ),
+            (
+                "HTTP/1.1 204 Off\r\n\r\nbody",
+                "holds a body, which a response of status 204 has not",
+            ),
+            (
+                "HTTP/1.1 503 Off\r\nContent-Length: 9\r\n\r\nbody",
+                "holds a body of 4 bytes, where its Content-Length says 9",
+            ),
+            (
+                "HTTP/1.1 503 Off\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                "holds a body in chunks: write it as it is",
+            ),
+        ] {
+            let found = check_page(text.as_bytes()).err().unwrap_or_default();
+            assert_eq!(found, fault, "{text:?}");
+        }
+    }
 }

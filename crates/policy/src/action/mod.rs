@@ -5,7 +5,7 @@
 //! is absent: conditions ([`crate::acl`]) and the order of rules ([`crate::rule`]).
 
 mod address;
-mod answer;
+pub(crate) mod answer;
 mod auth;
 mod bandwidth;
 mod capture;

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use plimsoll_config::args::Args;
-use plimsoll_config::diagnostic::{Diagnostic, Kind};
+use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 use plimsoll_config::suggest::nearest;
 
 use super::Resolver;
-use crate::action::{self, Words};
+use crate::action::{self, Words, answer};
 use crate::context::Phase;
 use crate::draft::{ErrorAnswerDraft, ErrorFileDraft, ProxyDraft, RuleDraft};
 use crate::expression::Scope;
@@ -28,7 +28,7 @@ impl Resolver<'_> {
             let files = known.entry(section.name.clone()).or_default();
             for draft in &section.settings.error_files {
                 if let (Some(status), ErrorAnswerDraft::File(path)) = (draft.status, &draft.answer)
-                    && let Some(content) = self.told_content(&path.value, path.span)
+                    && let Some(content) = self.page(&path.value, path.span)
                 {
                     put(files, ErrorFile::new(status, content));
                 }
@@ -47,7 +47,7 @@ impl Resolver<'_> {
         for draft in drafts {
             match (draft.status, &draft.answer) {
                 (Some(status), ErrorAnswerDraft::File(path)) => {
-                    if let Some(content) = self.told_content(&path.value, path.span) {
+                    if let Some(content) = self.page(&path.value, path.span) {
                         put(&mut files, ErrorFile::new(status, content));
                     }
                 }
@@ -97,12 +97,20 @@ impl Resolver<'_> {
         files
     }
 
+    /// The response that a file holds; what is wrong with it is told once.
+    fn page(&mut self, path: &str, span: Span) -> Option<Vec<u8>> {
+        let content = self.told_content(path, span)?;
+        if let Err(fault) = answer::check_page(&content) {
+            if self.told.insert(span) {
+                self.error(Kind::Environment, span, format!("'{path}' {fault}"), "");
+            }
+            return None;
+        }
+        Some(content)
+    }
+
     /// The content of a file; what is wrong with it is told once.
-    pub(super) fn told_content(
-        &mut self,
-        path: &str,
-        span: plimsoll_config::diagnostic::Span,
-    ) -> Option<Vec<u8>> {
+    pub(super) fn told_content(&mut self, path: &str, span: Span) -> Option<Vec<u8>> {
         match self.content(path) {
             Ok(content) => Some(content),
             // The line may stand in `defaults`.
