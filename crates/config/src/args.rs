@@ -279,6 +279,11 @@ impl<'a> Args<'a> {
     pub fn address(&mut self, what: &str) -> Result<AddressText, Diagnostic> {
         let word = self.word(what)?;
         let text = word.expanded.as_deref().unwrap_or(&word.text);
+        if word.expanded.is_some() && (text.starts_with(':') || text.ends_with(':')) {
+            let message = format_args!("with its variables replaced this reads '{text}'");
+            let note = Diagnostic::note(Kind::Environment, word.span, message);
+            self.warn(note.cause("a variable that is not set or empty stands for nothing"));
+        }
         read_address(word, text, 0)
     }
 

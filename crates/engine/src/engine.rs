@@ -10,8 +10,9 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use plimsoll_policy::model::{Bind, Global, Model};
-use plimsoll_policy::plane::Plane;
+use plimsoll_policy::command::{Change, FrontendChange};
+use plimsoll_policy::model::{Bind, FrontendId, Global, Model};
+use plimsoll_policy::plane::{FrontendState, Plane};
 use plimsoll_policy::rule::Place;
 use plimsoll_policy::saved::{self, Extent, Saved};
 use plimsoll_policy::stats::file::Recalled;
@@ -164,6 +165,25 @@ impl Handle {
     /// The settings of the process as they are now.
     pub fn global(&self) -> Global {
         self.0.desk().plane().model.global.clone()
+    }
+
+    /// Lets all frontends that are open accept nothing more for the time being, or those again that were paused; the names
+    /// of those for which that is news.
+    pub fn pause(&self, paused: bool) -> Vec<String> {
+        let desk = self.0.desk();
+        let plane = desk.plane();
+        let (from, change) = match paused {
+            true => (FrontendState::Open, FrontendChange::Disable),
+            false => (FrontendState::Paused, FrontendChange::Enable),
+        };
+        let mut names = Vec::new();
+        for (id, frontend) in (0..).map(FrontendId).zip(&plane.model.frontends) {
+            if !frontend.disabled && plane.frontend(id).state() == from {
+                desk.carry_out(&Change::Frontend(id, change));
+                names.push(frontend.name.clone());
+            }
+        }
+        names
     }
 
     /// The listening sockets, to be handed to a newer process.

@@ -120,6 +120,10 @@ fn live(model: Model, life: &Life, ready: Option<UnixStream>) -> anyhow::Result<
         Signal::Terminate,
         Signal::User1,
         Signal::User2,
+        // Those would end the process, or stop it as a job of a terminal.
+        Signal::Quit,
+        Signal::TerminalInput,
+        Signal::TerminalOutput,
     ])?;
     // Out of reach behind 'chroot'.
     let ready = ready.map(|parent| Ok::<_, io::Error>((parent, process::null()?)));
@@ -258,8 +262,18 @@ fn obey(signals: &Signals, engine: Engine, life: &Life) -> anyhow::Result<u8> {
             Signal::Interrupt | Signal::Terminate => return Ok(end_now(&engine, life)),
             Signal::User1 => return end_gracefully(signals, engine, life),
             Signal::Hangup | Signal::User2 => reload(&engine, life),
+            Signal::TerminalOutput => pause(&engine, true),
+            Signal::TerminalInput => pause(&engine, false),
             _ => {}
         }
+    }
+}
+
+/// Stops accepting, or goes on with it; which frontends that is news for is told.
+fn pause(engine: &Engine, paused: bool) {
+    let done = if paused { "paused" } else { "resumed" };
+    for name in engine.handle().pause(paused) {
+        console::complain(&format!("{done} frontend {name}"));
     }
 }
 

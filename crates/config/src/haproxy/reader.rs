@@ -195,6 +195,9 @@ impl<'a> Reader<'a> {
         if let Some(hollow) = &words.hollow {
             return Err(words::hollow_error(hollow, self.environment));
         }
+        for gap in &words.gaps {
+            self.report(words::gap_note(gap));
+        }
         self.no_continuation(line, &words.words);
         self.placeholder(line, &words.words)?;
         self.statement(words.words)

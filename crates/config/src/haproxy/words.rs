@@ -65,7 +65,12 @@ pub(crate) struct Words {
     pub(crate) words: Vec<Word>,
     /// The first empty word: HAProxy refuses lines that have one, except in conditions.
     pub(crate) hollow: Option<Hollow>,
+    /// Words that lack the value of a variable, which is not set, but have something else; at most [`GAPS_MAX`].
+    pub(crate) gaps: Vec<Hollow>,
 }
+
+/// Most words of a line of which it is told that they lack something.
+const GAPS_MAX: usize = 16;
 
 /// Splits a line.
 ///
@@ -384,8 +389,16 @@ impl<'a> Splitter<'a> {
         if draft.bytes.is_empty() && self.out.hollow.is_none() {
             self.out.hollow = Some(Hollow {
                 span,
-                variable: blank,
+                variable: blank.clone(),
             });
+        }
+        let is_unset = |name: &String| self.surroundings.environment.get(name).is_none();
+        if !draft.bytes.is_empty()
+            && self.out.gaps.len() < GAPS_MAX
+            && let Some(name) = blank.filter(is_unset)
+        {
+            let variable = Some(name);
+            self.out.gaps.push(Hollow { span, variable });
         }
         let mut word = Word::from_bytes(draft.bytes, span);
         word.quoted = draft.quoted;
@@ -429,6 +442,14 @@ pub(crate) fn hollow_error(hollow: &Hollow, environment: &Environment) -> Diagno
         ),
     };
     Diagnostic::error(Kind::Environment, hollow.span, message).help(help)
+}
+
+/// What is said of a word that lacks the value of a variable.
+pub(crate) fn gap_note(gap: &Hollow) -> Diagnostic {
+    let name = gap.variable.as_deref().unwrap_or_default();
+    let message = format_args!("variable '{name}' is not set, and nothing stands for it here");
+    let note = Diagnostic::note(Kind::Environment, gap.span, message);
+    note.help(format_args!("set '{name}' before the start, or write \"${{{name}-value}}\", or \"${{{name}-}}\" for nothing"))
 }
 
 /// The text with `$NAME` and `${NAME}` replaced wherever they stand, unset ones by nothing, as addresses want it;
@@ -594,6 +615,11 @@ mod tests {
 
     #[test]
     fn empty_words_are_remembered_with_their_variable() {
+        let gaps = |text: &str| words(text).unwrap().gaps.len();
+        assert_eq!(
+            gaps("a \"$NONE:80\" \"x$NONE\" \"$EMPTY.\" \"${NONE-}y\" '$NONE'"),
+            2
+        );
         let hollow = |text: &str| words(text).unwrap().hollow;
         assert!(hollow("a b").is_none());
         assert!(hollow("a ''").unwrap().variable.is_none());

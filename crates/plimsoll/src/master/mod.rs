@@ -107,6 +107,10 @@ pub(crate) fn serve(
         Signal::Terminate,
         Signal::User1,
         Signal::User2,
+        // Those would end the process, or stop it as a job of a terminal.
+        Signal::Quit,
+        Signal::TerminalInput,
+        Signal::TerminalOutput,
     ])?;
     let (events, happening) = mpsc::channel();
     let calling = calling.0;
@@ -318,6 +322,11 @@ impl Master<'_> {
                 }
                 Some(Event::Signal(Signal::Hangup | Signal::User2)) => {
                     self.reload_by_signal();
+                    None
+                }
+                Some(Event::Signal(Signal::Quit)) => None,
+                Some(Event::Signal(pause @ (Signal::TerminalInput | Signal::TerminalOutput))) => {
+                    self.signal_all(Some(pause));
                     None
                 }
                 Some(Event::Signal(signal)) => {

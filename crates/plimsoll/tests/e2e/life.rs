@@ -60,6 +60,32 @@ fn signals_end_it_with_the_status_of_its_mode() {
     }
 }
 
+/// What a terminal sends to jobs neither stops nor ends it: listeners pause and go on.
+#[test]
+fn signals_of_terminals_pause_and_resume() {
+    for flags in [&["-db"][..], &["-W", "-db"]] {
+        let mut rig = Rig::new();
+        let origin = rig.origin("a");
+        let address = rig.config_with(&text(&origin.server_line()), flags);
+        rig.binary().signal(Signal::Quit);
+        rig.binary().signal(Signal::TerminalOutput);
+        assert!(
+            until(|| rig.binary().said().contains("paused frontend web")),
+            "{flags:?}"
+        );
+        // It waits in the kernel's backlog.
+        let mut client = rig.client();
+        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert!(origin.requests().is_empty());
+        rig.binary().signal(Signal::TerminalInput);
+        assert_eq!(client.response().status, 200, "{flags:?} at {address}");
+        assert!(
+            rig.binary().said().contains("resumed frontend web"),
+            "{flags:?}"
+        );
+    }
+}
+
 #[test]
 fn control_c_ends_plimsoll_run() {
     let mut rig = Rig::new();

@@ -144,6 +144,9 @@ pub(super) fn judge_http(heard: &[u8], closed: bool, last: bool) -> Outcome {
     ordered(first_line(body).unwrap_or(body).to_vec())
 }
 
+/// Most words of a list of states.
+const STATES_MAX: usize = 8;
+
 /// The line that says the same; `None`: nothing is said.
 fn line_of_json(body: &[u8]) -> Option<String> {
     let member = |path: &str| {
@@ -154,10 +157,28 @@ fn line_of_json(body: &[u8]) -> Option<String> {
         text.chars().all(clean).then_some(text)
     };
     let word = |path: &str| member(path).filter(|text| !text.contains([' ', ',', '#', '\t']));
-    let mut words: Vec<String> = word("$.state")
-        .or_else(|| word("$.health"))
-        .into_iter()
-        .collect();
+    let states = |path: &str| {
+        // A list of words, or one.
+        let listed = (0..STATES_MAX).map_while(|index| member(&format!("{path}[{index}]")));
+        let listed: Vec<_> = listed.collect();
+        match listed.is_empty() {
+            true => word(path)
+                .filter(|text| !text.starts_with(['[', '{']))
+                .into_iter()
+                .collect(),
+            false => listed,
+        }
+    };
+    let mut words = states("$.state");
+    if words.is_empty() {
+        words = states("$.health");
+    }
+    if words
+        .iter()
+        .any(|text| text.contains([' ', ',', '#', '\t']))
+    {
+        return None;
+    }
     if let Some(weight) = word("$.weight") {
         let is_number = JsonQuery::parse("$.weight", true).find(body);
         let is_number = matches!(is_number, Some(Value::Integer(_)));
@@ -202,6 +223,14 @@ mod tests {
             (r#"{"weight":"12"}"#, Some("weight:12")),
             (r#"{"health":"down","reason":"a\nb"}"#, Some("down")),
             (r#"{"state":"up maint"}"#, None),
+            (
+                r#"{"state":["up","ready"],"weight":75}"#,
+                Some("up ready 75%"),
+            ),
+            (r#"{"state":["drain"]}"#, Some("drain")),
+            (r#"{"state":["up","ready maint"],"weight":75}"#, None),
+            (r#"{"state":[],"health":"down"}"#, Some("down")),
+            (r#"{"state":{"a":"up"}}"#, None),
             (r#"{"other":1}"#, None),
             ("{", None),
         ] {
