@@ -159,8 +159,8 @@ pub(crate) async fn judge(
         });
         match verdict {
             Verdict::Pass => return Ok(None),
-            Verdict::Wait { at } => {
-                from = at;
+            Verdict::Wait { from: next, .. } => {
+                from = next;
                 let more = worker.reactor.until(deadline_ns, || {
                     poll_more(&worker, &mut source, peeked, limit)
                 });

@@ -78,9 +78,9 @@ impl Rule {
 }
 
 impl Rule {
-    fn wait(&self, at: usize, context: &mut Context<'_>) -> Verdict {
+    fn wait(&self, at: usize, from: usize, context: &mut Context<'_>) -> Verdict {
         context.exchange.waiting_rule = Some(self.place.clone());
-        Verdict::Wait { at }
+        Verdict::Wait { at, from }
     }
 
     /// Does what the rule does, whatever its condition, and notes it where it decides.
@@ -250,8 +250,9 @@ pub enum ServerTarget {
 pub enum Verdict {
     /// All have been walked through, or one has let the message through.
     Pass,
-    /// More bytes are needed to decide rule number `at`.
-    Wait { at: usize },
+    /// More bytes are needed to decide rule number `at`. When they are there, rule number `from` is the next: the first,
+    /// where a condition waits, so that what stands above it sees them too (as in HAProxy).
+    Wait { at: usize, from: usize },
     /// Rule number `at` wants something.
     Stop { at: usize, flow: Flow },
 }
@@ -276,12 +277,12 @@ pub fn run(rules: &[Rule], from: usize, context: &mut Context<'_>) -> Verdict {
         let line = || (rule.place.clone(), Arc::clone(&rule.text));
         match judge(rule.condition.as_ref(), line, context) {
             Truth::Fail => continue,
-            Truth::Unsure => return rule.wait(at, context),
+            Truth::Unsure => return rule.wait(at, 0, context),
             Truth::Pass => {}
         }
         match rule.act(context) {
             Flow::Continue if context.unsure.get() && rule.action.waits() => {
-                return rule.wait(at, context);
+                return rule.wait(at, at, context);
             }
             Flow::Continue => {}
             Flow::Accept => return Verdict::Pass,

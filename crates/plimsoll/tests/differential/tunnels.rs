@@ -276,3 +276,49 @@ fn servers_that_rules_name() {
         ),
     ]);
 }
+
+/// What rules keep of the first bytes, though nothing has come yet when they are first asked.
+#[test]
+fn bytes_that_rules_keep() {
+    let keeps = |name: &str, rules: &str| {
+        case(name)
+            .front(&format!(
+                "mode tcp;log-format %ts\\ %[var(txn.a)]\\ %hr;tcp-request inspect-delay 3s;{rules}"
+            ))
+            .back("mode tcp;server s1 {s1}")
+            .raw(|_| vec![Act::Read(8), Act::Send(b"one".to_vec()), Act::Close])
+            .talk(|stage| {
+                let mut client = stage.client();
+                client.send("one-two-");
+                client.rest();
+                stage.done(client);
+            })
+            .lines(1)
+    };
+    let accept = "tcp-request content accept if { req.len ge 8 }";
+    play(vec![
+        keeps(
+            "kept-by-capture",
+            &format!("tcp-request content capture req.payload(4,3) len 20;{accept}"),
+        ),
+        keeps(
+            "kept-by-capture-alone",
+            "tcp-request content capture req.payload(4,3) len 20",
+        ),
+        keeps(
+            "kept-by-variable",
+            &format!("tcp-request content set-var(txn.a) req.payload(4,3);{accept}"),
+        ),
+        keeps(
+            "kept-by-format",
+            &format!("tcp-request content set-var-fmt(txn.a) %[req.payload(0,3)];{accept}"),
+        ),
+        keeps(
+            "kept-in-order",
+            &format!(
+                "tcp-request content set-var(txn.a) str(x) unless {{ var(txn.a) -m found }};\
+                tcp-request content capture var(txn.a),concat(y) len 20;{accept}"
+            ),
+        ),
+    ]);
+}

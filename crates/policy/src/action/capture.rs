@@ -3,10 +3,10 @@
 use plimsoll_config::args::Args;
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
-use super::{Flow, Places, Row, Words, action};
+use super::{Action, Flow, Places, Row, Words, action};
 use crate::capture::{SLOTS_MAX, Slot};
 use crate::context::{Context, Phase};
-use crate::expression::{self, Scope};
+use crate::expression::{self, Expression, Scope};
 use crate::keyword::haproxy::value::unknown;
 
 /// Longest value that is kept, in bytes.
@@ -21,10 +21,7 @@ pub(crate) const ROWS: &[Row] = &[Row {
     read,
 }];
 
-fn read(
-    words: &mut Words<'_, '_>,
-    scope: &Scope<'_>,
-) -> Result<Box<dyn super::Action>, Diagnostic> {
+fn read(words: &mut Words<'_, '_>, scope: &Scope<'_>) -> Result<Box<dyn Action>, Diagnostic> {
     let expression = expression::parse(words.args.word("an expression")?, scope)?;
     let request = matches!(scope.phase, Phase::Request | Phase::RequestContent);
     let id = match words.take("id") {
@@ -33,14 +30,35 @@ fn read(
             .number("the number of a capture", 0..=SLOTS_MAX as u64 - 1)? as usize,
         false => new_slot(words, scope, request)?,
     };
-    action(move |context: &mut Context<'_>| {
-        let Some(value) = expression.evaluate(context) else {
-            return Flow::Continue;
-        };
-        let text = value.into_text().into_owned();
-        context.keep_capture(request, id, &text);
-        Flow::Continue
+    action(Capture {
+        expression,
+        request,
+        id,
     })
+}
+
+/// Keeps what an expression is worth once that is sure.
+struct Capture {
+    expression: Expression,
+    /// Of the request, or else of the response.
+    request: bool,
+    id: usize,
+}
+
+impl Action for Capture {
+    fn run(&self, context: &mut Context<'_>) -> Flow {
+        let value = self.expression.evaluate(context);
+        let value = value.filter(|_| !context.unsure.get());
+        if let Some(value) = value {
+            let text = value.into_text().into_owned();
+            context.keep_capture(self.request, self.id, &text);
+        }
+        Flow::Continue
+    }
+
+    fn waits(&self) -> bool {
+        true
+    }
 }
 
 /// A slot of the rule's own.

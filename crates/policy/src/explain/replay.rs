@@ -168,7 +168,7 @@ impl<'a> Walk<'a> {
             let (at, flow) = match verdict {
                 Verdict::Pass => return Ok(()),
                 // What it needs will not come.
-                Verdict::Wait { at } => {
+                Verdict::Wait { at, .. } => {
                     from = at + 1;
                     continue;
                 }
