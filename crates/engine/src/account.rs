@@ -660,6 +660,7 @@ fn write_tcp(
         termination: fault::termination(report.fault, report.phase),
         timers: times.timers(now_ns),
         server_load: report.server_load,
+        server_addresses: report.server_addresses,
         ..Line::default()
     };
     write(session, &mut report.facts, moment, &line);

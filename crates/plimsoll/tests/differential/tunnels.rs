@@ -296,6 +296,7 @@ fn bytes_that_rules_keep() {
             .lines(1)
     };
     let accept = "tcp-request content accept if { req.len ge 8 }";
+    let ends = keeps("ends-of-servers", "log-format %ts\\ %si\\ %bi");
     play(vec![
         keeps(
             "kept-by-capture",
@@ -313,6 +314,7 @@ fn bytes_that_rules_keep() {
             "kept-by-format",
             &format!("tcp-request content set-var-fmt(txn.a) %[req.payload(0,3)];{accept}"),
         ),
+        ends,
         keeps(
             "kept-in-order",
             &format!(

@@ -65,12 +65,14 @@ fn a_request_that_no_backend_is_there_for_has_no_time() {
     assert!(line.contains(" web/<NOSRV> -1/-1/-1/-1/"), "{line}");
 }
 
+/// Each request is; a connection without one, such as the rig's own look at the port, is not.
 #[test]
 fn a_connection_is_logged_with_both_ends() {
     let mut rig = Rig::new();
     let (origin, log) = (rig.origin("s1"), rig.syslog());
     let text = text("http", &log, &origin.server_line()).replace("option httplog", "");
     let address = rig.config(&text);
+    rig.get("/");
     rig.get("/");
     let lines = [log.line(), log.line()];
     let shown = format!(" to {address} (web/HTTP)");

@@ -701,8 +701,12 @@ fn server_above<'a>(proxy: &'a ProxyDraft, name: &str) -> Option<&'a ServerDraft
     named.or_else(|| servers.find(|server| server.model.name == name))
 }
 
+/// The newer version counts where both are asked for, in whatever order (as in HAProxy).
 fn send_proxy(server: &mut ServerDraft, on: bool, version: ProxyHeader) {
-    server.model.send_proxy = on.then_some(version);
+    let newer = server.model.send_proxy == Some(ProxyHeader::V2) && version == ProxyHeader::V1;
+    if !newer {
+        server.model.send_proxy = on.then_some(version);
+    }
 }
 
 fn proxy_options(args: &mut Args<'_>, server: &mut ServerDraft) -> Result<(), Diagnostic> {
