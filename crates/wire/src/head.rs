@@ -428,9 +428,10 @@ impl Head {
         self.framing = Framing::Length(bytes);
     }
 
-    /// Whether this is a response that has no body, whatever its fields say (RFC 9110 section 6.4.1).
+    /// Whether this is a response that has no body, whatever its fields say (RFC 9110 section 6.4.1). What follows a 101
+    /// is no body either, but belongs to another protocol.
     pub fn is_bodiless(&self) -> bool {
-        matches!(self.status, 100..=199 | 204 | 304)
+        matches!(self.status, 100 | 102..=199 | 204 | 304)
     }
 
     /// Takes back what promises a body, where a status without one was put in place of another. What a 304 says of a

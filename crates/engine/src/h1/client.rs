@@ -223,7 +223,9 @@ impl Client {
     fn open_response(&mut self, head: &Head, payload_bytes: usize, out: &mut Vec<u8>) {
         // A rule may have asked the server for more than the client has asked for, or chosen a status without a body.
         let bodiless = head.is_bodiless() && head.framing == Framing::None;
-        let mute = (self.is_head || bodiless) && !head.upgrade;
+        let mute = self.is_head && !head.upgrade || bodiless;
+        // A status that a rule has chosen: the client goes on waiting for a response that never comes.
+        self.keep_alive &= !(bodiless && head.status < 200);
         let framing = match mute {
             true => Framing::None,
             false => self.response_framing(head),

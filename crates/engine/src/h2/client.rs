@@ -395,7 +395,7 @@ impl ClientStream for ClientHalf {
         end: End,
         trailers: Option<&Head>,
     ) -> Result<(), StreamError> {
-        self.mute |= head.is_bodiless() && !head.upgrade;
+        self.mute |= head.is_bodiless();
         let is_empty = self.mute || payload.is_empty() && trailers.is_none();
         let is_all = is_empty && end.is_done();
         self.begin(head, is_all)?;

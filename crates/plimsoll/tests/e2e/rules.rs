@@ -73,6 +73,7 @@ fn a_status_without_a_body_leaves_none() {
          \x20   http-request deny if { path /denied }\n\
          \x20   http-request return status 204 if { path /returned }\n\
          \x20   http-response set-status 204 if { var(txn.path) -m str /204 }\n\
+         \x20   http-response set-status 103 if { var(txn.path) -m str /103 }\n\
          \x20   http-response set-status 304 if { var(txn.path) -m str /304 }\n\
          \x20   http-after-response set-status 204 if { var(txn.path) -m str /denied }\n");
     for (path, status) in [
@@ -103,6 +104,14 @@ fn a_status_without_a_body_leaves_none() {
             "{path}"
         );
     }
+    // Such a status promises another response, which never comes.
+    let mut client = rig.client();
+    client.send(get("/103", "") + &get("/next", ""));
+    let rest = String::from_utf8(client.read_to_end()).unwrap();
+    assert!(
+        rest.starts_with("HTTP/1.1 103 ") && rest.ends_with("\r\n\r\n") && !rest.contains("/next"),
+        "{rest}"
+    );
     if let Some(curl) = require_peer("curl") {
         for (path, status) in [
             ("204", "204"),

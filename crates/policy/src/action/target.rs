@@ -265,8 +265,7 @@ fn replace(
 }
 
 fn set_status(words: &mut Words<'_, '_>, _: &Scope<'_>) -> Result<Box<dyn Action>, Diagnostic> {
-    // One below 200 would promise that another response follows, which is never so.
-    let status = words.args.number("a status", 200..=999)? as u16;
+    let status = words.args.number("a status", 100..=999)? as u16;
     let mut reason = None;
     if words.take("reason") {
         let word = words.args.word("a text")?;
