@@ -332,6 +332,24 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// Reads what is left of the line, option by option, each with the words behind it. Behind one that is wrong the next
+    /// of those `known` is looked for, so that one pass tells of all of them.
+    ///
+    /// # Errors
+    /// The first fault; the others are told beside it, with the warnings.
+    pub fn options<'k>(
+        &mut self,
+        known: impl Iterator<Item = &'k str> + Clone,
+        mut read: impl FnMut(&'a Word, &mut Self) -> Result<(), Diagnostic>,
+    ) -> Result<(), Diagnostic> {
+        let mut faults = Faults::default();
+        while let Some(word) = self.next() {
+            let read = read(word, self);
+            faults.option(read, self, known.clone());
+        }
+        faults.finish()
+    }
+
     /// An error when words are left over.
     pub fn finish(&self) -> Result<(), Diagnostic> {
         match self.peek() {

@@ -1067,37 +1067,29 @@ pub enum Severity {
 impl Severity {
     /// What an error begins with.
     pub(crate) fn error(self) -> &'static str {
-        match self {
-            Self::None => "",
-            Self::Number => "[3]: ",
-            Self::Word => "[err]: ",
-        }
+        self.mark("[3]: ", "[err]: ")
     }
 
     /// What a warning begins with.
     pub(crate) fn warning(self) -> &'static str {
-        match self {
-            Self::None => "",
-            Self::Number => "[4]: ",
-            Self::Word => "[warning]: ",
-        }
+        self.mark("[4]: ", "[warning]: ")
     }
 
     /// What begins that which needs no change.
     pub(crate) fn notice(self) -> &'static str {
-        match self {
-            Self::None => "",
-            Self::Number => "[5]: ",
-            Self::Word => "[notice]: ",
-        }
+        self.mark("[5]: ", "[notice]: ")
     }
 
     /// What advice begins with.
     pub(crate) fn advice(self) -> &'static str {
+        self.mark("[6]: ", "[info]: ")
+    }
+
+    fn mark(self, number: &'static str, word: &'static str) -> &'static str {
         match self {
             Self::None => "",
-            Self::Number => "[6]: ",
-            Self::Word => "[info]: ",
+            Self::Number => number,
+            Self::Word => word,
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use crate::command::ServerChange;
+use crate::command::{CHECK_CONFIGURED, CHECK_ENABLED, ServerChange};
 use crate::live::{ServerLive, ServerState};
 use crate::model::{BackendId, Server, ServerAddress, ServerId, ServerPort};
 use crate::plane::Plane;
@@ -34,10 +34,7 @@ const FORCED_DRAIN: u32 = 8;
 /// All that HAProxy writes, what is inherited and what stands for names included.
 const ADMINISTRATION: u32 = 0xff;
 
-/// Bits of `srv_check_state` and `srv_agent_state`: there is one, and it is switched on.
-const CHECK_CONFIGURED: u32 = 2;
-const CHECK_ENABLED: u32 = 4;
-/// All that HAProxy writes.
+/// All bits of `srv_check_state` and `srv_agent_state` that HAProxy writes.
 const CHECK_STATE: u32 = 0x1f;
 
 /// One server as it was.

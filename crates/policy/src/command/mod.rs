@@ -54,6 +54,7 @@ pub use change::{BackendChange, Change, Clear, FrontendChange, ProbeChange, Serv
 pub use cli::prompt_text;
 pub use line::Words;
 pub use server::address_news;
+pub(crate) use servers::{CHECK_CONFIGURED, CHECK_ENABLED};
 pub(crate) use why::read_share;
 
 /// A command of the runtime API.

@@ -51,8 +51,8 @@ struct Checks {
 }
 
 /// Bits of `srv_check_state` and `srv_agent_state`: configured, switched on, paused, an agent.
-const CHECK_CONFIGURED: u32 = 2;
-const CHECK_ENABLED: u32 = 4;
+pub(crate) const CHECK_CONFIGURED: u32 = 2;
+pub(crate) const CHECK_ENABLED: u32 = 4;
 const CHECK_PAUSED: u32 = 8;
 const CHECK_AGENT: u32 = 16;
 

@@ -100,27 +100,26 @@ impl Resolver<'_> {
     /// The response that a file holds; what is wrong with it is told once.
     fn page(&mut self, path: &str, span: Span) -> Option<Vec<u8>> {
         let content = self.told_content(path, span)?;
-        if let Err(fault) = answer::check_page(&content) {
-            if self.told.insert(span) {
-                self.error(Kind::Environment, span, format!("'{path}' {fault}"), "");
-            }
-            return None;
+        match answer::check_page(&content) {
+            Ok(()) => Some(content),
+            Err(fault) => self.lacks(span, format!("'{path}' {fault}")),
         }
-        Some(content)
     }
 
     /// The content of a file; what is wrong with it is told once.
     pub(super) fn told_content(&mut self, path: &str, span: Span) -> Option<Vec<u8>> {
         match self.content(path) {
             Ok(content) => Some(content),
-            // The line may stand in `defaults`.
-            Err(complaint) => {
-                if self.told.insert(span) {
-                    self.error(Kind::Environment, span, complaint, "");
-                }
-                None
-            }
+            Err(complaint) => self.lacks(span, complaint),
         }
+    }
+
+    /// Tells once what is wrong with a file: the line that names it may stand in `defaults`.
+    fn lacks<T>(&mut self, span: Span, complaint: String) -> Option<T> {
+        if self.told.insert(span) {
+            self.error(Kind::Environment, span, complaint, "");
+        }
+        None
     }
 
     /// The content of a file, which is read once.

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use plimsoll_config::args::{Args, Faults, Word};
+use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 use plimsoll_config::values::UNIX_PATH_BYTES_MAX;
 
@@ -500,12 +500,9 @@ pub(super) fn prefixed(
 pub(super) fn read_unix_bind(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
     const KNOWN: [&str; 6] = ["gid", "group", "mode", "prefix", "uid", "user"];
     let unix: &mut UnixDraft = &mut draft.global.unix_bind;
-    let mut faults = Faults::default();
-    while let Some(word) = args.next() {
-        let read = unix_option(word, args, unix, &KNOWN);
-        faults.option(read, args, KNOWN.into_iter());
-    }
-    faults.finish()
+    args.options(KNOWN.into_iter(), |word, args| {
+        unix_option(word, args, unix, &KNOWN)
+    })
 }
 
 fn unix_option(

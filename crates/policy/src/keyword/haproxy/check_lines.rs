@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use plimsoll_config::args::{Args, Faults, Word};
+use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 
 use super::value;
@@ -518,61 +518,55 @@ fn connect(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
     };
     let (mut comment, mut pending) = (None, Vec::new());
     let mut offer = DialOffer::default();
-    let mut faults = Faults::default();
-    while let Some(word) = args.next() {
-        let mut read = || -> Result<(), Diagnostic> {
-            match word.text.as_str() {
-                "default" => connect.tls = DialTls::Usual,
-                "ssl" => connect.tls = DialTls::Yes,
-                "linger" => {}
-                "port" => {
-                    let starts_name = |port: &&Word| port.text.starts_with(char::is_alphabetic);
-                    if let Some(port) = args.peek().filter(starts_name) {
-                        args.next();
-                        pending.push(Pending::Hole(Slot::Port, port.clone()));
-                    } else {
-                        let port = value::number(args, "a port", 1..=u32::from(u16::MAX))?;
-                        connect.port = u16::try_from(port).ok();
-                    }
-                }
-                "addr" => {
-                    let text = args.peek().map(|word| (word.text.clone(), word.span));
-                    let (ip, port) = match text.as_ref().and_then(|(text, _)| text.parse().ok()) {
-                        Some(std::net::SocketAddr::V4(socket)) => {
-                            args.next();
-                            (socket.ip().to_owned().into(), Some(socket.port()))
-                        }
-                        Some(std::net::SocketAddr::V6(socket)) => {
-                            args.next();
-                            (socket.ip().to_owned().into(), Some(socket.port()))
-                        }
-                        None => (args.ip("an address")?, None),
-                    };
-                    connect.address = Some(ip);
-                    connect.port = connect.port.or_else(|| port.filter(|&port| port > 0));
-                }
-                "send-proxy" => connect.send_proxy = true,
-                "comment" => comment = Some(value::text(args, "a comment")?),
-                "sni" => offer.name = Some(value::text(args, "a name")?),
-                "alpn" => offer.protocols = super::tls::protocols(args)?.value,
-                "via-socks4" => connect.via_socks = true,
-                "proto" => {
-                    connect.http2 = super::checks::protocol(args)?;
-                }
-                _ => {
-                    return Err(value::unknown(
-                        word,
-                        "a word of 'connect'",
-                        CONNECT.iter().copied(),
-                    ));
+    args.options(CONNECT.iter().copied(), |word, args| {
+        match word.text.as_str() {
+            "default" => connect.tls = DialTls::Usual,
+            "ssl" => connect.tls = DialTls::Yes,
+            "linger" => {}
+            "port" => {
+                let starts_name = |port: &&Word| port.text.starts_with(char::is_alphabetic);
+                if let Some(port) = args.peek().filter(starts_name) {
+                    args.next();
+                    pending.push(Pending::Hole(Slot::Port, port.clone()));
+                } else {
+                    let port = value::number(args, "a port", 1..=u32::from(u16::MAX))?;
+                    connect.port = u16::try_from(port).ok();
                 }
             }
-            Ok(())
-        };
-        let read = read();
-        faults.option(read, args, CONNECT.iter().copied());
-    }
-    faults.finish()?;
+            "addr" => {
+                let text = args.peek().map(|word| (word.text.clone(), word.span));
+                let (ip, port) = match text.as_ref().and_then(|(text, _)| text.parse().ok()) {
+                    Some(std::net::SocketAddr::V4(socket)) => {
+                        args.next();
+                        (socket.ip().to_owned().into(), Some(socket.port()))
+                    }
+                    Some(std::net::SocketAddr::V6(socket)) => {
+                        args.next();
+                        (socket.ip().to_owned().into(), Some(socket.port()))
+                    }
+                    None => (args.ip("an address")?, None),
+                };
+                connect.address = Some(ip);
+                connect.port = connect.port.or_else(|| port.filter(|&port| port > 0));
+            }
+            "send-proxy" => connect.send_proxy = true,
+            "comment" => comment = Some(value::text(args, "a comment")?),
+            "sni" => offer.name = Some(value::text(args, "a name")?),
+            "alpn" => offer.protocols = super::tls::protocols(args)?.value,
+            "via-socks4" => connect.via_socks = true,
+            "proto" => {
+                connect.http2 = super::checks::protocol(args)?;
+            }
+            _ => {
+                return Err(value::unknown(
+                    word,
+                    "a word of 'connect'",
+                    CONNECT.iter().copied(),
+                ));
+            }
+        }
+        Ok(())
+    })?;
     connect.offer = (offer != DialOffer::default()).then(|| Arc::new(offer));
     push(draft, CheckAction::Connect(connect), comment, pending)
 }
@@ -634,50 +628,44 @@ fn hexadecimal(word: &Word) -> Result<Vec<u8>, Diagnostic> {
 fn ask(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
     let mut ask = HttpAsk::default();
     let (mut comment, mut pending) = (None, Vec::new());
-    let mut faults = Faults::default();
-    while let Some(word) = args.next() {
-        let mut read = || -> Result<(), Diagnostic> {
-            match word.text.as_str() {
-                "meth" => ask.method = probe::token(args, "a method")?.to_owned(),
-                "uri" => ask.target = probe::token(args, "a URI")?.to_owned(),
-                "ver" => {
-                    let version = args.word("a version")?;
-                    ask.version = probe::known_version(&version.text)
-                        .ok_or_else(|| probe::bad_version(version))?
-                        .to_owned();
-                }
-                "hdr" => {
-                    let name = args.word("the name of a header field")?;
-                    if !probe::is_name(&name.text) {
-                        let message = format_args!("'{}' cannot name a header field", name.text);
-                        return Err(Diagnostic::error(Kind::Invalid, name.span, message));
-                    }
-                    let text = args.word("the value of a header field")?;
-                    let text = text_of(text, Slot::Field(ask.fields.len()), &mut pending)?;
-                    ask.fields.push((name.text.clone(), text));
-                }
-                "body" => {
-                    let body = args.word("a body")?;
-                    bounded(body, body.bytes())?;
-                    ask.body = body.bytes().to_vec();
-                }
-                "comment" => comment = Some(value::text(args, "a comment")?),
-                "uri-lf" => ask.target = later(Slot::Target, args.word("a URI")?, &mut pending),
-                "body-lf" => ask.body = later(Slot::Body, args.word("a body")?, &mut pending),
-                _ => {
-                    return Err(value::unknown(
-                        word,
-                        "a word of 'send'",
-                        SEND.iter().copied(),
-                    ));
-                }
+    args.options(SEND.iter().copied(), |word, args| {
+        match word.text.as_str() {
+            "meth" => ask.method = probe::token(args, "a method")?.to_owned(),
+            "uri" => ask.target = probe::token(args, "a URI")?.to_owned(),
+            "ver" => {
+                let version = args.word("a version")?;
+                ask.version = probe::known_version(&version.text)
+                    .ok_or_else(|| probe::bad_version(version))?
+                    .to_owned();
             }
-            Ok(())
-        };
-        let read = read();
-        faults.option(read, args, SEND.iter().copied());
-    }
-    faults.finish()?;
+            "hdr" => {
+                let name = args.word("the name of a header field")?;
+                if !probe::is_name(&name.text) {
+                    let message = format_args!("'{}' cannot name a header field", name.text);
+                    return Err(Diagnostic::error(Kind::Invalid, name.span, message));
+                }
+                let text = args.word("the value of a header field")?;
+                let text = text_of(text, Slot::Field(ask.fields.len()), &mut pending)?;
+                ask.fields.push((name.text.clone(), text));
+            }
+            "body" => {
+                let body = args.word("a body")?;
+                bounded(body, body.bytes())?;
+                ask.body = body.bytes().to_vec();
+            }
+            "comment" => comment = Some(value::text(args, "a comment")?),
+            "uri-lf" => ask.target = later(Slot::Target, args.word("a URI")?, &mut pending),
+            "body-lf" => ask.body = later(Slot::Body, args.word("a body")?, &mut pending),
+            _ => {
+                return Err(value::unknown(
+                    word,
+                    "a word of 'send'",
+                    SEND.iter().copied(),
+                ));
+            }
+        }
+        Ok(())
+    })?;
     push(draft, CheckAction::Ask(ask), comment, pending)
 }
 
@@ -702,52 +690,46 @@ fn expect(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
     let http = is_http(draft);
     let mut expectation = Expectation::new(Wanted::Text(Vec::new()));
     let (mut comment, mut found, mut pending) = (None, false, Vec::new());
-    let mut faults = Faults::default();
-    while let Some(word) = args.next() {
-        let mut read = || -> Result<(), Diagnostic> {
-            match word.text.as_str() {
-                "min-recv" => {
-                    let least = value::signed(args, "a number of bytes", -1..=i32::MAX)?;
-                    expectation.receive_min = u32::try_from(least).ok();
-                }
-                "comment" => comment = Some(value::text(args, "a comment")?),
-                "ok-status" => expectation.passed = Some(status(args, &GOOD)?),
-                "error-status" => expectation.failed = Some(status(args, &BAD)?),
-                "tout-status" => expectation.timed_out = Some(status(args, &LATE)?),
-                "on-success" => {
-                    expectation.on_success = Some(tell(args, Slot::OnSuccess, &mut pending)?);
-                }
-                "on-error" => expectation.on_error = Some(tell(args, Slot::OnError, &mut pending)?),
-                "status-code" => {
-                    expectation.code =
-                        later(Slot::StatusCode, args.word("an expression")?, &mut pending);
-                }
-                text if !found => {
-                    let bare = text.strip_prefix('!').unwrap_or(text);
-                    expectation.negated = bare.len() < text.len();
-                    expectation.wanted = match bare {
-                        "" => {
-                            let next = args.word("what is not expected")?;
-                            wanted(&next.text, next, args, http, &mut pending)?
-                        }
-                        bare => wanted(bare, word, args, http, &mut pending)?,
-                    };
-                    found = true;
-                }
-                _ => {
-                    return Err(value::unknown(
-                        word,
-                        "a word of 'expect'",
-                        EXPECT.iter().copied(),
-                    ));
-                }
+    args.options(EXPECT.iter().copied(), |word, args| {
+        match word.text.as_str() {
+            "min-recv" => {
+                let least = value::signed(args, "a number of bytes", -1..=i32::MAX)?;
+                expectation.receive_min = u32::try_from(least).ok();
             }
-            Ok(())
-        };
-        let read = read();
-        faults.option(read, args, EXPECT.iter().copied());
-    }
-    faults.finish()?;
+            "comment" => comment = Some(value::text(args, "a comment")?),
+            "ok-status" => expectation.passed = Some(status(args, &GOOD)?),
+            "error-status" => expectation.failed = Some(status(args, &BAD)?),
+            "tout-status" => expectation.timed_out = Some(status(args, &LATE)?),
+            "on-success" => {
+                expectation.on_success = Some(tell(args, Slot::OnSuccess, &mut pending)?);
+            }
+            "on-error" => expectation.on_error = Some(tell(args, Slot::OnError, &mut pending)?),
+            "status-code" => {
+                expectation.code =
+                    later(Slot::StatusCode, args.word("an expression")?, &mut pending);
+            }
+            text if !found => {
+                let bare = text.strip_prefix('!').unwrap_or(text);
+                expectation.negated = bare.len() < text.len();
+                expectation.wanted = match bare {
+                    "" => {
+                        let next = args.word("what is not expected")?;
+                        wanted(&next.text, next, args, http, &mut pending)?
+                    }
+                    bare => wanted(bare, word, args, http, &mut pending)?,
+                };
+                found = true;
+            }
+            _ => {
+                return Err(value::unknown(
+                    word,
+                    "a word of 'expect'",
+                    EXPECT.iter().copied(),
+                ));
+            }
+        }
+        Ok(())
+    })?;
     if !found {
         let message = "what is expected is missing";
         let help = match http {

@@ -1,6 +1,6 @@
 //! `cookie` lines.
 
-use plimsoll_config::args::{Args, Faults, Word};
+use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 use plimsoll_config::values::TimeUnit;
 
@@ -29,12 +29,9 @@ pub(super) fn read(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnos
         ..CookieSpec::default()
     };
     let (mut modes, mut attributes) = (Vec::new(), Attributes::default());
-    let mut faults = Faults::default();
-    while let Some(word) = args.next() {
-        let read = option(word, args, &mut spec, &mut modes, &mut attributes);
-        faults.option(read, args, WORDS.iter().copied());
-    }
-    faults.finish()?;
+    args.options(WORDS.iter().copied(), |word, args| {
+        option(word, args, &mut spec, &mut modes, &mut attributes)
+    })?;
     let incompatible = |message: &str| Err(Diagnostic::error(Kind::Invalid, args.line(), message));
     if modes.windows(2).any(|pair| pair[0] != pair[1]) {
         return incompatible("'insert', 'prefix' and 'rewrite' exclude each other");

@@ -1,6 +1,6 @@
 //! `option …`: what a proxy does or does not do.
 
-use plimsoll_config::args::{Args, Faults, Word};
+use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use super::value;
@@ -571,12 +571,9 @@ fn told_address(
         header: header.to_owned(),
         if_none: false,
     };
-    let mut faults = Faults::default();
-    while let Some(word) = args.next() {
-        let read = told_option(word, args, &mut option, (name, known));
-        faults.option(read, args, known.iter().copied());
-    }
-    faults.finish()?;
+    args.options(known.iter().copied(), |word, args| {
+        told_option(word, args, &mut option, (name, known))
+    })?;
     Ok(option)
 }
 

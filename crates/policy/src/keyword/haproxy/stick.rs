@@ -1,6 +1,6 @@
 //! Stick tables and what leads a client back to its server by them: `stick-table …`, `stick on …`.
 
-use plimsoll_config::args::{Args, Faults, Word};
+use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 use plimsoll_config::values::{TimeUnit, parse_duration};
 
@@ -69,41 +69,36 @@ pub(super) fn read_table(
 ) -> Result<TableSpec, Diagnostic> {
     let (mut key, mut size) = (None, None);
     let mut spec = TableSpec::new(name, KeyType::Ipv4, 0);
-    let mut faults = Faults::default();
-    while let Some(word) = args.next() {
-        let mut read = || -> Result<(), Diagnostic> {
-            match word.text.as_str() {
-                "type" => key = Some(read_type(args)?),
-                "size" => {
-                    let entries = args.size("the number of entries", 1..=u64::from(SIZE_MAX))?;
-                    size = u32::try_from(entries).ok();
-                }
-                "expire" => {
-                    let duration_ms = value::duration_ms(args, "the time a key stays")?;
-                    spec.expire_ms = u32::try_from(duration_ms).unwrap_or(u32::MAX);
-                }
-                "nopurge" => spec.nopurge = true,
-                "recv-only" => spec.receive_only = true,
-                "store" => store(args, draft, &mut spec)?,
-                "srvkey" => {
-                    let keys = [("name", ServerKey::Name), ("addr", ServerKey::Address)];
-                    spec.server_key = value::choice(args, "what a server is called by", &keys)?;
-                }
-                "write-to" => spec.write_to = Some(value::text(args, "the name of a table")?),
-                "brates-factor" => {
-                    let factor = args.size("bytes per unit", 1..=1_024)?;
-                    spec.byte_rate_factor = factor as u32;
-                }
-                "peers" if !shared => {
-                    spec.peers = Some(value::text(args, "the name of a 'peers' section")?);
-                }
-                _ => return Err(unknown(word, shared)),
+    args.options(WORDS.into_iter(), |word, args| {
+        match word.text.as_str() {
+            "type" => key = Some(read_type(args)?),
+            "size" => {
+                let entries = args.size("the number of entries", 1..=u64::from(SIZE_MAX))?;
+                size = u32::try_from(entries).ok();
             }
-            Ok(())
-        };
-        faults.option(read(), args, WORDS.into_iter());
-    }
-    faults.finish()?;
+            "expire" => {
+                let duration_ms = value::duration_ms(args, "the time a key stays")?;
+                spec.expire_ms = u32::try_from(duration_ms).unwrap_or(u32::MAX);
+            }
+            "nopurge" => spec.nopurge = true,
+            "recv-only" => spec.receive_only = true,
+            "store" => store(args, draft, &mut spec)?,
+            "srvkey" => {
+                let keys = [("name", ServerKey::Name), ("addr", ServerKey::Address)];
+                spec.server_key = value::choice(args, "what a server is called by", &keys)?;
+            }
+            "write-to" => spec.write_to = Some(value::text(args, "the name of a table")?),
+            "brates-factor" => {
+                let factor = args.size("bytes per unit", 1..=1_024)?;
+                spec.byte_rate_factor = factor as u32;
+            }
+            "peers" if !shared => {
+                spec.peers = Some(value::text(args, "the name of a 'peers' section")?);
+            }
+            _ => return Err(unknown(word, shared)),
+        }
+        Ok(())
+    })?;
     let (Some(key), Some(size)) = (key, size) else {
         let error = Diagnostic::error(Kind::Invalid, args.end(), "a table needs a type and a size");
         return Err(error.help("write 'type ip size 100k'"));
