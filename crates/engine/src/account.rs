@@ -366,9 +366,11 @@ pub(crate) fn exchange_answered(session: &mut Session, record: &mut Record) {
 /// What lines may be about on the way of an exchange: it begins, its request is there, its server is connected.
 pub(crate) fn exchange_step(session: &mut Session, record: &mut Record, moment: Moment) {
     // Without `log-steps` the line of a TCP session that has become one of HTTP was its beginning.
-    let is_told =
-        session.tables.frontend(session.frontend).mode == Mode::Tcp && session.requests <= 1;
-    if has_steps(session) || (moment == Moment::Accept && !is_told) {
+    let is_told = moment == Moment::Accept
+        && session.requests <= 1
+        && !has_steps(session)
+        && session.tables.frontend(session.frontend).mode == Mode::Tcp;
+    if !is_told {
         let now_ns = session.worker.reactor.now_ns();
         write_exchange(session, moment, record, now_ns);
     }
@@ -660,7 +662,11 @@ fn write_tcp(
         termination: fault::termination(report.fault, report.phase),
         timers: times.timers(now_ns),
         server_load: report.server_load,
-        server_addresses: report.server_addresses,
+        server_addresses: report
+            .facts
+            .ends
+            .as_ref()
+            .and_then(|ends| ends.server_addresses),
         ..Line::default()
     };
     write(session, &mut report.facts, moment, &line);

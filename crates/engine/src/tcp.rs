@@ -1,6 +1,5 @@
 //! A session in TCP mode: choose a server, connect, relay.
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -41,8 +40,6 @@ pub(crate) struct Report {
     /// The server tried last, and its load when its slot was given back.
     pub(crate) server: Option<ServerId>,
     pub(crate) server_load: Option<u32>,
-    /// The server's address and the one it was reached from, where the log shows them.
-    pub(crate) server_addresses: Option<(SocketAddr, SocketAddr)>,
     pub(crate) fault: Option<Fault>,
     /// What rules have found out and decided.
     pub(crate) facts: ExchangeFacts,
@@ -438,14 +435,9 @@ fn proxy_fields(
 fn note_server(session: &Session, backend: BackendId, server: &Transport, report: &mut Report) {
     let asks = session.tables.frontend(session.frontend).rules.asks;
     let asks = asks.and(session.tables.backend(backend).rules.asks);
-    let logged = session.tables.log_route(session.frontend).asks_addresses();
-    let addresses = (logged || asks.server_end).then(|| rules::addresses(server.socket()));
-    let addresses = addresses.flatten();
-    if logged {
-        report.server_addresses = addresses;
-    }
-    if asks.server_end {
-        report.facts.ends().server_addresses = addresses;
+    let route = session.tables.log_route(session.frontend);
+    if asks.server_end || route.asks_addresses() {
+        report.facts.ends().server_addresses = rules::addresses(server.socket());
     }
     if asks.server_info {
         report.facts.ends().server = rules::tcp_info(server.socket());

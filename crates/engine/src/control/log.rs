@@ -142,6 +142,7 @@ impl LogSink {
         LogRoute {
             branches: branches.collect(),
             counts: asks_count(settings),
+            asks_addresses: settings.formats().any(|format| format.asks_addresses()),
             lines: AtomicU64::new(0),
             settings: settings.clone(),
             ignore_empty,
@@ -254,6 +255,8 @@ pub struct LogRoute {
     /// A line shows how many there were (`%lc`), so that they are counted; since the configuration was read.
     counts: bool,
     lines: AtomicU64,
+    /// Lines show the server's addresses.
+    asks_addresses: bool,
 }
 
 #[derive(Debug)]
@@ -296,9 +299,7 @@ impl LogRoute {
 
     /// Whether lines show the server's addresses.
     pub fn asks_addresses(&self) -> bool {
-        self.settings
-            .formats()
-            .any(|format| format.asks_addresses())
+        self.asks_addresses
     }
 
     /// The number of the line that is about to be written; 0 where nobody asks.

@@ -4,7 +4,7 @@ use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 use std::task::{Poll, ready};
 
-use plimsoll_wire::h2::{Config, Connection, Event, Key, Role};
+use plimsoll_wire::h2::{Config, Connection, Event, Fault, Key, Role};
 
 use crate::counters::Side;
 use crate::reactor::TaskId;
@@ -120,13 +120,9 @@ impl Link {
             match event {
                 Event::Request(key) => return Some(key),
                 Event::Wake(task) => self.worker.reactor.wake(task),
-                Event::Refused(fault) => {
-                    let tables = self.worker.tables();
-                    tables.counters.refuse(self.side, fault.name());
-                }
+                Event::Refused(fault) => self.count(fault),
                 Event::Rejected(fault, status) => {
-                    let tables = self.worker.tables();
-                    tables.counters.refuse(self.side, fault.name());
+                    self.count(fault);
                     let mut rejected = self.rejected.borrow_mut();
                     if rejected.len() < REJECTED_MAX {
                         rejected.push(status);
@@ -135,6 +131,11 @@ impl Link {
                 Event::GoAway => {}
             }
         }
+    }
+
+    fn count(&self, fault: Fault) {
+        let tables = self.worker.tables();
+        tables.counters.refuse(self.side, fault.name());
     }
 
     /// How requests were answered that have come to nothing since the last time; 0: by a reset.
