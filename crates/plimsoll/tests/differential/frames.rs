@@ -1,6 +1,7 @@
 //! What logs say of clients that break the rules of HTTP/2, and what becomes of those that end their side.
 
 use crate::origin::Act;
+use crate::rig::frames::frame;
 use crate::stage::{Case, case, ok, play};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -21,15 +22,6 @@ const WHOLE: u8 = END_STREAM | END_HEADERS;
 
 /// `GET http://a/`.
 const GET: &[u8] = b"\x82\x86\x84\x41\x01a";
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("a short frame");
-    let mut frame = length.to_be_bytes()[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
 
 fn begun(frames: &[Vec<u8>]) -> Vec<u8> {
     let settings = frame(SETTINGS, 0, 0, b"");

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use crate::rig::peer::require_peer;
-use crate::stage::{Case, case, play};
+use crate::stage::{Case, case, play, with_certificates};
 
 const PLAIN: &str = "ssl crt CRT/site.pem";
 const STRICT: &str = "ssl crt CRT/site.pem strict-sni";
@@ -44,8 +44,7 @@ fn calls(name: &str, words: &'static str) -> Case {
         let Some(openssl) = require_peer("openssl") else {
             return;
         };
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../policy/tests/tls/");
-        let words = words.replace("CRT/", folder);
+        let words = with_certificates(words);
         let address = stage.address().to_string();
         let mut command = Command::new(openssl);
         command.args(["s_client", "-connect", &address, "-quiet"]);

@@ -128,16 +128,8 @@ fn frontends_with_limits() {
 
 /// How many connections wait in the kernel until a listener accepts them.
 fn backlog(address: std::net::SocketAddr) -> Option<u32> {
-    let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's table of sockets");
-    let local = format!(":{:04X}", address.port());
-    table.lines().find_map(|line| {
-        let mut fields = line.split_whitespace().skip(1);
-        let is_own = fields.next()?.ends_with(&local);
-        // State 0A is LISTEN, whose receive queue counts connections.
-        let listens = fields.nth(1)? == "0A";
-        let (_, waiting) = fields.next()?.split_once(':')?;
-        (is_own && listens).then(|| u32::from_str_radix(waiting, 16).ok())?
-    })
+    let mut all = crate::rig::listeners().into_iter();
+    Some(all.find(|(port, _)| *port == address.port())?.1)
 }
 
 /// Nothing is accepted beyond the limit: who comes waits in the kernel's backlog.

@@ -62,10 +62,9 @@ pub(crate) fn case(name: impl Into<String>) -> Case {
 }
 
 impl Case {
-    /// Words behind the address of the frontend's bind, in which `CRT/` is where the certificates that all tests share are.
+    /// Words behind the address of the frontend's bind; see [`with_certificates`].
     pub(crate) fn bind(mut self, words: &str) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy/tests/tls");
-        self.bind = words.replace("CRT/", &format!("{}/", folder.display()));
+        self.bind = with_certificates(words);
         self
     }
 
@@ -304,6 +303,12 @@ impl Set {
         }
         transcript
     }
+}
+
+/// Words in which `CRT/` is where the certificates that all tests share are.
+pub(crate) fn with_certificates(words: &str) -> String {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../policy/tests/tls/");
+    words.replace("CRT/", folder)
 }
 
 /// An answer of 200 with that body.

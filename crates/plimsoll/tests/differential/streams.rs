@@ -1,6 +1,7 @@
 //! What exchanges are among others on their connections, and what went wrong with those to servers.
 
 use crate::origin::Act;
+use crate::rig::frames::frame;
 use crate::stage::{Case, case, get, ok, play};
 
 const CLIENT: &str = "fc_nb_streams fc_settings_streams_limit fs.id fs.aborted fs.rst_code";
@@ -87,13 +88,6 @@ fn rules_know_of_streams() {
 }
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-
-/// A frame of HTTP/2.
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(payload.len()).unwrap();
-    let head = [0, 0, length, kind, flags, 0, 0, 0, stream];
-    [&head, payload].concat()
-}
 
 #[test]
 fn clients_cancel_streams() {

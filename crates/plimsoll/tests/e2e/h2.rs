@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::rig::frames::frame;
 use crate::rig::origin::{Origin, Reply};
 use crate::rig::peer::require_peer;
 use crate::rig::{DEADLINE, Rig, ask, run, until};
@@ -29,15 +30,6 @@ fn echo(rig: &Rig) -> Origin {
     rig.origin_with("a", |request| {
         Reply::ok(&String::from_utf8_lossy(&request.body))
     })
-}
-
-/// The bytes of a frame.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut out = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-    out.extend_from_slice(&[kind, flags]);
-    out.extend_from_slice(&stream.to_be_bytes());
-    out.extend_from_slice(payload);
-    out
 }
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";

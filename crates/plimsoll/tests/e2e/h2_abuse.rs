@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::rig::client::Client;
+use crate::rig::frames::frame;
 use crate::rig::origin::Reply;
 use crate::rig::{Rig, until};
 
@@ -26,15 +27,6 @@ const SLACK_KIB: u64 = 8 * 1_024;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const GET: &[u8] = b"\x82\x86\x84\x41\x01a";
 const POST: &[u8] = b"\x83\x86\x84\x41\x01a";
-
-/// The bytes of a frame.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut out = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-    out.extend_from_slice(&[kind, flags]);
-    out.extend_from_slice(&stream.to_be_bytes());
-    out.extend_from_slice(payload);
-    out
-}
 
 fn seconds() -> u64 {
     let text = std::env::var("PLIMSOLL_ABUSE_SECONDS").ok();

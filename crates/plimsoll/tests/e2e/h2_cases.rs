@@ -6,6 +6,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
+use crate::rig::frames::frame;
 use crate::rig::{DEADLINE, Rig};
 
 /// What the server has to do.
@@ -40,15 +41,6 @@ const POST: &[u8] = b"\x83\x86\x84\x41\x01a";
 /// A body that is longer than windows in these cases.
 const BODY: &str = "conformance";
 const PING: &[u8] = b"plimsoll";
-
-/// The bytes of a frame.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut out = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-    out.extend_from_slice(&[kind, flags]);
-    out.extend_from_slice(&stream.to_be_bytes());
-    out.extend_from_slice(payload);
-    out
-}
 
 fn data(flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame(0, flags, stream, payload)

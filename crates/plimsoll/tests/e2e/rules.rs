@@ -4,10 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 
-use crate::rig::Rig;
 use crate::rig::client::Response;
 use crate::rig::origin::{Reply, Request};
 use crate::rig::peer::require_peer;
+use crate::rig::{Rig, run};
 
 /// A frontend with these lines, and two backends that answer with the head they saw.
 fn rig(lines: &str) -> Rig {
@@ -120,23 +120,13 @@ fn a_status_without_a_body_leaves_none() {
             ("next", "200"),
         ] {
             let url = format!("http://{}/{path}", rig.address());
-            let out = Command::new(&curl)
-                .args([
-                    "-s",
-                    "--http2-prior-knowledge",
-                    "-o",
-                    "/dev/null",
-                    "-w",
-                    "%{http_code} %{http_version}",
-                    &url,
-                ])
-                .output()
-                .unwrap();
-            let text = String::from_utf8_lossy(&out.stdout).into_owned();
-            assert!(
-                out.status.success() && text == format!("{status} 2"),
-                "{path}: {text} {out:?}"
-            );
+            let words = ["-s", "--http2-prior-knowledge", "-o", "/dev/null", "-w"];
+            let mut curl = Command::new(&curl);
+            let outcome = run(curl
+                .args(words)
+                .args(["%{http_code} %{http_version}", &url]));
+            assert_eq!(outcome.status, Some(0), "{path}: {}", outcome.stderr);
+            assert_eq!(outcome.stdout, format!("{status} 2"), "{path}");
         }
     }
 }

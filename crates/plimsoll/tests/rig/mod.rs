@@ -10,6 +10,7 @@
 )]
 
 pub mod client;
+pub mod frames;
 pub mod origin;
 pub mod peer;
 pub mod syslog;
@@ -143,7 +144,8 @@ impl Rig {
         let mut binary = Binary::start(command);
         binary.wait_until_accepting(address);
         // Without a connection to each, because tests count them.
-        let all = until(|| !binary.is_running() || binds.is_subset(&listening_ports()));
+        let ports = || listeners().into_iter().map(|(port, _)| port).collect();
+        let all = until(|| !binary.is_running() || binds.is_subset(&ports()));
         assert!(
             all,
             "not all of {binds:?} listen; it said:\n{}",
@@ -285,17 +287,21 @@ fn binds(command: &Command) -> HashSet<u16> {
         .collect()
 }
 
-/// The ports at which somebody on this machine listens over IPv4 (proc(5)).
-fn listening_ports() -> HashSet<u16> {
+/// Who listens over IPv4 on this machine: ports, and how many connections wait there to be accepted (proc(5)).
+pub fn listeners() -> Vec<(u16, u32)> {
     const LISTENS: &str = "0A";
     let table = fs::read_to_string("/proc/net/tcp").expect("the kernel's table");
-    let ports = table.lines().filter_map(|line| {
+    let rows = table.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace().skip(1);
-        let (place, state) = (words.next()?, words.nth(1)?);
+        let (place, state, queues) = (words.next()?, words.nth(1)?, words.next()?);
         let (_, port) = place.split_once(':').filter(|_| state == LISTENS)?;
-        u16::from_str_radix(port, 16).ok()
+        let (_, waiting) = queues.split_once(':')?;
+        Some((
+            u16::from_str_radix(port, 16).ok()?,
+            u32::from_str_radix(waiting, 16).ok()?,
+        ))
     });
-    ports.collect()
+    rows.collect()
 }
 
 /// Waits until a condition holds; false when the deadline passes first.
