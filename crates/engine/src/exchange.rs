@@ -258,8 +258,9 @@ impl Exchange<'_> {
             .facts
             .tell(|story| story.candidates(&self.tables.plane, backend));
         self.judge_persistence(backend);
+        self.use_server(backend);
         self.follow_cookie(backend);
-        self.choose_server(backend);
+        self.recall_server(backend);
         self.record.request.head.arena_max = 0;
         self.add_unique_id();
         self.prepare_request(backend);

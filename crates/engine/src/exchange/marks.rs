@@ -12,6 +12,7 @@ use plimsoll_policy::sample;
 
 use super::{Exchange, Outcome};
 use crate::account;
+use crate::dispatch::Dispatch;
 use crate::fault::Fault;
 use crate::reply;
 use crate::rules;
@@ -90,7 +91,7 @@ impl Exchange<'_> {
         });
     }
 
-    /// `cookie`: the server that the request's cookie names, before any other is chosen.
+    /// `cookie`: the server that the request's cookie names, where no rule has named one.
     pub(super) fn follow_cookie(&mut self, backend: BackendId) {
         let tables = Rc::clone(&self.tables);
         let model = tables.backend(backend);
@@ -103,6 +104,11 @@ impl Exchange<'_> {
             keeps_clients: &keeps,
             force: model.persist || overrides.force_persist,
             ignore: overrides.ignore_persist,
+            assigned: self
+                .record
+                .dispatch
+                .as_ref()
+                .is_some_and(Dispatch::is_pinned),
             unix_s: rules::now(&self.worker).wall.unix_s,
         };
         let (facts, server) = cookie.read_request(&mut self.record.request.head, &asked);

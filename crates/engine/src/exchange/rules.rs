@@ -690,9 +690,8 @@ impl Exchange<'_> {
         Ok(backend)
     }
 
-    /// The server that rules choose, or that a stick table remembers.
-    pub(super) fn choose_server(&mut self, backend: BackendId) {
-        self.use_server(backend);
+    /// The server that a stick table remembers, where neither a rule nor a cookie names one.
+    pub(super) fn recall_server(&mut self, backend: BackendId) {
         let tables = Rc::clone(&self.tables);
         let rules = &tables.backend(backend).rules.stick;
         if rules.is_empty() {
@@ -705,6 +704,7 @@ impl Exchange<'_> {
             && !dispatch.is_pinned()
         {
             dispatch.pin(id);
+            self.record.facts.cookie.direct = true;
             let reason = || "which a stick table remembers".to_owned();
             self.record.facts.reason(reason);
         }
@@ -782,7 +782,7 @@ impl Exchange<'_> {
     }
 
     /// `use-server`: the server that rules choose, if it can take the request.
-    fn use_server(&mut self, backend: BackendId) {
+    pub(super) fn use_server(&mut self, backend: BackendId) {
         let tables = Rc::clone(&self.tables);
         let choices = &tables.backend(backend).rules.use_server;
         if choices.is_empty() {
@@ -793,6 +793,7 @@ impl Exchange<'_> {
         });
         if let (Some(id), Some(dispatch)) = (server, &mut self.record.dispatch) {
             dispatch.pin(id);
+            self.record.facts.cookie.direct = true;
             self.record.facts.reason(|| "which a rule names".to_owned());
         }
     }

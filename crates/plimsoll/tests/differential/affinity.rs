@@ -217,3 +217,43 @@ fn keys_that_are_numbers() {
         ),
     ]);
 }
+
+/// The same requests with every kind of cookie, for a backend that finds its server in another way.
+fn with_cookies(name: &str, back: &str) -> Case {
+    let requests: String = ["", "s", "t", "u", "none"]
+        .iter()
+        .map(|server| {
+            format!("GET /a HTTP/1.1\r\nHost: x\r\nUser: one\r\nCookie: S={server}\r\n\r\n")
+        })
+        .collect();
+    case(name)
+        .says("HTTP/1.1 200 OK\r\nSet-Cookie: S=own\r\nContent-Length: 1\r\n\r\ns")
+        .says("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nt")
+        .back(&format!(
+            "{back};server s {{s1}} cookie s;server t {{s2}} cookie t weight 0;server u {{dead}} cookie u disabled"
+        ))
+        .sends(get("/first") + &requests, 6)
+}
+
+#[test]
+fn clients_of_rules_and_tables_need_no_cookie() {
+    let table = "stick-table type string len 8 size 100;stick on req.hdr(user)";
+    let rule = "use-server t if { path /a }";
+    play(vec![
+        with_cookies(
+            "insert-by-rule",
+            &format!("cookie S insert indirect;{rule}"),
+        ),
+        with_cookies("prefix-by-rule", &format!("cookie S prefix;{rule}")),
+        with_cookies("rewrite-by-rule", &format!("cookie S rewrite;{rule}")),
+        with_cookies(
+            "insert-by-rule-ignored",
+            &format!("cookie S insert;ignore-persist if TRUE;{rule}"),
+        ),
+        with_cookies(
+            "insert-by-table",
+            &format!("cookie S insert indirect;{table}"),
+        ),
+        with_cookies("keep-by-table", &format!("cookie S insert;{table}")),
+    ]);
+}

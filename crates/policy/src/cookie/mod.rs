@@ -67,7 +67,8 @@ pub enum CookieMode {
 pub struct CookieFacts {
     pub seen: CookieSeen,
     pub set: CookieSet,
-    /// The client asked for the server that it got.
+    /// The client gets the server that it asked for, that a rule names, or that a stick table remembers: it needs no
+    /// cookie to come back.
     pub direct: bool,
     /// Persistence is not to be had (`ignore-persist`).
     pub ignored: bool,
@@ -94,8 +95,10 @@ pub struct Asked<'a> {
     pub keeps_clients: &'a dyn Fn(ServerId) -> bool,
     /// Servers that are down keep their clients (`option persist`, `force-persist`).
     pub force: bool,
-    /// Something else has decided, or nobody is to be bound (`ignore-persist`).
+    /// Nobody is to be bound (`ignore-persist`).
     pub ignore: bool,
+    /// A rule has named the server already (`use-server`).
+    pub assigned: bool,
     pub unix_s: u64,
 }
 
@@ -113,6 +116,7 @@ impl CookieSpec {
     ) -> (CookieFacts, Option<ServerId>) {
         let mut facts = CookieFacts {
             ignored: asked.ignore,
+            direct: asked.assigned,
             ..CookieFacts::default()
         };
         if self.is_shown() {
@@ -164,7 +168,8 @@ impl CookieSpec {
             &value[..end]
         };
         let mut chosen = None;
-        if !name.is_empty() && !asked.ignore && found.is_none() {
+        let unheard = asked.ignore || asked.assigned || found.is_some();
+        if !name.is_empty() && !unheard {
             let named = |server: &Server| {
                 server
                     .cookie
@@ -194,7 +199,7 @@ impl CookieSpec {
             CookieSeen::Down | CookieSeen::Expired | CookieSeen::Old
         );
         if chosen.is_none() && !told {
-            facts.seen = match asked.ignore || found.is_some() {
+            facts.seen = match unheard {
                 true => CookieSeen::Unused,
                 false => CookieSeen::Invalid,
             };

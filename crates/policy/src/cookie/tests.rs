@@ -54,6 +54,7 @@ fn read(
         keeps_clients: &|id| id != ServerId(1),
         force: false,
         ignore: false,
+        assigned: false,
         unix_s: NOW_S,
     };
     change(&mut asked);

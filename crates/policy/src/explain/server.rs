@@ -92,13 +92,14 @@ impl<'a> key::Request<'a> for Keys<'a> {
 }
 
 impl Walk<'_> {
-    /// Persistence first, then rules, then tables, then the algorithm. The sentence that all of it ends with.
+    /// Rules first, then cookies, then tables, then the algorithm. The sentence that all of it ends with.
     pub(super) fn choose_server(&mut self, backend: BackendId) -> Result<String, Ended> {
         let plane = self.plane;
         let model = &plane.model.backends[backend.0 as usize];
         self.persistence(model);
-        let by_cookie = self.by_cookie(backend, model);
-        let chosen = self.by_rule(backend, model).or(by_cookie);
+        let by_rule = self.by_rule(backend, model);
+        let by_cookie = self.by_cookie(backend, model, by_rule.is_some());
+        let chosen = by_rule.or(by_cookie);
         let chosen = chosen.or_else(|| self.by_table(backend, model));
         let (id, reason, key) = match chosen {
             Some((id, reason)) => (id, Some(reason), None),
@@ -133,7 +134,12 @@ impl Walk<'_> {
         });
     }
 
-    fn by_cookie(&mut self, backend: BackendId, model: &Backend) -> Option<(ServerId, String)> {
+    fn by_cookie(
+        &mut self,
+        backend: BackendId,
+        model: &Backend,
+        assigned: bool,
+    ) -> Option<(ServerId, String)> {
         let cookie = model.cookie.as_ref()?;
         let plane = self.plane.backend(backend);
         let overrides = &self.exchange.overrides;
@@ -142,6 +148,7 @@ impl Walk<'_> {
             keeps_clients: &|id| plane.server(id).state().keeps_clients(),
             force: model.persist || overrides.force_persist,
             ignore: overrides.ignore_persist,
+            assigned,
             unix_s: self.question.now.wall.unix_s,
         };
         let (_, found) = cookie.read_request(&mut self.head, &asked);
