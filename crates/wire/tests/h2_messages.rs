@@ -361,6 +361,51 @@ fn an_upload_may_fill_a_share_of_the_connections_window() {
     assert_eq!(sent[0].1, more.to_be_bytes());
 }
 
+/// However small the windows are that streams begin with, an upload may fill a quarter of the connection's in each
+/// round trip, and never lies here with more than that.
+#[test]
+fn uploads_through_small_windows_are_as_fast_as_others() {
+    const UPLOAD_BYTES: usize = 4 << 20;
+    let round_trips = |window_bytes: u32| {
+        let config = Config {
+            window_bytes,
+            ..Config::default()
+        };
+        let share = (config.connection_window_bytes / 4).max(window_bytes) as usize;
+        let (mut client, mut server) = pair(config);
+        let asked =
+            request_head("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let stream = client.open(&asked, b"http", false).expect("room");
+        exchange(&mut client, &mut server, usize::MAX);
+        let (key, mut taken, mut trips) = (opened(&mut server), 0, 0);
+        let (upload, mut buffer) = (vec![b'x'; 1 << 20], vec![0; 1 << 20]);
+        while taken < UPLOAD_BYTES {
+            while client.send_data(stream, &upload, false) > 0 {
+                let sent = std::mem::take(client.output());
+                receive(&mut server, &sent).expect("within the window");
+                client.output_taken();
+            }
+            let mut unread = 0;
+            while let Read::Data {
+                bytes: count @ 1.., ..
+            } = server.read(key, &mut buffer)
+            {
+                unread += count;
+            }
+            assert!((1..=share).contains(&unread), "{unread} of {share}");
+            taken += unread;
+            trips += 1;
+            exchange(&mut client, &mut server, usize::MAX);
+        }
+        trips
+    };
+    for window_bytes in [1, 2, 100, 16_384, 65_535, 262_144] {
+        // Sixteen quarters of the connection's window, and a rest.
+        let trips = round_trips(window_bytes);
+        assert!(trips <= 17, "{trips} with {window_bytes}");
+    }
+}
+
 /// RFC 9113 section 8.1: a server may answer in full and then refuse the rest of the request.
 #[test]
 fn an_answer_that_is_complete_survives_a_reset() {

@@ -13,6 +13,7 @@ mod cases;
 mod changes;
 mod client;
 mod deadlines;
+mod floods;
 mod http2;
 mod origin;
 mod peer;

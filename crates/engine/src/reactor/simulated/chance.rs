@@ -53,6 +53,8 @@ pub struct Weather {
     pub short_write: u32,
     /// Bytes on their way or unread in one direction of a connection before its writer must wait; at least 1.
     pub buffer_bytes: usize,
+    /// What each byte costs that is read, in nanoseconds: work, which passes time for everybody.
+    pub byte_ns: u64,
     /// A write breaks the connection for both sides.
     pub reset: u32,
     /// A connection is refused.
@@ -74,6 +76,7 @@ impl Weather {
             short_read: 0,
             short_write: 0,
             buffer_bytes: 65_536,
+            byte_ns: 0,
             reset: 0,
             refused: 0,
             unanswered: 0,

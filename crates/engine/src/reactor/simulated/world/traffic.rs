@@ -132,6 +132,7 @@ impl World {
         }
         let (peer, more) = (half.peer, !half.inbox.is_empty());
         self.note("receive", id, count);
+        self.pass_until(self.now_ns + count as u64 * self.weather.byte_ns);
         // A short read says that nothing more is there: what is left counts as arriving later.
         if more && count < buffer.len() {
             self.schedule(Action::More { to: id });
