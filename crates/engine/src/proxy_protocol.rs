@@ -157,17 +157,14 @@ pub(crate) fn header(
         ProxyHeader::V1 => v1::encode(endpoints, &mut out),
         ProxyHeader::V2 => {
             let options = &server.proxy_options;
-            let named = unique_id.filter(|_| options.unique_id);
-            let named = named.map(|value| (v2::kind::UNIQUE_ID, value)).into_iter();
-            let secrecy = announce::fields(options, facts.tls(), told_name(session));
-            let borrowed = own.iter().chain(&secrecy);
-            let borrowed = borrowed.map(|(kind, value)| (*kind, value.as_slice()));
-            let fields = named.chain(borrowed);
+            let asked = announce::fields(options, facts.tls(), told_name(session), unique_id);
+            let fields = own.iter().chain(&asked);
             let fields: Vec<_> = fields
-                .map(|(kind, value)| proxy_protocol::Tlv { kind, value })
+                .map(|&(kind, ref value)| proxy_protocol::Tlv { kind, value })
                 .collect();
+            let checksum_at = options.checksum.then_some(own.len());
             // Only a header beyond all bounds fails; without it the server could not tell the client.
-            v2::encode(endpoints, &fields, options.checksum, &mut out).ok()?;
+            v2::encode(endpoints, &fields, checksum_at, &mut out).ok()?;
         }
     }
     Some(out)

@@ -387,7 +387,8 @@ async fn open(
         let name = rules::name_of(session, &mut report.facts, ids, expression);
         report.facts.server_name = name;
     }
-    let header = proxy_protocol::header(tables.server(ids.0, ids.1), session, None, &fields);
+    let unique_id = report.facts.unique_id.get().map(|name| &**name);
+    let header = proxy_protocol::header(tables.server(ids.0, ids.1), session, unique_id, &fields);
     let (client, labels) = (
         session.facts.destination,
         report.facts.overrides.server_labels,
@@ -407,7 +408,7 @@ async fn open(
     pool::open(&worker, &tables, ids, opening).await
 }
 
-/// What the configuration adds to the PROXY header for this server.
+/// What the configuration adds to the PROXY header for this server; the session gets its name where the header tells it.
 fn proxy_fields(
     session: &mut Session,
     (backend, server): (BackendId, ServerId),
@@ -415,7 +416,8 @@ fn proxy_fields(
 ) -> Vec<(u8, Vec<u8>)> {
     let tables = Rc::clone(&session.tables);
     let model = tables.server(backend, server);
-    if model.proxy_fields.is_empty() {
+    let named = model.send_proxy.is_some() && model.proxy_options.unique_id;
+    if model.proxy_fields.is_empty() && !named {
         return Vec::new();
     }
     let reached = Reached {
@@ -427,6 +429,9 @@ fn proxy_fields(
         ..Sight::default()
     };
     rules::with_session(session, facts, Moment::RequestContent, sight, |context| {
+        if named {
+            context.unique_id();
+        }
         proxy_protocol::fields(model, context)
     })
 }

@@ -305,8 +305,8 @@ fn proxy_headers_are_understood_both_ways() {
             };
             let (mut line, mut plain, mut checked) = (Vec::new(), Vec::new(), Vec::new());
             v1::encode(Some(endpoints), &mut line);
-            v2::encode(Some(endpoints), &[], false, &mut plain).expect("it fits");
-            v2::encode(Some(endpoints), &[], true, &mut checked).expect("it fits");
+            v2::encode(Some(endpoints), &[], None, &mut plain).expect("it fits");
+            v2::encode(Some(endpoints), &[], Some(0), &mut checked).expect("it fits");
             for header in [line, plain, checked] {
                 let seen = judge.relay_header(&header);
                 assert_eq!(

@@ -203,7 +203,7 @@ fn fields_nest_in_ssl() {
     v2::encode(
         Some(endpoints("1.2.3.4:5", "6.7.8.9:10")),
         &tlvs,
-        true,
+        Some(0),
         &mut out,
     )
     .expect("it fits");
@@ -219,7 +219,7 @@ fn mixed_families_meet_in_ipv6() {
     let mapped = endpoints("[::ffff:1.2.3.4]:5", "[::1]:6");
     let (mut line, mut header) = (Vec::new(), Vec::new());
     v1::encode(Some(mixed), &mut line);
-    v2::encode(Some(mixed), &[], false, &mut header).expect("it fits");
+    v2::encode(Some(mixed), &[], None, &mut header).expect("it fits");
     assert_eq!(line, b"PROXY TCP6 ::ffff:1.2.3.4 ::1 5 6\r\n");
     for input in [line, header] {
         assert_eq!(
@@ -237,7 +237,7 @@ fn a_header_that_would_not_be_accepted_is_not_written() {
         value: &[0; HEADER_BYTES_MAX],
     }];
     assert_eq!(
-        v2::encode(None, &tlvs, false, &mut out),
+        v2::encode(None, &tlvs, None, &mut out),
         Err(ProxyError::TooLong)
     );
     assert_eq!(out, b"before");
@@ -273,7 +273,7 @@ proptest! {
         endpoints in any_endpoints(),
         id in prop::collection::vec(any::<u8>(), 0..=128),
         rest in prop::collection::vec(any::<u8>(), 0..20),
-        with_checksum: bool,
+        checksum_at in prop::option::of(0usize..3),
         at in any::<prop::sample::Index>(),
     ) {
         let mut line = Vec::new();
@@ -283,14 +283,14 @@ proptest! {
 
         let mut header = Vec::new();
         let tlvs = [Tlv { kind: kind::UNIQUE_ID, value: &id }];
-        v2::encode(endpoints, &tlvs, with_checksum, &mut header).expect("it fits");
+        v2::encode(endpoints, &tlvs, checksum_at, &mut header).expect("it fits");
         let length = header.len();
         header.extend_from_slice(&rest);
         let (read, consumed) = complete(&header).expect("our own header");
         prop_assert_eq!((read.endpoints, consumed), (endpoints, length));
         if endpoints.is_some() {
             prop_assert_eq!(read.tlvs.find(kind::UNIQUE_ID), Some(&id[..]));
-            if with_checksum {
+            if checksum_at.is_some() {
                 let mut broken = header.clone();
                 broken[at.index(length)] ^= 1;
                 prop_assert!(!matches!(parse(&broken), Ok(Parse::Complete(other, _)) if other == read));

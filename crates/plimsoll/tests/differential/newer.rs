@@ -377,6 +377,8 @@ const CASES: &[&[&str]] = &[
         "when-statistics",
         "when-raw",
     ],
+    // There is no `set-proxy-v2-tlv-fmt`.
+    &["named-with-field"],
 ];
 
 /// Whether a case is compared with HAProxy 3 and later only.

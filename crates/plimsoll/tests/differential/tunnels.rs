@@ -324,3 +324,36 @@ fn bytes_that_rules_keep() {
         ),
     ]);
 }
+
+#[test]
+fn servers_are_told_names_of_sessions() {
+    let told = |name: &str, format: &str, options: &str| {
+        tcp(name)
+            .bind("accept-proxy")
+            .front(&format!("mode tcp;option tcplog;{format}"))
+            .back(&format!("mode tcp;server s1 {{s1}} {options}"))
+            .raw(|_| vec![Act::ReadToEnd, Act::Send(b"late".to_vec()), Act::Close])
+            .talk(says_all("PROXY TCP4 192.0.2.1 198.51.100.1 1 2\r\nhello"))
+    };
+    let format = "unique-id-format U-%ci-%cp";
+    let field = "set-proxy-v2-tlv-fmt(0xE1) %[src]";
+    play(vec![
+        told("named", format, "send-proxy-v2 proxy-v2-options unique-id"),
+        told("named-not", "", "send-proxy-v2 proxy-v2-options unique-id"),
+        told(
+            "named-checked",
+            format,
+            "send-proxy-v2 proxy-v2-options unique-id,crc32c",
+        ),
+        told(
+            "named-of-tls",
+            format,
+            "send-proxy-v2-ssl proxy-v2-options crc32c,unique-id",
+        ),
+        told(
+            "named-with-field",
+            format,
+            &format!("send-proxy-v2 proxy-v2-options crc32c,unique-id {field}"),
+        ),
+    ]);
+}

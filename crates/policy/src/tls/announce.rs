@@ -20,11 +20,13 @@ const CLIENT_CERTIFICATE: u8 = 0x02;
 /// It has shown one in this session, which it may have resumed.
 const CLIENT_CERTIFICATE_IN_SESSION: u8 = 0x04;
 
-/// The fields for a client; `named`: the authority that a header of its own has told.
+/// The fields for a client, in the order that HAProxy has; `named`: the authority that a header of its own has told;
+/// `unique_id`: what the exchange is called here, if it has a name.
 pub fn fields(
     options: &ProxyOptions,
     facts: Option<&Facts>,
     named: Option<&[u8]>,
+    unique_id: Option<&[u8]>,
 ) -> Vec<(u8, Vec<u8>)> {
     let mut fields = Vec::new();
     if let Some(alpn) = facts.and_then(|facts| facts.alpn.as_deref()) {
@@ -34,6 +36,9 @@ pub fn fields(
     let authority = named.or_else(|| asked.map(str::as_bytes));
     if let Some(name) = authority.filter(|_| options.authority) {
         fields.push((kind::AUTHORITY, name.to_vec()));
+    }
+    if options.unique_id {
+        fields.push((kind::UNIQUE_ID, unique_id.unwrap_or_default().to_vec()));
     }
     if options.tls {
         fields.push((kind::SSL, secrecy(options, facts)));

@@ -244,11 +244,11 @@ pub fn push_tlv(out: &mut Vec<u8>, tlv: Tlv<'_>) {
 
 /// Appends a header. Without endpoints the command is LOCAL: the sender speaks for itself.
 ///
-/// `with_checksum` adds a [`kind::CRC32C`] field. Fails, and appends nothing, beyond [`HEADER_BYTES_MAX`].
+/// `checksum_at` adds a [`kind::CRC32C`] field behind so many of the others. Fails, and appends nothing, beyond [`HEADER_BYTES_MAX`].
 pub fn encode(
     endpoints: Option<Endpoints>,
     tlvs: &[Tlv<'_>],
-    with_checksum: bool,
+    checksum_at: Option<usize>,
     out: &mut Vec<u8>,
 ) -> Result<(), ProxyError> {
     let start = out.len();
@@ -257,28 +257,24 @@ pub fn encode(
     if let Some(endpoints) = endpoints {
         out[start + 13] = push_addresses(endpoints.in_one_family(), out);
     }
-    for tlv in tlvs {
-        push_tlv(out, *tlv);
+    let (before, behind) = tlvs.split_at(checksum_at.unwrap_or(0).min(tlvs.len()));
+    before.iter().for_each(|tlv| push_tlv(out, *tlv));
+    if checksum_at.is_some() {
+        let kind = kind::CRC32C;
+        let value = &[0; CHECKSUM_BYTES];
+        push_tlv(out, Tlv { kind, value });
     }
-    if with_checksum {
-        push_tlv(
-            out,
-            Tlv {
-                kind: kind::CRC32C,
-                value: &[0; CHECKSUM_BYTES],
-            },
-        );
-    }
+    let checksum_end = out.len();
+    behind.iter().for_each(|tlv| push_tlv(out, *tlv));
     let length = out.len() - start;
     if length > HEADER_BYTES_MAX {
         out.truncate(start);
         return Err(ProxyError::TooLong);
     }
     out[start + 14..start + 16].copy_from_slice(&((length - FIXED_BYTES) as u16).to_be_bytes());
-    if with_checksum {
+    if checksum_at.is_some() {
         let sum = checksum(&[&out[start..]]);
-        let end = out.len();
-        out[end - CHECKSUM_BYTES..].copy_from_slice(&sum.to_be_bytes());
+        out[checksum_end - CHECKSUM_BYTES..checksum_end].copy_from_slice(&sum.to_be_bytes());
     }
     Ok(())
 }

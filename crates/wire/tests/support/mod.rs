@@ -247,7 +247,7 @@ pub(crate) fn read_proxy_protocol(input: &[u8]) {
     v1::encode(header.endpoints, &mut line);
     assert!(line.len() <= v1::LINE_BYTES_MAX);
     // A header that says nothing of endpoints may have been longer than one that says LOCAL.
-    v2::encode(header.endpoints, &tlvs, false, &mut binary).expect("it fitted before");
+    v2::encode(header.endpoints, &tlvs, None, &mut binary).expect("it fitted before");
     for written in [line, binary] {
         match proxy_protocol::parse(&written) {
             Ok(proxy_protocol::Parse::Complete(again, _)) => {

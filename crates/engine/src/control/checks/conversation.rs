@@ -212,7 +212,7 @@ fn proxy_header(version: ProxyHeader) -> Vec<u8> {
     match version {
         ProxyHeader::V1 => v1::encode(None, &mut header),
         // Without fields it is far from the longest a header may be.
-        ProxyHeader::V2 => v2::encode(None, &[], false, &mut header).unwrap_or_default(),
+        ProxyHeader::V2 => v2::encode(None, &[], None, &mut header).unwrap_or_default(),
     }
     header
 }
