@@ -2,6 +2,8 @@
 
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 
+use crate::expression::ESCAPED;
+
 /// Most arguments of one word, as in HAProxy.
 const ARGUMENTS_MAX: usize = 15;
 
@@ -122,20 +124,23 @@ impl Arguments {
 
 fn split(text: &str) -> Option<Vec<String>> {
     let (mut list, mut current, mut quote) = (Vec::new(), String::new(), None);
-    let mut characters = text.chars();
+    let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
         match (quote, character) {
             (Some('\''), '\'') | (Some('"'), '"') => quote = None,
             (Some('\''), _) => current.push(character),
-            (_, '\\') => match characters.next() {
+            (_, '\\') => {
                 // Within double quotes and outside of quotes a backslash stands for itself unless it is needed.
-                Some(next @ ('\\' | '"' | '\'' | ' ')) => current.push(next),
-                Some('n') => current.push('\n'),
-                Some('r') => current.push('\r'),
-                Some('t') => current.push('\t'),
-                Some(next) => current.extend(['\\', next]),
-                None => current.push('\\'),
-            },
+                let escaped = characters
+                    .next_if(|next| u8::try_from(*next).is_ok_and(|byte| ESCAPED.contains(&byte)));
+                current.push(match escaped {
+                    Some('n') => '\n',
+                    Some('r') => '\r',
+                    Some('t') => '\t',
+                    Some(next) => next,
+                    None => '\\',
+                });
+            }
             (None, '\'' | '"') => quote = Some(character),
             (None, ',') => list.push(std::mem::take(&mut current)),
             _ => current.push(character),
@@ -160,6 +165,7 @@ mod tests {
         assert_eq!(read("a,b"), ["a", "b"]);
         assert_eq!(read("a,'b,c',\"d,e\""), ["a", "b,c", "d,e"]);
         assert_eq!(read(r"a\ b,\d+"), ["a b", r"\d+"]);
+        assert_eq!(read(r"a\,b\"), [r"a\", r"b\"]);
         assert_eq!(read("a,"), ["a", ""]);
         assert!(read("").is_empty());
         assert!(Arguments::parse("x", Some("'a"), Span::default()).is_err());

@@ -381,13 +381,19 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The bytes of `text` that stand outside of quotes and behind no backslash, with their places.
+/// What a backslash escapes in arguments; before anything else it stands for itself.
+pub(crate) const ESCAPED: &[u8] = b"\\\"' rnt";
+
+/// The bytes of `text` that stand outside of quotes and are neither backslashes nor escaped by one, with their places.
 pub(crate) fn unquoted(text: &str) -> impl Iterator<Item = (usize, u8)> {
     let (mut quote, mut escaped) = (None, false);
-    text.bytes().enumerate().filter(move |&(_, byte)| {
+    let next = |index: usize| text.as_bytes().get(index + 1);
+    text.bytes().enumerate().filter(move |&(index, byte)| {
         match (quote, byte) {
             _ if escaped => escaped = false,
-            (None | Some(b'"'), b'\\') => escaped = true,
+            (None | Some(b'"'), b'\\') => {
+                escaped = next(index).is_some_and(|byte| ESCAPED.contains(byte));
+            }
             (Some(open), _) if open == byte => quote = None,
             (Some(_), _) => {}
             (None, b'"' | b'\'') => quote = Some(byte),
@@ -444,6 +450,10 @@ mod tests {
             ("int(12)", Some("12")),
             ("str(12x),add(1)", Some("13")),
             ("str(''),add(1)", None),
+            (r"str(a),concat(\,,)", Some(r"a\")),
+            (r"str(b\),length", Some("2")),
+            (r"str(\x2c(),length", Some("5")),
+            (r#"str(\\\'\"\ ),length"#, Some("4")),
         ] {
             assert_eq!(bench.evaluate(text).as_deref(), expected, "{text}");
         }
@@ -458,6 +468,8 @@ mod tests {
             ("str(a)b", "neither a comma"),
             ("str(a),lowr", "did you mean 'lower'"),
             ("str(a),lower(1)", "one too many"),
+            (r"str(a\,b)", "one too many"),
+            (r"str(\))", "neither a comma"),
             ("src,add(1)", "takes a value of type sint"),
             ("int(1),add(1x)", "is not a number"),
             ("int", "lacks"),

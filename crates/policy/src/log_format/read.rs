@@ -236,12 +236,13 @@ impl Reader<'_> {
 
 /// The place of the bracket that ends an expression.
 fn closing(text: &str) -> Option<usize> {
-    let mut depth = 0_u32;
+    let mut inside = false;
     for (index, byte) in unquoted(text) {
         match byte {
-            b'(' => depth += 1,
-            b')' => depth = depth.saturating_sub(1),
-            b']' if depth == 0 => return Some(index),
+            // Arguments end at the first ')', however many '(' they have.
+            b'(' => inside = true,
+            b')' => inside = false,
+            b']' if !inside => return Some(index),
             _ => {}
         }
     }
