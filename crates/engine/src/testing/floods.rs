@@ -2,6 +2,9 @@
 //!
 //! A clock would say as much of the machine as of the proxy. Here time is simulated, and passes with work: each turn of
 //! the loop and each byte that is taken in cost some. So the figures follow from the seed alone.
+//!
+//! They also follow from the constants below: more attackers, dearer bytes or shorter delays of the network give a worse ratio
+//! (docs/http2.md has figures). So this finds turns that last milliseconds too long, and floods that are not cut off.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
