@@ -2,8 +2,6 @@
 
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 
-use crate::expression::ESCAPED;
-
 /// Most arguments of one word, as in HAProxy.
 const ARGUMENTS_MAX: usize = 15;
 
@@ -122,6 +120,17 @@ impl Arguments {
     }
 }
 
+/// What a backslash makes of `character`; `None`: before any other it stands for itself.
+pub(crate) fn escaped(character: char) -> Option<char> {
+    match character {
+        'n' => Some('\n'),
+        'r' => Some('\r'),
+        't' => Some('\t'),
+        '\\' | '"' | '\'' | ' ' => Some(character),
+        _ => None,
+    }
+}
+
 fn split(text: &str) -> Option<Vec<String>> {
     let (mut list, mut current, mut quote) = (Vec::new(), String::new(), None);
     let mut characters = text.chars().peekable();
@@ -130,16 +139,8 @@ fn split(text: &str) -> Option<Vec<String>> {
             (Some('\''), '\'') | (Some('"'), '"') => quote = None,
             (Some('\''), _) => current.push(character),
             (_, '\\') => {
-                // Within double quotes and outside of quotes a backslash stands for itself unless it is needed.
-                let escaped = characters
-                    .next_if(|next| u8::try_from(*next).is_ok_and(|byte| ESCAPED.contains(&byte)));
-                current.push(match escaped {
-                    Some('n') => '\n',
-                    Some('r') => '\r',
-                    Some('t') => '\t',
-                    Some(next) => next,
-                    None => '\\',
-                });
+                let next = characters.next_if(|next| escaped(*next).is_some());
+                current.push(next.and_then(escaped).unwrap_or('\\'));
             }
             (None, '\'' | '"') => quote = Some(character),
             (None, ',') => list.push(std::mem::take(&mut current)),

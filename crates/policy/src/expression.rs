@@ -14,7 +14,7 @@ use plimsoll_config::source::{Environment, Loader};
 use plimsoll_config::suggest::nearest;
 
 use crate::acl::Acls;
-use crate::arguments::Arguments;
+use crate::arguments::{self, Arguments};
 use crate::bandwidth::Spec;
 use crate::capture::Captures;
 use crate::context::{Context, Phase};
@@ -381,9 +381,6 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// What a backslash escapes in arguments; before anything else it stands for itself.
-pub(crate) const ESCAPED: &[u8] = b"\\\"' rnt";
-
 /// The bytes of `text` that stand outside of quotes and are neither backslashes nor escaped by one, with their places.
 pub(crate) fn unquoted(text: &str) -> impl Iterator<Item = (usize, u8)> {
     let (mut quote, mut escaped) = (None, false);
@@ -392,7 +389,8 @@ pub(crate) fn unquoted(text: &str) -> impl Iterator<Item = (usize, u8)> {
         match (quote, byte) {
             _ if escaped => escaped = false,
             (None | Some(b'"'), b'\\') => {
-                escaped = next(index).is_some_and(|byte| ESCAPED.contains(byte));
+                escaped =
+                    next(index).is_some_and(|&byte| arguments::escaped(byte.into()).is_some());
             }
             (Some(open), _) if open == byte => quote = None,
             (Some(_), _) => {}

@@ -4,6 +4,7 @@
 //! What the kinds of checks say is written in [`crate::probe`]; here their lines are read and put together. Texts with
 //! holes wait until all names are known ([`Pending`]).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use plimsoll_config::args::{Args, Word};
@@ -534,15 +535,11 @@ fn connect(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
                 }
             }
             "addr" => {
-                let text = args.peek().map(|word| (word.text.clone(), word.span));
-                let (ip, port) = match text.as_ref().and_then(|(text, _)| text.parse().ok()) {
-                    Some(std::net::SocketAddr::V4(socket)) => {
+                let socket = args.peek().and_then(|word| word.text.parse().ok());
+                let (ip, port) = match socket {
+                    Some(socket) => {
                         args.next();
-                        (socket.ip().to_owned().into(), Some(socket.port()))
-                    }
-                    Some(std::net::SocketAddr::V6(socket)) => {
-                        args.next();
-                        (socket.ip().to_owned().into(), Some(socket.port()))
+                        (SocketAddr::ip(&socket), Some(socket.port()))
                     }
                     None => (args.ip("an address")?, None),
                 };
