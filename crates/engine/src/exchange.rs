@@ -744,9 +744,9 @@ impl Exchange<'_> {
         let tables = Rc::clone(&self.tables);
         let model = tables.server(backend, server);
         model.send_proxy?;
-        let fields = match model.proxy_fields.is_empty() {
-            true => Vec::new(),
-            false => self.with_context(context::Phase::Request, |context| {
+        let fields = match proxy_protocol::asks_context(model) {
+            false => Vec::new(),
+            true => self.with_context(context::Phase::Request, |context| {
                 proxy_protocol::fields(model, context)
             }),
         };

@@ -118,8 +118,17 @@ fn learn(session: &mut Session, header: &Header<'_>) {
     facts.destination = Some(endpoints.destination);
 }
 
-/// The fields that the configuration adds to the header for `server`.
+/// Whether a header for `server` tells what has to be worked out first; see [`fields`].
+pub(crate) fn asks_context(server: &Server) -> bool {
+    server.send_proxy.is_some()
+        && (server.proxy_options.unique_id || !server.proxy_fields.is_empty())
+}
+
+/// The fields that the configuration adds to the header for `server`. The exchange gets its name, where the header tells it.
 pub(crate) fn fields(server: &Server, context: &Context<'_>) -> Vec<(u8, Vec<u8>)> {
+    if server.proxy_options.unique_id {
+        context.unique_id();
+    }
     let formats = server.proxy_fields.iter();
     formats
         .map(|(kind, format)| {

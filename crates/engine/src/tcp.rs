@@ -408,7 +408,7 @@ async fn open(
     pool::open(&worker, &tables, ids, opening).await
 }
 
-/// What the configuration adds to the PROXY header for this server; the session gets its name where the header tells it.
+/// What the configuration adds to the PROXY header for this server.
 fn proxy_fields(
     session: &mut Session,
     (backend, server): (BackendId, ServerId),
@@ -416,8 +416,7 @@ fn proxy_fields(
 ) -> Vec<(u8, Vec<u8>)> {
     let tables = Rc::clone(&session.tables);
     let model = tables.server(backend, server);
-    let named = model.send_proxy.is_some() && model.proxy_options.unique_id;
-    if model.proxy_fields.is_empty() && !named {
+    if !proxy_protocol::asks_context(model) {
         return Vec::new();
     }
     let reached = Reached {
@@ -429,9 +428,6 @@ fn proxy_fields(
         ..Sight::default()
     };
     rules::with_session(session, facts, Moment::RequestContent, sight, |context| {
-        if named {
-            context.unique_id();
-        }
         proxy_protocol::fields(model, context)
     })
 }

@@ -793,7 +793,6 @@ impl Exchange<'_> {
         });
         if let (Some(id), Some(dispatch)) = (server, &mut self.record.dispatch) {
             dispatch.pin(id);
-            self.record.facts.cookie.direct = true;
             self.record.facts.reason(|| "which a rule names".to_owned());
         }
     }
