@@ -10,6 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use plimsoll_policy::model::Mode;
+use plimsoll_wire::h2::frame::{FrameHead, PREFACE, flag, kind};
 
 use super::client::{Errand, response};
 use super::origin::{self, Register};
@@ -33,13 +34,25 @@ const SEGMENT_BYTES: usize = 16_384;
 /// What a byte costs that is taken in, in nanoseconds.
 const BYTE_NS: u64 = 1;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 /// What a connection sends, again and again.
 type Part = fn(u32) -> Vec<u8>;
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = (payload.len() as u32).to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    let mut out = Vec::new();
+    let head = FrameHead {
+        length: payload.len(),
+        kind,
+        flags,
+        stream,
+    };
+    head.write(&mut out);
+    out.extend_from_slice(payload);
+    out
+}
+
+/// What a client begins with.
+fn greeting(settings: &[u8]) -> Vec<u8> {
+    [PREFACE, &frame(kind::SETTINGS, 0, 0, settings)].concat()
 }
 
 /// The header block of a request that an origin of ours understands.
@@ -54,52 +67,57 @@ fn get() -> Vec<u8> {
     block(0x82, 1, 1)
 }
 
+/// A request without a body.
+fn request(stream: u32, block: &[u8]) -> Vec<u8> {
+    let flags = flag::END_STREAM | flag::END_HEADERS;
+    frame(kind::HEADERS, flags, stream, block)
+}
+
 fn rapid_reset(number: u32) -> Vec<u8> {
-    let id = 2 * number + 1;
-    [frame(1, 5, id, &get()), frame(3, 0, id, &[0, 0, 0, 8])].concat()
+    let stream = 2 * number + 1;
+    let reset = frame(kind::RST_STREAM, 0, stream, &[0, 0, 0, 8]);
+    [request(stream, &get()), reset].concat()
 }
 
 fn made_you_reset(number: u32) -> Vec<u8> {
-    let id = 2 * number + 1;
-    [frame(1, 5, id, &get()), frame(8, 0, id, &[0; 4])].concat()
+    let stream = 2 * number + 1;
+    let nothing_more = frame(kind::WINDOW_UPDATE, 0, stream, &[0; 4]);
+    [request(stream, &get()), nothing_more].concat()
 }
 
 fn pings(_: u32) -> Vec<u8> {
-    frame(6, 0, 0, &[0; 8]).repeat(10)
+    frame(kind::PING, 0, 0, &[0; 8]).repeat(10)
 }
 
 fn settings(_: u32) -> Vec<u8> {
-    frame(4, 0, 0, b"").repeat(10)
+    frame(kind::SETTINGS, 0, 0, b"").repeat(10)
 }
 
 fn priorities(_: u32) -> Vec<u8> {
-    frame(2, 0, 3, &[0, 0, 0, 0, 9]).repeat(10)
+    frame(kind::PRIORITY, 0, 3, &[0, 0, 0, 0, 9]).repeat(10)
 }
 
 fn empty_data(number: u32) -> Vec<u8> {
     match number {
-        0 => frame(1, 4, 1, &block(0x83, 1, 1)),
-        _ => frame(0, 0, 1, b"").repeat(10),
+        0 => frame(kind::HEADERS, flag::END_HEADERS, 1, &block(0x83, 1, 1)),
+        _ => frame(kind::DATA, 0, 1, b"").repeat(10),
     }
 }
 
 fn continuations(number: u32) -> Vec<u8> {
     match number {
-        0 => frame(1, 1, 1, &get()),
-        _ => frame(9, 0, 1, b""),
+        0 => frame(kind::HEADERS, flag::END_STREAM, 1, &get()),
+        _ => frame(kind::CONTINUATION, 0, 1, b""),
     }
 }
 
 fn header_bombs(number: u32) -> Vec<u8> {
-    let first = [&get()[..], b"\x40\x01b\x7f\xbd\x1d", &[b'x'; 3_900]].concat();
+    // A long field that the decoder keeps, and then thousands of times the byte that stands for it.
+    let kept = [&get()[..], b"\x40\x01b\x7f\xbd\x1d", &[b'x'; 3_900]].concat();
+    let told = [&get()[..], &[0xbe; 10_000]].concat();
     match number {
-        0 => frame(1, 5, 1, &first),
-        _ => frame(
-            1,
-            5,
-            2 * number + 1,
-            &[&get()[..], &[0xbe; 10_000]].concat(),
-        ),
+        0 => request(1, &kept),
+        _ => request(2 * number + 1, &told),
     }
 }
 
@@ -118,7 +136,7 @@ async fn attacker(cast: Cast, board: Board, part: Part) {
         let Ok(socket) = cast.dial(&front_door()).await else {
             continue;
         };
-        let mut sent = write_all(&socket, PREFACE).await;
+        let mut sent = write_all(&socket, &greeting(b"")).await;
         let mut number = 0;
         while sent.is_ok() && !board.over.get() {
             // Many at once, as a network would carry them.
@@ -158,10 +176,10 @@ async fn innocent(cast: Cast, board: Board, status: u16) {
 async fn staller(cast: Cast, board: Board) {
     let socket = cast.dial(&front_door()).await.expect("it accepts");
     // INITIAL_WINDOW_SIZE is 0.
-    let mut bytes = [&PREFACE[..24], &frame(4, 0, 0, &[0, 4, 0, 0, 0, 0])].concat();
+    let mut bytes = greeting(&[0, 4, 0, 0, 0, 0]);
     for number in 0..100 {
         let block = block(0x82, 1_000 + number, 100_000);
-        bytes.extend(frame(1, 5, 2 * number + 1, &block));
+        bytes.extend(request(2 * number + 1, &block));
     }
     write_all(&socket, &bytes).await.expect("it is sent");
     while !board.over.get() {
