@@ -1,6 +1,9 @@
 //! Log lines, with what differs between any two runs masked.
 
+use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 /// Longest wait for a line that is due.
@@ -9,52 +12,88 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a line that is not due may still come.
 const AFTERMATH: Duration = Duration::from_millis(50);
 
-/// A UDP socket that one frontend's lines are sent to.
-pub(crate) struct Receiver(UdpSocket);
+/// A UDP socket that one frontend's lines are sent to. It is read at all times: the kernel keeps some hundred lines at most,
+/// and loses what comes beyond.
+pub(crate) struct Receiver {
+    address: SocketAddr,
+    lines: mpsc::Receiver<String>,
+    /// The line that was waited for, and has not been asked for yet.
+    waited: RefCell<Option<String>>,
+}
 
 impl Receiver {
     pub(crate) fn start() -> Self {
-        Self(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"))
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let address = socket.local_addr().expect("it is bound");
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            let mut buffer = vec![0; 64 << 10];
+            loop {
+                // An interrupted call says nothing.
+                let Ok(length) = socket.recv(&mut buffer) else {
+                    continue;
+                };
+                let line = masked(&String::from_utf8_lossy(&buffer[..length]));
+                if length == 0 || sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            address,
+            lines,
+            waited: RefCell::default(),
+        }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.0.local_addr().unwrap()
+        self.address
     }
 
     /// Waits until a line has come, and leaves it there.
     pub(crate) fn wait(&self) {
-        self.0.set_read_timeout(Some(PATIENCE)).unwrap();
-        let _ = self.0.peek(&mut [0; 1]);
+        let mut waited = self.waited.borrow_mut();
+        if waited.is_none() {
+            *waited = self.lines.recv_timeout(PATIENCE).ok();
+        }
     }
 
-    /// The lines that are there, masked; it waits for none.
-    pub(crate) fn pending(&self) -> Vec<String> {
-        self.0.set_nonblocking(true).unwrap();
-        let mut buffer = vec![0; 64 << 10];
-        let mut lines = Vec::new();
-        while let Ok(length) = self.0.recv(&mut buffer) {
-            lines.push(masked(&String::from_utf8_lossy(&buffer[..length])));
+    /// All lines, masked, of a program that has ended; no more are read then.
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.end();
+        let mut lines = Vec::from_iter(self.waited.take());
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            lines.push(line);
         }
-        self.0.set_nonblocking(false).unwrap();
         lines
+    }
+
+    /// Behind what is there already, an empty line says that it is over.
+    fn end(&self) {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0));
+        let _ = socket.and_then(|socket| socket.send_to(b"", self.address));
     }
 
     /// Waits for so many lines, then a moment for more; all of them, masked.
     pub(crate) fn lines(&self, due: usize) -> Vec<String> {
-        let mut lines = Vec::new();
-        let mut buffer = vec![0; 64 << 10];
+        let mut lines = Vec::from_iter(self.waited.take());
         loop {
             let patience = if lines.len() < due {
                 PATIENCE
             } else {
                 AFTERMATH
             };
-            self.0.set_read_timeout(Some(patience)).unwrap();
-            let Ok(length) = self.0.recv(&mut buffer) else {
+            let Ok(line) = self.lines.recv_timeout(patience) else {
                 return lines;
             };
-            lines.push(masked(&String::from_utf8_lossy(&buffer[..length])));
+            lines.push(line);
         }
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -168,18 +168,17 @@ fn play(program: &Path, file: &Published, patience: Duration) -> Outcome {
     let mut command = Command::new(program);
     command.arg("-db").arg("-f").arg(&path);
     rig.start(command, ready);
-    let (mut notes, mut lines) = (Vec::new(), Vec::new());
+    let mut notes = Vec::new();
     for (index, bind) in binds.iter().enumerate() {
         for request in &file.requests {
             let answer = ask(*bind, request, patience);
             notes.push(format!("bind {index}: {request:?}\n{answer}"));
-            lines.append(&mut log.pending());
         }
     }
     // Whoever ends in peace has logged everything.
     rig.binary().signal(Signal::User1);
     rig.binary().wait();
-    lines.append(&mut log.pending());
+    let mut lines = log.all();
     lines.retain(|line| !line.contains(" stopped (cumulated conns: "));
     // Sessions of TCP end when both sides know of it, which may be after the next one has begun.
     // An HTTP exchange may be logged as a session of TCP, and its bytes are counted otherwise.
