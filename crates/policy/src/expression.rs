@@ -200,6 +200,18 @@ impl Scope<'_> {
         Ok(Arc::clone(profile))
     }
 
+    /// Whether what a sample needs is not there when this is evaluated.
+    ///
+    /// A frontend has no backend of its own before it has chosen one, which all of its rules for requests come before.
+    /// Rules that are inherited may come to stand in a backend.
+    pub(crate) fn lacks(&self, needs: Needs) -> bool {
+        let precedes = self.backend.is_none()
+            && self.frontend.is_some()
+            && self.proxy.is_some()
+            && matches!(self.phase, Phase::RequestContent | Phase::Request);
+        !needs.met_at(self.phase) || (needs == Needs::Backend && precedes)
+    }
+
     /// The same place at another time.
     pub(crate) fn at(self, phase: Phase) -> Self {
         Self { phase, ..self }
@@ -333,7 +345,7 @@ pub(crate) fn check_phase(
     scope: &Scope<'_>,
 ) -> Result<(), Diagnostic> {
     let needs = expression.needs();
-    if needs.met_at(scope.phase) {
+    if !scope.lacks(needs) {
         return Ok(());
     }
     let message = format_args!(

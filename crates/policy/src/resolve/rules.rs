@@ -27,6 +27,7 @@ use crate::model::tls::{NameExpression, ServerName};
 use crate::model::{Backend, BackendId, ErrorFile, FrontendId, Initial, Mode, Model, ServerId};
 use crate::pattern::Lists;
 use crate::rule::{BackendTarget, Choice, Persist, Place, Rule, Rules, ServerTarget};
+use crate::sample::Needs;
 use crate::stats::page::REALM_DEFAULT;
 use crate::stick_table::{Data, DataSpec, TableId, TableSpec, castable};
 use crate::stickiness::StickRule;
@@ -689,11 +690,15 @@ impl Reader<'_> {
             .flatten();
         for clause in terms.flat_map(|term| &term.acl.clauses) {
             let needs = clause.expression.needs();
-            if needs.met_at(self.scope.phase) {
+            if !self.scope.lacks(needs) {
                 continue;
             }
+            let outcome = match needs {
+                Needs::Backend => "so that nothing can be told from it",
+                _ => "so that it never matches",
+            };
             let message = format_args!(
-                "'{}' looks at {}, which is not available here, so that it never matches",
+                "'{}' looks at {}, which is not available here, {outcome}",
                 clause.expression.text(),
                 needs.noun()
             );

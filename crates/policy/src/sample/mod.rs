@@ -152,7 +152,7 @@ impl Needs {
         match self {
             Self::Nothing => true,
             Self::Client => !matches!(phase, Check | Command),
-            Self::Backend => phase != Command,
+            Self::Backend => !matches!(phase, Command | Connection | Session),
             Self::Handshake => !matches!(phase, Check | Command | Connection),
             Self::RequestBytes | Self::RequestHead => {
                 matches!(phase, RequestContent | Request | Connect)

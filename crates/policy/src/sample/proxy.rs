@@ -140,7 +140,7 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     at_hand(
         "cur_connect_timeout",
-        Needs::Client,
+        Needs::Backend,
         "The time-out for connecting in this exchange, in milliseconds.",
         |_, _| {
             time_out(|context| {
@@ -151,7 +151,7 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     at_hand(
         "cur_max_retries",
-        Needs::Client,
+        Needs::Backend,
         "How often a connection is tried again in this exchange.",
         |_, _| {
             number(|context| {
@@ -162,13 +162,13 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     at_hand(
         "cur_queue_timeout",
-        Needs::Client,
+        Needs::Backend,
         "The time-out of queues in this exchange, in milliseconds.",
         |_, _| time_out(|context| queue_time_out(context, context.exchange.overrides.queue_ms)),
     ),
     at_hand(
         "cur_server_timeout",
-        Needs::Client,
+        Needs::Backend,
         "The time-out for the server of this exchange, in milliseconds.",
         |_, _| {
             time_out(|context| {
@@ -191,7 +191,7 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     at_hand(
         "cur_tunnel_timeout",
-        Needs::Client,
+        Needs::Backend,
         "The time-out of this tunnel, in milliseconds.",
         |_, _| {
             time_out(|context| {
