@@ -63,6 +63,11 @@ impl Expression {
         self.0.needs
     }
 
+    /// Whether there are converters behind the sample.
+    pub(crate) fn is_converted(&self) -> bool {
+        !self.0.converters.is_empty()
+    }
+
     /// The value, or `None` where there is nothing to be had.
     pub fn evaluate<'a>(&'a self, context: &'a Context<'_>) -> Option<Value<'a>> {
         self.converted(self.0.fetch.fetch(context)?, context)

@@ -45,3 +45,4 @@ mod streams;
 mod timeouts;
 mod tunnels;
 mod users;
+mod verdicts;

@@ -62,3 +62,33 @@ fn connections_of_a_bind() {
         clients.into_iter().for_each(|client| stage.done(client));
     })]);
 }
+
+/// Numbers need a pattern or '-m bool', and a criterion's name says nothing of what converters make of its value.
+#[test]
+fn ways_of_comparing() {
+    let tests = [
+        "int(3)",
+        "int(3) -m bool",
+        "int(3) -m int",
+        "path_len",
+        "path_len 4",
+        "path_beg,lower /ab",
+        "path_beg,lower /abc",
+        "path_len,lower /abc",
+        "method,lower get",
+        "method,lower GET",
+        "str(3) -m bool",
+        "str(3) -m int",
+    ];
+    let mut front = "http-request return status 200".to_owned();
+    for (number, test) in tests.iter().enumerate() {
+        front = format!(
+            "http-request set-var(txn.t{number}) bool(true) if {{ {test} }};{front} hdr x-{number} %[var(txn.t{number})]"
+        );
+    }
+    play(vec![
+        case("ways-of-comparing")
+            .front(&front)
+            .sends(get("/abc"), 1),
+    ]);
+}

@@ -73,7 +73,7 @@ pub(crate) fn read_condition(
                 alternatives.push(Vec::new());
                 continue;
             }
-            "{" => anonymous(args, word, scope).inspect_err(|_| leave_braces(args)),
+            "{" => anonymous(args, word, scope),
             name => find(name, word.span, acls, scope),
         };
         count += 1;
@@ -99,18 +99,28 @@ pub(crate) fn read_condition(
     }))
 }
 
-/// Goes on behind braces whose content was not understood.
-fn leave_braces(args: &mut Args<'_>) {
-    while args.next().is_some_and(|word| word.text != "}") {}
-}
-
+/// Reads up to the next brace that closes, quoted or not, and goes on behind it, whatever is between.
 fn anonymous(args: &mut Args<'_>, open: &Word, scope: &Scope<'_>) -> Result<Arc<Acl>, Diagnostic> {
-    let clause = read_clause(args, scope)?;
-    if args.next().is_none() {
+    let rest = args.rest();
+    let Some(close) = rest.iter().position(|word| word.text == "}") else {
+        while args.next().is_some() {}
         let message = "this '{' is never closed";
         return Err(Diagnostic::error(Kind::Invalid, open.span, message)
             .help("put ' }' behind the condition"));
+    };
+    let mut inner = Args::after(
+        &rest[..close],
+        open.span.to(rest[close].span),
+        open.span.end,
+    );
+    let clause = read_clause(&mut inner, scope);
+    for _ in 0..=close {
+        args.next();
     }
+    for warning in inner.warnings() {
+        args.warn(warning);
+    }
+    let clause = clause?;
     Ok(Arc::new(Acl {
         name: String::new(),
         clauses: vec![clause],
@@ -183,6 +193,10 @@ mod tests {
             ("if { var(txn.a) -m found }", Truth::Fail),
             ("if { bool(true) } !{ int(0) }", Truth::Pass),
             ("if { path_beg -- -x /img }", Truth::Pass),
+            ("if { path_beg,lower /img }", Truth::Fail),
+            ("if { path_beg,lower /img/a.png }", Truth::Pass),
+            ("if { int(1) }", Truth::Fail),
+            ("if { int(1) -m bool }", Truth::Pass),
             ("if { path -m reg ^/i.*g$ }", Truth::Pass),
         ] {
             assert_eq!(bench.condition(text), Ok(expected), "{text}");
@@ -201,6 +215,8 @@ mod tests {
             ("if { path -i -x /a }", "'-x' is not a flag"),
             ("if { var(txn.a) x }", "may be of any type"),
             ("if { src nowhere }", "not a valid IPv4"),
+            ("if { path -m str -m beg /a }", "a second '-m'"),
+            ("if { req.body 00 }", "yields bytes"),
             (
                 "if { path_reg ( }",
                 "not a regular expression: unclosed group",

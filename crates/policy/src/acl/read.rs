@@ -37,7 +37,10 @@ struct Written<'a> {
     patterns: Vec<(String, Span)>,
 }
 
-/// Reads what follows the name of an ACL, up to the end or a closing brace.
+/// Criteria that yield bytes and are compared as such when nothing is said; of others it has to be said.
+const BYTES: [&str; 2] = ["payload", "payload_lv"];
+
+/// Reads what follows the name of an ACL, up to the end.
 ///
 /// # Errors
 /// Unknown names, flags and patterns.
@@ -45,14 +48,10 @@ pub(crate) fn read_clause(args: &mut Args<'_>, scope: &Scope<'_>) -> Result<Clau
     let criterion = &with_converters(args.word("a criterion")?, args);
     let (expression, implied) = read_criterion(criterion, scope)?;
     let mut written = Written::default();
+    let is_bare = args.is_empty();
     read_flags(args, &mut written)?;
-    let method = written.method.or(implied);
-    let method = method.or_else(|| Method::natural(expression.output()));
-    let Some(method) = method else {
-        let message = format_args!("'{}' may be of any type", expression.text());
-        return Err(Diagnostic::error(Kind::Invalid, criterion.span, message)
-            .help("say how to compare it, such as '-m str'"));
-    };
+    let method = method(&expression, implied, written.method, criterion.span)?;
+    warn_of_methods(args, criterion, (implied, method));
     if !expression.output().casts_to(method.input()) {
         let (method, kind) = (method.name(), expression.output().name());
         let message = format_args!("a value of type {kind} cannot be compared with '-m {method}'");
@@ -61,8 +60,58 @@ pub(crate) fn read_clause(args: &mut Args<'_>, scope: &Scope<'_>) -> Result<Clau
     let versions = sample::has_versions(expression.text());
     read_patterns(args, method, versions, &mut written)?;
     check_groups(criterion, method, &written, scope)?;
-    let test = test(method, &written, criterion, &expression, scope)?;
+    if is_bare && method != Method::Boolean {
+        let message = format_args!(
+            "'{}' is compared with nothing, so that it never matches",
+            criterion.text
+        );
+        let warning = Diagnostic::warning(Kind::NoEffect, criterion.span, message);
+        args.warn(warning.help("write '-m found' if it only has to be there, '-m bool' for a number other than 0, or '--' if this is meant"));
+    }
+    let test = test(method, &written, criterion, scope)?;
     Ok(Clause { expression, test })
+}
+
+/// How values are compared: as a flag says, as the name of the criterion does, or as is usual for their type.
+fn method(
+    expression: &Expression,
+    implied: Option<Method>,
+    written: Option<Method>,
+    span: Span,
+) -> Result<Method, Diagnostic> {
+    // Converters make another value of it, to which its name does not apply.
+    let implied = implied.filter(|_| !expression.is_converted());
+    let bytes = || BYTES.contains(&name_of(expression.text())) && !expression.is_converted();
+    let natural = || match expression.output() {
+        Type::Binary => bytes().then_some(Method::Binary),
+        kind => Method::natural(kind),
+    };
+    written.or(implied).or_else(natural).ok_or_else(|| {
+        let kind = match expression.output() {
+            Type::Binary => "yields bytes",
+            _ => "may be of any type",
+        };
+        let message = format_args!("'{}' {kind}", expression.text());
+        Diagnostic::error(Kind::Invalid, span, message)
+            .help("say how to compare it, such as '-m str'")
+    })
+}
+
+/// A way of comparing that the criterion's name has, and another one that counts.
+fn warn_of_methods(
+    args: &mut Args<'_>,
+    criterion: &Word,
+    (implied, used): (Option<Method>, Method),
+) {
+    let Some(implied) = implied.filter(|implied| *implied != used) else {
+        return;
+    };
+    let (implied, used) = (implied.name(), used.name());
+    let message = format_args!(
+        "'{}' is compared as '-m {used}' says, not '-m {implied}'",
+        criterion.text
+    );
+    args.warn(Diagnostic::warning(Kind::NoEffect, criterion.span, message));
 }
 
 /// Behind a comma that ends a word the list of converters goes on with the next one.
@@ -130,6 +179,16 @@ fn read_flags<'a>(args: &mut Args<'a>, written: &mut Written<'a>) -> Result<(), 
             }
             "-m" => {
                 args.next();
+                let wrong = if !written.files.is_empty() {
+                    Some("'-m' has to stand before files")
+                } else if written.method.is_some() {
+                    Some("there is a second '-m'")
+                } else {
+                    None
+                };
+                if let Some(message) = wrong {
+                    return Err(Diagnostic::error(Kind::Invalid, word.span, message));
+                }
                 let name = args.word("a way of comparing")?;
                 let method = Method::find(&name.text).ok_or_else(|| unknown_method(name))?;
                 written.method = Some(method);
@@ -154,7 +213,7 @@ fn unknown_method(word: &Word) -> Diagnostic {
         .help(format_args!("write one of {}", known.join(", ")))
 }
 
-/// The patterns up to the end of the line or the brace that closes an anonymous ACL, which is left.
+/// The patterns up to the end.
 fn read_patterns(
     args: &mut Args<'_>,
     method: Method,
@@ -163,11 +222,7 @@ fn read_patterns(
 ) -> Result<(), Diagnostic> {
     let numeric = matches!(method, Method::Integer | Method::Length);
     let mut operator = None;
-    while let Some(word) = args.peek() {
-        if word.text == "}" && !word.quoted {
-            break;
-        }
-        args.next();
+    while let Some(word) = args.next() {
         if numeric && matches!(word.text.as_str(), "eq" | "ge" | "gt" | "le" | "lt") {
             operator = Some(word.text.as_str());
             continue;
@@ -250,7 +305,6 @@ fn test(
     method: Method,
     written: &Written<'_>,
     criterion: &Word,
-    expression: &Expression,
     scope: &Scope<'_>,
 ) -> Result<Test, Diagnostic> {
     if method == Method::Found {
@@ -276,17 +330,11 @@ fn test(
             added.map_err(|error| wrong(*span, error))
         })
     })?;
-    if method == Method::Found {
-        return Ok(Test::Found);
-    }
-    if written.patterns.is_empty() && written.files.is_empty() {
-        return match expression.output() {
-            Type::Boolean | Type::Integer | Type::Any => Ok(Test::True),
-            _ if matches!(method, Method::Boolean | Method::Integer) => Ok(Test::True),
-            _ => Ok(Test::Patterns(searches)),
-        };
-    }
-    Ok(Test::Patterns(searches))
+    let has_none = written.patterns.is_empty() && written.files.is_empty();
+    Ok(match method {
+        Method::Boolean if has_none => Test::True,
+        _ => Test::Patterns(searches),
+    })
 }
 
 /// The list of the patterns in a file, read when it is named for the first time.
