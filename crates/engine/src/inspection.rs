@@ -229,6 +229,7 @@ async fn follow(
         | Flow::Accept
         | Flow::Switch(_)
         | Flow::AwaitBody { .. }
+        | Flow::AwaitHandshake
         | Flow::Inform(_)
         | Flow::Resolve(_)
         | Flow::Label(_) => Ok(()),

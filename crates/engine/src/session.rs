@@ -613,7 +613,8 @@ async fn close(session: &Session, client: &mut h1::client::Client) {
     ) {
         return;
     }
-    if client.is_between_messages() {
+    // (The end of a handshake may still be under way.)
+    if client.is_between_messages() && !client.transport.is_unconfirmed() {
         return say_end(session, client);
     }
     linger(worker, &mut client.transport, UPLOAD).await;

@@ -135,6 +135,11 @@ pub(crate) trait ClientStream: Splice {
     /// Ready when everything handed over has left.
     fn poll_flush(&mut self) -> Poll<Result<(), StreamError>>;
 
+    /// Ready when the client's handshake has ended, where its request has come before that.
+    fn poll_handshake(&mut self) -> Poll<Result<(), StreamError>> {
+        Poll::Ready(Ok(()))
+    }
+
     /// Whether something handed over has not left yet: it is the client that is waited for.
     fn is_backlogged(&self) -> bool;
 

@@ -1,6 +1,6 @@
 //! Bytes in both directions, whatever carries them: a socket, or TLS over one.
 //!
-//! What is absent: handshakes. A transport is made when they are over.
+//! What is absent: handshakes. A transport is made when they are over, or when what comes before their end is to be used.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -98,6 +98,25 @@ impl Transport {
         match self {
             Self::Plain(_) => false,
             Self::Tls(stream) => stream.alpn() == Some(protocol),
+        }
+    }
+
+    /// Whether the client's handshake has not ended, although what it sends is used already.
+    pub(crate) fn is_unconfirmed(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.is_unconfirmed(),
+        }
+    }
+
+    /// Ready when the handshake has ended.
+    pub(crate) fn poll_handshake(&mut self) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(_) => Poll::Ready(Ok(())),
+            Self::Tls(stream) => {
+                let ended = ready!(stream.poll_handshake());
+                Poll::Ready(ended.map_err(|_| io::ErrorKind::ConnectionAborted.into()))
+            }
         }
     }
 

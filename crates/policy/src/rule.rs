@@ -95,7 +95,10 @@ impl Rule {
         match flow {
             Flow::Continue | Flow::Inform(_) | Flow::Label(_) => {}
             _ if self.place.line == 0 => {}
-            Flow::Pause { .. } | Flow::AwaitBody { .. } | Flow::Resolve(_) => {
+            Flow::Pause { .. }
+            | Flow::AwaitBody { .. }
+            | Flow::AwaitHandshake
+            | Flow::Resolve(_) => {
                 facts.waiting_rule = Some(self.place.clone());
             }
             _ => facts.last_rule = Some(self.place.clone()),

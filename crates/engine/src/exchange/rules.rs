@@ -181,7 +181,22 @@ impl Exchange<'_> {
                 return Ok(Some(outcome));
             }
         }
+        self.mark_early()?;
         Ok(None)
+    }
+
+    /// Tells the server where the request may be a replay (RFC 8470 section 5.1): it may answer 425, and the client asks again.
+    fn mark_early(&mut self) -> Result<(), Fault> {
+        let facts = self.session.facts.tls();
+        if !facts.is_some_and(|facts| facts.may_be_replayed()) {
+            return Ok(());
+        }
+        let head = &mut self.record.request.head;
+        let is_marked = head.values(b"early-data").next().is_some();
+        match is_marked || head.add(b"Early-Data", b"1") {
+            true => Ok(()),
+            false => Err(Fault::RuleFailed),
+        }
     }
 
     /// `stats http-request`: an outcome where the client may not see the statistics page.
@@ -379,6 +394,7 @@ impl Exchange<'_> {
                     None => self.await_body(client, bytes, ms).await?,
                     Some(answer) => self.await_answer(answer, bytes, ms).await?,
                 },
+                Flow::AwaitHandshake => self.await_handshake(client).await?,
                 Flow::Resolve(lookup) => self.look_up(client, *lookup, phase).await?,
                 Flow::Label(label) => {
                     if let Some(socket) = client.socket() {
@@ -496,6 +512,20 @@ impl Exchange<'_> {
             }
         }
         Ok(())
+    }
+
+    /// `wait-for-handshake`: until the client has shown that it is there.
+    async fn await_handshake<C: ClientStream>(&self, client: &mut C) -> Result<(), Fault> {
+        let timeouts = &self.tables.frontend(self.session.frontend).timeouts;
+        let patience_ms = timeouts.client_handshake_ms.or(timeouts.client_ms);
+        let deadline_ns = self.worker.deadline(patience_ms);
+        let reactor = &self.worker.reactor;
+        let ended = reactor.until(deadline_ns, || client.poll_handshake()).await;
+        match ended {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Fault::of_client(&error)),
+            Err(_) => Err(Fault::ClientTimeout),
+        }
     }
 
     /// `wait-for-body`: until so much of the body is here, or the time is over.

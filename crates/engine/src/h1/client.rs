@@ -355,6 +355,10 @@ impl ClientStream for Client {
         self.refused.take()
     }
 
+    fn poll_handshake(&mut self) -> Poll<Result<(), StreamError>> {
+        self.transport.poll_handshake().map_err(StreamError::from)
+    }
+
     fn request_trailers(&self) -> Option<&Head> {
         self.decoder.trailers()
     }

@@ -38,6 +38,7 @@ pub(crate) async fn serve(session: &mut Session, transport: Transport, early: Ve
     let worker = Rc::clone(&session.worker);
     let config = config(&session.tables, session);
     let link = Rc::new(Link::new(Rc::clone(&worker), Role::Server, config));
+    link.follow_handshake(&transport);
     let begun = link.receive(&early);
     drop(early);
     let mut front = Front {
@@ -102,7 +103,11 @@ struct Front<'a> {
 
 impl Front<'_> {
     fn poll(&mut self) -> Poll<Over> {
-        if let Poll::Ready(over) = self.link.poll_receive(&mut self.transport) {
+        let received = self.link.poll_receive(&mut self.transport);
+        if self.link.is_unconfirmed() {
+            self.link.follow_handshake(&self.transport);
+        }
+        if let Poll::Ready(over) = received {
             self.open_streams();
             return Poll::Ready(over);
         }
@@ -366,6 +371,13 @@ impl Splice for ClientHalf {}
 impl ClientStream for ClientHalf {
     fn poll_body(&mut self, scratch: &mut [u8]) -> Poll<Result<Piece, StreamError>> {
         self.inner.poll_body(scratch)
+    }
+
+    fn poll_handshake(&mut self) -> Poll<Result<(), StreamError>> {
+        match self.inner.reset_code() {
+            Some(_) => Poll::Ready(Err(StreamError::Reset)),
+            None => self.inner.link.poll_handshake().map(Ok),
+        }
     }
 
     fn request_trailers(&self) -> Option<&Head> {

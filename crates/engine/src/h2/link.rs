@@ -27,6 +27,9 @@ pub(super) struct Link {
     holds_back: Cell<bool>,
     /// Whose misdeeds are counted here.
     side: Side,
+    /// The handshake below has not ended yet, although what comes is used; and which streams wait for that, each once.
+    unconfirmed: Cell<bool>,
+    awaiting: RefCell<Vec<TaskId>>,
     /// How requests were answered that came to nothing and that nobody has logged yet; 0: by a reset.
     rejected: RefCell<Vec<u16>>,
 }
@@ -59,6 +62,8 @@ impl Link {
             mover: Cell::new(worker.reactor.current()),
             asked: Cell::new(false),
             holds_back: Cell::new(false),
+            unconfirmed: Cell::new(false),
+            awaiting: RefCell::default(),
             rejected: RefCell::default(),
             worker,
         }
@@ -212,6 +217,33 @@ impl Link {
         if self.holds_back.take() {
             self.worker.reactor.wake(self.mover.get());
         }
+    }
+
+    /// Notes whether the handshake has ended, and wakes whoever has waited for that.
+    pub(super) fn follow_handshake(&self, transport: &Transport) {
+        self.unconfirmed.set(transport.is_unconfirmed());
+        if !self.unconfirmed.get() {
+            for task in self.awaiting.take() {
+                self.worker.reactor.wake(task);
+            }
+        }
+    }
+
+    pub(super) fn is_unconfirmed(&self) -> bool {
+        self.unconfirmed.get()
+    }
+
+    /// Ready when the handshake has ended.
+    pub(super) fn poll_handshake(&self) -> Poll<()> {
+        if !self.unconfirmed.get() {
+            return Poll::Ready(());
+        }
+        let mut awaiting = self.awaiting.borrow_mut();
+        let task = self.worker.reactor.current();
+        if !awaiting.contains(&task) {
+            awaiting.push(task);
+        }
+        Poll::Pending
     }
 
     /// The transport has ended: every stream is told, and requests that nobody has begun to serve are forgotten.

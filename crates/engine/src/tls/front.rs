@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert,
-    ServerSessionMemoryCache,
+    ServerSessionMemoryCache, StoresServerSessions,
 };
 use rustls::sign::CertifiedKey;
 
@@ -24,7 +24,7 @@ use super::secrets::Secretary;
 use super::substitutes::Substitutes;
 use super::tickets::Tickets;
 use super::trust::Clients;
-use super::{SetupError, agree};
+use super::{SetupError, agree, early};
 
 /// TLS of one bind.
 pub(crate) struct Front {
@@ -113,6 +113,7 @@ impl Front {
         let kept = old.filter(|old| {
             let (before, now) = (&*old.made_of, &**tls);
             before.profile == now.profile
+                && takes_early(before) == takes_early(now)
                 && before.tickets == now.tickets
                 && before.ticket_keys == now.ticket_keys
         });
@@ -236,12 +237,28 @@ impl Shelf {
     }
 }
 
+/// Whether any of its clients may send before the handshake ends.
+fn takes_early(tls: &BindTls) -> bool {
+    let own = tls
+        .entries
+        .iter()
+        .filter_map(|entry| entry.profile.as_ref());
+    let mut profiles = own.chain([&tls.profile]);
+    profiles.any(|profile| profile.early_data)
+}
+
 /// How sessions are resumed.
 #[derive(Clone)]
 struct Memory {
     tickets: Option<Arc<Tickets>>,
-    cache: Arc<dyn rustls::server::StoresServerSessions>,
+    cache: Sessions,
+    /// For clients that may send before the handshake ends, whose sessions are never kept in tickets: only what we remember by
+    /// ourselves can be forgotten with its first use.
+    single_use: Sessions,
 }
+
+/// Sessions that the process remembers.
+pub(super) type Sessions = Arc<dyn StoresServerSessions>;
 
 impl Memory {
     fn new(tls: &BindTls, tune: &TlsTune) -> Result<Self, SetupError> {
@@ -249,11 +266,15 @@ impl Memory {
             true => Some(Tickets::new(&tls.ticket_keys)?),
             false => None,
         };
+        let cache = |wanted: bool| -> Sessions {
+            match (wanted, tune.cache_sessions) {
+                (false, _) | (_, 0) => Arc::new(NoServerSessionStorage {}),
+                (true, sessions) => ServerSessionMemoryCache::new(sessions as usize),
+            }
+        };
         Ok(Self {
-            cache: match (&tickets, tune.cache_sessions) {
-                (Some(_), _) | (None, 0) => Arc::new(NoServerSessionStorage {}),
-                (None, sessions) => ServerSessionMemoryCache::new(sessions as usize),
-            },
+            cache: cache(tickets.is_none()),
+            single_use: cache(takes_early(tls)),
             tickets,
         })
     }
@@ -313,7 +334,9 @@ fn template(
     if workshop.keeps_secrets {
         config.key_log = Arc::new(Secretary);
     }
-    if let Some(tickets) = &memory.tickets {
+    if profile.early_data {
+        early::allow(&mut config, &memory.single_use);
+    } else if let Some(tickets) = &memory.tickets {
         config.ticketer = Arc::clone(tickets) as Arc<dyn ProducesTickets>;
     }
     Ok(Template { config, clients })

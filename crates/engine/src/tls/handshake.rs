@@ -126,6 +126,7 @@ pub(crate) async fn accept(
     let agreed = agree(reactor, &mut stream, judge, deadline_ns, speaks_first).await;
     let mut facts = told(&mut stream);
     facts.own = Some(certificate);
+    facts.early = stream.early().map(Arc::clone);
     facts.hello = captured;
     match agreed {
         Ok(()) => Ok((stream, Box::new(facts))),
@@ -141,12 +142,16 @@ async fn agree(
     deadline_ns: u64,
     speaks_first: bool,
 ) -> Result<(), Failure> {
-    finish(reactor, stream, deadline_ns).await?;
+    // Whose request comes before the end of the handshake is served at once; that end comes with what is read behind it.
+    let is_early = stream.early().is_some();
+    if !is_early {
+        finish(reactor, stream, deadline_ns).await?;
+    }
     if let Some(judge) = judge {
         let judged = stream.judge_again(&*judge);
         judged.map_err(|error| Failure::Distrusted(cause::of(&error)))?;
     }
-    if speaks_first || !stream.may_delay_tickets() {
+    if speaks_first || is_early || !stream.may_delay_tickets() {
         // What is left to say (tickets) travels with the first response where there will be one.
         let sent = reactor.until(deadline_ns, || stream.poll_flush()).await;
         sent.map_err(|TimedOut| Failure::TimedOut)?
@@ -367,6 +372,7 @@ fn told(stream: &mut Stream) -> Facts {
         suite: suite.and_then(|suite| CipherSuite::numbered(suite.suite().into())),
         server_name: server_name.map(Into::into),
         alpn: connection.alpn_protocol().map(Into::into),
+        early: None,
         resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
         peer_chain: match verdict.shown.is_empty() {
             true => peer.iter().map(|der| der.as_ref().into()).collect(),

@@ -7,6 +7,7 @@
 mod agree;
 pub(crate) mod back;
 mod cause;
+mod early;
 pub(crate) mod forge;
 pub(crate) mod front;
 pub(crate) mod handshake;

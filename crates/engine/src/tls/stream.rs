@@ -7,11 +7,12 @@ use std::io::{self, IoSlice, Read as _, Write as _};
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
-use plimsoll_policy::tls::{Facts, Secrets};
+use plimsoll_policy::tls::{EarlyData, Facts, Secrets};
 use rustls::pki_types::UnixTime;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{Connection, Error, HandshakeKind, ProtocolVersion};
 
+use super::early::Early;
 use super::handshake::{Failure, refused};
 use super::trust::{self, Verdict};
 use super::{cause, secrets};
@@ -26,6 +27,8 @@ pub(crate) struct Stream {
     verdict: Option<Box<Verdict>>,
     /// What the handshake has told of its secrets, until it is over.
     secrets: Option<Box<Secrets>>,
+    /// What the client sends before the end of its handshake, and until that has been read.
+    early: Option<Box<Early>>,
     /// Records that have been read but that the library has no room for yet.
     waiting: Vec<u8>,
     /// The library holds bytes for us.
@@ -44,8 +47,9 @@ impl Stream {
         self.connection.alpn_protocol()
     }
 
-    pub(super) fn new(socket: Socket, connection: Connection) -> Self {
+    pub(super) fn new(socket: Socket, mut connection: Connection) -> Self {
         Self {
+            early: Early::of(&mut connection),
             socket,
             connection,
             facts: None,
@@ -98,8 +102,18 @@ impl Stream {
 
     // ---- The handshake
 
+    /// What comes before the end of the handshake; `None`: nothing can.
+    pub(super) fn early(&self) -> Option<&Arc<EarlyData>> {
+        self.early.as_ref().map(|early| &early.told)
+    }
+
+    /// Whether it is used although the handshake has not ended.
+    pub(crate) fn is_unconfirmed(&self) -> bool {
+        self.early.is_some() && self.connection.is_handshaking()
+    }
+
     /// Ready when both sides have agreed.
-    pub(super) fn poll_handshake(&mut self) -> Poll<Result<(), Failure>> {
+    pub(crate) fn poll_handshake(&mut self) -> Poll<Result<(), Failure>> {
         while self.connection.is_handshaking() {
             self.flush().map_err(|_| Failure::Broken)?;
             if self.ended {
@@ -186,6 +200,11 @@ impl Stream {
     /// Gives the library some of `raw`.
     fn advance(&mut self, raw: &mut &[u8]) -> io::Result<()> {
         self.connection.read_tls(raw)?;
+        self.digest()
+    }
+
+    /// Has the library look at what it has been given.
+    fn digest(&mut self) -> io::Result<()> {
         let handshaking = self.connection.is_handshaking();
         let outcome = self.connection.process_new_packets();
         if handshaking {
@@ -196,6 +215,9 @@ impl Stream {
         }
         match outcome {
             Ok(state) => {
+                if let Some(early) = &mut self.early {
+                    early.receive(&mut self.connection)?;
+                }
                 self.has_plain = state.plaintext_bytes_to_read() > 0;
                 self.ended |= state.peer_has_closed() && !self.has_plain;
             }
@@ -213,6 +235,9 @@ impl Stream {
 
     /// Gives the library what was read before it was there.
     pub(super) fn begin_with(&mut self, mut raw: &[u8]) -> io::Result<()> {
+        if self.early.is_some() {
+            self.digest()?; // It has read beyond the hello.
+        }
         while !raw.is_empty() {
             if self.has_plain {
                 self.waiting.extend_from_slice(raw);
@@ -225,6 +250,12 @@ impl Stream {
 
     fn take_plain(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
+        if let Some(early) = &mut self.early {
+            filled = early.take(buffer);
+            if early.is_empty() && !self.connection.is_handshaking() {
+                self.early = None;
+            }
+        }
         while self.has_plain && filled < buffer.len() {
             match self.connection.reader().read(&mut buffer[filled..]) {
                 Ok(0) => {
@@ -248,7 +279,8 @@ impl Stream {
 
     /// Whether bytes can be read without the socket.
     pub(crate) fn has_unread(&self) -> bool {
-        self.has_plain || !self.waiting.is_empty()
+        let has_early = self.early.as_ref().is_some_and(|early| !early.is_empty());
+        self.has_plain || has_early || !self.waiting.is_empty()
     }
 
     // ---- Writing
@@ -338,7 +370,8 @@ const RECORD_BYTES_MAX: usize = 16_384 + 256 + 5;
 impl Drop for Stream {
     fn drop(&mut self) {
         // The end is told, where that is still possible; nobody waits for it.
-        if !self.connection.is_handshaking() && !self.blocked && !self.socket.is_broken() {
+        let speaks = !self.connection.is_handshaking() || self.early.is_some();
+        if speaks && !self.blocked && !self.socket.is_broken() {
             self.connection.send_close_notify();
             let _ = self.flush();
         }

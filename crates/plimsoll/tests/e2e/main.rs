@@ -13,6 +13,7 @@ mod check_kinds;
 mod checks;
 mod command_line;
 mod connections;
+mod early_data;
 mod grpc;
 mod h2;
 mod h2_abuse;

@@ -27,6 +27,8 @@ pub enum Flow {
     Pause { ms: u64 },
     /// Run the next rule when so many bytes of the body are there, or all of it, or this time is over.
     AwaitBody { bytes: u64, ms: u64 },
+    /// Run the next rule when the client's handshake is over.
+    AwaitHandshake,
     /// Find out where a name leads, keep it, and go on.
     Resolve(Box<Lookup>),
     /// Label packets to the client from now on, where that can be had, and go on.

@@ -39,11 +39,18 @@ pub(crate) const ROWS: &[Row] = &[
         name: "wait-for-handshake",
         numbered: false,
         usage: "",
-        doc: "Requests are served only when their handshake is over, so that there is nothing to wait for.",
+        doc: "Waits for the end of the client's handshake, where the request came before it ('allow-0rtt').",
         places: Places::REQUEST,
-        read: |_, _| action(|_: &mut Context<'_>| Flow::Continue),
+        read: |_, _| action(wait_for_handshake),
     },
 ];
+
+fn wait_for_handshake(context: &mut Context<'_>) -> Flow {
+    match context.session.tls() {
+        Some(facts) if facts.may_be_replayed() => Flow::AwaitHandshake,
+        _ => Flow::Continue,
+    }
+}
 
 fn wait_for_body(words: &mut Words<'_, '_>, _: &Scope<'_>) -> Result<Box<dyn Action>, Diagnostic> {
     let (mut ms, mut bytes) = (None, u64::MAX);

@@ -121,6 +121,7 @@ fn result(flow: &Flow) -> StepResult {
         Flow::Continue | Flow::Inform(_) | Flow::Label(_) => return StepResult::Ran,
         Flow::Pause { ms } => format!("waits for {ms} ms"),
         Flow::AwaitBody { .. } => "waits for the body".to_owned(),
+        Flow::AwaitHandshake => "waits for the end of the handshake".to_owned(),
         Flow::Resolve(lookup) => format!("asks where '{}' leads", lookup.host),
         Flow::Accept => "let through".to_owned(),
         Flow::Reply(reply) => format!("answered with {}", reply.head.status),

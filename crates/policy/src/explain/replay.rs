@@ -182,6 +182,7 @@ impl<'a> Walk<'a> {
                     | Flow::Resolve(_)
                     | Flow::Pause { .. }
                     | Flow::AwaitBody { .. }
+                    | Flow::AwaitHandshake
             );
             if matches!(flow, Flow::Switch(_)) {
                 self.is_http = true;

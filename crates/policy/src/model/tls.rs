@@ -89,7 +89,7 @@ pub struct Profile {
     pub crt_ignore: Ignored,
     /// `no-ca-names`: the names of the authorities are not sent to clients.
     pub hide_authorities: bool,
-    /// `allow-0rtt`.
+    /// `allow-0rtt`: requests may come before the end of the handshake.
     pub early_data: bool,
     /// `prefer-client-ciphers`.
     pub client_order: bool,

@@ -307,6 +307,7 @@ impl Resolver<'_> {
         }
         profile.hide_authorities = own.hide_authorities.unwrap_or(base.hide_authorities);
         self.trust(&mut profile, own, span);
+        self.take_early(&mut profile, own.early_data, mode);
         Some(profile)
     }
 
@@ -363,7 +364,26 @@ impl Resolver<'_> {
             verifies: verifies?,
             ..offer?
         };
+        self.take_early(&mut profile, first(chain, |tls| tls.early_data), mode);
         Some(profile)
+    }
+
+    /// Whether requests may come before the end of the handshake: wanted at `span`, or already.
+    fn take_early(&mut self, profile: &mut Profile, span: Option<Span>, mode: Mode) {
+        profile.early_data |= span.is_some();
+        let unsafe_for = match mode {
+            _ if !profile.early_data => return,
+            Mode::Tcp => "in TCP mode nothing can tell the server that it may be a replay",
+            Mode::Http if profile.verify != Verify::None => "clients are to show certificates",
+            Mode::Http if !profile.offer.versions.tls13 => "TLS 1.3 is not offered",
+            Mode::Http => return,
+        };
+        profile.early_data = false;
+        if let Some(span) = span {
+            let message = format!("no early data is taken here: {unsafe_for}");
+            let warning = Diagnostic::warning(Kind::NoEffect, span, message);
+            self.report(warning.help("remove 'allow-0rtt'"));
+        }
     }
 
     // ---- Servers

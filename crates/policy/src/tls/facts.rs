@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use plimsoll_wire::tls_hello::ClientHello;
 
@@ -19,6 +20,8 @@ pub struct Facts {
     pub alpn: Option<Box<[u8]>>,
     /// The session was resumed.
     pub resumed: bool,
+    /// What came before its end; `None`: nothing could.
+    pub early: Option<Arc<EarlyData>>,
     /// The peer's certificates, its own first, in DER; empty: it sent none.
     pub peer_chain: Vec<Box<[u8]>>,
     /// Our own certificate.
@@ -43,6 +46,45 @@ pub struct Facts {
     /// Why it failed, where there is more to say than that the connection ended.
     pub error: Option<HandshakeError>,
 }
+
+/// What is known of a client that may send before its handshake has ended (RFC 8446 section 2.3). Until then nothing shows
+/// that it is there: its words may be somebody else's, who has recorded them.
+#[derive(Debug, Default)]
+pub struct EarlyData {
+    received: AtomicBool,
+    confirmed: AtomicBool,
+}
+
+impl EarlyData {
+    /// Some has come.
+    pub fn receive(&self) {
+        self.received.store(true, Ordering::Relaxed);
+    }
+
+    /// The handshake has ended.
+    pub fn confirm(&self) {
+        self.confirmed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether some has ever come.
+    pub fn was_received(&self) -> bool {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Whether some has come, and nothing shows yet that it is the client's.
+    pub fn is_pending(&self) -> bool {
+        self.was_received() && !self.confirmed.load(Ordering::Relaxed)
+    }
+}
+
+impl PartialEq for EarlyData {
+    fn eq(&self, other: &Self) -> bool {
+        let state = |it: &Self| (it.was_received(), it.is_pending());
+        state(self) == state(other)
+    }
+}
+
+impl Eq for EarlyData {}
 
 /// Why a handshake failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +158,11 @@ impl Hello {
 }
 
 impl Facts {
+    /// Whether the request may be a replay: it has come early, and the client has not shown yet that it is there.
+    pub fn may_be_replayed(&self) -> bool {
+        self.early.as_ref().is_some_and(|early| early.is_pending())
+    }
+
     /// `ssl_c_verify`: the last fault that was found and overlooked, or 0.
     pub fn verify_result(&self) -> u32 {
         self.verify_error

@@ -26,7 +26,7 @@ pub(crate) mod x509;
 
 pub use certificate::{Certificate, KeyForm, KeyKind, PrivateKey};
 pub use cipher::CipherSuite;
-pub use facts::{Facts, HandshakeError};
+pub use facts::{EarlyData, Facts, HandshakeError};
 pub use group::Group;
 pub use pieces::Pieces;
 pub use secrets::{Secret, Secrets};

@@ -10,6 +10,8 @@ use zeroize::Zeroizing;
 pub enum Secret {
     /// The master secret of TLS 1.2.
     Master,
+    /// Of what the client sends before the handshake has ended.
+    ClientEarly,
     ClientHandshake,
     ServerHandshake,
     ClientTraffic,
@@ -18,8 +20,9 @@ pub enum Secret {
 }
 
 /// Each with its label.
-const LABELS: [(&str, Secret); 6] = [
+const LABELS: [(&str, Secret); 7] = [
     ("CLIENT_RANDOM", Secret::Master),
+    ("CLIENT_EARLY_TRAFFIC_SECRET", Secret::ClientEarly),
     ("CLIENT_HANDSHAKE_TRAFFIC_SECRET", Secret::ClientHandshake),
     ("SERVER_HANDSHAKE_TRAFFIC_SECRET", Secret::ServerHandshake),
     ("CLIENT_TRAFFIC_SECRET_0", Secret::ClientTraffic),

@@ -61,7 +61,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
     checks::AGENT_PORT,
     checks::AGENT_SEND,
     checks::AGENT_SSL,
-    tls::allow_0rtt(),
+    tls::ALLOW_0RTT,
     tls::alpn(),
     Keyword::switch(
         "backup",

@@ -71,6 +71,8 @@ pub(crate) struct TlsDraft {
     pub(crate) ca_ignore: Option<Ignored>,
     pub(crate) crt_ignore: Option<Ignored>,
     pub(crate) hide_authorities: Option<bool>,
+    /// Where `allow-0rtt` stands.
+    pub(crate) early_data: Option<Span>,
     pub(crate) strict_sni: Option<bool>,
     pub(crate) tickets: Option<bool>,
     pub(crate) ticket_keys: Option<Spanned<String>>,
@@ -200,14 +202,26 @@ const fn switch<D: HasTls>(
     }
 }
 
-const EARLY: &str = "clients send their first request after the handshake, which costs one round trip and no replays";
+const NO_EARLY: &str =
+    "servers are sent requests behind the handshake, which costs one round trip and no replays";
+
+/// On server lines.
+pub(super) const ALLOW_0RTT: Keyword<ServerDraft> = noop(
+    "allow-0rtt",
+    "",
+    "Sends data before the handshake ends.",
+    NO_EARLY,
+);
 
 pub(super) const fn allow_0rtt<D: HasTls>() -> Keyword<D> {
-    noop(
+    word(
         "allow-0rtt",
         "",
-        "Accepts data before the handshake ends.",
-        EARLY,
+        "Accepts requests before the handshake ends, of clients that resume a session.",
+        |args, draft| {
+            draft.tls().early_data = Some(args.end());
+            Ok(())
+        },
     )
 }
 

@@ -224,6 +224,13 @@ pub(crate) const SERVER_CONNECTION: &[Row] =
 /// What else there is to know of the connection with the client.
 pub(crate) const CLIENT_CONNECTION: &[Row] = &[
     row!(
+        "ssl_fc_client_early_traffic_secret",
+        "CLIENT_EARLY_TRAFFIC_SECRET of TLS 1.3 in hexadecimal digits, with 'tune.ssl.keylog on'.",
+        Handshake,
+        Text,
+        |context| hexadecimal(facts(context)?, Secret::ClientEarly)
+    ),
+    row!(
         "ssl_fc_crtname",
         "The file of the certificate that was presented to the client.",
         Handshake,
@@ -235,10 +242,13 @@ pub(crate) const CLIENT_CONNECTION: &[Row] = &[
     ),
     row!(
         "ssl_fc_early_rcvd",
-        "Whether data came before the end of the handshake: never.",
+        "Whether data came before the end of the handshake, be it over by now or not.",
         Handshake,
         Boolean,
-        |context| facts(context).map(|_| Value::Boolean(false))
+        |context| {
+            let early = facts(context)?.early.as_ref();
+            Some(Value::Boolean(early.is_some_and(|it| it.was_received())))
+        }
     ),
     row!(
         "ssl_fc_has_crt",
@@ -254,10 +264,10 @@ pub(crate) const CLIENT_CONNECTION: &[Row] = &[
     ),
     row!(
         "ssl_fc_has_early",
-        "Whether data of the request came before the end of the handshake: never.",
+        "Whether data came before the end of the handshake, which is still to come.",
         Handshake,
         Boolean,
-        |context| facts(context).map(|_| Value::Boolean(false))
+        |context| Some(Value::Boolean(facts(context)?.may_be_replayed()))
     ),
     row!(
         "ssl_fc_has_sni",

@@ -19,13 +19,14 @@ use crate::tls::Facts;
 
 /// Why a sample of TLS that HAProxy has is not here; `None`: it may come.
 pub(super) fn absence(name: &str) -> Option<&'static str> {
+    if name == "ssl_bc_client_early_traffic_secret" {
+        return Some("servers are sent no early data, so that there is no such secret");
+    }
     let rest = name
         .strip_prefix("ssl_fc_")
         .or_else(|| name.strip_prefix("ssl_bc_"))?;
     match rest {
-        "client_early_traffic_secret" | "early_exporter_secret" => {
-            Some("no early data is taken or sent, so that there is no such secret")
-        }
+        "early_exporter_secret" => Some("the TLS library makes no such secret"),
         "npn" => Some("ALPN has taken the place of NPN; ssl_fc_alpn tells what was agreed upon"),
         "server_random" | "session_id" | "unique_id" => {
             Some("the TLS library keeps it to itself; ssl_fc_client_random tells connections apart")
