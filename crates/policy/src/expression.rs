@@ -165,6 +165,8 @@ pub(crate) struct Scope<'a> {
     /// The `http-errors` sections.
     pub(crate) http_errors: &'a HashMap<String, Vec<ErrorFile>>,
     pub(crate) phase: Phase,
+    /// It may be evaluated at other times as well, and what is not there by then is empty.
+    pub(crate) any_time: bool,
     pub(crate) mode: Mode,
     /// The halves of the proxy whose rule is read.
     pub(crate) frontend: Option<FrontendId>,
@@ -214,7 +216,8 @@ impl Scope<'_> {
             && self.frontend.is_some()
             && self.proxy.is_some()
             && matches!(self.phase, Phase::RequestContent | Phase::Request);
-        !needs.met_at(self.phase) || (needs == Needs::Backend && precedes)
+        let is_missing = !needs.met_at(self.phase) || (needs == Needs::Backend && precedes);
+        is_missing && !self.any_time
     }
 
     /// The same place at another time.

@@ -225,6 +225,7 @@ impl Bench {
             lists: &self.lists,
             acls: None,
             limits: &[],
+            any_time: false,
             phase: self.phase,
             mode: Mode::Http,
             frontend: Some(FrontendId(0)),

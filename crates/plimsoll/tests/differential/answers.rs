@@ -284,3 +284,31 @@ fn requests_in_tcp_mode() {
             .lines(1),
     ]);
 }
+
+/// What is not there when an error is answered is empty.
+#[test]
+fn formats_know_what_is_there() {
+    let format = "content-type text/plain lf-string \"s=%[status] h=%[res.hdr(a)] n=%[srv_name] m=%[method] b=%[be_name]\"";
+    let front = format!(
+        "http-error status 429 {format};http-error status 403 {format};http-error status 503 {format};\
+         http-request deny deny_status 429 if {{ path /early }};\
+         http-response deny deny_status 403 if {{ path_len ge 0 }} || {{ res.hdr(a) -m found }}"
+    );
+    let says = "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 2\r\n\r\nok";
+    play(vec![
+        case("format-of-early-error")
+            .front(&front)
+            .says(says)
+            .sends(get("/early"), 1),
+        case("format-of-late-error")
+            .front(&front)
+            .says(says)
+            .except("content-length: 42", "content-length: 46")
+            .except("s= h= n=s1", "s=200 h=b n=s1")
+            .sends(get("/late"), 1),
+        case("format-without-server")
+            .front(&front)
+            .back("retries 0;server s1 {dead}")
+            .sends(get("/"), 1),
+    ]);
+}

@@ -352,6 +352,7 @@ const CASES: &[&[&str]] = &[
         "redirects-with-cookies",
         "redirects-without-path",
         "redirects-late",
+        "format-of-late-error",
     ],
     // Names of fields in answers are in other cases, and there is no `%OG`.
     &[

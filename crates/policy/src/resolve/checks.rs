@@ -97,6 +97,7 @@ impl Resolver<'_> {
             lists: reach.lists,
             acls: None,
             limits: &[],
+            any_time: false,
             captures: &captures,
             http_errors: reach.http_errors,
             phase: Phase::Check,

@@ -157,7 +157,11 @@ fn put(files: &mut Vec<ErrorFile>, file: ErrorFile) {
 
 /// `http-error status STATUS …`.
 fn composed(line: &RuleDraft, scope: &Scope<'_>) -> Result<Rule, Diagnostic> {
-    let scope = scope.at(Phase::Request);
+    // Errors come before and behind the response of a server.
+    let scope = Scope {
+        any_time: true,
+        ..scope.at(Phase::Request)
+    };
     let mut args = Args::after(&line.words, line.line, line.keyword_span.end);
     let name = plimsoll_config::args::Word::new(line.keyword, line.keyword_span);
     let mut words = Words {
