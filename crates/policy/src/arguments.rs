@@ -90,8 +90,10 @@ impl Arguments {
         Diagnostic::error(Kind::Invalid, self.span, message)
     }
 
+    /// The next argument as a number. It may be left out at the end, with or without its comma.
     pub(crate) fn optional_integer(&mut self, what: &str) -> Result<Option<i64>, Diagnostic> {
         match self.optional() {
+            None if self.left() > 0 => Err(self.lacks(what)),
             None => Ok(None),
             Some(text) => self.number(&text, what).map(Some),
         }

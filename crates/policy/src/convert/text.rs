@@ -352,7 +352,10 @@ fn select(arguments: &mut Arguments, find: Find, first: Option<FirstEnd>) -> Mad
         return Err(arguments.invalid("parts are counted from 1, or from -1 at the end"));
     }
     let separators = arguments.word("separators")?.into_bytes();
-    let count = arguments.optional_integer("a count")?.unwrap_or(1);
+    // A comma with nothing behind it is a count of 0, as in HAProxy.
+    let is_empty = arguments.left() > 0;
+    let count = arguments.optional_integer("a count")?;
+    let count = count.unwrap_or(if is_empty { 0 } else { 1 });
     // Below 0 is as 0: everything from there on.
     let count = usize::try_from(count).unwrap_or(0);
     let skip = usize::try_from(index.unsigned_abs() - 1).unwrap_or(usize::MAX);
