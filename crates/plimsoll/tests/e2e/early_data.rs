@@ -9,8 +9,8 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use crate::rig::frames::frame;
-use crate::rig::origin::{Origin, Request};
-use crate::rig::{DEADLINE, Rig, pem};
+use crate::rig::origin::Origin;
+use crate::rig::{DEADLINE, Rig, free_address, pem};
 
 /// What the server is told of each request.
 const TOLD: &str = "http-request wait-for-handshake if { path_beg /wait }\n    \
@@ -80,10 +80,22 @@ impl Call {
     }
 
     fn ask(mut self, path: &str) -> String {
-        rustls::Stream::new(&mut self.connection, &mut self.stream)
-            .write_all(get(path).as_bytes())
-            .expect("sent");
+        self.say(get(path).as_bytes());
         self.read().1
+    }
+
+    /// Ends the handshake and says something behind it.
+    fn say(&mut self, bytes: &[u8]) {
+        let mut stream = rustls::Stream::new(&mut self.connection, &mut self.stream);
+        stream.write_all(bytes).expect("sent");
+    }
+
+    /// Ends the handshake and reads so many bytes.
+    fn hear<const BYTES: usize>(&mut self) -> [u8; BYTES] {
+        let mut bytes = [0; BYTES];
+        let mut stream = rustls::Stream::new(&mut self.connection, &mut self.stream);
+        stream.read_exact(&mut bytes).expect("so much");
+        bytes
     }
 
     /// Ends the handshake and reads to the end; whether what came early was taken, and the answer.
@@ -112,28 +124,57 @@ fn text(bind: &str, origin: &Origin) -> String {
     )
 }
 
-/// The path of each request with what is said of it.
-fn told(requests: &[Request]) -> Vec<String> {
-    let line = |request: &Request| {
-        let path = request.line.split(' ').nth(1).unwrap_or_default();
-        let field = |name| request.field(name).unwrap_or("-");
-        format!("{path} {} {}", field("x-early"), field("early-data"))
-    };
-    requests.iter().map(line).collect()
+/// A site with its server, and a client that believes in it.
+struct Site {
+    origin: Origin,
+    guest: Guest,
+    address: SocketAddr,
+    _rig: Rig,
+}
+
+impl Site {
+    /// `SITE` in the words of the bind is the certificate; the client offers these protocols.
+    fn new(bind: &str, protocols: &[&str]) -> Self {
+        Self::with(bind, protocols, |text| text)
+    }
+
+    /// The same with a changed configuration.
+    fn with(bind: &str, protocols: &[&str], change: impl Fn(String) -> String) -> Self {
+        let mut rig = Rig::new();
+        let origin = rig.origin("a");
+        let guest = Guest::new(&rig, protocols);
+        let certificate = rig.path("site.pem").display().to_string();
+        let text = text(&bind.replace("SITE", &certificate), &origin);
+        let address = rig.config(&change(text));
+        Self {
+            origin,
+            guest,
+            address,
+            _rig: rig,
+        }
+    }
+
+    /// What the server was told: of each request the path, what samples said of early data, and `Early-Data`.
+    fn assert_told(&self, expected: &[&str]) {
+        let told = self.origin.requests();
+        let told = told.iter().map(|request| {
+            let path = request.line.split(' ').nth(1).unwrap_or_default();
+            let field = |name| request.field(name).unwrap_or("-");
+            format!("{path} {} {}", field("x-early"), field("early-data"))
+        });
+        assert_eq!(told.collect::<Vec<_>>(), expected);
+    }
 }
 
 #[test]
 fn requests_are_served_before_the_handshake_ends_and_never_twice() {
-    let mut rig = Rig::new();
-    let origin = rig.origin("a");
-    let guest = Guest::new(&rig, &[]);
-    let site = rig.path("site.pem").display().to_string();
-    let address = rig.config(&text(&format!("ssl crt {site} allow-0rtt"), &origin));
+    let site = Site::new("ssl crt SITE allow-0rtt", &[]);
+    let (guest, address) = (&site.guest, site.address);
     assert!(guest.visit(address, "/first").starts_with("HTTP/1.1 200"));
     let (connection, flight) = guest.begin(get("/early").as_bytes());
     let call = Call::new(address, connection, &flight);
     // The client has said nothing more so far.
-    origin.wait_for_requests(2);
+    site.origin.wait_for_requests(2);
     // Somebody who has recorded its words says them again. The server's part of a handshake is all there is.
     let mut replay = connect(address);
     replay.write_all(&flight).expect("sent");
@@ -141,29 +182,20 @@ fn requests_are_served_before_the_handshake_ends_and_never_twice() {
     let (taken, answer) = call.read();
     assert!(taken && answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(guest.visit(address, "/after").starts_with("HTTP/1.1 200"));
-    assert_eq!(
-        told(&origin.requests()),
-        ["/first 0/0 -", "/early 1/1 1", "/after 0/0 -"]
-    );
+    site.assert_told(&["/first 0/0 -", "/early 1/1 1", "/after 0/0 -"]);
 }
 
 #[test]
 fn rules_wait_for_the_handshake() {
-    let mut rig = Rig::new();
-    let origin = rig.origin("a");
-    let guest = Guest::new(&rig, &[]);
-    let site = rig.path("site.pem").display().to_string();
-    let address = rig.config(&text(&format!("ssl crt {site} allow-0rtt"), &origin));
+    let site = Site::new("ssl crt SITE allow-0rtt", &[]);
+    let (guest, address) = (&site.guest, site.address);
     guest.visit(address, "/first");
     let (connection, flight) = guest.begin(get("/wait").as_bytes());
     let call = Call::new(address, connection, &flight);
     guest.visit(address, "/between");
     let (taken, answer) = call.read();
     assert!(taken && answer.starts_with("HTTP/1.1 200"), "{answer}");
-    assert_eq!(
-        told(&origin.requests()),
-        ["/first 0/0 -", "/between 0/0 -", "/wait 1/0 -"]
-    );
+    site.assert_told(&["/first 0/0 -", "/between 0/0 -", "/wait 1/0 -"]);
 }
 
 /// The first words of HTTP/2, and a request for each path.
@@ -182,79 +214,57 @@ fn frames(paths: &[&str]) -> Vec<u8> {
 
 #[test]
 fn streams_wait_each_on_its_own() {
-    let mut rig = Rig::new();
-    let origin = rig.origin("a");
-    let guest = Guest::new(&rig, &["h2"]);
-    let site = rig.path("site.pem").display().to_string();
-    let bind = format!("ssl crt {site} alpn h2 allow-0rtt");
-    let address = rig.config(&text(&bind, &origin));
-    let (mut connection, flight) = guest.begin(b"");
-    let mut first = connect(address);
-    first.write_all(&flight).expect("sent");
-    let mut stream = rustls::Stream::new(&mut connection, &mut first);
-    stream.write_all(&frames(&["/first"])).expect("sent");
-    stream.read_exact(&mut [0; 9]).expect("a frame");
-    origin.wait_for_requests(1);
+    let site = Site::new("ssl crt SITE alpn h2 allow-0rtt", &["h2"]);
+    let (guest, address) = (&site.guest, site.address);
+    let (connection, flight) = guest.begin(b"");
+    let mut first = Call::new(address, connection, &flight);
+    first.say(&frames(&["/first"]));
+    first.hear::<9>();
+    site.origin.wait_for_requests(1);
     let (connection, flight) = guest.begin(&frames(&["/wait", "/early"]));
     let mut call = Call::new(address, connection, &flight);
-    origin.wait_for_requests(2);
-    let mut stream = rustls::Stream::new(&mut call.connection, &mut call.stream);
-    stream.read_exact(&mut [0; 9]).expect("a frame");
+    site.origin.wait_for_requests(2);
+    call.hear::<9>();
     assert!(call.connection.is_early_data_accepted());
-    origin.wait_for_requests(3);
-    assert_eq!(
-        told(&origin.requests()),
-        ["/first 0/0 -", "/early 1/1 1", "/wait 1/0 -"]
-    );
+    site.origin.wait_for_requests(3);
+    site.assert_told(&["/first 0/0 -", "/early 1/1 1", "/wait 1/0 -"]);
 }
 
 /// What another listener remembers is nothing here: the client sends its request once more behind the handshake.
 #[test]
 fn sessions_of_others_are_good_for_nothing_early() {
-    let mut rig = Rig::new();
-    let origin = rig.origin("a");
-    let guest = Guest::new(&rig, &[]);
-    let site = rig.path("site.pem").display().to_string();
-    let bind = format!("ssl crt {site} allow-0rtt");
-    let other = crate::rig::free_address();
-    let both = format!("{bind}\n    bind {other} {bind}");
-    let address = rig.config(&text(&both, &origin));
-    guest.visit(address, "/first");
-    let (connection, flight) = guest.begin(get("/early").as_bytes());
+    let bind = "ssl crt SITE allow-0rtt";
+    let other = free_address();
+    let site = Site::new(&format!("{bind}\n    bind {other} {bind}"), &[]);
+    site.guest.visit(site.address, "/first");
+    let (connection, flight) = site.guest.begin(get("/early").as_bytes());
     let mut call = Call::new(other, connection, &flight);
-    let mut stream = rustls::Stream::new(&mut call.connection, &mut call.stream);
-    stream.write_all(get("/again").as_bytes()).expect("sent");
+    call.say(get("/again").as_bytes());
     let (taken, answer) = call.read();
     assert!(!taken && answer.starts_with("HTTP/1.1 200"), "{answer}");
-    assert_eq!(told(&origin.requests()), ["/first 0/0 -", "/again 0/0 -"]);
+    site.assert_told(&["/first 0/0 -", "/again 0/0 -"]);
 }
 
 /// Where it is not safe nobody is told that anything may come early.
 #[test]
 fn nothing_is_taken_early_where_that_is_not_safe() {
-    for (bind, more) in [
-        ("ssl crt SITE", ""),
-        ("ssl crt SITE allow-0rtt verify optional ca-file SITE", ""),
-        ("ssl crt SITE allow-0rtt", "mode tcp"),
+    for (bind, in_tcp_mode) in [
+        ("ssl crt SITE", false),
+        (
+            "ssl crt SITE allow-0rtt verify optional ca-file SITE",
+            false,
+        ),
+        ("ssl crt SITE allow-0rtt", true),
     ] {
-        let mut rig = Rig::new();
-        let origin = rig.origin("a");
-        let guest = Guest::new(&rig, &[]);
-        let site = rig.path("site.pem").display().to_string();
-        let mut text = text(&bind.replace("SITE", &site), &origin);
-        if !more.is_empty() {
-            text = text.replace("mode http", more).replace(TOLD, "");
-        }
-        let address = rig.config(&text);
-        let (mut connection, flight) = guest.begin(b"");
-        let mut first = connect(address);
-        first.write_all(&flight).expect("sent");
-        let mut stream = rustls::Stream::new(&mut connection, &mut first);
-        stream.write_all(get("/first").as_bytes()).expect("sent");
-        let mut status = [0; 12];
-        stream.read_exact(&mut status).expect("an answer");
-        assert_eq!(&status, b"HTTP/1.1 200");
-        let (mut connection, _) = guest.begin(b"");
-        assert!(connection.early_data().is_none(), "{bind} {more}");
+        let site = Site::with(bind, &[], |text| match in_tcp_mode {
+            true => text.replace("mode http", "mode tcp").replace(TOLD, ""),
+            false => text,
+        });
+        let (connection, flight) = site.guest.begin(b"");
+        let mut first = Call::new(site.address, connection, &flight);
+        first.say(get("/first").as_bytes());
+        assert_eq!(&first.hear::<12>(), b"HTTP/1.1 200");
+        let (mut connection, _) = site.guest.begin(b"");
+        assert!(connection.early_data().is_none(), "{bind}");
     }
 }

@@ -381,8 +381,8 @@ impl Resolver<'_> {
         profile.early_data = false;
         if let Some(span) = span {
             let message = format!("no early data is taken here: {unsafe_for}");
-            let warning = Diagnostic::warning(Kind::NoEffect, span, message);
-            self.report(warning.help("remove 'allow-0rtt'"));
+            let note = Diagnostic::note(Kind::NoEffect, span, message);
+            self.report(note.help("remove 'allow-0rtt'"));
         }
     }
 
