@@ -104,9 +104,7 @@ struct Front<'a> {
 impl Front<'_> {
     fn poll(&mut self) -> Poll<Over> {
         let received = self.link.poll_receive(&mut self.transport);
-        if self.link.is_unconfirmed() {
-            self.link.follow_handshake(&self.transport);
-        }
+        self.link.follow_handshake(&self.transport);
         if let Poll::Ready(over) = received {
             self.open_streams();
             return Poll::Ready(over);

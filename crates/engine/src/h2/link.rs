@@ -221,16 +221,12 @@ impl Link {
 
     /// Notes whether the handshake has ended, and wakes whoever has waited for that.
     pub(super) fn follow_handshake(&self, transport: &Transport) {
-        self.unconfirmed.set(transport.is_unconfirmed());
-        if !self.unconfirmed.get() {
+        let unconfirmed = transport.is_unconfirmed();
+        if self.unconfirmed.replace(unconfirmed) && !unconfirmed {
             for task in self.awaiting.take() {
                 self.worker.reactor.wake(task);
             }
         }
-    }
-
-    pub(super) fn is_unconfirmed(&self) -> bool {
-        self.unconfirmed.get()
     }
 
     /// Ready when the handshake has ended.

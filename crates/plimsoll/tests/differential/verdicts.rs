@@ -4,7 +4,6 @@
 //! in which section and mode those below stand. Behind a tab may stand why HAProxy's verdict is another one, which then
 //! must differ.
 
-use std::path::Path;
 use std::process::Command;
 
 use crate::rig::{PLIMSOLL, Rig, run};
@@ -95,7 +94,7 @@ fn lines_are_judged_alike() {
         if !judges {
             continue;
         }
-        let mut theirs = Command::new(Path::new(&reference));
+        let mut theirs = Command::new(&reference);
         let (their, said) = verdict(theirs.arg("-c").arg("-f").arg(&path), "[WARNING]");
         match line.reason {
             None if their != line.verdict => {
