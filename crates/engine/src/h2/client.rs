@@ -372,9 +372,12 @@ impl ClientStream for ClientHalf {
     }
 
     fn poll_handshake(&mut self) -> Poll<Result<(), StreamError>> {
-        match self.inner.reset_code() {
-            Some(_) => Poll::Ready(Err(StreamError::Reset)),
-            None => self.inner.link.poll_handshake().map(Ok),
+        let link = &self.inner.link;
+        match link.poll_handshake() {
+            _ if self.inner.reset_code().is_some() => Poll::Ready(Err(StreamError::Reset)),
+            // What is still missing will not come.
+            Poll::Pending if link.look().has_input_ended() => Poll::Ready(Err(StreamError::Closed)),
+            polled => polled.map(Ok),
         }
     }
 

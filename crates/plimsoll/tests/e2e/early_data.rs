@@ -1,7 +1,7 @@
 //! Requests that come before the end of the handshake (0-RTT): what of them is served when, and that nothing is served twice.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use rustls::client::Resumption;
@@ -228,6 +228,25 @@ fn streams_wait_each_on_its_own() {
     assert!(call.connection.is_early_data_accepted());
     site.origin.wait_for_requests(3);
     site.assert_told(&["/first 0/0 -", "/early 1/1 1", "/wait 1/0 -"]);
+}
+
+/// A handshake that can no longer end is not waited for, whatever time there is.
+#[test]
+fn streams_do_not_wait_for_clients_that_have_left() {
+    let bind = "ssl crt SITE alpn h2 allow-0rtt";
+    let site = Site::with(bind, &["h2"], |text| text.replace(" 1m", " 1h"));
+    let (guest, address) = (&site.guest, site.address);
+    let (connection, flight) = guest.begin(b"");
+    let mut first = Call::new(address, connection, &flight);
+    first.say(&frames(&["/first"]));
+    first.hear::<9>();
+    let (_, flight) = guest.begin(&frames(&["/wait"]));
+    let mut stream = connect(address);
+    stream.write_all(&flight).expect("sent");
+    stream.shutdown(Shutdown::Write).expect("shut");
+    stream.read_to_end(&mut Vec::new()).expect("the end");
+    site.origin.wait_for_requests(1);
+    site.assert_told(&["/first 0/0 -"]);
 }
 
 /// What another listener remembers is nothing here: the client sends its request once more behind the handshake.
