@@ -4,6 +4,7 @@
 //! A slot is made when the configuration is read and filled while an exchange goes on. What is absent: where captures are
 //! shown ([`crate::log`], [`crate::log_format`], the samples `capture.…`).
 
+use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 use plimsoll_wire::head::Head;
 
 use crate::context::ExchangeFacts;
@@ -18,6 +19,48 @@ pub struct Captures {
     pub request: Vec<Slot>,
     pub response: Vec<Slot>,
     pub cookie: Option<CookieSlot>,
+}
+
+/// Captures while a proxy is read.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    pub(crate) captures: Captures,
+    /// The slots that rules fill by their numbers, and where that is said: they may be declared below.
+    pub(crate) filled: Vec<Filled>,
+}
+
+/// `capture … id NUMBER`.
+#[derive(Debug)]
+pub(crate) struct Filled {
+    /// Of requests, or else of responses.
+    pub(crate) request: bool,
+    pub(crate) id: usize,
+    pub(crate) span: Span,
+}
+
+impl Draft {
+    /// What is filled and nowhere declared.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = Diagnostic> {
+        let missing = self.filled.iter().filter(|filled| {
+            let slots = match filled.request {
+                true => &self.captures.request,
+                false => &self.captures.response,
+            };
+            filled.id >= slots.len()
+        });
+        missing.map(|filled| {
+            let side = if filled.request {
+                "request"
+            } else {
+                "response"
+            };
+            let message = format_args!("there is no {side} capture number {} here", filled.id);
+            let error = Diagnostic::error(Kind::Reference, filled.span, message);
+            error.help(format_args!(
+                "add 'declare capture {side} len NUMBER'; the first one is number 0"
+            ))
+        })
+    }
 }
 
 /// Room for one value.

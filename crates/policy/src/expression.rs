@@ -16,7 +16,7 @@ use plimsoll_config::suggest::nearest;
 use crate::acl::Acls;
 use crate::arguments::{self, Arguments};
 use crate::bandwidth::Spec;
-use crate::capture::Captures;
+use crate::capture;
 use crate::context::{Context, Phase};
 use crate::convert::{self, Convert};
 use crate::keyword::haproxy::names;
@@ -157,7 +157,7 @@ pub(crate) struct Scope<'a> {
     /// The limits of bandwidth that rules of this proxy may set.
     pub(crate) limits: &'a [Arc<Spec>],
     /// The captures of this proxy so far; rules may add some.
-    pub(crate) captures: &'a RefCell<Captures>,
+    pub(crate) captures: &'a RefCell<capture::Draft>,
     /// What the samples of this proxy so far want to know of connections.
     pub(crate) asks: &'a Cell<Asks>,
     /// The variables of the process.
@@ -167,6 +167,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) phase: Phase,
     /// It may be evaluated at other times as well, and what is not there by then is empty.
     pub(crate) any_time: bool,
+    /// It stands in a line that chooses the backend: of the proxy's own nothing is known yet.
+    pub(crate) chooses: bool,
     pub(crate) mode: Mode,
     /// The halves of the proxy whose rule is read.
     pub(crate) frontend: Option<FrontendId>,
@@ -212,7 +214,7 @@ impl Scope<'_> {
     /// A frontend has no backend of its own before it has chosen one, which all of its rules for requests come before.
     /// Rules that are inherited may come to stand in a backend.
     pub(crate) fn lacks(&self, needs: Needs) -> bool {
-        let precedes = self.backend.is_none()
+        let precedes = (self.backend.is_none() || self.chooses)
             && self.frontend.is_some()
             && self.proxy.is_some()
             && matches!(self.phase, Phase::RequestContent | Phase::Request);

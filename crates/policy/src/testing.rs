@@ -226,6 +226,7 @@ impl Bench {
             acls: None,
             limits: &[],
             any_time: false,
+            chooses: false,
             phase: self.phase,
             mode: Mode::Http,
             frontend: Some(FrontendId(0)),

@@ -51,7 +51,12 @@ pub(crate) fn read_clause(args: &mut Args<'_>, scope: &Scope<'_>) -> Result<Clau
     let is_bare = args.is_empty();
     read_flags(args, &mut written)?;
     let method = method(&expression, implied, written.method, criterion.span)?;
-    warn_of_methods(args, criterion, (implied, method));
+    let chosen = (
+        implied,
+        method,
+        expression.is_converted() || written.method.is_some(),
+    );
+    warn_of_methods(args, criterion, chosen);
     if !expression.output().casts_to(method.input()) {
         let (method, kind) = (method.name(), expression.output().name());
         let message = format_args!("a value of type {kind} cannot be compared with '-m {method}'");
@@ -101,12 +106,15 @@ fn method(
 fn warn_of_methods(
     args: &mut Args<'_>,
     criterion: &Word,
-    (implied, used): (Option<Method>, Method),
+    (implied, used, chosen): (Option<Method>, Method, bool),
 ) {
-    let Some(implied) = implied.filter(|implied| *implied != used) else {
-        return;
+    let implied = match implied {
+        Some(implied) if implied != used => implied.name(),
+        // Of all criteria without such a name this one has a way of its own.
+        None if chosen && name_of(&criterion.text) == "method" => "method",
+        _ => return,
     };
-    let (implied, used) = (implied.name(), used.name());
+    let used = used.name();
     let message = format_args!(
         "'{}' is compared as '-m {used}' says, not '-m {implied}'",
         criterion.text

@@ -4,7 +4,7 @@ use plimsoll_config::args::Args;
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use super::{Action, Flow, Places, Row, Words, action};
-use crate::capture::{SLOTS_MAX, Slot};
+use crate::capture::{Filled, SLOTS_MAX, Slot};
 use crate::context::{Context, Phase};
 use crate::expression::{self, Expression, Scope};
 use crate::keyword::haproxy::value::unknown;
@@ -24,10 +24,9 @@ pub(crate) const ROWS: &[Row] = &[Row {
 fn read(words: &mut Words<'_, '_>, scope: &Scope<'_>) -> Result<Box<dyn Action>, Diagnostic> {
     let expression = expression::parse(words.args.word("an expression")?, scope)?;
     let request = matches!(scope.phase, Phase::Request | Phase::RequestContent);
-    let id = match words.take("id") {
-        true => words
-            .args
-            .number("the number of a capture", 0..=SLOTS_MAX as u64 - 1)? as usize,
+    let named = scope.phase != Phase::RequestContent && words.take("id");
+    let id = match named {
+        true => named_slot(words, scope, request)?,
         false => new_slot(words, scope, request)?,
     };
     action(Capture {
@@ -61,6 +60,22 @@ impl Action for Capture {
     }
 }
 
+/// A slot that the frontend declares.
+fn named_slot(
+    words: &mut Words<'_, '_>,
+    scope: &Scope<'_>,
+    request: bool,
+) -> Result<usize, Diagnostic> {
+    let span = words
+        .peek()
+        .map_or_else(|| words.args.end(), |word| word.span);
+    let numbers = 0..=SLOTS_MAX as u64 - 1;
+    let id = words.args.number("the number of a capture", numbers)? as usize;
+    let mut draft = scope.captures.borrow_mut();
+    draft.filled.push(Filled { request, id, span });
+    Ok(id)
+}
+
 /// A slot of the rule's own.
 fn new_slot(
     words: &mut Words<'_, '_>,
@@ -71,9 +86,11 @@ fn new_slot(
     let bytes_max = length(words.args)?;
     if scope.frontend.is_none() || !request {
         let error = Diagnostic::error(Kind::Invalid, place, "there is no capture to be filled");
-        return Err(error.help("write 'declare capture' in the frontend, and 'id NUMBER' here"));
+        return Err(error.help(
+            "write 'declare capture' in the frontend, and 'http-request capture … id NUMBER' here",
+        ));
     }
-    let slots = &mut scope.captures.borrow_mut().request;
+    let slots = &mut scope.captures.borrow_mut().captures.request;
     if slots.len() >= SLOTS_MAX {
         let message = format_args!("there are more than {SLOTS_MAX} captures");
         return Err(Diagnostic::error(Kind::Invalid, place, message));

@@ -16,6 +16,9 @@ use crate::value::Value;
 const CLASS_MAX: i64 = 2_047;
 const OFFSET_MS_MAX: i64 = 524_287;
 
+/// Most attempts that may be written, as in HAProxy.
+const RETRIES_MAX: u64 = 100;
+
 const CONTENTS: Places = Places::CONTENT.and(Places::RESPONSE_CONTENT);
 
 pub(crate) const ROWS: &[Row] = &[
@@ -58,7 +61,7 @@ pub(crate) const ROWS: &[Row] = &[
         doc: "Sets the class of the request in queues, from -2047, which is served first, to 2047.",
         places: Places::REQUEST.and(Places::CONTENT),
         read: |words, scope| {
-            number(words, scope, |overrides, number| {
+            priority(words, scope, |overrides, number| {
                 overrides.priority_class = number.clamp(-CLASS_MAX, CLASS_MAX) as i32;
             })
         },
@@ -70,7 +73,7 @@ pub(crate) const ROWS: &[Row] = &[
         doc: "Sets by how many milliseconds the request goes ahead in queues, or behind, up to 524287.",
         places: Places::REQUEST.and(Places::CONTENT),
         read: |words, scope| {
-            number(words, scope, |overrides, number| {
+            priority(words, scope, |overrides, number| {
                 overrides.priority_offset_ms = number.clamp(-OFFSET_MS_MAX, OFFSET_MS_MAX);
             })
         },
@@ -81,11 +84,7 @@ pub(crate) const ROWS: &[Row] = &[
         usage: "NUMBER|EXPRESSION",
         doc: "Sets how often another attempt may be made.",
         places: Places::REQUEST.and(Places::CONTENT),
-        read: |words, scope| {
-            number(words, scope, |overrides, number| {
-                overrides.retries = u32::try_from(number).ok();
-            })
-        },
+        read: retries,
     },
     Row {
         name: "set-timeout",
@@ -151,19 +150,43 @@ impl Number {
     }
 }
 
-fn number(
+fn priority(
     words: &mut Words<'_, '_>,
     scope: &Scope<'_>,
     set: fn(&mut Overrides, i64),
 ) -> Result<Box<dyn Action>, Diagnostic> {
-    let word = words.args.word("a number or an expression")?;
-    let number = match word.text.parse() {
-        Ok(number) => Number::Known(number),
-        Err(_) => Number::Found(expression::parse(word, scope)?),
-    };
+    let word = words.args.word("an expression")?;
+    if let Ok(number) = word.text.parse::<i64>() {
+        let message = format_args!("'{number}' is a number, not an expression");
+        let error = Diagnostic::error(Kind::Invalid, word.span, message);
+        return Err(error.help(format_args!("write 'int({number})'")));
+    }
+    let number = Number::Found(expression::parse(word, scope)?);
     action(move |context: &mut Context<'_>| {
         if let Some(number) = number.now(context) {
             set(&mut context.exchange.overrides, number);
+        }
+        Flow::Continue
+    })
+}
+
+fn retries(words: &mut Words<'_, '_>, scope: &Scope<'_>) -> Result<Box<dyn Action>, Diagnostic> {
+    let Some(word) = words
+        .peek()
+        .filter(|_| scope.backend.is_some() && scope.proxy.is_some())
+    else {
+        let place = words.peek().map_or(words.name.span, |word| word.span);
+        let message = "only a backend makes attempts";
+        let error = Diagnostic::error(Kind::Invalid, place, message);
+        return Err(error.help("write 'set-retries NUMBER' in a 'backend' or 'listen' section"));
+    };
+    let number = match word.text.parse::<i64>() {
+        Ok(_) => Number::Known(words.args.number("a number of attempts", 0..=RETRIES_MAX)? as i64),
+        Err(_) => Number::Found(expression::parse(words.args.word("an expression")?, scope)?),
+    };
+    action(move |context: &mut Context<'_>| {
+        if let Some(number) = number.now(context) {
+            context.exchange.overrides.retries = u32::try_from(number).ok();
         }
         Flow::Continue
     })
@@ -191,7 +214,12 @@ fn timeout(words: &mut Words<'_, '_>, scope: &Scope<'_>) -> Result<Box<dyn Actio
         let message = format_args!("a frontend has no {} timeout", word.text);
         return Err(Diagnostic::error(Kind::Invalid, word.span, message));
     }
+    let written = words.peek().map_or(word.span, |word| word.span);
     let time = time(words, scope)?;
+    if matches!(time, Number::Known(0)) {
+        let message = "a timeout of 0 would end everything at once";
+        return Err(Diagnostic::error(Kind::Invalid, written, message));
+    }
     action(move |context: &mut Context<'_>| {
         let ms = time.now(context).and_then(|ms| u64::try_from(ms).ok());
         if let Some(ms) = ms.filter(|ms| *ms > 0) {

@@ -128,7 +128,12 @@ impl Reader<'_> {
         }
         if let Some(inner) = rest.strip_prefix('[') {
             let end = closing(inner).ok_or_else(|| self.wrong("'%[' is never closed"))?;
-            let expression = expression::parse_text(&inner[..end], self.word.span, self.scope)?;
+            let text = &inner[..end];
+            if text.ends_with(',') {
+                let message = format_args!("'{text}' ends in a comma");
+                return Err(self.wrong(message).help("remove it, or name a converter"));
+            }
+            let expression = expression::parse_text(text, self.word.span, self.scope)?;
             expression::check_phase(&expression, self.word.span, self.scope)?;
             self.end_literal();
             self.items.push(Item::Expression(expression, hole));

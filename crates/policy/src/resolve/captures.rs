@@ -6,16 +6,16 @@ use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use crate::action::capture_length as length;
-use crate::capture::{Captures, CookieSlot, SLOTS_MAX, Slot};
+use crate::capture::{CookieSlot, Draft, SLOTS_MAX, Slot};
 use crate::keyword::haproxy::value::unknown;
 
 /// `capture cookie NAME len NUMBER`, `capture request|response header NAME len NUMBER`.
-pub(super) fn read(args: &mut Args<'_>, captures: &RefCell<Captures>) -> Result<(), Diagnostic> {
+pub(super) fn read(args: &mut Args<'_>, captures: &RefCell<Draft>) -> Result<(), Diagnostic> {
     let side = args.word("'cookie', 'request' or 'response'")?;
     if side.text == "cookie" {
         let name = args.word("the cookie's name")?.bytes().into();
         let bytes_max = length(args)?;
-        captures.borrow_mut().cookie = Some(CookieSlot {
+        captures.borrow_mut().captures.cookie = Some(CookieSlot {
             prefix: name,
             bytes_max,
         });
@@ -32,7 +32,7 @@ pub(super) fn read(args: &mut Args<'_>, captures: &RefCell<Captures>) -> Result<
 }
 
 /// `declare capture request|response len NUMBER`.
-pub(super) fn declare(args: &mut Args<'_>, captures: &RefCell<Captures>) -> Result<(), Diagnostic> {
+pub(super) fn declare(args: &mut Args<'_>, captures: &RefCell<Draft>) -> Result<(), Diagnostic> {
     let word = args.word("'capture'")?;
     if word.text != "capture" {
         return Err(unknown(word, "what to declare", ["capture"].into_iter()));
@@ -49,8 +49,8 @@ pub(super) fn declare(args: &mut Args<'_>, captures: &RefCell<Captures>) -> Resu
     )
 }
 
-fn push(side: &Word, captures: &RefCell<Captures>, slot: Slot) -> Result<(), Diagnostic> {
-    let mut captures = captures.borrow_mut();
+fn push(side: &Word, captures: &RefCell<Draft>, slot: Slot) -> Result<(), Diagnostic> {
+    let captures = &mut captures.borrow_mut().captures;
     let slots = match side.text.as_str() {
         "request" => &mut captures.request,
         "response" => &mut captures.response,

@@ -98,6 +98,7 @@ impl Resolver<'_> {
             acls: None,
             limits: &[],
             any_time: false,
+            chooses: false,
             captures: &captures,
             http_errors: reach.http_errors,
             phase: Phase::Check,

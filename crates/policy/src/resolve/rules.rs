@@ -15,6 +15,7 @@ use super::{Resolver, captures};
 use crate::acl::{self, Acl, Acls, Condition};
 use crate::action::{self, Action, Words};
 use crate::balance::BalanceSpec;
+use crate::capture::{self, Captures};
 use crate::context::Phase;
 use crate::draft::{Draft, ProxyDraft, RuleDraft, VariableDraft};
 use crate::expression;
@@ -64,6 +65,7 @@ impl Resolver<'_> {
                 acls: None,
                 limits: &[],
                 any_time: false,
+                chooses: false,
                 phase: Phase::Request,
                 mode: proxy.settings.mode,
                 frontend: proxy.has_front().then_some(FrontendId(frontend)),
@@ -81,8 +83,7 @@ impl Resolver<'_> {
             if proxy.has_back() {
                 model.backends[backend as usize].error_files = error_files;
             }
-            rules.captures = captures.borrow().clone();
-            rules.asks = asks.get();
+            (rules.captures, rules.asks) = (self.captures(proxy, captures.take()), asks.get());
             let rules = Arc::new(rules);
             if proxy.has_front() {
                 model.frontends[frontend as usize].rules = Arc::clone(&rules);
@@ -109,6 +110,14 @@ impl Resolver<'_> {
         remember_servers(model);
     }
 
+    /// The slots of a proxy. Those that a backend's rules fill are its frontends'.
+    fn captures(&mut self, proxy: &ProxyDraft, draft: capture::Draft) -> Captures {
+        if proxy.has_front() {
+            self.findings.extend(draft.missing());
+        }
+        draft.captures
+    }
+
     /// What belongs to no proxy: `set-var` and `set-var-fmt` of the global section, and log profiles.
     fn loners(
         &mut self,
@@ -129,6 +138,7 @@ impl Resolver<'_> {
             acls: None,
             limits: &[],
             any_time: false,
+            chooses: false,
             phase: Phase::Command,
             mode: Mode::Tcp,
             frontend: None,
@@ -518,10 +528,12 @@ impl Reader<'_> {
                 self.stick(&mut rules.stick_response, (false, true))?;
             }
             "use_backend" => {
+                self.scope.chooses = true;
                 let choice = self.use_backend()?;
                 rules.use_backend.push(choice);
             }
             "force-be-switch" => {
+                self.scope.chooses = true;
                 let test = self.condition()?;
                 rules.force_switch.extend(test);
             }
@@ -755,7 +767,7 @@ impl Reader<'_> {
             Some(_) => ServerTarget::Known(self.scope.server(&name.text, name.span)?.1),
             None => ServerTarget::Named(format),
         };
-        let condition = self.condition()?;
+        let condition = Some(self.required_condition()?);
         Ok(Choice {
             target,
             condition,

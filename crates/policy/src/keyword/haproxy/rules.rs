@@ -132,7 +132,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "NAME",
         "Tells servers their name.",
         |args, draft| {
-            let name = value::text(args, "the name of a field")?.to_ascii_lowercase();
+            let name = field_of_name(args)?;
             draft.settings().back.name_header = Some(name);
             Ok(())
         },
@@ -305,6 +305,20 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         use_backend,
     ),
 ];
+
+/// Fields that say where a request goes and where it ends, which no name of a server may stand in.
+const FRAMING_FIELDS: [&str; 4] = ["connection", "content-length", "host", "transfer-encoding"];
+
+/// The field of `http-send-name-header`, in lower case.
+fn field_of_name(args: &mut Args<'_>) -> Result<String, Diagnostic> {
+    let word = args.word("the name of a field")?;
+    let name = word.text.to_ascii_lowercase();
+    if FRAMING_FIELDS.contains(&name.as_str()) {
+        let message = format_args!("'{}' cannot carry the name of a server", word.text);
+        return Err(Diagnostic::error(Kind::Invalid, word.span, message));
+    }
+    Ok(name)
+}
 
 const fn later(
     name: &'static str,
