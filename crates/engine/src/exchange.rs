@@ -1193,6 +1193,7 @@ impl Exchange<'_> {
             reply.drop_body();
         }
         std::mem::swap(&mut self.response, &mut reply.head);
+        let said = self.response.status;
         self.after_response(
             client,
             self.record
@@ -1200,7 +1201,12 @@ impl Exchange<'_> {
                 .as_ref()
                 .map(|dispatch| dispatch.backend),
         );
-        (self.record.status, self.record.version) = (self.response.status, self.response.version);
+        // Rules may have set another one.
+        self.record.status = match self.response.status {
+            status if status == said => reply.status,
+            status => status,
+        };
+        self.record.version = self.response.version;
         client.respond(&self.response, &reply.body, End::Done, None)
     }
 }

@@ -14,13 +14,15 @@ use plimsoll_wire::uri;
 pub(crate) struct Reply {
     pub(crate) head: Head,
     pub(crate) body: Vec<u8>,
+    /// What logs and counters tell. A file may say something else to the client.
+    pub(crate) status: u16,
     /// The client's connection ends behind it, whatever the client wishes.
     pub(crate) close: bool,
 }
 
 impl Reply {
     /// Reads a response that was written as HTTP/1 text, by a person perhaps: line ends may lack their CR, and the body
-    /// is whatever follows the head. `None`: it is empty, or no response.
+    /// is whatever follows the head. Without a length the connection ends behind it. `None`: it is empty, or no response.
     pub(crate) fn read(text: &[u8]) -> Option<Self> {
         let limits = Limits {
             bytes_max: text.len() + 1,
@@ -34,15 +36,17 @@ impl Reply {
             return None;
         };
         let body = text[length..].to_vec();
+        let close = !head.keep_alive;
         head.remove_kind(FieldKind::TransferEncoding);
         head.framing = match head.framing {
             Framing::None => Framing::None,
             _ => Framing::Length(body.len() as u64),
         };
         Some(Self {
+            status: head.status,
             head,
             body,
-            close: false,
+            close,
         })
     }
 
@@ -60,10 +64,7 @@ pub(crate) fn error(status: u16, files: &[ErrorFile]) -> Option<Reply> {
         return None;
     }
     if let Some(reply) = file.and_then(|file| Reply::read(&file.content)) {
-        return Some(Reply {
-            close: true,
-            ..reply
-        });
+        return Some(Reply { status, ..reply });
     }
     let (reason, sentence) = texts(status);
     let body = format!("<html><body><h1>{status} {reason}</h1>\n{sentence}\n</body></html>\n");
@@ -112,6 +113,7 @@ pub(crate) fn compose(rule: &Rule, context: &mut Context<'_>) -> Option<Reply> {
 /// The answer that a rule has made.
 pub(crate) fn of_rule(reply: action::Reply) -> Reply {
     let action::Reply {
+        status,
         mut head,
         body,
         close,
@@ -121,7 +123,12 @@ pub(crate) fn of_rule(reply: action::Reply) -> Reply {
     if head.reason.is_empty() {
         head.reason = head.push(plimsoll_wire::reason::reason(head.status).as_bytes());
     }
-    Reply { head, body, close }
+    Reply {
+        head,
+        body,
+        status,
+        close,
+    }
 }
 
 /// The reason phrase and one sentence for a person.

@@ -625,7 +625,7 @@ impl Exchange<'_> {
         reply: Reply,
         phase: Phase,
     ) -> Result<Outcome, Fault> {
-        let status = reply.head.status;
+        let status = reply.status;
         let denied = reply.denies;
         if denied {
             self.count_denied(phase);

@@ -1,5 +1,6 @@
 //! What the proxy says itself, in which order, and what its lines call that; and what it adds to requests.
 
+use crate::rig::Rig;
 use crate::stage::{case, get, play};
 
 /// Whether a refusal comes with a page depends on how it is written.
@@ -42,6 +43,58 @@ fn refusals_with_a_page_and_without() {
     ];
     let case = |(name, front): (&str, &str)| case(name).front(front).sends(get("/"), 1);
     play(rules.map(case).into());
+}
+
+/// A file may say what it likes: lines and counters tell the status of the error, and the connection goes on where the
+/// response says where it ends.
+#[test]
+fn files_that_answer() {
+    let rig = Rig::new();
+    let file = |name: &str, head: &str| {
+        let text = format!("HTTP/1.1 {head}\r\nContent-Type: text/html\r\n\r\nsorry");
+        rig.file(name, &text).display().to_string()
+    };
+    let other = file("other", "200 Fine\r\nContent-Length: 5");
+    let closing = file(
+        "closing",
+        "403 No\r\nContent-Length: 5\r\nConnection: close",
+    );
+    let endless = file("endless", "403 No");
+    let twice = get("/a") + &get("/b");
+    play(vec![
+        case("file-of-another-status")
+            .front(&format!("errorfile 403 {other};http-request deny"))
+            .sends(twice.clone(), 2)
+            .lines(2)
+            .counted(),
+        case("file-that-ends")
+            .front(&format!("errorfile 403 {closing};http-request deny"))
+            .sends(get("/a"), 1),
+        case("file-without-length")
+            .front(&format!("errorfile 403 {endless};http-request deny"))
+            .except(
+                "connection: close \"sorry\", then the end",
+                "content-length: 5 | connection: close \"sorry\"",
+            )
+            .sends(get("/a"), 1),
+        case("file-of-a-rule")
+            .front(&format!("http-request return status 403 errorfile {other}"))
+            .sends(twice.clone(), 2)
+            .lines(2)
+            .counted(),
+        case("place-of-an-error")
+            .front("errorloc303 403 http://x/;http-request deny")
+            .sends(twice.clone(), 2)
+            .lines(2)
+            .counted(),
+        case("status-set-later")
+            .front(&format!(
+                "errorfile 403 {other};http-request deny;http-after-response set-status 418"
+            ))
+            .sends(twice, 2)
+            .lines(2)
+            .counted(),
+    ]);
 }
 
 #[test]

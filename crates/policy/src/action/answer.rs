@@ -117,6 +117,8 @@ enum Body {
 struct Raw {
     head: Head,
     body: Vec<u8>,
+    /// It asks for the end of the connection, or is one that only that would end.
+    close: bool,
 }
 
 impl Raw {
@@ -144,7 +146,11 @@ impl Raw {
                 "holds a body of {} bytes, where its Content-Length says {told}",
                 body.len()
             )),
-            _ => Ok(Self { head, body }),
+            _ => Ok(Self {
+                close: !head.keep_alive,
+                head,
+                body,
+            }),
         }
     }
 }
@@ -172,6 +178,7 @@ impl Action for Answer {
             Body::Raw(raw) => {
                 reply.head.clone_from(&raw.head);
                 reply.body.extend_from_slice(&raw.body);
+                reply.close = raw.close;
             }
         }
         reply.stock = false;

@@ -62,6 +62,8 @@ pub enum Service {
 /// An answer of our own.
 #[derive(Clone, Debug, Default)]
 pub struct Reply {
+    /// What logs and counters tell. A file that answers an error may say something else to the client.
+    pub status: u16,
     /// Status, reason and fields; framing follows from `body`.
     pub head: Head,
     pub body: Vec<u8>,
@@ -81,6 +83,7 @@ impl Reply {
             ..Head::default()
         };
         Self {
+            status,
             head,
             stock: true,
             ..Self::default()

@@ -249,7 +249,7 @@ type Endpoint = fn(&SessionFacts) -> Option<SocketAddr>;
 fn address(endpoint: Endpoint) -> Made {
     fetch(Type::Address, move |context| {
         let endpoint = endpoint(context.session)?;
-        Some(Value::Address(endpoint.ip().to_canonical()))
+        Some(Value::Address(endpoint.ip()))
     })
 }
 

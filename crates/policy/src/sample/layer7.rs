@@ -328,7 +328,7 @@ fn hash(head: &Head, with_query: bool) -> u32 {
 fn with_source(with_query: bool) -> Made {
     fetch(Type::Binary, move |context| {
         let hash = hash(request(context)?, with_query);
-        let source = Value::Address(context.session.source?.ip().to_canonical());
+        let source = Value::Address(context.session.source?.ip());
         let mut bytes = hash.to_be_bytes().to_vec();
         bytes.extend_from_slice(&source.into_binary());
         crate::convert::binary(bytes)

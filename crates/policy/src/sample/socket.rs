@@ -195,7 +195,7 @@ fn ends<'a>(context: &'a Context<'_>) -> Option<&'a Ends> {
 
 fn address(end: fn(&Context<'_>) -> Option<SocketAddr>) -> Made {
     fetch(Type::Address, move |context| {
-        Some(Value::Address(end(context)?.ip().to_canonical()))
+        Some(Value::Address(end(context)?.ip()))
     })
 }
 

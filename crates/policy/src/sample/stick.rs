@@ -253,7 +253,7 @@ fn read(
         Whose::Source => {
             let (id, kind) = table(arguments, scope)?;
             fetch(Type::Integer, move |context| {
-                let address = context.session.source?.ip().to_canonical();
+                let address = context.session.source?.ip();
                 let answer = look_up(id, kind, Value::Address(address), reading, context)?;
                 Some(Value::Integer(answer))
             })
