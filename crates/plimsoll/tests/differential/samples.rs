@@ -1,5 +1,6 @@
 //! Samples of bytes and connections, as log lines and answers show them.
 
+use crate::rig::Rig;
 use crate::stage::{Case, case, get, play};
 
 /// What lines show of a message of distcc, and that message.
@@ -40,6 +41,39 @@ fn tokens_of_distcc() {
                 "ARGC0000000aARGV00000001xARGV00000001y",
             ],
         ),
+    ]);
+}
+
+/// Addresses of IPv4 that come in the form of IPv6, as a bind of both families has them, stay so; networks and tables of
+/// IPv4 know them.
+#[test]
+fn addresses_of_both_families() {
+    let rig = Rig::new();
+    let nets = rig.file("nets", "10.0.0.0/8 old\n::ffff:0:0/96 new\n");
+    let nets = nets.display();
+    let front = format!(
+        "option forwardfor;http-request track-sc0 src table be-{{name}};\
+        http-request set-header x-acl yes if {{ src 10.0.0.0/8 }};\
+        http-request set-header x-text yes if {{ src -m beg ::ffff:10. }};\
+        http-request set-header x-hash %[base32+src,hex];\
+        log-format \"a b %ci %fi %[src] %[dst] %[src,ipmask(24)] %[src,bytes(0),hex] %[src,map_ip({nets},none)] \
+        %[src,crc32] %[src,table_http_req_cnt(be-{{name}})] %[src_http_req_cnt(be-{{name}})] %[src_is_local]\""
+    );
+    let told = |name: &str, source: &str, kind: &str| {
+        let text = format!("PROXY TCP6 {source} ::ffff:10.9.9.9 1 2\r\n") + &get("/");
+        case(name)
+            .bind("accept-proxy")
+            .front(&front)
+            .back(&format!(
+                "stick-table type {kind} size 10 store http_req_cnt;server s1 {{s1}}"
+            ))
+            .sends(text, 1)
+            .lines(1)
+    };
+    play(vec![
+        told("mapped", "::ffff:10.1.2.3", "ip"),
+        told("mapped-in-new-table", "::ffff:10.1.2.3", "ipv6"),
+        told("not-mapped", "2001:db8::1", "ipv6"),
     ]);
 }
 
