@@ -27,6 +27,12 @@ pub(crate) struct Draft {
     pub(crate) captures: Captures,
     /// The slots that rules fill by their numbers, and where that is said: they may be declared below.
     pub(crate) filled: Vec<Filled>,
+    /// Where rules for first bytes keep or track what may not have come yet.
+    pub(crate) hasty: Vec<Span>,
+    /// Where rules for first bytes track what is known before any have come.
+    pub(crate) late: Vec<Span>,
+    /// What is odd about formats.
+    pub(crate) warnings: Vec<Diagnostic>,
 }
 
 /// `capture … id NUMBER`.

@@ -387,6 +387,8 @@ pub(crate) struct Settings {
     pub(crate) error_files: Vec<ErrorFileDraft>,
     /// Lines of the rule language, those of `defaults` first.
     pub(crate) rules: Vec<RuleDraft>,
+    /// Words that say nothing in TCP mode, and where they stand.
+    pub(crate) http_words: Vec<(&'static str, Span)>,
     pub(crate) forward_for: Option<ForwardFor>,
     pub(crate) original_to: Option<ForwardFor>,
     /// `option forwarded`, read when all names are known.
@@ -425,6 +427,7 @@ impl Default for Settings {
             cookie: CookieDraft::default(),
             error_files: Vec::new(),
             rules: Vec::new(),
+            http_words: Vec::new(),
             forward_for: None,
             original_to: None,
             forwarded: None,

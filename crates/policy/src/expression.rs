@@ -63,6 +63,12 @@ impl Expression {
         self.0.needs
     }
 
+    /// What to say of a sample of the bytes of a connection over which HTTP is spoken.
+    pub(crate) fn below_http(&self) -> String {
+        let text = self.text();
+        format!("'{text}' is for TCP mode: in HTTP mode it sees a body at most")
+    }
+
     /// Whether there are converters behind the sample.
     pub(crate) fn is_converted(&self) -> bool {
         !self.0.converters.is_empty()

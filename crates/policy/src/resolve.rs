@@ -13,6 +13,7 @@ mod errors;
 mod forwarded;
 mod limits;
 mod logs;
+mod modes;
 mod names;
 mod rules;
 mod spelling;
@@ -109,6 +110,7 @@ pub(crate) fn resolve_among(mut draft: Draft, context: &Context<'_>, store: Stor
     let places = resolver.names(&draft.proxies);
     for (proxy, number) in draft.proxies.iter().zip(numbers) {
         resolver.timeouts(proxy);
+        resolver.without_http(proxy);
         if proxy.has_front() {
             let frontend = resolver.frontend(proxy, number, &places, &draft.proxies);
             model.frontends.push(frontend);
@@ -596,11 +598,22 @@ impl Resolver<'_> {
     }
 
     /// Where the states of a backend's servers are read from.
-    fn state_file(&self, proxy: &ProxyDraft) -> Option<PathBuf> {
+    fn state_file(&mut self, proxy: &ProxyDraft) -> Option<PathBuf> {
         let (base, global) = &self.states;
         let name = match proxy.settings.states {
             StateSource::Nowhere => return None,
-            StateSource::Global => global.as_ref()?,
+            StateSource::Global => {
+                let Some(name) = global else {
+                    let message = format!(
+                        "{} '{}' takes states from a file of the process, which has none",
+                        proxy.noun(),
+                        proxy.name
+                    );
+                    self.warn(proxy.span, message, "add 'server-state-file' to 'global'");
+                    return None;
+                };
+                name
+            }
             StateSource::Local => proxy.settings.states_file.as_ref().unwrap_or(&proxy.name),
         };
         // An absolute name replaces the base.

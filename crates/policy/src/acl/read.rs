@@ -140,6 +140,12 @@ fn name_of(text: &str) -> &str {
     &text[..text.find(['(', ',']).unwrap_or(text.len())]
 }
 
+/// What the name of a criterion stands for, where a sample of this name is something else: elsewhere `hdr` looks at the
+/// message at hand.
+fn sample_of(name: &str) -> &str {
+    if name == "hdr" { "req.hdr" } else { name }
+}
+
 /// An expression, or the name of one with a suffix such as `_beg`.
 fn read_criterion(
     word: &Word,
@@ -152,13 +158,14 @@ fn read_criterion(
             sample::find(base).map(|_| (base, *method))
         });
         if let Some((base, method)) = derived {
-            let text = format!("{base}{rest}");
+            let text = format!("{}{rest}", sample_of(base));
             let expression = expression::parse_text(&text, word.span, scope)?;
             return Ok((expression, Some(method)));
         }
     }
     names::check_expression(&word.text, word.span)?;
-    let expression = expression::parse_text(&word.text, word.span, scope)?;
+    let text = format!("{}{rest}", sample_of(name));
+    let expression = expression::parse_text(&text, word.span, scope)?;
     Ok((expression, None))
 }
 
@@ -241,6 +248,10 @@ fn read_patterns(
         };
         // As in HAProxy a range, or what looks like one for its sign, is taken as it is.
         let operator = operator.filter(|_| !word.text.contains([':', '-']));
+        if method == Method::Boolean && word.text.parse::<i64>().is_err() {
+            let message = format_args!("'{}' is not a number, such as 0 or 1", word.text);
+            return Err(Diagnostic::error(Kind::Invalid, word.span, message));
+        }
         let text = match operator {
             Some(operator) => compared(operator, text, word.span)?,
             None => text.clone(),

@@ -179,6 +179,8 @@ impl Action for Answer {
                 reply.head.clone_from(&raw.head);
                 reply.body.extend_from_slice(&raw.body);
                 reply.close = raw.close;
+                reply.stock = false;
+                return (self.flow)(reply);
             }
         }
         reply.stock = false;
@@ -190,9 +192,7 @@ impl Action for Answer {
                 reply.head.add(name.as_bytes(), &value);
             }
         }
-        if !matches!(self.body, Body::Raw(_)) {
-            reply.head.set_length(reply.body.len() as u64);
-        }
+        reply.head.set_length(reply.body.len() as u64);
         if let Some(kind) = &self.content_type
             && !reply.body.is_empty()
         {
@@ -271,10 +271,37 @@ fn answer(
         answer.body = Body::None;
     }
     answer.check(source.as_ref().unwrap_or(words.name), implied)?;
+    answer.leave_out(stock, words);
     Ok(Box::new(answer))
 }
 
 impl Answer {
+    /// Tells of what was written and is left out.
+    fn leave_out(&self, stock: bool, words: &mut Words<'_, '_>) {
+        let is_file = stock || matches!(self.body, Body::Raw(_) | Body::Silence);
+        let is_empty = match &self.body {
+            Body::Bytes(bytes) => bytes.is_empty(),
+            Body::None | Body::Stock => true,
+            _ => false,
+        };
+        let mut warn = |what: &str, why: &str| {
+            let message = format_args!("the {what} of this answer is left out: {why}");
+            let warning = Diagnostic::warning(Kind::NoEffect, words.name.span, message);
+            words.args.warn(warning);
+        };
+        if self.content_type.is_some() && (is_file || is_empty) {
+            let why = if is_file {
+                "the page has one"
+            } else {
+                "it has no body"
+            };
+            warn("content type", why);
+        }
+        if !self.fields.is_empty() && is_file {
+            warn("'hdr'", "pages have their own");
+        }
+    }
+
     /// Whether what was written, its body by `source`, makes a response. `implied`: nothing but a status was written.
     fn check(&self, source: &Word, implied: bool) -> Result<(), Diagnostic> {
         let says = |message: std::fmt::Arguments<'_>| {

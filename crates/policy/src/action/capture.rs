@@ -22,7 +22,11 @@ pub(crate) const ROWS: &[Row] = &[Row {
 }];
 
 fn read(words: &mut Words<'_, '_>, scope: &Scope<'_>) -> Result<Box<dyn Action>, Diagnostic> {
-    let expression = expression::parse(words.args.word("an expression")?, scope)?;
+    let word = words.args.word("an expression")?;
+    let expression = expression::parse(word, scope)?;
+    if scope.phase == Phase::RequestContent && !expression.needs().met_at(Phase::Session) {
+        scope.captures.borrow_mut().hasty.push(word.span);
+    }
     let request = matches!(scope.phase, Phase::Request | Phase::RequestContent);
     let named = scope.phase != Phase::RequestContent && words.take("id");
     let id = match named {

@@ -1,6 +1,7 @@
 //! Actions on fields and first lines: `set-header`, `add-header`, `del-header`, `set-path` and their like.
 
-use plimsoll_config::diagnostic::Diagnostic;
+use plimsoll_config::diagnostic::{Diagnostic, Kind};
+use plimsoll_wire::h1::token::is_token_byte;
 use plimsoll_wire::head::FieldLine;
 
 use super::{Action, Flow, Places, Row, Words, action};
@@ -72,7 +73,7 @@ fn edit(
     scope: &Scope<'_>,
     replaces: bool,
 ) -> Result<Box<dyn Action>, Diagnostic> {
-    let name = words.args.word("the name of a field")?.text.as_bytes();
+    let name = field_name(words)?;
     let value = log_format::read(words.args.word("a value")?, Encoding::Http, scope)?;
     let line = value.as_literal().map(|text| FieldLine::new(name, text));
     action(Edit {
@@ -82,6 +83,24 @@ fn edit(
     })
 }
 
+/// The name of a field that is set. What is no name is told: quotes or a colon may have gone astray.
+pub(super) fn field_name<'a>(words: &mut Words<'a, '_>) -> Result<&'a [u8], Diagnostic> {
+    let word = words.args.word("the name of a field")?;
+    let name = word.text.as_bytes();
+    // Fields of HTTP/2 that begin with a colon are none of HTTP/1, but nothing has gone astray.
+    let inner = name.strip_prefix(b":").unwrap_or(name);
+    if let Some(byte) = inner.iter().find(|byte| !is_token_byte(**byte)) {
+        let message = format_args!(
+            "'{}' cannot be the name of a field: it has a '{}'",
+            word.text,
+            byte.escape_ascii()
+        );
+        let warning = Diagnostic::warning(Kind::Invalid, word.span, message);
+        words.args.warn(warning);
+    }
+    Ok(name)
+}
+
 fn delete(words: &mut Words<'_, '_>, _: &Scope<'_>) -> Result<Box<dyn Action>, Diagnostic> {
     let name = words.args.word("the name of a field")?;
     let mut method = Method::Text;
@@ -89,11 +108,7 @@ fn delete(words: &mut Words<'_, '_>, _: &Scope<'_>) -> Result<Box<dyn Action>, D
         let word = words.args.word("a way of comparing")?;
         method = Method::find(&word.text).ok_or_else(|| {
             let message = format_args!("'{}' is not a way of comparing", word.text);
-            Diagnostic::error(
-                plimsoll_config::diagnostic::Kind::Unknown,
-                word.span,
-                message,
-            )
+            Diagnostic::error(Kind::Unknown, word.span, message)
         })?;
     }
     if method == Method::Text {
@@ -105,9 +120,7 @@ fn delete(words: &mut Words<'_, '_>, _: &Scope<'_>) -> Result<Box<dyn Action>, D
             Flow::Continue
         });
     }
-    let wrong = |error: String| {
-        Diagnostic::error(plimsoll_config::diagnostic::Kind::Invalid, name.span, error)
-    };
+    let wrong = |error: String| Diagnostic::error(Kind::Invalid, name.span, error);
     let search = Search::of_one(name.text.as_bytes(), Use::patterns(method, true));
     let search = search.map_err(wrong)?;
     action(move |context: &mut Context<'_>| {

@@ -156,6 +156,13 @@ fn track(words: &mut Words<'_, '_>, scope: &Scope<'_>) -> Result<Box<dyn Action>
     let number = counter(words, scope, number.ok())?;
     let word = words.args.word("a key to track")?;
     let expression = expression::parse(word, scope)?;
+    if scope.phase == Phase::RequestContent {
+        let draft = &mut *scope.captures.borrow_mut();
+        match expression.needs().met_at(Phase::Session) {
+            false => draft.hasty.push(word.span),
+            true => draft.late.push(words.name.span),
+        }
+    }
     let name = if words.take("table") {
         Some(words.args.word("the name of a stick table")?)
     } else {

@@ -4,7 +4,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind};
 use plimsoll_config::values::TimeUnit;
 use plimsoll_wire::head::{Head, Version};
 
-use super::{Action, Flow, Places, Row, Words, action, settings};
+use super::{Action, Flow, Places, Row, Words, action, header, settings};
 use crate::context::Context;
 use crate::expression::Scope;
 use crate::keyword::haproxy::value::unknown;
@@ -79,7 +79,7 @@ fn wait_for_body(words: &mut Words<'_, '_>, _: &Scope<'_>) -> Result<Box<dyn Act
 }
 
 fn early_hint(words: &mut Words<'_, '_>, scope: &Scope<'_>) -> Result<Box<dyn Action>, Diagnostic> {
-    let name = words.args.word("the name of a field")?.text.clone();
+    let name = header::field_name(words)?.to_vec();
     let format = log_format::read(words.args.word("a value")?, Encoding::Http, scope)?;
     action(move |context: &mut Context<'_>| {
         // Older clients know no interim responses.
@@ -94,7 +94,7 @@ fn early_hint(words: &mut Words<'_, '_>, scope: &Scope<'_>) -> Result<Box<dyn Ac
             ..Head::default()
         });
         head.reason = head.push(b"Early Hints");
-        let added = head.add(name.as_bytes(), &value);
+        let added = head.add(&name, &value);
         if added {
             Flow::Inform(head)
         } else {

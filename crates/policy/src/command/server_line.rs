@@ -61,6 +61,12 @@ fn add(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
     words[0] = with_variables(&words[0], &view.model().global.environment);
     let (rest, leader) = take_track(&words, view, backend)?;
     let (rest, checked_by) = take_value(&rest, "healthcheck");
+    let speaks_h2 = rest
+        .windows(2)
+        .any(|pair| pair[0] == "proto" && pair[1] == "h2");
+    if speaks_h2 && known.mode == Mode::Tcp {
+        return Err("MUX protocol is not usable for server.".into());
+    }
     let store = &view.model().store;
     let mut server = haproxy::dynamic_server(name, &rest, known.mode, store).map_err(Refusal)?;
     if let Some(name) = checked_by {
@@ -69,9 +75,6 @@ fn add(words: &mut Words<'_>, view: View<'_>, session: &mut Session) -> Answer {
         let section = section
             .ok_or_else(|| Refusal(format!("No healthcheck section is called '{name}'.")))?;
         server.check.spec = Some(section.1.clone());
-    }
-    if server.http2 && known.mode == Mode::Tcp {
-        return Err("MUX protocol is not usable for server.".into());
     }
     if leader.is_some() && (server.check.enabled || server.check.agent.is_some()) {
         return Err("'track' cannot be used together with checks or agents.".into());

@@ -5,7 +5,8 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use super::{Cast, Encoding, Flags, Form, Format, Hole, Item, alias};
 use crate::context::Phase;
-use crate::expression::{self, Scope, unquoted};
+use crate::expression::{self, Expression, Scope, unquoted};
+use crate::model::Mode;
 
 /// Most pieces of one format.
 const ITEMS_MAX: usize = 1_024;
@@ -135,6 +136,7 @@ impl Reader<'_> {
             }
             let expression = expression::parse_text(text, self.word.span, self.scope)?;
             expression::check_phase(&expression, self.word.span, self.scope)?;
+            self.warn_of_bytes(&expression);
             self.end_literal();
             self.items.push(Item::Expression(expression, hole));
             return Ok(&inner[end + 1..]);
@@ -158,6 +160,16 @@ impl Reader<'_> {
         self.end_literal();
         self.items.push(Item::Alias(alias, hole));
         Ok(behind)
+    }
+
+    /// Tells of samples that look below HTTP, where HTTP is spoken.
+    fn warn_of_bytes(&self, sample: &Expression) {
+        let in_http = self.scope.mode == Mode::Http && self.encoding == Encoding::Http;
+        if in_http && sample.needs().is_bytes() {
+            let (span, message) = (self.word.span, sample.below_http());
+            let warning = Diagnostic::warning(Kind::NoEffect, span, message);
+            self.scope.captures.borrow_mut().warnings.push(warning);
+        }
     }
 
     fn set_whole(&mut self, flags: Flags) {

@@ -170,6 +170,8 @@ fn composed(line: &RuleDraft, scope: &Scope<'_>) -> Result<Rule, Diagnostic> {
     };
     let action = action::read_error(&mut words, &scope)?;
     args.finish()?;
+    let warnings = args.warnings();
+    scope.captures.borrow_mut().warnings.extend(warnings);
     let words = line.words.iter().map(|word| word.text.as_str());
     let text = words.fold(line.keyword.to_owned(), |text, word| text + " " + word);
     // What answers an error did not cause it: it is no rule that decides.

@@ -18,10 +18,9 @@ use crate::rule::Asks;
 
 impl Resolver<'_> {
     pub(super) fn log_format(&mut self, proxy: &ProxyDraft, targets: &[LogTarget]) -> LogFormat {
-        let Some(format) = &proxy.settings.log_format else {
-            return LogFormat::Connect;
-        };
-        if targets.is_empty() && !proxy.settings.logged && !proxy.settings.disabled {
+        let format = proxy.settings.log_format.as_ref();
+        let is_written = format.is_some() || proxy.settings.log_structured.is_some();
+        if is_written && targets.is_empty() && !proxy.settings.logged && !proxy.settings.disabled {
             let message = format!(
                 "{} '{}' writes no log, because it has no 'log' line",
                 proxy.noun(),
@@ -33,6 +32,9 @@ impl Resolver<'_> {
                 "write 'log global', or remove the option",
             );
         }
+        let Some(format) = format else {
+            return LogFormat::Connect;
+        };
         match format.value {
             LogFormatDraft::Tcp { clf } => LogFormat::Tcp { clf },
             // It is read when all names are known.

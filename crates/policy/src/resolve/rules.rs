@@ -73,7 +73,6 @@ impl Resolver<'_> {
                 proxy: Some(&proxy.name),
             };
             let (mut rules, acls) = self.proxy_rules(proxy, &scope);
-            rules.forwarded = self.forwarded(proxy, &scope);
             let error_files = self.error_files(&proxy.settings.error_files, &scope);
             if proxy.has_front() {
                 let frontend = &mut model.frontends[frontend as usize];
@@ -83,7 +82,8 @@ impl Resolver<'_> {
             if proxy.has_back() {
                 model.backends[backend as usize].error_files = error_files;
             }
-            (rules.captures, rules.asks) = (self.captures(proxy, captures.take()), asks.get());
+            rules.captures = self.captures(proxy, captures.take(), rules.inspect_delay_ms);
+            rules.asks = asks.get();
             let rules = Arc::new(rules);
             if proxy.has_front() {
                 model.frontends[frontend as usize].rules = Arc::clone(&rules);
@@ -111,10 +111,20 @@ impl Resolver<'_> {
     }
 
     /// The slots of a proxy. Those that a backend's rules fill are its frontends'.
-    fn captures(&mut self, proxy: &ProxyDraft, draft: capture::Draft) -> Captures {
+    fn captures(
+        &mut self,
+        proxy: &ProxyDraft,
+        draft: capture::Draft,
+        inspect_delay_ms: Option<u64>,
+    ) -> Captures {
         if proxy.has_front() {
             self.findings.extend(draft.missing());
+            for span in draft.hasty.iter().filter(|_| inspect_delay_ms.is_none()) {
+                let message = "this keeps or tracks what may not have come yet".to_owned();
+                self.warn(*span, message, "add 'tcp-request inspect-delay 5s'");
+            }
         }
+        self.findings.extend(draft.warnings);
         draft.captures
     }
 
@@ -265,7 +275,10 @@ impl Resolver<'_> {
 
     /// The rules of a proxy, and the ACLs that it names itself.
     fn proxy_rules(&mut self, proxy: &ProxyDraft, scope: &Scope<'_>) -> (Rules, Acls) {
-        let mut rules = Rules::default();
+        let mut rules = Rules {
+            forwarded: self.forwarded(proxy, scope),
+            ..Rules::default()
+        };
         if proxy.settings.rules.is_empty() {
             return (rules, Acls::new());
         }
@@ -339,7 +352,7 @@ impl Resolver<'_> {
 }
 
 /// Whether a TCP frontend has a rule for going on in HTTP (`switch-mode`), so that its rules for HTTP count.
-fn turns_to_http(rules: &[RuleDraft]) -> bool {
+pub(super) fn turns_to_http(rules: &[RuleDraft]) -> bool {
     rules.iter().any(|rule| {
         let first = rule.words.first().map(|word| word.text.as_str());
         rule.keyword == "tcp-request content" && first == Some("switch-mode")
@@ -549,7 +562,13 @@ impl Reader<'_> {
     /// Lines about what exchanges are marked with, and about those that leave no mark.
     fn read_mark(&mut self, rules: &mut Rules) -> Result<(), Diagnostic> {
         match self.draft.keyword {
-            "capture" => captures::read(&mut self.args, self.scope.captures)?,
+            "capture" => {
+                let is_cookie = self.args.peek().is_some_and(|word| word.text == "cookie");
+                if is_cookie && !self.speaks_http {
+                    self.without_http("capture cookie");
+                }
+                captures::read(&mut self.args, self.scope.captures)?;
+            }
             "declare" => captures::declare(&mut self.args, self.scope.captures)?,
             "force-persist" => {
                 let condition = self.required_condition()?;
@@ -598,7 +617,12 @@ impl Reader<'_> {
             rules.push(rule);
             return;
         }
-        let message = format_args!("'{}' has no effect in TCP mode", self.draft.keyword);
+        self.without_http(self.draft.keyword);
+    }
+
+    /// Tells of a line that is about messages of HTTP, where there are none.
+    fn without_http(&mut self, name: &str) {
+        let message = format_args!("'{name}' has no effect in TCP mode");
         let warning = Diagnostic::warning(Kind::NoEffect, self.draft.keyword_span, message);
         self.warnings
             .push(warning.help("write 'mode http', or 'tcp-request content switch-mode http'"));
@@ -682,12 +706,17 @@ impl Reader<'_> {
             args: &mut self.args,
         };
         let action = (row.read)(&mut words, &scope)?;
-        self.conditional(action)
+        let rule = self.conditional(action)?;
+        self.judge_tracking(&rule);
+        Ok(rule)
     }
 
     /// The rule of an action and the condition that follows.
     fn conditional(&mut self, action: Box<dyn Action>) -> Result<Rule, Diagnostic> {
         let condition = self.condition()?;
+        if self.draft.keyword != "redirect" {
+            self.look_for_bytes(condition.as_ref());
+        }
         let words = self.draft.words.iter().map(|word| word.text.as_str());
         let words = words.take_while(|word| !matches!(*word, "if" | "unless"));
         let text = words.fold(self.draft.keyword.to_owned(), |text, word| {
@@ -723,6 +752,41 @@ impl Reader<'_> {
         Ok(condition)
     }
 
+    /// Tells of a rule that comes only with a request, and tracks what is known of each connection.
+    fn judge_tracking(&mut self, rule: &Rule) {
+        let late = std::mem::take(&mut self.scope.captures.borrow_mut().late);
+        if self.scope.mode != Mode::Http || self.scope.frontend.is_none() {
+            return;
+        }
+        let terms = rule.condition.iter().flat_map(|test| &test.alternatives);
+        let mut clauses = terms.flatten().flat_map(|term| &term.acl.clauses);
+        if clauses.any(|clause| !clause.expression.needs().met_at(Phase::Session)) {
+            return;
+        }
+        for span in late {
+            let message = "this does not see requests that are none, nor connections without one";
+            let warning = Diagnostic::warning(Kind::Advice, span, message);
+            self.warnings
+                .push(warning.help("write 'tcp-request session track-sc…'"));
+        }
+    }
+
+    /// Tells of samples that look below HTTP, where HTTP is spoken.
+    fn look_for_bytes(&mut self, condition: Option<&Condition>) {
+        if self.scope.mode != Mode::Http {
+            return;
+        }
+        let terms = condition.iter().flat_map(|test| &test.alternatives);
+        let clauses = terms.flatten().flat_map(|term| &term.acl.clauses);
+        let mut samples = clauses.map(|clause| &clause.expression);
+        if let Some(sample) = samples.find(|sample| sample.needs().is_bytes()) {
+            let message = sample.below_http();
+            let span = self.draft.line;
+            self.warnings
+                .push(Diagnostic::warning(Kind::NoEffect, span, message));
+        }
+    }
+
     /// Tells what is wrong with the condition of a line that is lost already.
     fn read_condition_only(&mut self) {
         while self.args.peek().is_some_and(|word| !acl::begins(word)) {
@@ -741,6 +805,7 @@ impl Reader<'_> {
             None => BackendTarget::Named(format),
         };
         let condition = self.condition()?;
+        self.look_for_bytes(condition.as_ref());
         Ok(Choice {
             target,
             condition,

@@ -185,6 +185,14 @@ impl Needs {
         }
     }
 
+    /// Whether it is below HTTP.
+    pub(crate) fn is_bytes(self) -> bool {
+        matches!(
+            self,
+            Self::RequestBytes | Self::MessageBytes | Self::ResponseBytes
+        )
+    }
+
     /// For messages: "looks at …".
     pub fn noun(self) -> &'static str {
         match self {

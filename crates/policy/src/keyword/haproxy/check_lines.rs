@@ -37,8 +37,9 @@ pub(crate) struct ChecksDraft {
     chosen_in: Here,
     /// How many sections there were when the steps were written: those of `defaults` give way to a proxy's own.
     written_in: Here,
-    /// Where the section itself, and no other that it inherits from, has its first step: of `http-check`, of `tcp-check`.
-    first: [Option<Span>; 2],
+    /// Where the section itself, and no other that it inherits from, has its first step: of `http-check`, of `tcp-check`;
+    /// and its first line of `external-check`.
+    first: [Option<Span>; 3],
 }
 
 /// What tells a section from all others.
@@ -87,7 +88,7 @@ impl ChecksDraft {
     /// What another section takes over.
     pub(crate) fn inherited(&self) -> Self {
         Self {
-            first: [None; 2],
+            first: [None; 3],
             ..self.clone()
         }
     }
@@ -98,8 +99,13 @@ impl ChecksDraft {
         let used = [
             flavour == Some(Flavour::Http),
             matches!(flavour, Some(Flavour::Script | Flavour::Connect)),
+            flavour == Some(Flavour::External),
         ];
-        let kinds = [("http-check", "httpchk"), ("tcp-check", "tcp-check")];
+        let kinds = [
+            ("http-check", "httpchk"),
+            ("tcp-check", "tcp-check"),
+            ("external-check", "external-check"),
+        ];
         let all = self.first.into_iter().zip(used).zip(kinds);
         all.filter_map(|((first, used), (line, option))| {
             first.filter(|_| !used).map(|span| (span, line, option))
@@ -187,7 +193,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "FILE",
         "Program that checks servers.",
         |args, draft| {
-            draft.settings().checks.program.command = value::text(args, "a program")?;
+            program(draft).command = value::text(args, "a program")?;
             Ok(())
         },
     ),
@@ -197,7 +203,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "PATH",
         "PATH of that program.",
         |args, draft| {
-            draft.settings().checks.program.path = value::text(args, "a path")?;
+            program(draft).path = value::text(args, "a path")?;
             Ok(())
         },
     ),
@@ -508,8 +514,19 @@ fn in_order(
 }
 
 fn comment(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
-    own(draft).comment = Some(value::text(args, "a comment")?);
+    let (http, span) = (is_http(draft), draft.line);
+    let checks = own(draft);
+    checks.comment = Some(value::text(args, "a comment")?);
+    checks.first[usize::from(!http)].get_or_insert(span);
     Ok(())
+}
+
+/// The program of `external-check` lines, of which the present one is one.
+fn program(draft: &mut Draft) -> &mut Program {
+    let span = draft.line;
+    let checks = &mut draft.settings().checks;
+    checks.first[2].get_or_insert(span);
+    &mut checks.program
 }
 
 fn connect(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {

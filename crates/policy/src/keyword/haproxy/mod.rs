@@ -16,6 +16,7 @@ mod errors;
 mod global;
 mod global_tls;
 mod global_tune;
+mod http_words;
 mod legacy;
 mod log;
 mod log_profile;
@@ -356,8 +357,15 @@ fn misspelt_section(word: &Word) -> Option<Diagnostic> {
     is_section.then(|| error.help(format_args!("did you mean '{near}'? It begins a section")))
 }
 
-/// Words whose misplacement would lose traffic, so that a warning is not enough.
-const MISPLACED_IS_ERROR: &[&str] = &["server", "server-template"];
+/// Words whose misplacement would lose traffic or rules, so that a warning is not enough.
+const MISPLACED_IS_ERROR: &[&str] = &[
+    "retry-on",
+    "server",
+    "server-template",
+    "tcp-response content",
+    "tcp-response inspect-delay",
+    "use-server",
+];
 
 /// A known word in a section where it cannot stand. A proxy that lacks the half it is about only makes it useless.
 fn misplaced(draft: &Draft, row: &Keyword<Draft>, here: Sections) -> Diagnostic {
@@ -436,6 +444,9 @@ fn obey(draft: &mut Draft, row: &'static Keyword<Draft>, args: &mut Args<'_>) {
             Status::NotYet(_) | Status::Dormant(_) | Status::Deferred(_)
         );
     let read = read.and_then(|()| args.finish());
+    if read.is_ok() {
+        http_words::note(draft, row.name);
+    }
     // What a reader finds wrong is more precise than what the row says about the word.
     if !idle && read.is_ok() {
         draft
