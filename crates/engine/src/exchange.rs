@@ -1121,10 +1121,11 @@ impl Exchange<'_> {
         if !matches!(outcome, Outcome::Tunnel(_)) {
             self.session.admission.goes_to(None);
             (self.record.received_bytes, self.record.sent_bytes) = client.take_traffic();
-            tracking::exchange_ends(self.session, &mut self.record);
+            tracking::exchange_moved(self.session, &self.record);
             self.ask_client_at_last(client);
             self.name_story();
             account::exchange(self.session, &mut self.record);
+            tracking::exchange_ends(self.session, &mut self.record);
             self.record.facts.restore(&mut self.session.facts);
         }
         let Request { head, early, .. } = std::mem::take(&mut self.record.request);

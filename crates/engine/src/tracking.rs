@@ -62,10 +62,14 @@ pub(crate) fn moved(session: &Session, facts: &ExchangeFacts, (received, sent): 
     }
 }
 
-/// An exchange has moved what it will, and lets go of what it tracks.
-pub(crate) fn exchange_ends(session: &Session, record: &mut Record) {
+/// An exchange has moved what it will. It still tracks its keys, which its line may tell of.
+pub(crate) fn exchange_moved(session: &Session, record: &Record) {
     let bytes = (record.received_bytes, record.sent_bytes);
     moved(session, &record.facts, bytes);
+}
+
+/// An exchange lets go of what it tracks.
+pub(crate) fn exchange_ends(session: &Session, record: &mut Record) {
     record.facts.tracked.release(now_ms(&session.worker));
 }
 

@@ -26,6 +26,7 @@ pub(crate) async fn run(session: &mut Session, client: &mut Client, upgrade: Upg
     record.sent_bytes += server.received_bytes;
     record.fault = tcp::fault(ended);
     record.server_load = Some(upgrade.slot.release());
-    tracking::exchange_ends(session, &mut record);
+    tracking::exchange_moved(session, &record);
     account::exchange(session, &mut record);
+    tracking::exchange_ends(session, &mut record);
 }

@@ -51,6 +51,33 @@ fn requests_count_in_time() {
     ]);
 }
 
+/// A line tells what is known of the keys that its exchange or session tracked.
+#[test]
+fn lines_know_what_was_tracked() {
+    let line = "log-format \"a b %[sc0_tracked] %[sc0_trackers] %[sc0_http_req_cnt] %[sc0_get_gpt0] %[sc0_conn_cur]\"";
+    let table = "stick-table type ip size 10 store http_req_cnt,gpt0,conn_cur";
+    let told = |name: &str, rules: &str| {
+        case(name)
+            .front(&format!(
+                "{table};{rules} track-sc0 src;http-request sc-set-gpt0(0) 7;{line}"
+            ))
+            .sends(get("/").repeat(2), 2)
+            .lines(2)
+    };
+    play(vec![
+        told("told-of-request", "http-request"),
+        told("told-of-connection", "tcp-request connection"),
+        told("told-of-session", "tcp-request session"),
+        case("told-of-contents")
+            .front(&format!(
+                "mode tcp;{table};tcp-request content track-sc0 src;{line}"
+            ))
+            .back("mode tcp;server s1 {s1}")
+            .sends(get("/"), 1)
+            .lines(1),
+    ]);
+}
+
 #[test]
 fn rates_are_those_of_this_moment() {
     let tells = |name: &str, sample: &str| {
