@@ -612,6 +612,10 @@ impl Exchange<'_> {
         slot: &Slot,
     ) -> Result<(Box<Connection>, Scratch, Piece), Fault> {
         self.record.phase = Phase::Connect;
+        // A stream may have been cancelled by the bytes behind its request: no server is to be troubled with it.
+        if client.is_multiplexed() && client.poll_gone().is_ready() {
+            return Err(Fault::ClientClosed);
+        }
         self.find_names((backend, slot.server));
         let mut connection = match self.reuse_connection(backend, slot.server) {
             Some(connection) => {

@@ -40,18 +40,26 @@ const IP_TEXT_MAX: usize = 45;
 pub(crate) struct Lingering {
     ms: u64,
     bytes_max: usize,
+    /// Most bytes that are thrown away before others have their turn.
+    turn_bytes: usize,
+    /// It waits for its turn with those that had too much to do.
+    goes_on: bool,
 }
 
 /// A client that uploads before it looks for an answer has to come to its end.
 const UPLOAD: Lingering = Lingering {
     ms: 30_000,
     bytes_max: 1 << 30,
+    turn_bytes: LINGER_TURN_BYTES,
+    goes_on: false,
 };
 
 /// A client of HTTP/2 has been told what it did wrong, and is not to go on with it.
 pub(crate) const FRAMES: Lingering = Lingering {
     ms: 2_000,
     bytes_max: 1 << 20,
+    turn_bytes: LINGER_TURN_BYTES / 4,
+    goes_on: true,
 };
 
 /// The longest silence that a closing connection is listened to.
@@ -634,10 +642,19 @@ pub(crate) async fn linger(worker: &Worker, transport: &mut Transport, patience:
     let mut left = patience.bytes_max;
     while left > 0 {
         let silence_ns = worker.deadline(Some(LINGER_SILENCE_MS));
-        let mut turn = LINGER_TURN_BYTES.min(left);
+        let mut turn = patience.turn_bytes.min(left);
+        let mut waits = patience.goes_on;
         let heard = worker.reactor.until(end_ns.min(silence_ns), || {
             let mut scratch = worker.reactor.scratch();
             let mut heard = false;
+            if waits {
+                ready!(transport.poll_readable());
+                waits = !worker.reactor.goes_on();
+            }
+            if waits {
+                worker.reactor.wake(worker.reactor.current());
+                return Poll::Pending;
+            }
             while turn > 0 {
                 match transport.poll_read(&mut scratch) {
                     Poll::Ready(Ok(count @ 1..)) => {

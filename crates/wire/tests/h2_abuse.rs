@@ -271,3 +271,86 @@ fn a_failed_connection_takes_nothing_more() {
     assert_eq!((server.output().clone(), server.next_event()), (said, None));
     assert_eq!(server.fault().map(Fault::code), Some(Code::PROTOCOL_ERROR));
 }
+
+/// Whoever hands bytes over says how much work they may cause; the rest is handed over again, and nothing is lost between.
+#[test]
+fn work_comes_in_shares() {
+    const SHARE: u32 = 100;
+    let reset = |id| frame(kind::RST_STREAM, 0, id, &8_u32.to_be_bytes());
+    let cancelled = |index| [headers(stream(index), 0, GET), reset(stream(index))].concat();
+    let long = [GET, b"\x00\x01b\x7f\xe1\x5c", &[b'x'; 12_000]].concat();
+    fn fifty(part: impl Fn(u32) -> Vec<u8>) -> Vec<u8> {
+        (0..50).flat_map(part).collect()
+    }
+    // What comes, how many of it make a share at most, and at least.
+    let floods = [
+        (
+            "frames",
+            fifty(|_| frame(kind::PING, 0, 0, &[0; 8])),
+            100,
+            100,
+        ),
+        (
+            "requests",
+            fifty(|index| headers(stream(index), 0, GET)),
+            25,
+            20,
+        ),
+        ("cancelled requests", fifty(cancelled), 4, 3),
+        (
+            "long heads",
+            fifty(|index| headers(stream(index), 0, &long)),
+            1,
+            1,
+        ),
+    ];
+    for (name, bytes, most, least) in floods {
+        let mut server = server(Config::default());
+        let (mut at, mut shares) = (0, 0);
+        while at < bytes.len() {
+            let mut units = SHARE;
+            let taken = server.receive_some(&bytes[at..], 0, &mut units, &mut Head::default);
+            at += taken.expect("nothing is wrong with that");
+            shares += 1;
+            assert!(at == bytes.len() || units == 0, "{name}: {units} left");
+        }
+        let range = 50_u32.div_ceil(most)..=50_u32.div_ceil(least);
+        assert!(range.contains(&shares), "{name}: {shares} shares");
+        assert!(server.receive_some(b"", 0, &mut 0, &mut Head::default) == Ok(0));
+        let streams = if name == "frames" { 0 } else { 50 };
+        assert_eq!(server.counts().streams, streams, "{name}");
+    }
+}
+
+/// However many windows one frame names, streams are gone through once: the last one counts, and none may be too large.
+#[test]
+fn of_many_windows_the_last_one_counts() {
+    let windows = |values: &[u32]| {
+        let pairs = values
+            .iter()
+            .flat_map(|value| [&[0, 4][..], &value.to_be_bytes()].concat());
+        frame(kind::SETTINGS, 0, 0, &pairs.collect::<Vec<u8>>())
+    };
+    for (values, fault) in [
+        (&[1, 1 << 30, 5][..], None),
+        (&[1 << 31, 5], Some(Fault::BadWindowSetting)),
+        // Behind an update of as much again, the window would have been too large for a moment.
+        (&[(1 << 31) - 1, 5], Some(Fault::BadWindowSetting)),
+    ] {
+        let mut server = server(Config::default());
+        receive(&mut server, &headers(1, 0, GET)).expect("a request");
+        let update = frame(kind::WINDOW_UPDATE, 0, 1, &1_000_u32.to_be_bytes());
+        receive(&mut server, &update).expect("an update");
+        assert_eq!(
+            receive(&mut server, &windows(values)).err(),
+            fault,
+            "{values:?}"
+        );
+        let Some(Event::Request(key)) = server.next_event() else {
+            panic!("a request");
+        };
+        if fault.is_none() {
+            assert_eq!(server.room(key), 1_005, "{values:?}");
+        }
+    }
+}

@@ -39,8 +39,7 @@ pub(crate) async fn serve(session: &mut Session, transport: Transport, early: Ve
     let config = config(&session.tables, session);
     let link = Rc::new(Link::new(Rc::clone(&worker), Role::Server, config));
     link.follow_handshake(&transport);
-    let begun = link.receive(&early);
-    drop(early);
+    link.keep_early(early);
     let mut front = Front {
         idle_until_ns: worker.deadline(first_wait_ms(session)),
         shared: Rc::default(),
@@ -49,10 +48,7 @@ pub(crate) async fn serve(session: &mut Session, transport: Transport, early: Ve
         transport,
         session,
     };
-    let end = match begun {
-        Ok(()) => poll_fn(|_| front.poll()).await,
-        Err(over) => over,
-    };
+    let end = poll_fn(|_| front.poll()).await;
     front.part(end).await;
 }
 

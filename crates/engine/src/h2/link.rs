@@ -16,6 +16,13 @@ const NS_PER_MS: u64 = 1_000_000;
 /// Reads in one poll before other tasks get their turn.
 const READS_PER_TURN: u32 = 4;
 
+/// Work that one connection does in one poll, in units of [`budget`](plimsoll_wire::h2::budget): as many requests as most
+/// clients may have open at once, or a thousand frames. The rest waits for a later turn, in which others come first.
+const SHARE_UNITS: u32 = 1_024;
+
+/// Work of a turn after which connections leave what has come for the next one.
+const TURN_UNITS: u32 = SHARE_UNITS;
+
 pub(super) struct Link {
     pub(super) worker: Rc<Worker>,
     machine: RefCell<Connection<TaskId>>,
@@ -25,6 +32,11 @@ pub(super) struct Link {
     asked: Cell<bool>,
     /// Nothing was read, because too much was to be sent: it is read once that has left.
     holds_back: Cell<bool>,
+    /// What was read and has not been looked at, from `looked_at` on: more work than one turn's share.
+    unread: RefCell<Vec<u8>>,
+    looked_at: Cell<usize>,
+    /// It has had its share of a turn, and there was more.
+    goes_on: Cell<bool>,
     /// Whose misdeeds are counted here.
     side: Side,
     /// The handshake below has not ended yet, although what comes is used; and which streams wait for that, each once.
@@ -62,6 +74,9 @@ impl Link {
             mover: Cell::new(worker.reactor.current()),
             asked: Cell::new(false),
             holds_back: Cell::new(false),
+            unread: RefCell::default(),
+            looked_at: Cell::new(0),
+            goes_on: Cell::new(false),
             unconfirmed: Cell::new(false),
             awaiting: RefCell::default(),
             rejected: RefCell::default(),
@@ -111,11 +126,41 @@ impl Link {
         while self.next_request().is_some() {}
     }
 
-    /// Takes in bytes that were read before this was known to be HTTP/2.
-    pub(super) fn receive(&self, bytes: &[u8]) -> Result<(), Over> {
+    /// Keeps bytes that were read before this was known to be HTTP/2, for when its task is polled.
+    pub(super) fn keep_early(&self, bytes: Vec<u8>) {
+        *self.unread.borrow_mut() = bytes;
+    }
+
+    /// Takes in bytes, as far as `units` of work reach, and keeps the rest. `false`: there is a rest.
+    fn receive(&self, bytes: &[u8], units: &mut u32) -> Result<bool, Over> {
+        let taken = self.take_in(bytes, units)?;
+        let rest = &bytes[taken..];
+        self.unread.borrow_mut().extend_from_slice(rest);
+        Ok(rest.is_empty())
+    }
+
+    /// As [`receive`](Self::receive), with what was kept.
+    fn receive_kept(&self, units: &mut u32) -> Result<bool, Over> {
+        let mut unread = self.unread.take();
+        let from = self.looked_at.take();
+        let taken = self.take_in(&unread[from..], units)?;
+        if from + taken == unread.len() {
+            return Ok(true);
+        }
+        self.looked_at.set(from + taken);
+        self.unread.replace(std::mem::take(&mut unread));
+        Ok(false)
+    }
+
+    fn take_in(&self, bytes: &[u8], units: &mut u32) -> Result<usize, Over> {
         let (worker, now_ms) = (&self.worker, self.worker.reactor.now_ns() / NS_PER_MS);
-        self.with(|machine| machine.receive(bytes, now_ms, &mut || worker.take_head()))
-            .map_err(|_| Over::Fault)
+        let before = *units;
+        let taken = self.with(|machine| {
+            let mut take_head = || worker.take_head();
+            machine.receive_some(bytes, now_ms, units, &mut take_head)
+        });
+        worker.reactor.add_work(before - *units);
+        taken.map_err(|_| Over::Fault)
     }
 
     /// The next request; whoever else has news is woken.
@@ -148,27 +193,68 @@ impl Link {
         self.rejected.take()
     }
 
-    /// Reads what is there, unless the peer does not take what it is told. Pending: all of it was taken in.
+    /// Reads what is there, unless the peer does not take what it is told, or this would be too much for one turn. Pending:
+    /// what is left is read when its turn comes.
     pub(super) fn poll_receive(&self, transport: &mut Transport) -> Poll<Over> {
+        let reactor = &self.worker.reactor;
+        let mut units = SHARE_UNITS;
         for _ in 0..READS_PER_TURN {
             if self.look().is_congested() {
                 self.holds_back.set(true);
                 return Poll::Pending;
             }
-            let mut scratch = self.worker.reactor.scratch();
-            match transport.poll_read(&mut scratch) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0)) => return Poll::Ready(Over::Closed),
-                Poll::Ready(Err(_)) => return Poll::Ready(Over::Broken),
-                Poll::Ready(Ok(count)) => {
-                    if let Err(over) = self.receive(&scratch[..count]) {
-                        return Poll::Ready(over);
+            if units == SHARE_UNITS && !self.may_begin() {
+                // Only if something is there; otherwise its coming will be told.
+                if self.has_unread() || transport.poll_readable().is_ready() {
+                    reactor.wake(self.mover.get());
+                }
+                return Poll::Pending;
+            }
+            let received = match self.has_unread() {
+                true => self.receive_kept(&mut units),
+                false => {
+                    let mut scratch = reactor.scratch();
+                    match transport.poll_read(&mut scratch) {
+                        Poll::Pending => return Poll::Pending,
+                        Poll::Ready(Ok(0)) => return Poll::Ready(Over::Closed),
+                        Poll::Ready(Err(_)) => return Poll::Ready(Over::Broken),
+                        Poll::Ready(Ok(count)) => self.receive(&scratch[..count], &mut units),
                     }
                 }
+            };
+            match received {
+                Ok(true) => {}
+                // There is a rest. It is asked for at the end of this turn, behind those who had to wait in it.
+                Ok(false) => {
+                    self.goes_on.set(true);
+                    match reactor.is_last_word() {
+                        true => reactor.wake(self.mover.get()),
+                        false => self.ask(),
+                    }
+                    return Poll::Pending;
+                }
+                Err(over) => return Poll::Ready(over),
             }
         }
-        self.worker.reactor.wake(self.mover.get());
+        reactor.wake(self.mover.get());
         Poll::Pending
+    }
+
+    /// Whether anything is to be taken in now: of those that had more than a share, one in each turn goes on.
+    fn may_begin(&self) -> bool {
+        let reactor = &self.worker.reactor;
+        match self.goes_on.get() {
+            true => {
+                let goes_on = reactor.goes_on();
+                self.goes_on.set(!goes_on);
+                goes_on
+            }
+            false => reactor.work() < TURN_UNITS,
+        }
+    }
+
+    fn has_unread(&self) -> bool {
+        !self.unread.borrow().is_empty()
     }
 
     /// Sends what has gathered, if this is the end of the turn or `now`. Ready when nothing is left to be sent.

@@ -46,6 +46,10 @@ pub(super) trait Driver {
     /// Nanoseconds since 1970.
     fn wall_ns(&self) -> u64;
 
+    /// A turn has polled tasks so often, and they say that they did so many units of work. That takes time by itself; only a
+    /// simulated world has to be told.
+    fn toil(&self, _polls: usize, _units: u32) {}
+
     /// Waits until something happens or `timeout_ns` has passed (`None`: for ever), and reports what happened.
     fn wait(&self, timeout_ns: Option<u64>, report: &mut dyn FnMut(Event)) -> io::Result<Waited>;
 

@@ -173,6 +173,16 @@ pub struct Reactor {
 
 type Hook = Box<dyn FnMut()>;
 
+/// What was done in one turn, beside waking tasks.
+#[derive(Clone, Copy, Debug, Default)]
+struct Work {
+    /// Polls of tasks.
+    polls: usize,
+    /// See [`Reactor::add_work`].
+    units: u32,
+    went_on: bool,
+}
+
 struct Core {
     driver: Box<dyn Driver>,
     options: Options,
@@ -192,6 +202,8 @@ struct Core {
     last_words: RefCell<Vec<TaskId>>,
     /// The last words of this turn are being heard.
     ending: Cell<bool>,
+    /// What tasks have said that they did in this turn, and whether one of them has gone on with what it had too much of.
+    work: Cell<Work>,
     turn_hooks: RefCell<Vec<Hook>>,
     mail_hooks: RefCell<Vec<Hook>>,
     stopping: Cell<bool>,
@@ -222,6 +234,7 @@ impl Reactor {
             wall_checked_ns: Cell::new(now_ns),
             last_words: RefCell::default(),
             ending: Cell::new(false),
+            work: Cell::default(),
             turn_hooks: RefCell::default(),
             mail_hooks: RefCell::default(),
             stopping: Cell::new(false),
@@ -431,6 +444,7 @@ impl Core {
     /// Polls the tasks queued now. Those queued meanwhile wait for the next turn, so that nobody starves the kernel.
     fn poll_queued(&self) {
         let queued = self.tasks.borrow().queued();
+        self.work.set(Work::default());
         for _ in 0..queued {
             let next = self.tasks.borrow_mut().pop();
             if let Some((id, job)) = next {
@@ -438,6 +452,7 @@ impl Core {
             }
         }
         let mut last_words = self.last_words.take();
+        let heard = last_words.len();
         self.ending.set(true);
         for id in last_words.drain(..) {
             let job = self.tasks.borrow_mut().take(id);
@@ -446,6 +461,10 @@ impl Core {
             }
         }
         self.ending.set(false);
+        self.work.set(Work {
+            polls: queued + heard,
+            ..self.work.get()
+        });
         self.last_words.borrow_mut().append(&mut last_words);
         self.count(|usage| {
             usage.turns += 1;
@@ -507,6 +526,8 @@ impl Core {
         };
         let mut mail = false;
         let mut events = 0;
+        let Work { polls, units, .. } = self.work.get();
+        self.driver.toil(polls, units);
         let waited = self.driver.wait(timeout_ns, &mut |event| {
             events += 1;
             if event.token == MAIL {
@@ -569,6 +590,29 @@ impl Reactor {
     /// current one.
     pub fn last_word(&self, task: TaskId) {
         self.core.last_words.borrow_mut().push(task);
+    }
+
+    /// Notes work that was done in this turn, in any unit that those agree on who ask for it.
+    pub fn add_work(&self, units: u32) {
+        let mut work = self.core.work.get();
+        work.units = work.units.saturating_add(units);
+        self.core.work.set(work);
+    }
+
+    /// How much work was noted in this turn.
+    #[must_use]
+    pub fn work(&self) -> u32 {
+        self.core.work.get().units
+    }
+
+    /// For those who have had their share of a turn and still have work: one of them goes on in each turn, however many
+    /// there are. Whether that is the caller; if not, it asks again in the next turn, before those who did go on.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        let mut work = self.core.work.get();
+        let first = !std::mem::replace(&mut work.went_on, true);
+        self.core.work.set(work);
+        first
     }
 
     /// Whether the current task is polled at the end of the turn.

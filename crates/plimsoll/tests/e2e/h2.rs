@@ -272,6 +272,40 @@ fn an_idle_connection_ends_with_goaway() {
     assert!(heard.ends_with(goaway), "{heard:?}");
 }
 
+/// A request that is cancelled by the bytes behind it troubles no server, not even with a connection.
+#[test]
+fn servers_do_not_hear_of_requests_that_were_cancelled_at_once() {
+    let mut rig = Rig::new();
+    let (told, heard) = mpsc::channel();
+    let origin = rig.origin_raw("a", move |mut stream| {
+        let _ = told.send(());
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        while let Some(Ok(line)) = lines.next() {
+            if line.is_empty() {
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole";
+                stream.write_all(answer).unwrap();
+            }
+        }
+    });
+    let address = rig.config(&text(&origin.server_line(), &[]));
+    let mut stream = TcpStream::connect(address).expect("it accepts");
+    let cancelled = (0..50).flat_map(|number| {
+        let id = 2 * number + 1;
+        [frame(1, 5, id, GET), frame(3, 0, id, &[0, 0, 0, 8])].concat()
+    });
+    let bytes: Vec<u8> = PREFACE.iter().copied().chain(cancelled).collect();
+    stream.write_all(&bytes).expect("requests");
+    stream.write_all(&frame(1, 5, 101, GET)).expect("a request");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    let (mut seen, mut chunk) = (Vec::new(), [0; 4_096]);
+    while !seen.windows(5).any(|window| window == b"whole") {
+        let count = stream.read(&mut chunk).expect("the last one is answered");
+        assert_ne!(count, 0, "{seen:?}");
+        seen.extend_from_slice(&chunk[..count]);
+    }
+    assert_eq!(heard.try_iter().count(), 1, "connections to the server");
+}
+
 /// A response that has begun and says nothing more for a while, as a stream of events does, is given up with its stream.
 #[test]
 fn a_stream_that_is_cancelled_in_a_quiet_response_is_given_up_at_once() {

@@ -22,6 +22,18 @@ pub const IDLE_FRAMES: Allowance = Allowance {
     per_second: 100,
 };
 
+// Allowances bound what a connection costs in the long run; how much of it comes at once is bounded by whoever hands bytes
+// over, in units of work. A frame is one.
+
+/// What a request costs, in units of work: it is going to be served.
+pub const REQUEST_UNITS: u32 = 4;
+
+/// What a stream costs beside that, in units of work, when it comes to nothing: whoever wastes work gets less of it at once.
+pub const RESET_UNITS: u32 = 24;
+
+/// Bytes of a header block, or of settings, that cost one unit of work.
+pub const UNIT_BYTES: usize = 32;
+
 /// How much of an allowance is spent.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Meter {

@@ -155,6 +155,8 @@ pub struct Connection<T> {
     pub(super) resets: Meter,
     pub(super) idle_frames: Meter,
     pub(super) now_ms: u64,
+    /// Units of work done since bytes were last handed over.
+    pub(super) work: u32,
     pub(super) counts: Counts,
     pub(super) events: VecDeque<Event<T>>,
 }
@@ -195,6 +197,7 @@ impl<T: Copy> Connection<T> {
             resets: Meter::default(),
             idle_frames: Meter::default(),
             now_ms: 0,
+            work: 0,
             counts: Counts::default(),
             events: VecDeque::new(),
         };
@@ -488,6 +491,7 @@ impl<T: Copy> Connection<T> {
 
     /// A stream was cancelled, or we were made to cancel one.
     pub(super) fn spend_reset(&mut self) -> Result<(), Fault> {
+        self.toil(budget::RESET_UNITS);
         match self.resets.spend(budget::RESETS, self.now_ms) {
             true => Ok(()),
             false => Err(Fault::TooManyResets),

@@ -3,6 +3,7 @@
 //! Payload of `DATA` is taken as it arrives; every other frame is looked at when all of it is there. A returned
 //! [`Fault`] is the end of the connection, and `GOAWAY` lies in the output; faults of a stream are answered here.
 
+use super::budget::{REQUEST_UNITS, UNIT_BYTES};
 use super::connection::{Connection, Event, Role};
 use super::error::{Code, Fault};
 use super::frame::{
@@ -60,21 +61,40 @@ impl<T: Copy> Connection<T> {
         now_ms: u64,
         take_head: &mut dyn FnMut() -> Head,
     ) -> Result<(), Fault> {
+        let mut units = u32::MAX;
+        self.receive_some(bytes, now_ms, &mut units, take_head)?;
+        Ok(())
+    }
+
+    /// As [`receive`](Self::receive), until so many `units` of work are done: about so many frames, where requests, streams
+    /// that come to nothing and long header blocks count for several. Returns how many bytes were taken in, the rest of which
+    /// is to be handed over again; `units` is lowered by what was done.
+    pub fn receive_some(
+        &mut self,
+        bytes: &[u8],
+        now_ms: u64,
+        units: &mut u32,
+        take_head: &mut dyn FnMut() -> Head,
+    ) -> Result<usize, Fault> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
         self.now_ms = now_ms;
-        self.take_in(bytes, take_head)
-            .map_err(|fault| self.fail(fault))
+        self.work = 0;
+        let taken = self.take_in(bytes, *units, take_head);
+        *units = units.saturating_sub(self.work);
+        taken.map_err(|fault| self.fail(fault))
     }
 
     fn take_in(
         &mut self,
-        mut bytes: &[u8],
+        all: &[u8],
+        units: u32,
         take_head: &mut dyn FnMut() -> Head,
-    ) -> Result<(), Fault> {
+    ) -> Result<usize, Fault> {
+        let mut bytes = all;
         self.preface(&mut bytes)?;
-        while !bytes.is_empty() {
+        while !bytes.is_empty() && self.work < units {
             if self.data.is_some() {
                 bytes = self.data_bytes(bytes)?;
                 continue;
@@ -85,7 +105,7 @@ impl<T: Copy> Connection<T> {
             }
             let Some(head) = FrameHead::read(bytes) else {
                 self.carry.extend_from_slice(bytes);
-                break;
+                return Ok(all.len());
             };
             self.check(head)?;
             if head.kind == kind::DATA {
@@ -100,11 +120,16 @@ impl<T: Copy> Connection<T> {
                 }
                 None => {
                     self.carry.extend_from_slice(bytes);
-                    break;
+                    return Ok(all.len());
                 }
             }
         }
-        Ok(())
+        Ok(all.len() - bytes.len())
+    }
+
+    /// Work was done beyond that of a frame.
+    pub(super) fn toil(&mut self, units: u32) {
+        self.work = self.work.saturating_add(units);
     }
 
     fn preface(&mut self, bytes: &mut &[u8]) -> Result<(), Fault> {
@@ -155,6 +180,7 @@ impl<T: Copy> Connection<T> {
     /// What a frame's head alone can get wrong.
     fn check(&mut self, head: FrameHead) -> Result<(), Fault> {
         self.counts.frames += 1;
+        self.toil(1);
         if head.length > self.config.frame_bytes as usize {
             return Err(Fault::FrameTooLarge);
         }
@@ -449,6 +475,7 @@ impl<T: Copy> Connection<T> {
         code: &[u8],
         take_head: &mut dyn FnMut() -> Head,
     ) -> Result<(), Fault> {
+        self.toil((code.len() / UNIT_BYTES) as u32);
         if let Some(key) = self.streams.find(block.stream) {
             return self.further_block(key, block, code, take_head);
         }
@@ -470,6 +497,7 @@ impl<T: Copy> Connection<T> {
         }
         self.peer_last = block.stream;
         self.counts.streams += 1;
+        self.toil(REQUEST_UNITS - 1);
         if self.is_full() {
             self.decoder.skip(code)?;
             return self.refuse(block.stream, Fault::TooManyStreams);
@@ -706,8 +734,20 @@ impl<T: Copy> Connection<T> {
             self.spend_idle()?;
         }
         self.settled = true;
+        self.toil((payload.len() / UNIT_BYTES) as u32);
+        let mut windows = None;
         for pair in payload.chunks_exact(6) {
-            self.set(u16::from_be_bytes([pair[0], pair[1]]), u32_at(&pair[2..]))?;
+            let value = u32_at(&pair[2..]);
+            match u16::from_be_bytes([pair[0], pair[1]]) {
+                setting::INITIAL_WINDOW_SIZE => {
+                    let (_, largest) = windows.unwrap_or((value, value));
+                    windows = Some((value, value.max(largest)));
+                }
+                setting => self.set(setting, value)?,
+            }
+        }
+        if let Some((last, largest)) = windows {
+            self.set_window(last, largest)?;
         }
         frame::settings_ack(&mut self.out);
         Ok(())
@@ -720,7 +760,6 @@ impl<T: Copy> Connection<T> {
                 return Err(Fault::BadSetting);
             }
             setting::MAX_CONCURRENT_STREAMS => self.peer_streams_max = value,
-            setting::INITIAL_WINDOW_SIZE => self.set_window(value)?,
             setting::MAX_FRAME_SIZE => {
                 let size = value as usize;
                 if !(FRAME_BYTES_DEFAULT..=FRAME_BYTES_MAX).contains(&size) {
@@ -739,16 +778,18 @@ impl<T: Copy> Connection<T> {
         Ok(())
     }
 
-    /// The initial window changes those of open streams too, below zero perhaps (section 6.9.2).
-    fn set_window(&mut self, value: u32) -> Result<(), Fault> {
-        if value > NUMBER_MAX {
+    /// The initial window changes those of open streams too, below zero perhaps (section 6.9.2). It is the last one of a
+    /// frame that counts, and the largest that must not be too large: streams are gone through once, however many there are.
+    fn set_window(&mut self, value: u32, largest: u32) -> Result<(), Fault> {
+        if largest > NUMBER_MAX {
             return Err(Fault::BadWindowSetting);
         }
         let change = i64::from(value) - i64::from(self.peer_window);
+        let excess = i64::from(largest) - i64::from(value);
         self.peer_window = value;
         for stream in self.streams.iter_mut() {
             stream.window_out += change;
-            if stream.window_out > i64::from(NUMBER_MAX) {
+            if stream.window_out + excess > i64::from(NUMBER_MAX) {
                 return Err(Fault::BadWindowSetting);
             }
         }

@@ -55,6 +55,9 @@ pub struct Weather {
     pub buffer_bytes: usize,
     /// What each byte costs that is read, in nanoseconds: work, which passes time for everybody.
     pub byte_ns: u64,
+    /// What each poll of a task costs, and each unit of work that tasks note, in nanoseconds.
+    pub poll_ns: u64,
+    pub unit_ns: u64,
     /// A write breaks the connection for both sides.
     pub reset: u32,
     /// A connection is refused.
@@ -77,6 +80,8 @@ impl Weather {
             short_write: 0,
             buffer_bytes: 65_536,
             byte_ns: 0,
+            poll_ns: 0,
+            unit_ns: 0,
             reset: 0,
             refused: 0,
             unanswered: 0,

@@ -165,6 +165,8 @@ impl SimulatedDriver {
                 });
                 return Waited::Done;
             }
+            // All that has happened while others worked is there at once, as it is with epoll.
+            self.world.borrow_mut().catch_up();
             // Taken out first: nothing may look at the world while it is borrowed.
             let events = self.world.borrow_mut().take_events();
             if !events.is_empty() {
@@ -190,6 +192,10 @@ impl Driver for SimulatedDriver {
 
     fn wall_ns(&self) -> u64 {
         WALL_START_NS + self.now_ns()
+    }
+
+    fn toil(&self, polls: usize, units: u32) {
+        self.world.borrow_mut().toil(polls, units);
     }
 
     fn wait(&self, timeout_ns: Option<u64>, report: &mut dyn FnMut(Event)) -> io::Result<Waited> {

@@ -183,6 +183,13 @@ impl World {
 
     // ---- Time
 
+    /// Time passes with work.
+    pub(super) fn toil(&mut self, polls: usize, units: u32) {
+        let (poll_ns, unit_ns) = (self.weather.poll_ns, self.weather.unit_ns);
+        let ns = polls as u64 * poll_ns + u64::from(units) * unit_ns;
+        self.pass_until(self.now_ns + ns);
+    }
+
     /// Moves the clock on, never back.
     pub(super) fn pass_until(&mut self, ns: u64) {
         self.now_ns = self.now_ns.max(ns);
@@ -201,6 +208,11 @@ impl World {
         self.pass_until(at_ns);
         self.perform(action);
         true
+    }
+
+    /// Lets everything arrive that was to arrive by now.
+    pub(super) fn catch_up(&mut self) {
+        while self.step(Some(self.now_ns)) {}
     }
 
     fn delay_ns(&mut self) -> u64 {
