@@ -27,6 +27,7 @@ mod handshakes;
 mod health_words;
 mod help;
 mod logs;
+mod lookups;
 mod newer;
 mod options;
 mod pages;

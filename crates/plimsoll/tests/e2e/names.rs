@@ -1,125 +1,14 @@
 //! Names that are resolved while the process runs: servers move with them, leave with them, and come back.
 
-use std::collections::HashMap;
-use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::thread;
 
 use crate::rig::client::{Client, Response};
+use crate::rig::names::{NameServer, V4, address};
 use crate::rig::origin::Origin;
-use crate::rig::{DEADLINE, Rig, ask, free_address, until};
+use crate::rig::{Rig, ask, free_address, until};
 
-const V4: u16 = 1;
 const SERVICES: u16 = 33;
-
-/// Header flags of an answer, and its codes.
-const RESPONSE: u16 = 0x8180;
-const TRUNCATED: u16 = 0x0200;
-const NO_NAME: u16 = 3;
-
-/// The data of the records of a name and a type.
-type Zone = Arc<Mutex<HashMap<(String, u16), Vec<Vec<u8>>>>>;
-
-/// A name server that can be told what to say; it ends with the process.
-struct NameServer {
-    address: SocketAddr,
-    zone: Zone,
-}
-
-impl NameServer {
-    /// Over UDP; with `streams_only`, long answers are all that it has, for which one must come over TCP.
-    fn start(streams_only: bool) -> Self {
-        let (listener, socket) = both_kinds();
-        let address = socket.local_addr().unwrap();
-        let zone = Zone::default();
-        let known = Arc::clone(&zone);
-        if streams_only {
-            let known = Arc::clone(&zone);
-            thread::spawn(move || serve_streams(&listener, &known));
-        }
-        thread::spawn(move || {
-            let mut buffer = [0; 512];
-            while let Ok((count, peer)) = socket.recv_from(&mut buffer) {
-                let flags = if streams_only { TRUNCATED } else { 0 };
-                let _ = socket.send_to(&answer(&buffer[..count], &known, flags), peer);
-            }
-        });
-        Self { address, zone }
-    }
-
-    fn say(&self, name: &str, kind: u16, data: Vec<Vec<u8>>) {
-        let mut zone = self.zone.lock().unwrap();
-        zone.insert((name.to_owned(), kind), data);
-    }
-
-    fn forget(&self) {
-        self.zone.lock().unwrap().clear();
-    }
-}
-
-/// Sockets of both kinds with one address.
-fn both_kinds() -> (TcpListener, UdpSocket) {
-    loop {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        if let Ok(socket) = UdpSocket::bind(listener.local_addr().unwrap()) {
-            return (listener, socket);
-        }
-    }
-}
-
-fn serve_streams(listener: &TcpListener, zone: &Zone) {
-    for mut stream in listener.incoming().map_while(Result::ok) {
-        let mut length = [0; 2];
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        if stream.read_exact(&mut length).is_ok() {
-            let mut question = vec![0; usize::from(u16::from_be_bytes(length))];
-            stream.read_exact(&mut question).unwrap();
-            let answer = answer(&question, zone, 0);
-            let length = (answer.len() as u16).to_be_bytes();
-            let _ = stream.write_all(&[&length, &answer[..]].concat());
-        }
-    }
-}
-
-/// What the zone says to a question; a name that it does not have is none.
-fn answer(question: &[u8], zone: &Zone, flags: u16) -> Vec<u8> {
-    let (mut at, mut labels) = (12, Vec::new());
-    while question[at] != 0 {
-        let length = usize::from(question[at]);
-        labels.push(String::from_utf8(question[at + 1..at + 1 + length].to_vec()).unwrap());
-        at += 1 + length;
-    }
-    let kind = u16::from_be_bytes([question[at + 1], question[at + 2]]);
-    let (name, zone) = (labels.join("."), zone.lock().unwrap());
-    let is_known = zone.keys().any(|(known, _)| *known == name);
-    let mut records = zone.get(&(name, kind)).cloned().unwrap_or_default();
-    if flags == TRUNCATED {
-        records.clear();
-    }
-    let code = if is_known { 0 } else { NO_NAME };
-    let mut out = question[..2].to_vec();
-    for word in [RESPONSE | flags | code, 1, records.len() as u16, 0, 0] {
-        out.extend(word.to_be_bytes());
-    }
-    out.extend(&question[12..at + 5]);
-    for data in records {
-        out.extend([0xc0, 12]);
-        out.extend(kind.to_be_bytes());
-        out.extend([0, 1, 0, 0, 0, 60]);
-        out.extend((data.len() as u16).to_be_bytes());
-        out.extend(data);
-    }
-    out
-}
-
-fn v4(text: &str) -> Vec<u8> {
-    match text.parse().unwrap() {
-        IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(_) => panic!("{text} is no IPv4 address"),
-    }
-}
 
 /// The data of a service record that leads to an origin on this machine.
 fn service(origin: &Origin, weight: u16) -> Vec<u8> {
@@ -174,9 +63,9 @@ fn a_server_lives_and_dies_with_its_name() {
     let (balancer, socket) = balancer(&server, &line);
     assert_eq!(balancer.get("/").status, 503);
     assert!(ask(&socket, "show stat app 4 -1").contains(",MAINT (resolution),"));
-    server.say("app.test", V4, vec![v4("127.0.0.1")]);
+    server.say("app.test", V4, vec![address("127.0.0.1")]);
     assert!(until(|| balancer.get("/").status == 200));
-    server.say("app.test", V4, vec![v4("127.0.0.2")]);
+    server.say("app.test", V4, vec![address("127.0.0.2")]);
     let moved = format!("127.0.0.2:{port}");
     assert!(until(|| places(&socket) == [moved.as_str()]));
     server.forget();
@@ -184,7 +73,7 @@ fn a_server_lives_and_dies_with_its_name() {
         || ask(&socket, "show stat app 4 -1").contains(",MAINT (resolution),")
     ));
     assert_eq!(balancer.get("/").status, 503);
-    server.say("app.test", V4, vec![v4("127.0.0.1")]);
+    server.say("app.test", V4, vec![address("127.0.0.1")]);
     assert!(until(|| balancer.get("/").text() == "a"));
 }
 
@@ -208,7 +97,7 @@ fn what_name_servers_say_is_counted_and_a_command_gives_another_name() {
     let news = "app/s changed its FQDN from (null) to app.test by 'stats socket command'\n\n";
     assert_eq!(answer, news);
     assert!(until(|| said(&socket, "nx") > 0));
-    server.say("app.test", V4, vec![v4("127.0.0.2")]);
+    server.say("app.test", V4, vec![address("127.0.0.2")]);
     assert!(until(|| places(&socket) == ["127.0.0.2:80"]));
     assert!(ask(&socket, "show servers state app").contains(" app.test 80 "));
     assert!(until(|| said(&socket, "update") == 1));
@@ -224,14 +113,22 @@ fn what_name_servers_say_is_counted_and_a_command_gives_another_name() {
 #[test]
 fn a_template_takes_as_many_addresses_as_there_are() {
     let server = NameServer::start(true);
-    server.say("app.test", V4, vec![v4("127.0.0.3"), v4("127.0.0.4")]);
+    server.say(
+        "app.test",
+        V4,
+        vec![address("127.0.0.3"), address("127.0.0.4")],
+    );
     let line = "server-template s 3 app.test:80 resolvers lab resolve-prefer ipv4 init-addr none";
     let (_balancer, socket) = balancer(&server, line);
     assert!(until(
         || places(&socket) == ["127.0.0.3:80", "127.0.0.4:80", "-:80"]
     ));
     // Whoever is still named stays, whatever the order.
-    server.say("app.test", V4, vec![v4("127.0.0.5"), v4("127.0.0.4")]);
+    server.say(
+        "app.test",
+        V4,
+        vec![address("127.0.0.5"), address("127.0.0.4")],
+    );
     assert!(until(
         || places(&socket) == ["127.0.0.5:80", "127.0.0.4:80", "-:80"]
     ));
@@ -242,7 +139,7 @@ fn services_bring_ports_and_weights() {
     let server = NameServer::start(false);
     let rig = Rig::new();
     let (a, b) = (rig.origin("a"), rig.origin("b"));
-    server.say("host.test", V4, vec![v4("127.0.0.1")]);
+    server.say("host.test", V4, vec![address("127.0.0.1")]);
     server.say(
         "_web._tcp.test",
         SERVICES,
@@ -299,7 +196,7 @@ fn ask_for(client: &mut Client, host: &str, origin: &Origin) -> Response {
 #[test]
 fn rules_find_servers_by_the_names_that_requests_bring() {
     let server = NameServer::start(false);
-    server.say("a.test", V4, vec![v4("127.0.0.1")]);
+    server.say("a.test", V4, vec![address("127.0.0.1")]);
     let rig = Rig::new();
     let (a, b) = (rig.origin("a"), rig.origin("b"));
     let (balancer, stream) = asking(&server, &a);
@@ -314,7 +211,7 @@ fn rules_find_servers_by_the_names_that_requests_bring() {
     assert_eq!(ask_for(&mut client, "", &a).status, 404);
     // What was answered is used again, and what was not is asked for anew.
     server.forget();
-    server.say("nobody.test", V4, vec![v4("127.0.0.1")]);
+    server.say("nobody.test", V4, vec![address("127.0.0.1")]);
     assert_eq!(ask_for(&mut client, "a.test", &a).status, 200);
     assert_eq!(ask_for(&mut client, "nobody.test", &b).text(), "b");
     let mut client = Client::connect(stream);

@@ -11,6 +11,7 @@
 
 pub mod client;
 pub mod frames;
+pub mod names;
 pub mod origin;
 pub mod peer;
 pub mod syslog;
