@@ -197,8 +197,8 @@ fn load_from(request: &Request, loader: &dyn Loader, files: &Files) -> Configura
     }
     let mut diagnostics = parsed.diagnostics;
     diagnostics.extend(loaded.diagnostics);
-    if request.lint && model.is_some() {
-        diagnostics.extend(lint::look(&parsed.document));
+    if model.is_some() {
+        diagnostics.extend(lint::look(&parsed.document, request.lint));
     }
     diagnostics.sort_by_key(|problem| (problem.span.file, problem.span.start));
     Configuration {

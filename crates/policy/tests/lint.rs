@@ -21,7 +21,7 @@ fn warned(name: &str, text: impl Into<Vec<u8>>) -> Vec<String> {
         &GRAMMAR,
         &config_support::Claims,
     );
-    let found = lint::look(&parsed.document);
+    let found = lint::look(&parsed.document, true);
     let names = found.iter().map(|finding| {
         assert_eq!(finding.severity, Severity::Warning);
         let (_, name) = finding

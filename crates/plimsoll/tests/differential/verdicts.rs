@@ -49,6 +49,18 @@ fn lines() -> Vec<Line> {
 fn configuration(line: &Line) -> String {
     let Line { section, mode, .. } = line;
     let own = line.text.replace(';', "\n    ");
+    let (mut global, mut defaults) = (String::new(), String::new());
+    match *section {
+        "global" => global = format!("global\n    {own}\n"),
+        "defaults" => defaults = format!("    {own}\n"),
+        _ => {}
+    }
+    if matches!(*section, "defaults" | "global") {
+        return format!(
+            "{global}defaults\n    mode {mode}\n    timeout client 1m\n    timeout connect 1m\n    timeout server 1m\n\
+             {defaults}listen p\n    bind 127.0.0.1:1\n    server s 127.0.0.1:1\n"
+        );
+    }
     let bind = match *section {
         "backend" => "",
         _ => "bind 127.0.0.1:1",

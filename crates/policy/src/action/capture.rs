@@ -9,8 +9,8 @@ use crate::context::{Context, Phase};
 use crate::expression::{self, Expression, Scope};
 use crate::keyword::haproxy::value::unknown;
 
-/// Longest value that is kept, in bytes.
-const BYTES_MAX: u64 = 16_384;
+/// Longest value that may be asked for, in bytes, as in HAProxy. None is longer than the message that it is in.
+const BYTES_MAX: u64 = i32::MAX as u64;
 
 pub(crate) const ROWS: &[Row] = &[Row {
     name: "capture",

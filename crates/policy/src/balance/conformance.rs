@@ -112,7 +112,6 @@ fn mistakes_are_pointed_at() {
     let cases = [
         ("roundrobbin", 0..11),
         ("roundrobin(2)", 0..13),
-        ("roundrobin x", 11..12),
         ("random(0)", 0..9),
         ("random(x)", 0..9),
         ("random(2", 0..8),

@@ -15,7 +15,7 @@ pub(super) const ALGORITHM: Algorithm = Algorithm {
 
 fn read(call: Call<'_>, args: &mut Args<'_>) -> Result<BalanceSpec, Diagnostic> {
     call.without_argument()?;
-    Ok(BalanceSpec::Hash {
-        expression: args.word("a sample expression")?.text.clone(),
-    })
+    let expression = args.word("a sample expression")?.text.clone();
+    args.finish()?;
+    Ok(BalanceSpec::Hash { expression })
 }

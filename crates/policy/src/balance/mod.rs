@@ -276,9 +276,7 @@ pub fn read(args: &mut Args<'_>) -> Result<BalanceSpec, Diagnostic> {
             None => error,
         });
     };
-    let spec = (algorithm.read)(call, args)?;
-    args.finish()?;
-    Ok(spec)
+    (algorithm.read)(call, args)
 }
 
 /// Makes the algorithm that a backend asks for.

@@ -92,7 +92,7 @@ mod tests {
             ("url_param id check_post", Some(0)),
             ("url_param id check_post 512", Some(1)),
             ("url_param id check_post many", None),
-            ("url_param id check_post 1 2", None),
+            ("url_param id check_post 1 2", Some(1)),
             ("url_param id 512", None),
             ("url_param", None),
         ] {

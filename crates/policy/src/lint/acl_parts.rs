@@ -6,6 +6,7 @@ pub(super) const LINT: Lint = Lint {
     name: "acl-parts",
     doc: "Lines of one name make one ACL, which holds as soon as one of them does. Where other lines stand between them, \
           that is seldom meant.",
+    usual: false,
     example: "acl staff src 10.0.0.0/8\nhttp-request deny unless staff\nacl staff path_beg /staff",
     better: "acl staff src 10.0.0.0/8\nacl staff-pages path_beg /staff\nhttp-request deny if staff-pages !staff",
     look,

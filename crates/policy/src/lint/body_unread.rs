@@ -5,6 +5,7 @@ use super::{Findings, Lint, Proxy};
 pub(super) const LINT: Lint = Lint {
     name: "body-unread",
     doc: "Rules see what happens to have arrived of a body when they run, unless they are told to wait for it.",
+    usual: false,
     example: "http-request deny if { req.body -m sub evil }",
     better: "option http-buffer-request\nhttp-request deny if { req.body -m sub evil }",
     look,

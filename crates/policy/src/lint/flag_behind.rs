@@ -5,6 +5,7 @@ use super::{Findings, Lint, Proxy, criteria};
 pub(super) const LINT: Lint = Lint {
     name: "flag-behind",
     doc: "Flags of an ACL stand before its patterns. Behind the first pattern, or behind '--', they are patterns themselves.",
+    usual: false,
     example: "http-request deny if { path_beg /a -i }",
     better: "http-request deny if { path_beg -i /a }",
     look,

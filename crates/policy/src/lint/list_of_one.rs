@@ -6,6 +6,7 @@ pub(super) const LINT: Lint = Lint {
     name: "list-of-one",
     doc: "'hdr' and its like take commas for the ends of values. A date or a user agent has commas that belong to it, of which \
           then only the last part is seen.",
+    usual: false,
     example: "http-request set-header x-agent %[req.hdr(user-agent)]",
     better: "http-request set-header x-agent %[req.fhdr(user-agent)]",
     look,

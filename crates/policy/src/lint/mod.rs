@@ -1,7 +1,7 @@
 //! Lines that work, but hardly as they are meant: `plimsoll check --lint`.
 //!
-//! One file per lint, each with its row; [`look`] asks all of them about a configuration that loads. What is absent:
-//! what is wrong with a configuration, which loading it tells.
+//! One file per lint, each with its row; [`look`] asks them about a configuration that loads. What is absent: what is wrong
+//! with a configuration, which loading it tells.
 
 mod acl_parts;
 mod body_unread;
@@ -24,6 +24,8 @@ pub struct Lint {
     pub name: &'static str,
     /// What is wrong with such lines, in a sentence or two.
     pub doc: &'static str,
+    /// HAProxy warns of such lines whenever it reads a configuration, and so is done here.
+    pub usual: bool,
     /// Lines that it warns of, within a frontend.
     pub example: &'static str,
     /// How they are better written.
@@ -81,8 +83,8 @@ impl Findings {
     }
 }
 
-/// What all lints have to say of a configuration.
-pub fn look(document: &Document) -> Vec<Diagnostic> {
+/// What lints have to say of a configuration: all of them, or the usual ones.
+pub fn look(document: &Document, all: bool) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let mut defaults: &[Line] = &[];
     for section in &document.sections {
@@ -98,7 +100,7 @@ pub fn look(document: &Document) -> Vec<Diagnostic> {
                 taken_over(document, section, defaults)
             },
         };
-        for lint in LINTS {
+        for lint in LINTS.iter().filter(|lint| all || lint.usual) {
             let mut findings = Findings {
                 name: lint.name,
                 list: Vec::new(),
@@ -197,8 +199,12 @@ pub fn reference() -> String {
         `plimsoll check --lint FILE` warns of lines that load and run, but hardly as they are meant.\n"
         .to_owned();
     for lint in LINTS {
+        let always = match lint.usual {
+            true => " Told without `--lint` as well, as by HAProxy.",
+            false => "",
+        };
         page += &format!(
-            "\n## {}\n\n{}\n\n```\n{}\n```\n\nBetter:\n\n```\n{}\n```\n",
+            "\n## {}\n\n{}{always}\n\n```\n{}\n```\n\nBetter:\n\n```\n{}\n```\n",
             lint.name, lint.doc, lint.example, lint.better
         );
     }

@@ -6,6 +6,7 @@ pub(super) const LINT: Lint = Lint {
     name: "negative-number",
     doc: "In patterns of numbers a '-' stands for the ':' of ranges, and a range makes the operator before it void: 'ge -60' \
           means 'at most 60'.",
+    usual: false,
     example: "http-request deny if { int(5),sub(9) ge -60 }",
     better: "http-request deny if { int(5),sub(9),add(60) ge 0 }",
     look,

@@ -6,6 +6,7 @@ pub(super) const LINT: Lint = Lint {
     name: "shadowed",
     doc: "The first 'use_backend' whose condition holds counts: one behind a line without a condition, or behind one with \
           the same condition, never does.",
+    usual: false,
     example: "use_backend a if { path_beg /x }\nuse_backend b if { path_beg /x }",
     better: "use_backend a if { path_beg /x/y }\nuse_backend b if { path_beg /x }",
     look,

@@ -5,6 +5,7 @@ use super::{Findings, Lint, Proxy, criteria, sample};
 pub(super) const LINT: Lint = Lint {
     name: "uncased-host",
     doc: "The case of a host's name means nothing, but an ACL without '-i' is particular about it.",
+    usual: false,
     example: "http-request deny if { req.hdr(host) www.example.com }",
     better: "http-request deny if { req.hdr(host) -i www.example.com }",
     look,

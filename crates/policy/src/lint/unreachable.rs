@@ -5,6 +5,7 @@ use super::{Findings, Lint, Proxy, condition, rule_set};
 pub(super) const LINT: Lint = Lint {
     name: "unreachable",
     doc: "A rule without a condition that ends the processing leaves nothing to the rules of its kind that follow.",
+    usual: false,
     example: "http-request deny\nhttp-request set-header x-a b",
     better: "http-request set-header x-a b\nhttp-request deny",
     look,

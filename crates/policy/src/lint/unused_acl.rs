@@ -5,6 +5,7 @@ use super::{Findings, Lint, Proxy, begins, condition};
 pub(super) const LINT: Lint = Lint {
     name: "unused-acl",
     doc: "An ACL that no condition names does nothing. Often its name is misspelt where it should stand.",
+    usual: false,
     example: "acl inside src 10.0.0.0/8",
     better: "acl inside src 10.0.0.0/8\nhttp-request deny unless inside",
     look,

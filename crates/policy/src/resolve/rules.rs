@@ -20,8 +20,8 @@ use crate::context::Phase;
 use crate::draft::{Draft, ProxyDraft, RuleDraft, VariableDraft};
 use crate::expression;
 use crate::expression::{Expression, Names, Profiles, Scope, not_yet};
-use crate::keyword::haproxy::NOWHERE;
 use crate::keyword::haproxy::names::{self, actions};
+use crate::keyword::haproxy::{NOWHERE, finish};
 use crate::log_format::{self, Encoding};
 use crate::model::names::ResolversId;
 use crate::model::tls::{NameExpression, ServerName};
@@ -556,7 +556,7 @@ impl Reader<'_> {
             }
             _ => self.read_mark(rules)?,
         }
-        self.args.finish()
+        finish(&mut self.args, self.draft.keyword).map(|note| self.warnings.extend(note))
     }
 
     /// Lines about what exchanges are marked with, and about those that leave no mark.

@@ -1,7 +1,8 @@
 //! Configurations that people have published, moved to loopback, before both programs: the same requests have to be
 //! answered in the same way, by the same server, and logged in the same words.
 //!
-//! The files lie beside the checkout, where not everyone has them. `DIFFERENTIAL_ONLY=NAME` shows one of them in full.
+//! The files lie beside the checkout, where not everyone has them. `DIFFERENTIAL_ONLY=NAME` shows one of them in full;
+//! `DIFFERENTIAL_FOLDER=FOLDER` plays the `*.cfg` files of another folder.
 
 mod echo;
 mod rewrite;
@@ -52,20 +53,22 @@ enum Outcome {
 
 #[test]
 fn published_configurations_serve_as_under_haproxy() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus/haproxy");
-    let Ok(table) = fs::read_to_string(folder.join("EXPECTED.tsv")) else {
+    let other = env::var_os("DIFFERENTIAL_FOLDER").map(PathBuf::from);
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus/haproxy");
+    let folder = other.clone().unwrap_or(beside);
+    let Some(names) = names_in(&folder) else {
         eprintln!("SKIPPED: there is no corpus of configurations beside this checkout");
         return;
     };
     let Some(haproxy) = reference() else { return };
     let only = env::var("DIFFERENTIAL_ONLY").ok();
     let origin = echo::start();
-    let names = table.lines().filter_map(|line| line.split_once('\t'));
-    let names = names.filter(|(name, _)| only.as_ref().is_none_or(|only| name.contains(only)));
-    let files = names.filter_map(|(name, _)| {
-        let text = fs::read(folder.join(name)).ok()?;
+    let names = names.into_iter();
+    let names = names.filter(|name| only.as_ref().is_none_or(|only| name.contains(only)));
+    let files = names.filter_map(|name| {
+        let text = fs::read(folder.join(&name)).ok()?;
         let file = rewrite::rewrite(&String::from_utf8_lossy(&text), origin);
-        (file.binds > 0).then(|| (name.to_owned(), file))
+        (file.binds > 0).then_some((name, file))
     });
     let files: Vec<_> = files.collect();
     let played = play_all(&haproxy, &files);
@@ -92,10 +95,19 @@ fn published_configurations_serve_as_under_haproxy() {
     }
     eprintln!("{served} files, {requests} requests; refused here alone: {refused:#?}");
     assert!(report.is_empty(), "{report}");
-    if only.is_none() {
+    if only.is_none() && other.is_none() {
         let enough = served >= FILES_MIN && requests >= served * rewrite::REQUESTS;
         assert!(enough, "{served} files, {requests} requests");
     }
+}
+
+/// The configurations in a folder, in the order of their names; `None`: there is no such folder.
+fn names_in(folder: &Path) -> Option<Vec<String>> {
+    let files = fs::read_dir(folder).ok()?.filter_map(Result::ok);
+    let names = files.filter_map(|file| file.file_name().into_string().ok());
+    let mut names: Vec<_> = names.filter(|name| name.ends_with(".cfg")).collect();
+    names.sort();
+    Some(names)
 }
 
 fn is_known(name: &str) -> bool {

@@ -409,6 +409,58 @@ fn nameless(draft: &mut Draft, name: &str) -> Option<Diagnostic> {
     Some(error.help("write 'defaults NAME', and 'from NAME' behind the names of proxies"))
 }
 
+/// Words behind whose arguments HAProxy looks no further. Files have remarks there, or what they meant to escape.
+const LOOSE: &[&str] = &[
+    "balance",
+    "capture",
+    "declare",
+    "dynamic-cookie-key",
+    "hard-stop-after",
+    "hash-preserve-affinity",
+    "http-send-name-header",
+    "load-server-state-from-file",
+    "log-send-hostname",
+    "ocsp-update.maxdelay",
+    "ocsp-update.mindelay",
+    "server-state-base",
+    "server-state-file",
+    "stats auth",
+    "stats enable",
+    "stats hide-version",
+    "stats maxconn",
+    "stats realm",
+    "stats refresh",
+    "stats scope",
+    "stats show-legends",
+    "stats show-modules",
+    "stats timeout",
+    "stats uri",
+    "tcp-check comment",
+    "tcp-request inspect-delay",
+    "tcp-response inspect-delay",
+    "tune.stick-counters",
+    "unique-id-header",
+    "warn-blocked-traffic-after",
+];
+
+/// The end of a line that begins with this keyword.
+pub(crate) fn finish(args: &mut Args<'_>, name: &str) -> Result<Option<Diagnostic>, Diagnostic> {
+    match LOOSE.contains(&name) {
+        true => Ok(surplus(args, &format!("'{name}'"))),
+        false => args.finish().map(|()| None),
+    }
+}
+
+/// Passes words that nothing looks at, as many as are left, and tells of them.
+fn surplus(args: &mut Args<'_>, behind: &str) -> Option<Diagnostic> {
+    let rest = args.rest();
+    let span = rest.first()?.span.to(rest.last()?.span);
+    while args.next().is_some() {}
+    let message = format_args!("what follows {behind} here has no effect");
+    let note = Diagnostic::note(Kind::NoEffect, span, message);
+    Some(note.help("remove it, or put the argument in quotes if this is part of it"))
+}
+
 /// Reads the arguments of a row and says what its status wants said.
 fn obey(draft: &mut Draft, row: &'static Keyword<Draft>, args: &mut Args<'_>) {
     if draft.polarity != Polarity::Plain && !row.negatable {
@@ -443,7 +495,8 @@ fn obey(draft: &mut Draft, row: &'static Keyword<Draft>, args: &mut Args<'_>) {
             row.status,
             Status::NotYet(_) | Status::Dormant(_) | Status::Deferred(_)
         );
-    let read = read.and_then(|()| args.finish());
+    let read = read.and_then(|()| finish(args, row.name));
+    let read = read.map(|note| draft.findings.extend(note));
     if read.is_ok() {
         http_words::note(draft, row.name);
     }

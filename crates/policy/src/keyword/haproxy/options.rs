@@ -531,18 +531,31 @@ fn redispatch(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> 
 }
 
 /// Chooses the log line; logs belong to frontends.
-fn log_format(draft: &mut Draft, format: LogFormatDraft) {
+pub(super) fn log_format(draft: &mut Draft, format: LogFormatDraft) {
     if !draft.has_front() {
         let warning = Diagnostic::warning(
             Kind::NoEffect,
             draft.line,
             "a backend has no log line of its own",
         );
-        draft.report(warning.help("write the option in the frontend or in 'defaults'"));
+        draft.report(warning.help("write it in the frontend or in 'defaults'"));
         return;
     }
     let line = draft.line;
-    draft.settings().log_format = Some(Spanned::new(format, line));
+    let before = draft
+        .settings()
+        .log_format
+        .replace(Spanned::new(format, line));
+    replaces_format(draft, before.is_some());
+}
+
+/// Warns of a log format that was there for nothing. Proxies have reasons for another one than their `defaults`.
+pub(super) fn replaces_format(draft: &mut Draft, is_second: bool) {
+    if is_second && draft.section == Some(Sections::DEFAULTS) {
+        let message = "this log format takes the place of an earlier one";
+        let warning = Diagnostic::warning(Kind::Advice, draft.line, message);
+        draft.report(warning.help("leave out the other, which does nothing; 'option httplog' and its like are formats too"));
+    }
 }
 
 fn forward_for(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {

@@ -108,7 +108,9 @@ pub(super) fn open(draft: &mut Draft, args: &mut Args<'_>) -> Result<(), Diagnos
         return Err(error.help("give this one another name"));
     }
     super::server::check_name(word)?;
-    args.finish()
+    let note = super::surplus(args, "the section's name");
+    draft.findings.extend(note);
+    Ok(())
 }
 
 fn draft_section(draft: &mut Draft) -> &mut ResolversDraft {

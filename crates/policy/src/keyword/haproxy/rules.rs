@@ -6,7 +6,7 @@
 use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
-use super::{errors, names, tls, value};
+use super::{errors, names, options, tls, value};
 use crate::draft::{Draft, LogFormatDraft, RuleDraft, Spanned};
 use crate::keyword::{Keyword, Sections, Status};
 
@@ -45,7 +45,9 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "FORMAT",
         "The log line of failed connections.",
         |args, draft| {
-            draft.settings().error_log_format = Some(format(args)?);
+            let format = format(args)?;
+            let before = draft.settings().error_log_format.replace(format);
+            options::replaces_format(draft, before.is_some());
             Ok(())
         },
     ),
@@ -144,8 +146,7 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
         "The log line.",
         |args, draft| {
             let format = format(args)?;
-            let span = draft.line;
-            draft.settings().log_format = Some(Spanned::new(LogFormatDraft::Custom(format), span));
+            options::log_format(draft, LogFormatDraft::Custom(format));
             Ok(())
         },
     ),

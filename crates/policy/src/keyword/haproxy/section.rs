@@ -6,7 +6,8 @@ use plimsoll_config::haproxy;
 
 use super::tls::{self, TlsDraft};
 use super::{
-    Context, acme, address, log_profile, peers, read_line, resolvers, server, userlist, value,
+    Context, acme, address, log_profile, peers, read_line, resolvers, server, surplus, userlist,
+    value,
 };
 use crate::draft::{BindDraft, Draft, PROXIES_MAX, ProxyDraft, ServerDraft, Settings, UnixDraft};
 use crate::keyword::{Sections, Status};
@@ -199,7 +200,9 @@ fn defaults(draft: &mut Draft, args: &mut Args<'_>) -> Result<(), Diagnostic> {
         .defaults_by_name
         .insert(section.name.clone(), draft.defaults.len());
     draft.defaults.push(section);
-    read.and_then(|()| args.finish())
+    read?;
+    draft.findings.extend(surplus(args, "the section's name"));
+    Ok(())
 }
 
 /// `healthcheck NAME`.
@@ -231,7 +234,8 @@ fn http_errors(draft: &mut Draft, args: &mut Args<'_>) -> Result<(), Diagnostic>
         span: word.span,
         ..ProxyDraft::default()
     });
-    args.finish()
+    draft.findings.extend(surplus(args, "the section's name"));
+    Ok(())
 }
 
 /// A name may be given again, as long as nobody has named the section that had it.
