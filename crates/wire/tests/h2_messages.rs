@@ -406,6 +406,114 @@ fn uploads_through_small_windows_are_as_fast_as_others() {
     }
 }
 
+/// The twin of the above: however small the windows are that streams begin with, a download may fill a quarter of what the
+/// connection has to spare in each round trip, and never lies here with more than that. Four may at once, where windows are small; others have what was left
+/// to them, and the next one has a share again.
+#[test]
+fn downloads_through_small_windows_are_as_fast_as_others() {
+    const DOWNLOAD_BYTES: usize = 4 << 20;
+    for window_bytes in [1, 2, 100, 16_384, 65_535, 262_144] {
+        let config = Config {
+            window_bytes,
+            spare_bytes: 1 << 20,
+            ..Config::default()
+        };
+        let share = (config.spare_bytes / 4).max(window_bytes) as usize;
+        let (mut client, mut server) = pair(config);
+        let asked = request_head("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let begun = "HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let begun = response_head(begun, response::Asked::default());
+        let ask = |client: &mut Connection<u32>, server: &mut Connection<u32>| {
+            let stream = client.open(&asked, b"http", true).expect("room");
+            exchange(client, server, usize::MAX);
+            let key = opened(server);
+            server.send_head(key, &begun, false);
+            exchange(client, server, usize::MAX);
+            (stream, key)
+        };
+        let (stream, key) = ask(&mut client, &mut server);
+        let (download, mut buffer) = (vec![b'x'; 1 << 20], vec![0; 1 << 20]);
+        let (mut taken, mut trips) = (0, 0);
+        while taken < DOWNLOAD_BYTES {
+            while server.send_data(key, &download, false) > 0 {
+                let sent = std::mem::take(server.output());
+                receive(&mut client, &sent).expect("within the window");
+                server.output_taken();
+            }
+            let mut unread = 0;
+            while let Read::Data {
+                bytes: count @ 1.., ..
+            } = client.read(stream, &mut buffer)
+            {
+                unread += count;
+            }
+            assert!((1..=share).contains(&unread), "{unread} of {share}");
+            taken += unread;
+            trips += 1;
+            exchange(&mut client, &mut server, usize::MAX);
+        }
+        // Sixteen shares, and one for the connection's window, which begins with what everybody knows.
+        assert!(trips <= 20, "{trips} with {window_bytes}");
+        if window_bytes > 16_384 {
+            continue;
+        }
+        let others: Vec<_> = (0..4).map(|_| ask(&mut client, &mut server)).collect();
+        assert_eq!(server.room(others[2].1), 65_536, "the fourth");
+        assert_eq!(server.room(others[3].1), window_bytes as usize, "the fifth");
+        client.release(stream);
+        let (_, next) = ask(&mut client, &mut server);
+        assert_eq!(server.room(next), 65_536, "in place of the first");
+    }
+}
+
+/// Streams that wait for the connection's window, or for room in the output, have it in turn: a long download leaves half of it to a
+/// short one.
+#[test]
+fn streams_share_what_there_is() {
+    for (window, taken_at_once) in [(100_u32, usize::MAX), (1 << 30, 1_000)] {
+        let mut server = server(Config::default());
+        let settings = [&[0, 4][..], &(1_u32 << 30).to_be_bytes()].concat();
+        receive(&mut server, &frame(kind::SETTINGS, 0, 0, &settings)).expect("settings");
+        let begun = "HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let begun = response_head(begun, response::Asked::default());
+        let mut keys = Vec::new();
+        for id in [1, 3, 5] {
+            receive(&mut server, &support::h2::headers(id, 0, b"\x82\x86\x84")).expect("a request");
+            let key = opened(&mut server);
+            server.set_owner(key, id);
+            server.send_head(key, &begun, false);
+            keys.push(key);
+        }
+        let body = vec![b'x'; 1 << 20];
+        let mut sent = [0_usize; 3];
+        // All of them want to send for ever, the first one first.
+        for (count, key) in sent.iter_mut().zip(&keys) {
+            *count += server.send_data(*key, &body, false);
+        }
+        if window > 65_535 {
+            let update = frame(kind::WINDOW_UPDATE, 0, 0, &window.to_be_bytes());
+            receive(&mut server, &update).expect("an update");
+        }
+        sent = [0; 3];
+        for _ in 0..300 {
+            let output = server.output();
+            output.drain(..taken_at_once.min(output.len()));
+            if window < 65_535 {
+                let update = frame(kind::WINDOW_UPDATE, 0, 0, &window.to_be_bytes());
+                receive(&mut server, &update).expect("an update");
+            }
+            server.output_taken();
+            while let Some(event) = server.next_event() {
+                let Event::Wake(id) = event else { continue };
+                let at = id as usize / 2;
+                sent[at] += server.send_data(keys[at], &body, false);
+            }
+        }
+        let all: usize = sent.iter().sum();
+        assert!(sent.iter().all(|count| count * 4 > all), "{sent:?}");
+    }
+}
+
 /// RFC 9113 section 8.1: a server may answer in full and then refuse the rest of the request.
 #[test]
 fn an_answer_that_is_complete_survives_a_reset() {

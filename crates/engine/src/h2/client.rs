@@ -66,6 +66,7 @@ fn config(tables: &Tables, session: &Session) -> Config {
         frame_bytes: tune.frame_bytes,
         table_bytes: tune.table_bytes,
         extended_connect: !tune.hides_web_sockets,
+        spare_bytes: 0,
         limits: tables.request_limits(session.frontend),
     }
 }

@@ -32,6 +32,9 @@ use crate::worker::Worker;
 /// The scheme of a request whose target names none, whatever carries it: as HAProxy has it, and servers expect it.
 const SCHEME: &[u8] = b"https";
 
+/// What long bodies may have beyond their windows, on one connection.
+const SPARE_BYTES: u32 = 1 << 20;
+
 /// What servers may do, by `tune.h2.*` and the limits of their backend's responses.
 pub(crate) fn config(tables: &Tables, limits: plimsoll_wire::h1::Limits) -> Config {
     let tune = &tables.plane.model.global.tune.http2;
@@ -39,10 +42,13 @@ pub(crate) fn config(tables: &Tables, limits: plimsoll_wire::h1::Limits) -> Conf
     let window_bytes = tune.servers.window_bytes.unwrap_or(tune.window_bytes);
     // Room for what every stream may hold: a client that reads slowly must not stop those beside it.
     let all_bytes = window_bytes.saturating_mul(streams_max);
+    let all_bytes = all_bytes.saturating_add(SPARE_BYTES);
+    let connection_bytes = tune.servers.connection_bytes;
     Config {
         streams_max,
         window_bytes,
-        connection_window_bytes: tune.servers.connection_bytes.unwrap_or(all_bytes),
+        connection_window_bytes: connection_bytes.unwrap_or(all_bytes),
+        spare_bytes: connection_bytes.unwrap_or(SPARE_BYTES),
         frame_bytes: tune.frame_bytes,
         table_bytes: tune.table_bytes,
         limits,

@@ -15,6 +15,8 @@ pub(super) struct Stream {
     pub(super) key: Key,
     /// Handed over, but without room: at most what came along with a head.
     held: Vec<u8>,
+    /// How much of that has been sent.
+    held_from: usize,
     /// The message ends behind what is held.
     ending: bool,
     /// Trailers to be sent behind what is held.
@@ -30,6 +32,7 @@ impl Stream {
             link,
             key,
             held: Vec::new(),
+            held_from: 0,
             ending: false,
             trailers_out: None,
             trailers_in: None,
@@ -126,12 +129,12 @@ impl Stream {
             return Poll::Ready(Err(StreamError::Reset));
         }
         let held = std::mem::take(&mut self.held);
-        let taken = self.push(&held);
-        if taken < held.len() {
+        self.held_from += self.push(&held[self.held_from..]);
+        if self.held_from < held.len() {
             self.held = held;
-            self.held.drain(..taken);
             return Poll::Pending;
         }
+        self.held_from = 0;
         Poll::Ready(Ok(()))
     }
 

@@ -41,6 +41,8 @@ pub struct Config {
     pub window_bytes: u32,
     /// The connection's window: no more unread data is held than this.
     pub connection_window_bytes: u32,
+    /// What bodies of responses may have beyond their windows, all together, of the connection's.
+    pub spare_bytes: u32,
     pub frame_bytes: u32,
     pub table_bytes: u32,
     /// Whether clients may ask for tunnels by extended CONNECT (RFC 8441), such as WebSockets.
@@ -56,6 +58,7 @@ impl Default for Config {
             streams_max: 100,
             window_bytes: 65_536,
             connection_window_bytes: 1 << 20,
+            spare_bytes: 0,
             frame_bytes: FRAME_BYTES_DEFAULT as u32,
             table_bytes: TABLE_BYTES_DEFAULT as u32,
             extended_connect: true,
@@ -126,12 +129,16 @@ pub struct Connection<T> {
     /// What the peer may still send, over all streams, and what was read since it was last told.
     pub(super) window_in: i64,
     pub(super) unreported: u32,
+    /// What is left of the spare bytes.
+    pub(super) spare: u32,
     // -- sending
     pub(super) encoder: Encoder,
     pub(super) out: Vec<u8>,
     pub(super) window_out: i64,
     /// Streams wait for the connection's window, or for room in the output.
     pub(super) blocked: bool,
+    /// The slot of the stream that comes first when they are woken.
+    pub(super) first_woken: usize,
     pub(super) peer_window: u32,
     pub(super) peer_frame_bytes: usize,
     pub(super) peer_streams_max: u32,
@@ -178,10 +185,12 @@ impl<T: Copy> Connection<T> {
             decoder: Decoder::default(),
             window_in: i64::from(WINDOW_DEFAULT),
             unreported: 0,
+            spare: config.spare_bytes,
             encoder: Encoder::default(),
             out: Vec::new(),
             window_out: i64::from(WINDOW_DEFAULT),
             blocked: false,
+            first_woken: 0,
             peer_window: WINDOW_DEFAULT,
             peer_frame_bytes: FRAME_BYTES_DEFAULT,
             peer_streams_max: u32::MAX,
@@ -367,6 +376,7 @@ impl<T: Copy> Connection<T> {
             self.cancel(key, code);
         }
         if let Some(stream) = self.streams.remove(key) {
+            self.spare += stream.widened;
             let unread = stream.unread() as u32;
             if unread > 0 {
                 self.credit(None, unread);
@@ -481,12 +491,18 @@ impl<T: Copy> Connection<T> {
         }
     }
 
+    /// Wakes all that could not send, each time another one first: the first may take all that there is.
     pub(super) fn wake_blocked(&mut self) {
         self.blocked = false;
-        for stream in self.streams.iter_mut().filter(|stream| stream.blocked) {
-            stream.blocked = false;
+        let mut first = None;
+        for (slot, stream) in self.streams.rotated_mut(self.first_woken) {
+            if !std::mem::take(&mut stream.blocked) {
+                continue;
+            }
+            first.get_or_insert(slot);
             self.events.extend(stream.owner.map(Event::Wake));
         }
+        self.first_woken = first.map_or(0, |slot| slot + 1);
     }
 
     /// A stream was cancelled, or we were made to cancel one.

@@ -23,6 +23,9 @@ const INTERIM_MAX: usize = 16;
 /// Uploads that may each fill their share of the connection's window.
 const UPLOADS_AT_ONCE: u32 = 4;
 
+/// Downloads that may each have their share of what a connection has to spare.
+const DOWNLOADS_AT_ONCE: u32 = 4;
+
 /// Memory for part of a frame, or for a block, that is kept between uses.
 const CARRY_KEEP_BYTES: usize = 0;
 
@@ -629,13 +632,38 @@ impl<T: Copy> Connection<T> {
         } else {
             return self.fail_stream(key, Fault::TooManyInterim);
         }
-        match end_stream {
-            true => self.end_remote(key),
-            false => {
-                self.wake(key);
-                Ok(())
-            }
+        if end_stream {
+            return self.end_remote(key);
         }
+        self.widen_download(key);
+        self.wake(key);
+        Ok(())
+    }
+
+    /// Lets a server send a long body faster than one window per round trip, as far as the connection has bytes to spare.
+    /// What others may hold unread is none of these.
+    fn widen_download(&mut self, key: Key) {
+        let window = self.config.window_bytes;
+        let share = self.config.spare_bytes / DOWNLOADS_AT_ONCE;
+        let more = share.saturating_sub(window);
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let is_long = stream.expected.is_none_or(|length| length > window.into());
+        let is_tunnel = stream.asked.connect || stream.asked.upgrade;
+        if more == 0
+            || more > self.spare
+            || !stream.headed
+            || !is_long
+            || is_tunnel
+            || stream.widened > 0
+        {
+            return;
+        }
+        frame::window_update(stream.id, more, &mut self.out);
+        stream.window_in += i64::from(more);
+        stream.widened = more;
+        self.spare -= more;
     }
 
     /// Answers a request that comes to nothing.

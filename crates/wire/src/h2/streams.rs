@@ -47,6 +47,8 @@ pub(super) struct Stream<T> {
     pub(super) window_in: i64,
     /// What was read since the peer was last told.
     pub(super) unreported: u32,
+    /// What it was given beyond its window, of what the connection has to spare.
+    pub(super) widened: u32,
     // -- sending
     pub(super) window_out: i64,
     pub(super) local_done: bool,
@@ -76,6 +78,7 @@ impl<T> Stream<T> {
             expected: None,
             window_in: i64::from(window_in),
             unreported: 0,
+            widened: 0,
             window_out: i64::from(window_out),
             local_done: false,
             blocked: false,
@@ -177,5 +180,19 @@ impl<T> Streams<T> {
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Stream<T>> {
         self.slots.iter_mut().flatten()
+    }
+
+    /// All streams with their slots, from the one in slot `from` on and around.
+    pub(super) fn rotated_mut(
+        &mut self,
+        from: usize,
+    ) -> impl Iterator<Item = (usize, &mut Stream<T>)> {
+        let from = from.min(self.slots.len());
+        let (before, behind) = self.slots.split_at_mut(from);
+        let behind = behind.iter_mut().enumerate();
+        behind
+            .map(move |(index, slot)| (from + index, slot))
+            .chain(before.iter_mut().enumerate())
+            .filter_map(|(index, slot)| Some((index, slot.as_mut()?)))
     }
 }

@@ -97,13 +97,28 @@ struct Story {
     fault: Option<plimsoll_wire::h2::Fault>,
 }
 
+/// Takes in bytes in shares of so many units of work.
+fn receive_in_shares(
+    connection: &mut Connection<u32>,
+    mut bytes: &[u8],
+    share: u32,
+) -> Result<(), plimsoll_wire::h2::Fault> {
+    while !bytes.is_empty() {
+        let mut units = share;
+        let taken = connection.receive_some(bytes, 0, &mut units, &mut Head::default)?;
+        assert!(taken == bytes.len() || units == 0, "a share is used up");
+        bytes = &bytes[taken..];
+    }
+    Ok(())
+}
+
 /// Frames behind a preface, on any bytes: however they are cut, the same happens, and what is said are whole frames.
 pub(crate) fn read_h2_frames(input: &[u8]) {
-    let tell = |size: usize| {
+    let tell = |size: usize, share: u32| {
         let mut server = server(Config::default());
         let mut story = Story::default();
         for bytes in input.chunks(size) {
-            story.fault = receive(&mut server, bytes).err();
+            story.fault = receive_in_shares(&mut server, bytes, share).err();
             while let Some(event) = server.next_event() {
                 if let Event::Request(key) = event {
                     server.set_owner(key, key.id());
@@ -126,9 +141,10 @@ pub(crate) fn read_h2_frames(input: &[u8]) {
             .retain(|(head, _)| head.kind != kind::WINDOW_UPDATE || head.stream > 0);
         story
     };
-    let whole = tell(input.len().max(1));
-    assert_eq!(tell(1), whole);
-    assert_eq!(tell(7), whole);
+    let whole = tell(input.len().max(1), u32::MAX);
+    assert_eq!(tell(1, u32::MAX), whole);
+    assert_eq!(tell(7, u32::MAX), whole);
+    assert_eq!(tell(input.len().max(1), 1), whole);
 }
 
 /// A connection whose peer says anything at all, and whose owner does anything that is allowed, in either role.
