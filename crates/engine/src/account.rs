@@ -381,7 +381,7 @@ fn write_exchange(session: &mut Session, moment: Moment, record: &mut Record, no
         return;
     }
     let Record { request, facts, .. } = record;
-    facts.is_later = session.requests > 1;
+    facts.is_later = session.requests > 1 || request.head.version >= Version::H2;
     // What rules made of the first line is for servers; the log shows what was received.
     let original = facts.original.take();
     let head = &request.head;
@@ -903,7 +903,7 @@ fn write(session: &mut Session, facts: &mut ExchangeFacts, moment: Moment, line:
     );
     (context.now, context.bind) = (rules::now(&worker), bind);
     (context.backend, context.server) = (backend, line.server);
-    context.record = Some(&record);
+    (context.record, context.is_raw) = (Some(&record), line.mode == Mode::Tcp);
     worker.log(route, &record, level, &mut |format, out| {
         format.write(&context, out)
     });

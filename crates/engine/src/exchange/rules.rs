@@ -15,7 +15,7 @@ use plimsoll_policy::rule::{self, Rule, Rules, Verdict};
 use plimsoll_policy::stick_table::Event;
 use plimsoll_policy::stickiness;
 use plimsoll_policy::value::Value;
-use plimsoll_wire::head::{FieldKind, Head};
+use plimsoll_wire::head::{FieldKind, Head, Version};
 
 use super::{Answer, Before, Exchange, Outcome};
 use crate::control::admin::service;
@@ -92,7 +92,8 @@ impl Exchange<'_> {
             ..
         } = self;
         let teller = Teller { worker, tables };
-        record.facts.is_later = session.requests > 1;
+        // Of streams none is the first, as in HAProxy.
+        record.facts.is_later = session.requests > 1 || record.request.head.version >= Version::H2;
         let waited = record.dispatch.as_ref().map(|it| it.waited.behind);
         let (at_server, at_backend) = waited.unwrap_or_default();
         let progress = Progress {

@@ -116,3 +116,30 @@ fn clients_cancel_streams() {
         case("streams-left", None),
     ]);
 }
+
+/// What a line knows of a request of HTTP/2, whose target names the host and which is never the first of its connection.
+#[test]
+fn lines_know_requests_of_http2() {
+    let get = frame(1, 5, 1, b"\x82\x86\x84\x41\x01a");
+    let case = |name: &str, rules: &str| {
+        let get = get.clone();
+        let line = "log-format \"a b %ST %[fc_http_major] %[bc_http_major] %[capture.req.ver] %[capture.req.uri] \
+            %[capture.req.method] %r %HM %HU %HP %HPO %HV %[var(txn.a)]\"";
+        let seen = "http-request set-var-fmt(txn.a) %[url]|%[capture.req.uri]|%[path]|%[base]|%[http_first_req]|%[fc_http_major]";
+        case(name)
+            .front(&format!("{line};{seen};{rules}"))
+            .talk(move |stage| {
+                let mut client = stage.client();
+                client.send([PREFACE, &get].concat());
+                stage.wait_for_line();
+                client.leave();
+                stage.done(client);
+            })
+            .lines(1)
+    };
+    play(vec![
+        case("http2-passed", ""),
+        case("http2-answered", "http-request return status 204"),
+        case("http2-changed", "http-request set-path /x"),
+    ]);
+}

@@ -1,10 +1,8 @@
 //! Samples of what is kept of an exchange for its line in the log.
 
-use std::borrow::Cow;
-
 use plimsoll_config::diagnostic::Diagnostic;
 
-use super::layer7::version_number;
+use super::layer7::{path_and_query, version_number};
 use super::{Fetch, Needs, Row, fetch, logged_line, request, response_version};
 use crate::arguments::Arguments;
 use crate::context::ExchangeFacts;
@@ -38,17 +36,17 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "capture.req.uri",
         usage: "",
-        doc: "The request's target as it was received.",
+        doc: "The path and the query of the request's target as it was received.",
         needs: Needs::RequestLine,
         read: |_, _| {
             fetch(Type::Text, |context| {
-                Some(Value::Text(
-                    match (logged_line(context), &context.exchange.original) {
-                        (Some(line), _) => Cow::Borrowed(line.target),
-                        (None, Some(line)) => Cow::Borrowed(line.target.as_slice()),
-                        (None, None) => request(context)?.whole_target(),
-                    },
-                ))
+                let target = match (logged_line(context), &context.exchange.original) {
+                    (Some(line), _) => line.target,
+                    (None, Some(line)) => line.target.as_slice(),
+                    (None, None) => request(context)?.target(),
+                };
+                // Of a target in absolute form, as those of HTTP/2 are, the scheme and the host are no part of it.
+                path_and_query(target).map(Value::text)
             })
         },
     },

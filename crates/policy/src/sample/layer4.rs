@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use plimsoll_config::diagnostic::Diagnostic;
 use plimsoll_wire::head::Version;
 
-use super::{Fetch, Needs, Read, Row, fetch, response_version};
+use super::{Fetch, Needs, Read, Row, fetch, logged_line, response_version};
 use crate::arguments::Arguments;
 use crate::context::{ConnectionError, Context, SessionFacts};
 use crate::model::Bind;
@@ -143,10 +143,16 @@ pub(crate) const ROWS: &[Row] = &[
                 if context.lacks_session() {
                     return None;
                 }
-                Some(match context.request.as_deref() {
-                    Some(head) => major(head.version),
-                    None => Value::Integer(1),
-                })
+                let logged = || logged_line(context).map(|line| line.version);
+                match context.request.as_deref() {
+                    Some(head) => Some(major(head.version)),
+                    None if context.is_raw => None,
+                    // Heads are gone when lines are written.
+                    None if logged().is_some_and(|version| version == b"HTTP/2.0") => {
+                        Some(major(Version::H2))
+                    }
+                    None => Some(major(Version::H11)),
+                }
             })
         },
     ),

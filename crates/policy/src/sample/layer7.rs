@@ -180,7 +180,8 @@ pub(crate) const ROWS: &[Row] = &[
         read: |_, _| {
             fetch(Type::Integer, |context| {
                 let status = context.exchange.server_status;
-                (status != 0 || context.record.is_some()).then(|| Value::Integer(status.into()))
+                let is_told = status != 0 || (context.record.is_some() && !context.is_raw);
+                is_told.then(|| Value::Integer(status.into()))
             })
         },
     },
