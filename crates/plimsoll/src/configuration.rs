@@ -66,6 +66,8 @@ pub(crate) struct Request {
     pub(crate) master: bool,
     /// Whether lines are told that hardly mean what they say.
     pub(crate) lint: bool,
+    /// Whether servers whose names cannot be resolved are no error (`-dr`).
+    pub(crate) bears_unknown_hosts: bool,
 }
 
 /// A configuration as far as it could be understood.
@@ -186,7 +188,9 @@ fn load_from(request: &Request, loader: &dyn Loader, files: &Files) -> Configura
     }
     let context = Context {
         files,
-        machine: &ThisMachine,
+        machine: &ThisMachine {
+            bears_unknown_hosts: request.bears_unknown_hosts,
+        },
         sources: &parsed.sources,
         environment: &environment,
     };
@@ -293,7 +297,9 @@ impl Loader for Files {
 }
 
 /// The machine this process runs on.
-struct ThisMachine;
+struct ThisMachine {
+    bears_unknown_hosts: bool,
+}
 
 impl Machine for ThisMachine {
     fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>> {
@@ -304,6 +310,10 @@ impl Machine for ThisMachine {
             }
         }
         Ok(addresses)
+    }
+
+    fn bears_unknown_hosts(&self) -> bool {
+        self.bears_unknown_hosts
     }
 
     fn user_id(&self, name: &str) -> Option<u32> {

@@ -376,8 +376,6 @@ pub(crate) struct Settings {
     /// `default-server name NAME`.
     pub(crate) named_servers: BTreeMap<String, ServerDraft>,
     pub(crate) logs: Vec<LogDraft>,
-    /// Whether there is a `log` line, even one that could not be read.
-    pub(crate) logged: bool,
     pub(crate) log_format: Option<Spanned<LogFormatDraft>>,
     /// `log-format-sd`, `error-log-format`.
     pub(crate) log_structured: Option<Word>,
@@ -419,7 +417,6 @@ impl Default for Settings {
             default_server: ServerDraft::default(),
             named_servers: BTreeMap::new(),
             logs: Vec::new(),
-            logged: false,
             log_format: None,
             log_structured: None,
             error_log_format: None,

@@ -4,7 +4,7 @@
 //! absent: what samples and converters do ([`crate::sample`], [`crate::convert`]).
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -137,6 +137,8 @@ pub(crate) type Profiles = HashMap<String, (Arc<Profile>, Asks)>;
 pub(crate) struct Names {
     pub(crate) frontends: HashMap<String, FrontendId>,
     pub(crate) backends: HashMap<String, BackendId>,
+    /// Those of TCP mode.
+    pub(crate) tcp_backends: HashSet<BackendId>,
     /// Servers by backend, then by name.
     pub(crate) servers: HashMap<BackendId, HashMap<String, ServerId>>,
     /// Stick tables, with the type of their keys.

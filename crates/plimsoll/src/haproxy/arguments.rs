@@ -31,6 +31,8 @@ pub(crate) struct Arguments {
     pub(crate) warnings_fatal: bool,
     /// `-dD`: show `.diag` messages.
     pub(crate) diagnose: bool,
+    /// `-dr`: servers whose names cannot be resolved are down instead of wrong.
+    pub(crate) bears_unknown_hosts: bool,
     /// `-dS`: no splice(2).
     pub(crate) no_splice: bool,
     /// `-p`.
@@ -250,6 +252,7 @@ fn debug_flag(flag: &str, words: &mut Words, arguments: &mut Arguments) -> Resul
         "-d" | "-db" => arguments.foreground = true,
         "-dW" => arguments.warnings_fatal = true,
         "-dD" => arguments.diagnose = true,
+        "-dr" => arguments.bears_unknown_hosts = true,
         "-dS" => arguments.no_splice = true,
         // How HAProxy manages memory, waits for events and copies bytes inside is its own affair, and external
         // checks need no permission here: nothing is lost when these are left out.

@@ -306,6 +306,7 @@ fn request(arguments: &Arguments) -> Request {
             splice: !arguments.no_splice,
         },
         lint: false,
+        bears_unknown_hosts: arguments.bears_unknown_hosts,
         diagnose: arguments.diagnose,
         local_peer: arguments.local_peer.clone(),
         master: arguments.master,

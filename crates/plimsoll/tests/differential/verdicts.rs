@@ -125,3 +125,24 @@ fn lines_are_judged_alike() {
         wrong.join("\n")
     );
 }
+
+/// `-dr`: servers whose names cannot be resolved are no error.
+#[test]
+fn unknown_hosts_may_be_borne() {
+    let Some(reference) = reference() else { return };
+    let rig = Rig::new();
+    let text = "defaults\n    mode http\n    timeout client 1m\n    timeout connect 1m\n    timeout server 1m\n\
+                listen p\n    bind 127.0.0.1:1\n    server a nobody.invalid:80\n";
+    let path = rig.file("names.cfg", text);
+    for program in [reference.as_path(), PLIMSOLL.as_ref()] {
+        for (flags, status) in [(&["-c"][..], 1), (&["-dr", "-c"][..], 0)] {
+            let outcome = run(Command::new(program).args(flags).arg("-f").arg(&path));
+            let said = outcome.stdout + &outcome.stderr;
+            assert_eq!(
+                outcome.status,
+                Some(status),
+                "{program:?} {flags:?}: {said}"
+            );
+        }
+    }
+}

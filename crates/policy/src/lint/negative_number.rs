@@ -20,8 +20,9 @@ fn look(proxy: &Proxy<'_>, findings: &mut Findings) {
             let digits = text.strip_prefix('-').unwrap_or_default();
             !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
         };
-        for pair in pairs.filter(|pair| operator(&pair[0].text) && negative(&pair[1].text)) {
-            let digits = &pair[1].text[1..];
+        let range = |text: &str| negative(text) || text == "--";
+        for pair in pairs.filter(|pair| operator(&pair[0].text) && range(&pair[1].text)) {
+            let digits = pair[1].text[1..].replace('-', "0");
             let message = format!("this means 'at most {digits}': a number below zero is a range");
             findings.add(
                 pair[1].span,

@@ -34,7 +34,8 @@ pub(super) enum Net {
 }
 
 impl Net {
-    /// An address, or one with a prefix length or a mask behind a slash.
+    /// An address, or one with a prefix length or a mask behind a slash. Of names `localhost` alone is known (RFC 6761
+    /// section 6.3).
     ///
     /// # Errors
     /// HAProxy's sentence.
@@ -44,7 +45,11 @@ impl Net {
             Some((address, mask)) => (address, Some(mask)),
             None => (text, None),
         };
-        match address.parse().map_err(|_| wrong())? {
+        let address = match address.eq_ignore_ascii_case("localhost") {
+            true => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            false => address.parse().map_err(|_| wrong())?,
+        };
+        match address {
             IpAddr::V4(address) => {
                 let mask = mask.map_or(Some(u32::MAX), ipv4_mask).ok_or_else(wrong)?;
                 let length = mask.leading_ones();

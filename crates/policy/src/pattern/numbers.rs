@@ -13,7 +13,8 @@ pub(super) struct Range {
 }
 
 impl Range {
-    /// `N`, `N:`, `:N`, `N:M`; `-` may stand for the colon, so that a number with a sign is an open range.
+    /// `N`, `N:`, `:N`, `N:M`; `-` may stand for the colon, so that a number with a sign is an open range, and `--` means
+    /// `:0`.
     ///
     /// # Errors
     /// HAProxy's sentences.
@@ -49,6 +50,9 @@ impl Range {
 }
 
 fn number(text: &str) -> Option<i64> {
+    if text == "-" {
+        return Some(0);
+    }
     text.parse().ok().filter(|_| !text.starts_with('+'))
 }
 

@@ -315,19 +315,31 @@ impl Resolver<'_> {
         family: Family,
         span: Span,
     ) -> Option<IpAddr> {
+        // Whom name servers are asked for may be unknown for now.
         let ways: &[InitAddr] = match draft.init_addr.as_slice() {
+            [] if draft.resolvers.is_some() => &[InitAddr::Last, InitAddr::Libc, InitAddr::None],
             [] => &[InitAddr::Last, InitAddr::Libc],
             ways => ways,
         };
+        let lenient = self.context.machine.bears_unknown_hosts();
+        let last_resort = lenient.then_some(&InitAddr::None);
+        let mut failed = false;
         let mut complaint = "none of the ways of 'init-addr' gave an address".to_owned();
-        for way in ways {
+        for way in ways.iter().chain(last_resort) {
             match way {
                 InitAddr::Last => {}
-                InitAddr::None => return None,
+                InitAddr::None => {
+                    if failed {
+                        let message = format!("'{host}' cannot be resolved: {complaint}");
+                        let note = Diagnostic::note(Kind::Environment, span, message);
+                        self.report(note.cause("the server is down until an address is known"));
+                    }
+                    return None;
+                }
                 InitAddr::Ip(ip) => return Some(*ip),
                 InitAddr::Libc => match self.host(host, family, draft.prefer) {
                     Ok(ip) => return Some(ip),
-                    Err(said) => complaint = said,
+                    Err(said) => (failed, complaint) = (true, said),
                 },
             }
         }

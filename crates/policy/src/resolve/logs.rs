@@ -20,17 +20,17 @@ impl Resolver<'_> {
     pub(super) fn log_format(&mut self, proxy: &ProxyDraft, targets: &[LogTarget]) -> LogFormat {
         let format = proxy.settings.log_format.as_ref();
         let is_written = format.is_some() || proxy.settings.log_structured.is_some();
-        if is_written && targets.is_empty() && !proxy.settings.logged && !proxy.settings.disabled {
+        if is_written && targets.is_empty() && !proxy.settings.disabled {
+            let (message, help) = match proxy.settings.logs.is_empty() {
+                true => ("no 'log' line", "write 'log global', or remove the option"),
+                false => ("no target: 'global' has no 'log' line", "write one there"),
+            };
             let message = format!(
-                "{} '{}' writes no log, because it has no 'log' line",
+                "{} '{}' writes no log, because it has {message}",
                 proxy.noun(),
                 proxy.name
             );
-            self.warn(
-                proxy.span,
-                message,
-                "write 'log global', or remove the option",
-            );
+            self.warn(proxy.span, message, help);
         }
         let Some(format) = format else {
             return LogFormat::Connect;

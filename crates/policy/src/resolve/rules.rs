@@ -447,6 +447,11 @@ pub(crate) fn known_names(model: &Model) -> Names {
                 (BackendId(index as u32), servers.collect())
             })
             .collect(),
+        tcp_backends: backends
+            .clone()
+            .filter(|(_, backend)| backend.mode == Mode::Tcp)
+            .map(|(index, _)| BackendId(index as u32))
+            .collect(),
         backends: backends
             .map(|(index, backend)| (backend.name.clone(), BackendId(index as u32)))
             .collect(),
@@ -804,6 +809,14 @@ impl Reader<'_> {
             Some(_) => BackendTarget::Known(self.backend(&name.text, name.span)?),
             None => BackendTarget::Named(format),
         };
+        if let BackendTarget::Known(id) = &target
+            && self.scope.mode == Mode::Http
+            && self.scope.names.tcp_backends.contains(id)
+        {
+            let message = format_args!("HTTP cannot be sent to the TCP backend '{}'", name.text);
+            let error = Diagnostic::error(Kind::Invalid, name.span, message);
+            return Err(error.help("give both the same mode"));
+        }
         let condition = self.condition()?;
         self.look_for_bytes(condition.as_ref());
         Ok(Choice {

@@ -126,7 +126,7 @@ impl CipherSuite {
             "ALL" | "DEFAULT" | "HIGH" | "TLSv1.2" | "COMPLEMENTOFDEFAULT" => {
                 word != "COMPLEMENTOFDEFAULT"
             }
-            "ECDHE" | "EECDH" | "kECDHE" | "kEECDH" => true,
+            "ECDH" | "ECDHE" | "EECDH" | "kECDHE" | "kEECDH" => true,
             "ECDSA" | "aECDSA" => ecdsa,
             "aRSA" => !ecdsa,
             "AES" | "AESGCM" => !chacha,
@@ -196,7 +196,9 @@ pub fn parse_tls12(list: &str) -> Suites {
                         read.suites.push(suite);
                     }
                 }
-                if before == read.suites.len() && !rest.split('+').all(is_known) {
+                // Those of TLS 1.3 are named elsewhere, and OpenSSL passes them over here.
+                let is_newer = CipherSuite::TLS13.iter().any(|suite| suite.name() == rest);
+                if before == read.suites.len() && !is_newer && !rest.split('+').all(is_known) {
                     read.missing.push(rest.to_owned());
                 }
             }
@@ -269,6 +271,10 @@ mod tests {
                 vec![EcdsaAes256, RsaAes256, EcdsaAes128, RsaAes128],
             ),
             ("ECDHE+aRSA+AESGCM", vec![RsaAes256, RsaAes128]),
+            (
+                "TLS_AES_128_GCM_SHA256:ECDH+aRSA+AESGCM",
+                vec![RsaAes256, RsaAes128],
+            ),
             (
                 "CHACHA20:AES128",
                 vec![EcdsaChaCha20, RsaChaCha20, EcdsaAes128, RsaAes128],

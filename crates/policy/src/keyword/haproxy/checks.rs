@@ -4,6 +4,7 @@ use plimsoll_config::args::Args;
 use plimsoll_config::diagnostic::{Diagnostic, Kind, Span};
 
 use super::check_lines::bounded;
+use super::timeouts::hardly_milliseconds;
 use super::{tls, value};
 use crate::draft::{AddressDraft, Family, HostDraft, ServerDraft, Spanned};
 use crate::keyword::{Keyword, Sections, Status};
@@ -63,7 +64,7 @@ pub(super) const AGENT_HTTP: Keyword<ServerDraft> = word("agent-http", "URI", |a
     Ok(())
 });
 pub(super) const AGENT_INTER: Keyword<ServerDraft> = word("agent-inter", "TIME", |args, server| {
-    server.checks.agent.interval_ms = Some(interval(args)?);
+    server.checks.agent.interval_ms = Some(interval(args, "agent-inter")?);
     Ok(())
 });
 pub(super) const AGENT_PORT: Keyword<ServerDraft> = word("agent-port", "NUMBER", |args, server| {
@@ -116,7 +117,7 @@ pub(super) const CHECK_VIA_SOCKS4: Keyword<ServerDraft> =
         server.model.check.via_socks = on
     });
 pub(super) const DOWNINTER: Keyword<ServerDraft> = word("downinter", "TIME", |args, server| {
-    server.model.check.rhythm.down_interval_ms = Some(interval(args)?);
+    server.model.check.rhythm.down_interval_ms = Some(interval(args, "downinter")?);
     Ok(())
 });
 pub(super) const ERROR_LIMIT: Keyword<ServerDraft> =
@@ -140,7 +141,7 @@ pub(super) const FALL: Keyword<ServerDraft> = word("fall", "NUMBER", |args, serv
     Ok(())
 });
 pub(super) const FASTINTER: Keyword<ServerDraft> = word("fastinter", "TIME", |args, server| {
-    server.model.check.rhythm.fast_interval_ms = Some(interval(args)?);
+    server.model.check.rhythm.fast_interval_ms = Some(interval(args, "fastinter")?);
     Ok(())
 });
 pub(super) const HEALTHCHECK: Keyword<ServerDraft> = word("healthcheck", "NAME", |args, server| {
@@ -164,7 +165,7 @@ pub(super) const INIT_STATE: Keyword<ServerDraft> = word(
     },
 );
 pub(super) const INTER: Keyword<ServerDraft> = word("inter", "TIME", |args, server| {
-    server.model.check.rhythm.interval_ms = interval(args)?;
+    server.model.check.rhythm.interval_ms = interval(args, "inter")?;
     Ok(())
 });
 pub(super) const NO_AGENT_CHECK: Keyword<ServerDraft> = switch("no-agent-check", |server, on| {
@@ -250,15 +251,18 @@ fn port(args: &mut Args<'_>) -> Result<u16, Diagnostic> {
     Ok(u16::try_from(port).unwrap_or(u16::MAX))
 }
 
-fn interval(args: &mut Args<'_>) -> Result<u64, Diagnostic> {
-    let span = value::place(args);
-    match value::duration_ms(args, "a time")? {
-        0 => {
-            let message = "checks cannot follow each other without a pause";
-            Err(Diagnostic::error(Kind::Invalid, span, message))
-        }
-        interval_ms => Ok(interval_ms),
+fn interval(args: &mut Args<'_>, name: &str) -> Result<u64, Diagnostic> {
+    let (span, word) = (value::place(args), args.peek());
+    let interval_ms = value::duration_ms(args, "a time")?;
+    if interval_ms == 0 {
+        let message = "checks cannot follow each other without a pause";
+        return Err(Diagnostic::error(Kind::Invalid, span, message));
     }
+    let remark = word.and_then(|word| hardly_milliseconds(word, name, interval_ms));
+    if let Some(remark) = remark {
+        args.warn(remark);
+    }
+    Ok(interval_ms)
 }
 
 /// An address, which may have a port, or a name.

@@ -562,7 +562,7 @@ const fn noop(name: &'static str, usage: &'static str, why: &'static str) -> Key
 }
 
 /// Most certificates made on the fly that each bind remembers.
-const SUBSTITUTES_MAX: u32 = 100_000;
+const SUBSTITUTES_MAX: u32 = 1_000_000;
 
 /// Most sessions that are remembered.
 const SESSIONS_MAX: u32 = 10_000_000;

@@ -67,10 +67,8 @@ pub(super) const KEYWORDS: &[Keyword<Draft>] = &[
 fn read_proxy(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
     if draft.polarity != Polarity::Plain {
         draft.settings().logs.clear();
-        draft.settings().logged = false;
         return Ok(());
     }
-    draft.settings().logged = true;
     let log = match args.peek() {
         Some(word) if word.text == "global" && args.rest().len() == 1 => {
             args.next();

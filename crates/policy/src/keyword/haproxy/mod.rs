@@ -80,6 +80,11 @@ pub trait Machine {
     /// Whatever keeps the name from being resolved; shown to the user as it is.
     fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>>;
 
+    /// Whether servers whose names cannot be resolved are kept all the same, and stay down (`-dr`).
+    fn bears_unknown_hosts(&self) -> bool {
+        false
+    }
+
     /// The number of a user, or `None` when there is no such user.
     fn user_id(&self, name: &str) -> Option<u32>;
 

@@ -1,6 +1,6 @@
 //! `timeout …` and its old spellings.
 
-use plimsoll_config::args::Args;
+use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use super::value;
@@ -178,6 +178,19 @@ const fn timeout(
     Keyword::new(name, sections, "TIME", doc, read)
 }
 
+/// What is said of a short time without a unit: it may have been meant in seconds.
+pub(super) fn hardly_milliseconds(word: &Word, name: &str, time_ms: u64) -> Option<Diagnostic> {
+    let bare = word.text.bytes().all(|byte| byte.is_ascii_digit());
+    if !bare || !(1..SUSPICIOUS_MS).contains(&time_ms) {
+        return None;
+    }
+    let message = format_args!("'{name} {time_ms}' is only {time_ms} milliseconds");
+    let warning = Diagnostic::warning(Kind::Advice, word.span, message);
+    Some(warning.help(format_args!(
+        "write '{time_ms}s' for seconds, or '{time_ms}ms' if that is meant"
+    )))
+}
+
 /// Zero means that there is no timeout, as if none had been written.
 fn read(
     args: &mut Args<'_>,
@@ -185,18 +198,11 @@ fn read(
     name: &'static str,
     store: Store,
 ) -> Result<(), Diagnostic> {
-    let bare = args
-        .peek()
-        .is_some_and(|word| word.text.bytes().all(|byte| byte.is_ascii_digit()));
-    let span = value::place(args);
+    let word = args.peek();
     let time = value::duration_ms(args, "a time")?;
-    if bare && (1..SUSPICIOUS_MS).contains(&time) {
-        let message = format_args!("'{name} {time}' is only {time} milliseconds");
-        let warning = Diagnostic::warning(Kind::Advice, span, message);
-        draft.report(warning.help(format_args!(
-            "write '{time}s' for seconds, or '{time}ms' if that is meant"
-        )));
-    }
+    draft
+        .findings
+        .extend(word.and_then(|word| hardly_milliseconds(word, name, time)));
     // In 'defaults' HAProxy takes the last line without a word.
     let inherited = draft.section == Some(Sections::DEFAULTS);
     if draft.again(name).is_some() && !inherited {
