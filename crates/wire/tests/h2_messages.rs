@@ -361,6 +361,27 @@ fn an_upload_may_fill_a_share_of_the_connections_window() {
     assert_eq!(sent[0].1, more.to_be_bytes());
 }
 
+/// One side sends as much as it may before it hears of the other; how much that has to read then.
+fn pour(
+    (sender, out): (&mut Connection<u32>, Key),
+    (reader, stream): (&mut Connection<u32>, Key),
+) -> usize {
+    let (body, mut buffer) = (vec![b'x'; 1 << 20], vec![0; 1 << 20]);
+    while sender.send_data(out, &body, false) > 0 {
+        let sent = std::mem::take(sender.output());
+        receive(reader, &sent).expect("within the window");
+        sender.output_taken();
+    }
+    let mut unread = 0;
+    while let Read::Data {
+        bytes: count @ 1.., ..
+    } = reader.read(stream, &mut buffer)
+    {
+        unread += count;
+    }
+    unread
+}
+
 /// However small the windows are that streams begin with, an upload may fill a quarter of the connection's in each
 /// round trip, and never lies here with more than that.
 #[test]
@@ -378,20 +399,8 @@ fn uploads_through_small_windows_are_as_fast_as_others() {
         let stream = client.open(&asked, b"http", false).expect("room");
         exchange(&mut client, &mut server, usize::MAX);
         let (key, mut taken, mut trips) = (opened(&mut server), 0, 0);
-        let (upload, mut buffer) = (vec![b'x'; 1 << 20], vec![0; 1 << 20]);
         while taken < UPLOAD_BYTES {
-            while client.send_data(stream, &upload, false) > 0 {
-                let sent = std::mem::take(client.output());
-                receive(&mut server, &sent).expect("within the window");
-                client.output_taken();
-            }
-            let mut unread = 0;
-            while let Read::Data {
-                bytes: count @ 1.., ..
-            } = server.read(key, &mut buffer)
-            {
-                unread += count;
-            }
+            let unread = pour((&mut client, stream), (&mut server, key));
             assert!((1..=share).contains(&unread), "{unread} of {share}");
             taken += unread;
             trips += 1;
@@ -407,8 +416,8 @@ fn uploads_through_small_windows_are_as_fast_as_others() {
 }
 
 /// The twin of the above: however small the windows are that streams begin with, a download may fill a quarter of what the
-/// connection has to spare in each round trip, and never lies here with more than that. Four may at once, where windows are small; others have what was left
-/// to them, and the next one has a share again.
+/// connection has to spare in each round trip, and never lies here with more than that. Four may at once, where windows are small;
+/// others have their windows, and the next one has a share again.
 #[test]
 fn downloads_through_small_windows_are_as_fast_as_others() {
     const DOWNLOAD_BYTES: usize = 4 << 20;
@@ -432,21 +441,9 @@ fn downloads_through_small_windows_are_as_fast_as_others() {
             (stream, key)
         };
         let (stream, key) = ask(&mut client, &mut server);
-        let (download, mut buffer) = (vec![b'x'; 1 << 20], vec![0; 1 << 20]);
         let (mut taken, mut trips) = (0, 0);
         while taken < DOWNLOAD_BYTES {
-            while server.send_data(key, &download, false) > 0 {
-                let sent = std::mem::take(server.output());
-                receive(&mut client, &sent).expect("within the window");
-                server.output_taken();
-            }
-            let mut unread = 0;
-            while let Read::Data {
-                bytes: count @ 1.., ..
-            } = client.read(stream, &mut buffer)
-            {
-                unread += count;
-            }
+            let unread = pour((&mut server, key), (&mut client, stream));
             assert!((1..=share).contains(&unread), "{unread} of {share}");
             taken += unread;
             trips += 1;

@@ -272,6 +272,17 @@ fn an_idle_connection_ends_with_goaway() {
     assert!(heard.ends_with(goaway), "{heard:?}");
 }
 
+/// Reads until these bytes have come.
+fn read_until(stream: &mut TcpStream, wanted: &[u8]) {
+    stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    let (mut seen, mut chunk) = (Vec::new(), [0; 4_096]);
+    while !seen.windows(wanted.len()).any(|window| window == wanted) {
+        let count = stream.read(&mut chunk).expect("it answers");
+        assert_ne!(count, 0, "{seen:?}");
+        seen.extend_from_slice(&chunk[..count]);
+    }
+}
+
 /// A request that is cancelled by the bytes behind it troubles no server, not even with a connection.
 #[test]
 fn servers_do_not_hear_of_requests_that_were_cancelled_at_once() {
@@ -296,13 +307,7 @@ fn servers_do_not_hear_of_requests_that_were_cancelled_at_once() {
     let bytes: Vec<u8> = PREFACE.iter().copied().chain(cancelled).collect();
     stream.write_all(&bytes).expect("requests");
     stream.write_all(&frame(1, 5, 101, GET)).expect("a request");
-    stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
-    let (mut seen, mut chunk) = (Vec::new(), [0; 4_096]);
-    while !seen.windows(5).any(|window| window == b"whole") {
-        let count = stream.read(&mut chunk).expect("the last one is answered");
-        assert_ne!(count, 0, "{seen:?}");
-        seen.extend_from_slice(&chunk[..count]);
-    }
+    read_until(&mut stream, b"whole");
     assert_eq!(heard.try_iter().count(), 1, "connections to the server");
 }
 
@@ -328,13 +333,7 @@ fn a_stream_that_is_cancelled_in_a_quiet_response_is_given_up_at_once() {
     let mut stream = TcpStream::connect(address).expect("it accepts");
     stream.write_all(PREFACE).expect("a preface");
     stream.write_all(&frame(1, 5, 1, GET)).expect("a request");
-    stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
-    let (mut seen, mut chunk) = (Vec::new(), [0; 4_096]);
-    while !seen.windows(5).any(|window| window == b"begun") {
-        let count = stream.read(&mut chunk).expect("the response begins");
-        assert_ne!(count, 0, "{seen:?}");
-        seen.extend_from_slice(&chunk[..count]);
-    }
+    read_until(&mut stream, b"begun");
     let cancel = frame(3, 0, 1, &[0, 0, 0, 8]);
     stream.write_all(&cancel).expect("it is sent");
     let ended = heard.recv_timeout(DEADLINE);

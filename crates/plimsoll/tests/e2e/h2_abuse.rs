@@ -15,8 +15,9 @@ use crate::rig::{Rig, until};
 /// Connections that one flood holds at once.
 const ATTACKERS: usize = 2;
 
-/// What one connection may cost (docs/http2.md): unread data, data to be sent, and a block in the making, in KiB.
-const CONNECTION_KIB: u64 = 1_024 + 64 + 64;
+/// What one connection may cost (docs/http2.md): unread data, data to be sent, a block in the making, and what was read and waits for
+/// its turn, in KiB.
+const CONNECTION_KIB: u64 = 1_024 + 64 + 64 + 64;
 
 /// What a stream and its server's connection may cost beside that, in KiB.
 const STREAM_KIB: u64 = 8;
