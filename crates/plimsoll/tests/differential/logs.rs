@@ -110,6 +110,13 @@ fn lines_of_several_steps() {
     ]);
 }
 
+/// Flags count with their sign, the last of several.
+#[test]
+fn flags_of_formats() {
+    let line = "log-format \"a b %{Q}[src] %{+Q}[src] %{+Q+X}ci %{+Q-Q}HM %{json}r %{-Q,+X}ci %{+Q,X}ci %{}b %{+E,Q}r\"";
+    play(vec![case("flags").front(line).sends(get("/a"), 1).lines(1)]);
+}
+
 /// What a line of errors knows: aliases, and samples of the connection; nothing of an exchange.
 const OF_ERRORS: &str = "error-log-format \"a b %OG %B %U %ST %HM %HP %HQ %HU %HV %ID %CC %CS %b %f %ft %s %ts %tsc \
     %Th %Ti %TR %Tw %Tc %Tr %Td %Tq %bq %sq %rc %bc %sc %si %sp %hr %hs %ci %fi \

@@ -378,6 +378,8 @@ const CASES: &[&[&str]] = &[
         "when-statistics",
         "when-raw",
     ],
+    // `capture.req.ver` and `%HPO` of HTTP/2 are those of HTTP/1.
+    &["http2-passed", "http2-answered", "http2-changed"],
     // There is no `set-proxy-v2-tlv-fmt`.
     &["named-with-field"],
 ];

@@ -217,11 +217,14 @@ impl Reader<'_> {
     }
 
     fn set_flag(&self, word: &str, flags: &mut Flags) -> Result<(), Diagnostic> {
-        let (on, name) = match (word.strip_prefix('+'), word.strip_prefix('-')) {
-            (Some(name), _) => (true, name),
-            (_, Some(name)) => (false, name),
-            _ => (true, word),
+        // As in HAProxy the last sign counts, and nothing is set without one.
+        let Some(sign) = word.rfind(['+', '-']) else {
+            if !word.is_empty() {
+                self.note_no_sign(word);
+            }
+            return Ok(());
         };
+        let (on, name) = (word.as_bytes()[sign] == b'+', &word[sign + 1..]);
         let switch = match name {
             "Q" => &mut flags.quote,
             "X" => &mut flags.hexadecimal,
@@ -232,6 +235,13 @@ impl Reader<'_> {
         };
         *switch = on;
         Ok(())
+    }
+
+    fn note_no_sign(&self, flag: &str) {
+        let message = format_args!("'{flag}' has no sign, so that it sets nothing");
+        let note = Diagnostic::note(Kind::NoEffect, self.word.span, message);
+        let note = note.help(format_args!("write '+{flag}'"));
+        self.scope.captures.borrow_mut().warnings.push(note);
     }
 
     fn set_form(&self, on: bool, name: &str, flags: &mut Flags) -> Result<(), Diagnostic> {
