@@ -90,3 +90,50 @@ fn versions_of_checks_are_those_of_connections() {
         assert_eq!(asked(Path::new(PLIMSOLL), version), theirs, "{version}");
     }
 }
+
+/// What is said of checks that fail at the steps of these scripts, after lines that only comment.
+fn failed_steps(program: &Path) -> Vec<String> {
+    const SCRIPTS: [&str; 3] = [
+        "tcp-check connect\n tcp-check comment one\n tcp-check send x\n tcp-check expect string nope",
+        "tcp-check comment one\n tcp-check comment two\n tcp-check send x\n tcp-check expect string nope comment three",
+        "tcp-check send x comment one\n tcp-check comment two\n tcp-check expect rstring ^nope",
+    ];
+    let mut rig = Rig::new();
+    let origin = rig.origin("a");
+    let (address, receiver) = (free_address(), Receiver::start());
+    let mut text = format!(
+        "global\n log {log} local0\n\
+         defaults\n log global\n timeout client 10s\n timeout server 10s\n timeout connect 5s\n timeout check 200ms\n\
+         frontend fe\n no log\n bind {address}\n",
+        log = receiver.address(),
+    );
+    for (number, script) in SCRIPTS.iter().enumerate() {
+        let server = origin.server_line();
+        text += &format!(
+            "backend b{number}\n option tcp-check\n {script}\n {server} check inter 300ms fall 1\n"
+        );
+    }
+    rig.serve(program, &text, address);
+    let without_duration = |line: &String| {
+        line.split(", check duration")
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let lines = receiver.lines(2 * SCRIPTS.len());
+    let mut told: Vec<_> = lines.iter().map(without_duration).collect();
+    told.sort();
+    told
+}
+
+#[test]
+fn comments_count_as_steps() {
+    let Some(reference) = reference() else { return };
+    let (theirs, ours) = (failed_steps(&reference), failed_steps(Path::new(PLIMSOLL)));
+    assert_eq!(ours, theirs);
+    assert!(
+        ours.iter()
+            .any(|line| line.contains("at step 4 of tcp-check")),
+        "{ours:?}"
+    );
+}

@@ -96,6 +96,8 @@ pub struct CheckStep {
     pub action: CheckAction,
     /// Added to what is said of a failure here.
     pub comment: Option<String>,
+    /// How many lines with a comment stand right before it; each counts as a step, as in HAProxy.
+    pub comment_lines: u16,
     /// What is filled in when the step is performed; most steps are as they are written.
     pub holes: Vec<Hole>,
 }
@@ -105,6 +107,7 @@ impl From<CheckAction> for CheckStep {
         Self {
             action,
             comment: None,
+            comment_lines: 0,
             holes: Vec::new(),
         }
     }

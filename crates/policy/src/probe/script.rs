@@ -543,7 +543,9 @@ impl Talk {
     fn number(&self) -> usize {
         let implicit = |step: &CheckStep| matches!(&step.action, CheckAction::Connect(connect) if connect.implicit);
         let first_is_implicit = self.spec.steps.first().is_some_and(implicit);
-        self.at + usize::from(!first_is_implicit)
+        let passed = self.spec.steps.iter().take(self.at + 1);
+        let comment_lines: usize = passed.map(|step| usize::from(step.comment_lines)).sum();
+        self.at + comment_lines + usize::from(!first_is_implicit)
     }
 
     /// The status of an answer that does not come.

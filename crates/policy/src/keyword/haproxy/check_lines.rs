@@ -26,8 +26,9 @@ pub(crate) struct ChecksDraft {
     option: Option<(&'static str, CheckSpec)>,
     http: Vec<StepDraft>,
     tcp: Vec<StepDraft>,
-    /// A comment for the next step.
+    /// A comment for the next step, and how many lines have had one since the last step.
     comment: Option<String>,
+    comment_lines: u16,
     /// `external-check command`, `external-check path`.
     program: Program,
     disable_on_404: bool,
@@ -421,7 +422,7 @@ fn own(draft: &mut Draft) -> &mut ChecksDraft {
         checks.written_in = here;
         checks.http.clear();
         checks.tcp.clear();
-        checks.comment = None;
+        (checks.comment, checks.comment_lines) = (None, 0);
     }
     checks
 }
@@ -448,12 +449,14 @@ fn push(
         spec.steps.clear();
     }
     let comment = comment.or_else(|| checks.comment.take());
+    let comment_lines = std::mem::take(&mut checks.comment_lines);
     if http {
         let last = checks.http.iter().rev().find_map(StepDraft::action);
         in_order(last, &action, span)?;
     }
     let step = CheckStep {
         comment,
+        comment_lines,
         ..action.into()
     };
     keep(
@@ -517,6 +520,7 @@ fn comment(args: &mut Args<'_>, draft: &mut Draft) -> Result<(), Diagnostic> {
     let (http, span) = (is_http(draft), draft.line);
     let checks = own(draft);
     checks.comment = Some(value::text(args, "a comment")?);
+    checks.comment_lines = checks.comment_lines.saturating_add(1);
     checks.first[usize::from(!http)].get_or_insert(span);
     Ok(())
 }
