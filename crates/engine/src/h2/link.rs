@@ -20,7 +20,7 @@ const READS_PER_TURN: u32 = 4;
 /// clients may have open at once, or a thousand frames. The rest waits for a later turn, in which others come first.
 const SHARE_UNITS: u32 = 1_024;
 
-/// Work of a turn after which connections leave what has come for the next one.
+/// Work of a turn after which connections leave what has come for the next one, beside that of the one that goes on.
 const TURN_UNITS: u32 = SHARE_UNITS;
 
 pub(super) struct Link {
@@ -154,12 +154,10 @@ impl Link {
 
     fn take_in(&self, bytes: &[u8], units: &mut u32) -> Result<usize, Over> {
         let (worker, now_ms) = (&self.worker, self.worker.reactor.now_ns() / NS_PER_MS);
-        let before = *units;
         let taken = self.with(|machine| {
             let mut take_head = || worker.take_head();
             machine.receive_some(bytes, now_ms, units, &mut take_head)
         });
-        worker.reactor.add_work(before - *units);
         taken.map_err(|_| Over::Fault)
     }
 
@@ -197,6 +195,7 @@ impl Link {
     /// what is left is read when its turn comes.
     pub(super) fn poll_receive(&self, transport: &mut Transport) -> Poll<Over> {
         let reactor = &self.worker.reactor;
+        let goes_on = self.goes_on.get();
         let mut units = SHARE_UNITS;
         for _ in 0..READS_PER_TURN {
             if self.look().is_congested() {
@@ -210,6 +209,7 @@ impl Link {
                 }
                 return Poll::Pending;
             }
+            let before = units;
             let received = match self.has_unread() {
                 true => self.receive_kept(&mut units),
                 false => {
@@ -222,6 +222,7 @@ impl Link {
                     }
                 }
             };
+            reactor.add_work(before - units, goes_on);
             match received {
                 Ok(true) => {}
                 // There is a rest. It is asked for at the end of this turn, behind those who had to wait in it.
@@ -249,7 +250,7 @@ impl Link {
                 self.goes_on.set(!goes_on);
                 goes_on
             }
-            false => reactor.work() < TURN_UNITS,
+            false => reactor.begun_work() < TURN_UNITS,
         }
     }
 

@@ -178,8 +178,9 @@ type Hook = Box<dyn FnMut()>;
 struct Work {
     /// Polls of tasks.
     polls: usize,
-    /// See [`Reactor::add_work`].
+    /// See [`Reactor::add_work`]; and how much of it was done by those who have not had their share yet.
     units: u32,
+    begun_units: u32,
     went_on: bool,
 }
 
@@ -592,17 +593,21 @@ impl Reactor {
         self.core.last_words.borrow_mut().push(task);
     }
 
-    /// Notes work that was done in this turn, in any unit that those agree on who ask for it.
-    pub fn add_work(&self, units: u32) {
+    /// Notes work that was done in this turn, in any unit that those agree on who ask for it; `goes_on`: by the one who
+    /// [goes on](Self::goes_on).
+    pub fn add_work(&self, units: u32, goes_on: bool) {
         let mut work = self.core.work.get();
         work.units = work.units.saturating_add(units);
+        if !goes_on {
+            work.begun_units = work.begun_units.saturating_add(units);
+        }
         self.core.work.set(work);
     }
 
-    /// How much work was noted in this turn.
+    /// How much work was noted in this turn, without that of the one who goes on: nobody has to wait for both.
     #[must_use]
-    pub fn work(&self) -> u32 {
-        self.core.work.get().units
+    pub fn begun_work(&self) -> u32 {
+        self.core.work.get().begun_units
     }
 
     /// For those who have had their share of a turn and still have work: one of them goes on in each turn, however many
