@@ -213,3 +213,24 @@ fn conditions_on_what_is_gone() {
         &["GET /a", "GET /b"],
     )]);
 }
+
+/// A target that names a host names the one that a rule has put into its field: whoever asks so cannot keep another one.
+#[test]
+fn targets_follow_hosts() {
+    let told = ";http-request set-header x-url %[url] {};http-request set-header x-base %[base] {}";
+    let rules = [
+        "http-request set-header Host new.org {}",
+        "http-request set-header host new.org:81 {};http-request set-path /p {}",
+        "http-request replace-header Host (.*) pre.\\1 {}",
+        "http-request replace-value Host x new {}",
+        "http-request del-header Host {};http-request set-header Host other {}",
+    ];
+    let rules: Vec<String> = rules.iter().map(|rule| rule.to_string() + told).collect();
+    let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+    let requests = [
+        "GET http://x.org/a?b=c",
+        "GET http://x.org/",
+        "GET /a?u=http://x.org/",
+    ];
+    play(vec![each("targets-follow-hosts", &rules, &requests)]);
+}

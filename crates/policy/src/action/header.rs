@@ -4,8 +4,8 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind};
 use plimsoll_wire::h1::token::is_token_byte;
 use plimsoll_wire::head::FieldLine;
 
-use super::{Action, Flow, Places, Row, Words, action};
-use crate::context::Context;
+use super::{Action, Flow, Places, Row, Words, action, target};
+use crate::context::{Context, Phase};
 use crate::expression::Scope;
 use crate::log_format::{self, Encoding, Format};
 use crate::pattern::{Method, Search, Use};
@@ -43,6 +43,8 @@ struct Edit {
     value: Option<Format>,
     /// In place of all others of its name.
     replaces: bool,
+    /// It is the `Host` of a request.
+    is_host: bool,
 }
 
 impl Action for Edit {
@@ -54,7 +56,7 @@ impl Action for Edit {
                 true => head.replace_by_line(line),
                 false => head.add_line(line),
             });
-            return context.changed(changed);
+            return self.changed(changed, context);
         };
         let mut value = context.take_buffer();
         format.write(context, &mut value);
@@ -64,6 +66,13 @@ impl Action for Edit {
             false => head.add_value(line, &value),
         });
         context.give_buffer(value);
+        self.changed(changed, context)
+    }
+}
+
+impl Edit {
+    fn changed(&self, changed: bool, context: &mut Context<'_>) -> Flow {
+        let changed = changed && (!self.is_host || target::follow_host(context));
         context.changed(changed)
     }
 }
@@ -80,6 +89,7 @@ fn edit(
         value: line.is_none().then_some(value),
         line: line.unwrap_or_else(|| FieldLine::named(name)),
         replaces,
+        is_host: scope.phase == Phase::Request && name.eq_ignore_ascii_case(b"host"),
     })
 }
 

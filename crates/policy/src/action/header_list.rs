@@ -4,8 +4,8 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind};
 use plimsoll_wire::h1::token::is_token_byte;
 use plimsoll_wire::head::Head;
 
-use super::{Action, Flow, Places, Row, Words, action};
-use crate::context::Context;
+use super::{Action, Flow, Places, Row, Words, action, target};
+use crate::context::{Context, Phase};
 use crate::expression::{self, Expression, Scope};
 use crate::pattern::Method;
 use crate::value::Type;
@@ -189,7 +189,7 @@ struct Edit {
 
 impl Action for Edit {
     fn run(&self, context: &mut Context<'_>) -> Flow {
-        with_list(&self.list, context, |list, head| {
+        let flow = with_list(&self.list, context, |list, head| {
             each_field(list, |name, value| {
                 if !name.starts_with(&self.prefix) || is_fixed(name) {
                     return true;
@@ -199,7 +199,14 @@ impl Action for Edit {
                     false => head.add(name, value),
                 }
             })
-        })
+        });
+        match flow {
+            Flow::Continue if context.phase == Phase::Request => {
+                let done = target::follow_host(context);
+                context.changed(done)
+            }
+            flow => flow,
+        }
     }
 }
 

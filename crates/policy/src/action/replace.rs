@@ -5,8 +5,8 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind};
 use plimsoll_wire::head::{FieldKind, Head};
 use regex::bytes::{Captures, Regex, RegexBuilder};
 
-use super::{Action, Flow, Places, Row, Words, action};
-use crate::context::Context;
+use super::{Action, Flow, Places, Row, Words, action, target};
+use crate::context::{Context, Phase};
 use crate::expression::Scope;
 use crate::log_format::{self, Encoding, Format};
 use crate::sample::comma;
@@ -55,6 +55,8 @@ impl Action for Replace {
         let done = context
             .message_mut()
             .is_none_or(|head| self.replace(head, &template));
+        let is_host = context.phase == Phase::Request && self.name == b"host";
+        let done = done && (!is_host || target::follow_host(context));
         context.changed(done)
     }
 }

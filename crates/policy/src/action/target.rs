@@ -194,6 +194,45 @@ fn put(context: &mut Context<'_>, part: Part, text: &[u8]) -> bool {
     }
 }
 
+/// A rule has changed the field `Host`: a target that names a host names this one from now on, as in HAProxy, so that
+/// servers do not see two (RFC 9112 section 3.2.2). Returns `false` where there is no room for it.
+pub(super) fn follow_host(context: &mut Context<'_>) -> bool {
+    let original = &mut context.exchange.original;
+    let Some(head) = context.request.as_deref_mut() else {
+        return true;
+    };
+    let Some(host) = head.values(b"host").last().filter(|host| !host.is_empty()) else {
+        return true;
+    };
+    let host = host.to_vec();
+    let target = head.target();
+    let scheme = memchr::memmem::find(target, b"://").filter(|_| target[0] != b'/');
+    if scheme.is_none() && head.authority.is_empty() {
+        return true;
+    }
+    if original.is_none() {
+        *original = Some(Box::new(OriginalLine {
+            method: head.method().to_vec(),
+            target: head.whole_target().into_owned(),
+        }));
+    }
+    let Some(scheme) = scheme else {
+        let fits = head.has_room(host.len());
+        if fits {
+            head.authority = head.push(&host);
+        }
+        return fits;
+    };
+    let (before, behind) = head.target().split_at(scheme + 3);
+    let end = behind.iter().position(|byte| matches!(byte, b'/' | b'?'));
+    let changed = [before, &host, &behind[end.unwrap_or(behind.len())..]].concat();
+    let fits = head.has_room(changed.len());
+    if fits {
+        head.target = head.push(&changed);
+    }
+    fits
+}
+
 /// What would end the target early, and so make two readers see two requests, is written in digits.
 fn push_target(text: &[u8], out: &mut Vec<u8>) {
     for &byte in text {
