@@ -5,12 +5,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
 use plimsoll_policy::context::{Labels, SessionFacts};
+use plimsoll_policy::model::source::Source;
 use plimsoll_policy::model::{BackendId, Protocol, Reuse, ServerAddress, ServerId, ServerPort};
 use plimsoll_policy::passive::Observation;
 use plimsoll_sys::{Address, ConnectOptions};
@@ -273,11 +275,14 @@ pub(crate) async fn open(
         None => server_address.clone(),
     };
     let back = tables.backend(backend);
-    let options = connect_options(tables, (backend, server), identity.route, &address);
+    let mut options = connect_options(tables, (backend, server), identity.route, &address);
+    let mut ports = SourcePorts::of(tables.source(backend, server), &options, worker.random());
     let deadline_ns = worker.deadline(connect_ms.or(back.timeouts.connect_ms));
     let socket = loop {
+        let chosen = ports.next(&mut options);
         match reactor::connect(&worker.reactor, &address, &options) {
             Ok(socket) => break socket,
+            Err(error) if chosen && is_taken(&error) => {}
             Err(error) => make_room(worker, tables, &error, deadline_ns).await?,
         }
     };
@@ -314,6 +319,56 @@ pub(crate) async fn open(
     let (connected, now_ns) = (Observation::Connected, worker.reactor.now_ns());
     observe::note(tables, (backend, server), connected, now_ns);
     Ok(transport)
+}
+
+/// Source ports of a range that are tried for one connection.
+const SOURCE_PORTS_MAX: u32 = 64;
+
+/// The ports of a range that a connection may come from: from some port on, one after the other. Where few of them are free
+/// that finds one soon enough, and workers need not agree.
+struct SourcePorts {
+    first: u16,
+    /// Ports in the range; 0: there is none.
+    count: u32,
+    /// Counted from the first.
+    next: u32,
+    left: u32,
+}
+
+impl SourcePorts {
+    /// `chance` decides where the search begins.
+    fn of(source: Option<&Source>, options: &ConnectOptions, chance: u64) -> Self {
+        let own = source.filter(|_| !options.transparent);
+        let range = own.and_then(|source| Some((source.address.port(), source.last_port?)));
+        let (first, count) = range.map_or((0, 0), |(first, last)| {
+            (first, u32::from(last.saturating_sub(first)) + 1)
+        });
+        Self {
+            first,
+            count,
+            next: (chance % u64::from(count.max(1))) as u32,
+            left: count.min(SOURCE_PORTS_MAX),
+        }
+    }
+
+    /// Puts the next port into the options; `false`: there is none, or no other.
+    fn next(&mut self, options: &mut ConnectOptions) -> bool {
+        let Some(Address::Inet(source)) = &mut options.source else {
+            return false;
+        };
+        if self.left == 0 {
+            return false;
+        }
+        source.set_port(self.first + self.next as u16);
+        (self.next, self.left) = ((self.next + 1) % self.count, self.left - 1);
+        true
+    }
+}
+
+/// Whether a source port cannot be had because somebody has it.
+fn is_taken(error: &io::Error) -> bool {
+    use io::ErrorKind::{AddrInUse, AddrNotAvailable};
+    matches!(error.kind(), AddrInUse | AddrNotAvailable)
 }
 
 /// How a socket towards a server is set up.
@@ -368,7 +423,7 @@ fn introduce(socket: &Socket, header: &[u8]) -> Result<(), Fault> {
 async fn make_room(
     worker: &Worker,
     tables: &Tables,
-    error: &std::io::Error,
+    error: &io::Error,
     deadline_ns: u64,
 ) -> Result<(), Fault> {
     let again_ns = worker.reactor.now_ns() + EXHAUSTED_PAUSE_NS;
@@ -381,7 +436,7 @@ async fn make_room(
 }
 
 /// Running out of descriptors, ports or memory is our trouble, not the server's.
-fn refused(error: &std::io::Error) -> Fault {
+fn refused(error: &io::Error) -> Fault {
     if plimsoll_sys::is_exhausted(error) {
         Fault::Exhausted
     } else {

@@ -557,6 +557,8 @@ pub(crate) struct AddressDraft {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SourceDraft {
     pub(crate) address: AddressDraft,
+    /// The last of a range of ports.
+    pub(crate) last_port: Option<u16>,
     pub(crate) interface: Option<String>,
     pub(crate) foreign: Option<ForeignDraft>,
 }

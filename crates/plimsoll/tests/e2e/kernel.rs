@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use plimsoll_sys::{Address, ConnectOptions, capability, connect};
 
@@ -149,6 +149,44 @@ fn servers_see_the_addresses_of_clients() {
             "{backend} from {from}"
         );
     }
+}
+
+/// Answers each connection with the port that it comes from, and keeps it open.
+fn port_mirror(rig: &Rig) -> Origin {
+    rig.origin_raw("a", |mut stream| {
+        let port = stream.peer_addr().unwrap().port().to_string();
+        let _ = stream.write_all(port.as_bytes());
+        let _ = stream.read_to_end(&mut Vec::new());
+    })
+}
+
+#[test]
+fn connections_come_from_a_range_of_ports() {
+    let mut rig = Rig::new();
+    let origin = port_mirror(&rig);
+    // Somebody else holds the one in the middle.
+    let taken = (1..)
+        .map(|_| TcpListener::bind("127.0.0.5:0").unwrap())
+        .find(|taken| (2_000..60_000).contains(&taken.local_addr().unwrap().port()))
+        .unwrap();
+    let middle = taken.local_addr().unwrap().port();
+    let (first, last) = (middle - 1, middle + 1);
+    rig.config(&format!(
+        "global\n    nbthread 1\n{DEFAULTS}    mode tcp\n    retries 0\nlisten web\n    bind {{listen}}\n    \
+         server a {} source 127.0.0.5:{first}-{last}\n",
+        origin.address
+    ));
+    let port_seen = || {
+        let mut client = TcpStream::connect(rig.address()).unwrap();
+        let mut port = [0; 5];
+        let count = client.read(&mut port).unwrap();
+        (client, String::from_utf8_lossy(&port[..count]).into_owned())
+    };
+    let (one, another, none) = (port_seen(), port_seen(), port_seen());
+    let mut seen = [one.1.clone(), another.1.clone()];
+    seen.sort();
+    assert_eq!(seen, [first.to_string(), last.to_string()]);
+    assert_eq!(none.1, "", "there is no third port");
 }
 
 #[test]

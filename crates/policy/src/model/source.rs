@@ -9,6 +9,8 @@ use plimsoll_wire::head::Head;
 pub struct Source {
     /// An unspecified address and port 0 are the kernel's choice.
     pub address: SocketAddr,
+    /// The address's port begins a range of ports that ends with this one: connections come from any of them.
+    pub last_port: Option<u16>,
     /// `interface`: packets leave through it, whatever the routes say.
     pub interface: Option<String>,
     /// `usesrc`: an address that need not be this machine's.
@@ -36,6 +38,7 @@ impl Default for Source {
     fn default() -> Self {
         Self {
             address: (Ipv4Addr::UNSPECIFIED, 0).into(),
+            last_port: None,
             interface: None,
             foreign: None,
         }

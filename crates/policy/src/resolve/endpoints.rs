@@ -138,6 +138,7 @@ impl Resolver<'_> {
         };
         Some(Source {
             address,
+            last_port: draft.last_port,
             interface: draft.interface.clone(),
             foreign,
         })

@@ -244,7 +244,12 @@ async fn connect(dial: &Dial, manner: &Manner) -> Result<Box<dyn Duplex>, Fault>
                 .map_err(unable)?;
         }
         if source.address.is_ipv4() == next.is_ipv4() {
-            socket.bind(source.address).map_err(unable)?;
+            let mut address = source.address;
+            if source.last_port.is_some() {
+                // The range is for traffic.
+                address.set_port(0);
+            }
+            socket.bind(address).map_err(unable)?;
         }
     }
     let mut stream = socket

@@ -229,19 +229,31 @@ pub(super) fn name_server(args: &mut Args<'_>) -> Result<(SocketAddr, bool), Dia
 
 /// Where connections are made from.
 pub(super) fn source(args: &mut Args<'_>) -> Result<AddressDraft, Diagnostic> {
+    let (address, last_port) = source_range(args)?;
+    match last_port {
+        None => Ok(address),
+        Some(_) => {
+            let error = invalid(address.span, "a range of ports has no place here");
+            Err(error.help("write it behind 'source' on lines of servers"))
+        }
+    }
+}
+
+/// Where connections are made from, and the last of the ports that they may come from where there are several.
+pub(super) fn source_range(args: &mut Args<'_>) -> Result<(AddressDraft, Option<u16>), Diagnostic> {
     let address = args.address("a source address")?;
     stream(&address)?;
     let span = address.span;
-    let port = match address.port {
-        Port::None => 0,
-        Port::Fixed(port) => port,
-        Port::Range(..) | Port::Offset(_) => return Err(not_yet(span, "a range of source ports")),
+    let (port, last_port) = match address.port {
+        Port::None => (0, None),
+        Port::Fixed(port) => (port, None),
+        Port::Range(first, last) if (1..=last).contains(&first) => (first, Some(last)),
+        Port::Range(..) | Port::Offset(_) => {
+            return Err(invalid(span, "this is no range of source ports"));
+        }
     };
-    Ok(AddressDraft {
-        host: inet(&address)?,
-        port,
-        span,
-    })
+    let host = inet(&address)?;
+    Ok((AddressDraft { host, port, span }, last_port))
 }
 
 /// Where logs go: an address, or a host with a port.

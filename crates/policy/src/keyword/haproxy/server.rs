@@ -493,7 +493,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         source::USAGE,
         "Where connections are made from.",
         |args, server| {
-            server.source = Some(source::read(args)?);
+            server.source = Some(source::of_server(args)?);
             Ok(())
         },
     ),

@@ -4,19 +4,34 @@ use plimsoll_config::args::{Args, Word};
 use plimsoll_config::diagnostic::{Diagnostic, Kind};
 
 use super::{address, value};
-use crate::draft::{ForeignDraft, SourceDraft};
+use crate::draft::{AddressDraft, ForeignDraft, SourceDraft};
 use crate::model::source::Foreign;
 
-pub(super) const USAGE: &str =
-    "ADDRESS [interface NAME] [usesrc client|clientip|ADDRESS|hdr_ip(NAME[,OCCURRENCE])]";
+pub(super) const USAGE: &str = "ADDRESS[:PORT[-LAST]] [interface NAME] [usesrc client|clientip|ADDRESS|hdr_ip(NAME[,OCCURRENCE])]";
 
 /// Longest name of a network interface, in bytes (netdevice(7), less the final zero).
 const INTERFACE_BYTES_MAX: usize = 15;
 
-/// Reads the words behind `source`.
+/// Reads the words behind `source` in a proxy.
 pub(super) fn read(args: &mut Args<'_>) -> Result<SourceDraft, Diagnostic> {
+    let address = address::source(args)?;
+    behind(args, address, None)
+}
+
+/// Reads the words behind `source` of a server, which may have a range of ports.
+pub(super) fn of_server(args: &mut Args<'_>) -> Result<SourceDraft, Diagnostic> {
+    let (address, last_port) = address::source_range(args)?;
+    behind(args, address, last_port)
+}
+
+fn behind(
+    args: &mut Args<'_>,
+    address: AddressDraft,
+    last_port: Option<u16>,
+) -> Result<SourceDraft, Diagnostic> {
     let mut source = SourceDraft {
-        address: address::source(args)?,
+        address,
+        last_port,
         interface: None,
         foreign: None,
     };
