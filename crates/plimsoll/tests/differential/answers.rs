@@ -103,6 +103,13 @@ fn answers_and_additions() {
         case("redirect-302")
             .front("http-request redirect location /b code 302 set-cookie a=b")
             .sends(get("/a"), 1),
+        // Files have fields behind the place: HAProxy sends what is written.
+        case("redirect-fields")
+            .front("http-request redirect location \"http://y%[path]\\r\\nx-a: %[method]\\r\\nx-b: c\" code 301")
+            .sends(get("/a"), 1),
+        case("redirect-plain-fields")
+            .front("redirect location \"http://y/\\r\\nx-a: b\"")
+            .sends(get("/a"), 1),
         case("redirect-plain")
             .front("redirect location http://y/%[path]%20a?%%")
             .sends(get("/a?b"), 1),

@@ -6,6 +6,7 @@ use plimsoll_config::diagnostic::{Diagnostic, Kind};
 use super::{Action, Flow, Places, Reply, Row, Words};
 use crate::context::{Context, Phase};
 use crate::expression::Scope;
+use crate::keyword::haproxy::value::is_field_name;
 use crate::log_format::{self, Encoding, Format};
 use crate::sample::{path_and_query, split_query};
 
@@ -35,6 +36,8 @@ struct Redirect {
     append_slash: bool,
     ignore_empty: bool,
     cookie: Option<Format>,
+    /// Fields that are written behind the location, each on a line of its own.
+    fields: Vec<(String, Format)>,
 }
 
 fn read(words: &mut Words<'_, '_>, scope: &Scope<'_>) -> Result<Box<dyn Action>, Diagnostic> {
@@ -74,12 +77,13 @@ fn redirect(
         append_slash: false,
         ignore_empty: false,
         cookie: None,
+        fields: Vec::new(),
     };
     let (mut aimed, mut faults) = (false, Faults::default());
     while let Some(word) = words.peek() {
         words.args.next();
         let read = match word.text.as_str() {
-            "location" => aim(words, Kinds::Location, &mut format),
+            "location" => locate(words, &mut redirect.fields, &mut format),
             "prefix" => aim(words, Kinds::Prefix, &mut format),
             "scheme" => aim(words, Kinds::Scheme, &mut format),
             _ => option(word, words, scope, &mut redirect).map(|()| None),
@@ -138,6 +142,36 @@ fn aim(
         false => format(target)?,
     };
     Ok(Some((kind, target)))
+}
+
+/// Reads `location`. Some files have fields behind it, with CR and LF between them, as HAProxy sends it as it is. Those of the
+/// configuration are meant; values that come from a request cannot begin a line.
+fn locate(
+    words: &mut Words<'_, '_>,
+    fields: &mut Vec<(String, Format)>,
+    format: &mut impl FnMut(&Word) -> Result<Format, Diagnostic>,
+) -> Result<Option<(Kinds, Format)>, Diagnostic> {
+    let lines = words.peek().map(|word| word.text.split("\r\n").collect());
+    let lines: Vec<&str> = lines.unwrap_or_default();
+    let known = lines.iter().skip(1).filter(|line| !line.is_empty());
+    let known = known.map(|line| line.split_once(':').filter(|(name, _)| is_field_name(name)));
+    let Some(known) = known.collect::<Option<Vec<_>>>() else {
+        return aim(words, Kinds::Location, format);
+    };
+    let word = words.args.word("where to go")?;
+    let part = |text: &str| match lines.len() {
+        1 => word.clone(),
+        _ => Word {
+            text: text.to_owned(),
+            raw: None,
+            ..word.clone()
+        },
+    };
+    let target = format(&part(lines[0]))?;
+    for (name, value) in known {
+        fields.push((name.to_owned(), format(&part(value.trim()))?));
+    }
+    Ok(Some((Kinds::Location, target)))
 }
 
 fn option(
@@ -256,6 +290,11 @@ impl Action for Redirect {
         let mut reply = Box::new(Reply::new(self.status, Vec::new()));
         reply.head.set_length(0);
         reply.head.add(b"location", &location);
+        for (name, value) in &self.fields {
+            location.clear();
+            value.write(context, &mut location);
+            reply.head.add(name.as_bytes(), &location);
+        }
         if matches!(self.status, 302 | 303 | 307) {
             reply.head.add(b"cache-control", b"no-cache");
         }
