@@ -214,6 +214,22 @@ fn conditions_on_what_is_gone() {
     )]);
 }
 
+/// What a rule makes of the method is for servers; rules go on with the one that was asked with.
+#[test]
+fn methods_that_rules_make() {
+    let told = ";http-request set-header x-method %[method] {};http-request set-header x-is %[method,length] {}";
+    let rules = [
+        "http-request set-method PUT {}",
+        "http-request set-method FOO {}",
+        "http-request set-path /x {}",
+        "http-request set-method PUT {};http-request set-method PATCH {}",
+    ];
+    let rules: Vec<String> = rules.iter().map(|rule| rule.to_string() + told).collect();
+    let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+    let requests = ["GET /a", "BAR /a", "PATCH /a", "DELETE /a"];
+    play(vec![each("methods-made", &rules, &requests)]);
+}
+
 /// A target that names a host names the one that a rule has put into its field: whoever asks so cannot keep another one.
 #[test]
 fn targets_follow_hosts() {

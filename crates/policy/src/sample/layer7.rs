@@ -74,9 +74,14 @@ pub(crate) const ROWS: &[Row] = &[
         needs: Needs::RequestLine,
         read: |_, _| {
             fetch(Type::Method, |context| {
-                let method = match logged_line(context) {
-                    Some(line) => line.method,
-                    None => request(context)?.method(),
+                let method = match (logged_line(context), &context.exchange.original) {
+                    (Some(line), _) => line.method,
+                    // As in HAProxy, what rules make of it is not seen, unless it is a method of somebody's own.
+                    (None, Some(line)) if is_common(&line.method) => {
+                        request(context)?;
+                        line.method.as_slice()
+                    }
+                    (None, _) => request(context)?.method(),
                 };
                 Some(Value::Method(method.into()))
             })
@@ -266,6 +271,14 @@ type Made = Result<(Box<dyn Fetch>, Type), Diagnostic>;
 
 fn response<'a>(context: &'a Context<'_>) -> Option<&'a Head> {
     context.response.as_deref()
+}
+
+/// Whether a method is one of RFC 9110 section 9.3.
+fn is_common(method: &[u8]) -> bool {
+    let common = [
+        "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE",
+    ];
+    common.iter().any(|name| name.as_bytes() == method)
 }
 
 /// The path with the query of a target in origin or absolute form; `None` for `*` and authorities.
