@@ -133,6 +133,26 @@ impl Source<'_, '_, '_> {
     }
 }
 
+/// For how long a client's first bytes are waited for where rules look at them and are not told to wait.
+const GLANCE_NS: u64 = 2_000_000;
+
+/// Reads what a client says at once, for rules that look at it without `inspect-delay`. As a rule it has been said by the time
+/// HAProxy runs them; here a connection is served sooner than that.
+pub(crate) async fn glance(
+    session: &Session,
+    client: &mut Transport,
+    peeked: &mut Peeked,
+) -> Result<(), Fault> {
+    let worker = Rc::clone(&session.worker);
+    let limit = session.tables.plane.model.global.tune.buffer_bytes as usize;
+    let deadline_ns = worker.reactor.now_ns() + GLANCE_NS;
+    let mut source = Source::Client(client);
+    let read = worker.reactor.until(deadline_ns, || {
+        poll_more(&worker, &mut source, peeked, limit)
+    });
+    read.await.unwrap_or(Ok(()))
+}
+
 /// Runs `rules`, waiting for bytes up to `delay_ms` while they are needed. A rule may find that the bytes are HTTP.
 pub(crate) async fn judge(
     session: &mut Session,

@@ -465,6 +465,9 @@ async fn direct(
     if rules.asks.streams {
         facts.ends().client_stream = Some(StreamEnd::alone(0));
     }
+    if rule::glances_at_bytes(rules) {
+        Box::pin(inspection::glance(session, client, peeked)).await?;
+    }
     if !rules.content.is_empty() {
         let set = (rules.content.as_slice(), rules.inspect_delay_ms);
         let stage = (Moment::RequestContent, None);

@@ -217,6 +217,20 @@ impl Rules {
     }
 }
 
+/// Whether the first bytes of a client decide something in these rules, without a time to wait for them.
+pub fn glances_at_bytes(rules: &Rules) -> bool {
+    let contents = rules.content.iter().map(|rule| rule.condition.as_ref());
+    let choices = rules
+        .use_backend
+        .iter()
+        .map(|choice| choice.condition.as_ref());
+    let tests = contents.chain(choices).flatten();
+    let terms = tests.flat_map(|test| &test.alternatives).flatten();
+    let mut clauses = terms.flat_map(|term| &term.acl.clauses);
+    rules.inspect_delay_ms.is_none()
+        && clauses.any(|clause| clause.expression.needs().comes_from_client())
+}
+
 /// What becomes of persistence under a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persist {

@@ -73,6 +73,33 @@ fn an_http_backend_takes_connections_of_a_tcp_frontend_as_http() {
     assert_eq!(client.response().status, 400);
 }
 
+/// Rules that look at first bytes without a time to wait see what has come by then; servers may speak first all the same.
+#[test]
+fn what_a_client_says_at_once_is_seen_without_a_delay() {
+    let mut rig = Rig::new();
+    let api = rig.origin_raw("api", |mut stream| {
+        let _ = stream.write_all(b"api");
+    });
+    let other = rig.origin_raw("other", |mut stream| {
+        let _ = stream.write_all(b"220 hello\r\n");
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    rig.config(&format!(
+        "defaults\n    mode tcp\n    timeout connect 20s\n    timeout client 1m\n    timeout server 1m\n\
+         frontend all\n    bind {{listen}}\n    maxconn 1\n    use_backend api if {{ path_beg /api }}\n    default_backend other\n\
+         backend api\n    {}\nbackend other\n    {}\n",
+        api.server_line(),
+        other.server_line()
+    ));
+    let mut silent = rig.client();
+    assert_eq!(silent.read_line(), "220 hello");
+    // The next one is taken from the kernel when the first has left, with what it has said meanwhile.
+    let mut speaker = rig.client();
+    speaker.send("GET /api/a HTTP/1.1\r\nHost: x\r\n\r\n");
+    drop(silent);
+    assert_eq!(speaker.read_exact(3), b"api");
+}
+
 /// One port for several protocols: rules look at the first bytes.
 #[test]
 fn whoever_turns_out_to_speak_http_is_served_as_such() {

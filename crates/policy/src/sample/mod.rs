@@ -143,6 +143,18 @@ pub enum Needs {
 }
 
 impl Needs {
+    /// Whether it is there only once a client has said something.
+    pub(crate) fn comes_from_client(self) -> bool {
+        matches!(
+            self,
+            Self::RequestBytes
+                | Self::RequestHead
+                | Self::RequestLine
+                | Self::MessageHead
+                | Self::MessageBytes
+        )
+    }
+
     /// Whether it is there at this time.
     pub fn met_at(self, phase: Phase) -> bool {
         use Phase::{

@@ -40,7 +40,7 @@ const PLAYERS: usize = 4;
 /// Files whose answers differ for a reason (`docs/differences.md`), and the reason.
 const KNOWN: &[(&str, &str)] = &[(
     "6ee62085f4.cfg",
-    "a TCP frontend looks at paths without waiting for them: there they are seen when they come early enough",
+    "a TCP frontend looks at paths without waiting for them: HAProxy sees them when they come early enough",
 )];
 
 /// What one program did with a file.
