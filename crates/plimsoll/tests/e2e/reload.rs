@@ -207,7 +207,7 @@ fn what_operators_and_checks_have_found_stays() {
     let servers = |weight: u32| {
         format!(
             "frontend web\n    bind {{listen}}\n    default_backend app\n\
-             backend app\n    {} weight 10\n    {} weight {weight}\n    server dead {dead} check inter 50 fall 1\n",
+             backend app\n    {} weight 10\n    {} weight {weight}\n    server dead {dead} check inter 50ms fall 1\n",
             a.server_line(),
             b.server_line()
         )
@@ -249,7 +249,7 @@ fn checks_follow() {
     let stage = Stage::new(&listen(&[&a]), &["-db"]);
     let dead = free_address();
     let checked = format!(
-        "{}    server d {dead} check inter 50 fall 1\n",
+        "{}    server d {dead} check inter 50ms fall 1\n",
         listen(&[&a])
     );
     stage.reload(&checked);
