@@ -310,6 +310,28 @@ fn what_is_not_ours_is_not_validated() {
 }
 
 #[test]
+fn a_frontend_may_name_the_authority_of_its_certificate() {
+    let mut stage = Stage::new();
+    let path = stage.rig.path("kept").join("site.pem");
+    let path = path.to_str().unwrap().to_owned();
+    let text = stage.configuration("");
+    let store = text.split("crt-store kept").nth(1).unwrap();
+    let store = store.split("acme LE\n").next().unwrap().to_owned();
+    let text = text.replace(&format!("crt-store kept{store}"), "");
+    let own = format!(" ssl\n    ssl-f-use crt {path} acme LE domains \"www.site.test,site.test\"");
+    let text = text.replace(" ssl crt @kept/site.pem", &own);
+    let file = stage.rig.file("haproxy.cfg", &text);
+    let mut command = Command::new(PLIMSOLL);
+    command.args(["-db", "-f"]).arg(file);
+    stage.rig.start(command, stage.web);
+    stage.wait_for_line("Successful update");
+    assert_eq!(stage.authority.issued(), 1);
+    assert!(until(|| stage.status(&path)[2] == "Scheduled"));
+    assert!(stage.file("site.pem").contains("BEGIN CERTIFICATE"));
+    stage.stop();
+}
+
+#[test]
 fn a_silent_authority_keeps_nobody_waiting() {
     let mut stage = Stage::new();
     let other = Authority::start(stage.web);

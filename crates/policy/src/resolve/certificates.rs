@@ -75,13 +75,21 @@ impl Resolver<'_> {
             return Vec::new();
         };
         let beside = [&load.key, &load.ocsp, &load.issuer, &load.sctl];
-        if beside.into_iter().all(Option::is_none) {
+        if load.acme.is_none() && beside.into_iter().all(Option::is_none) {
             return self.listed(&crt.value, span);
         }
         let (name, mut load) = (self.store.full_name(&crt.value), load.clone());
         let files = written(&load);
+        self.note_subscription(&load);
         self.rebase_all(&mut load, None, None);
         self.load(&load, &name, files, span).into_iter().collect()
+    }
+
+    /// The section of the authority that issues a certificate must be there.
+    fn note_subscription(&mut self, load: &LoadDraft) {
+        let section = load.acme.iter();
+        let section = section.map(|section| (section.value.clone(), section.span));
+        self.subscribed.extend(section);
     }
 
     /// Puts the bases of a store, or else of the process, before relative names.
@@ -462,11 +470,7 @@ impl Resolver<'_> {
                 };
                 let files = written(&load);
                 let span = crt.span;
-                self.subscribed.extend(
-                    load.acme
-                        .iter()
-                        .map(|section| (section.value.clone(), section.span)),
-                );
+                self.note_subscription(&load);
                 self.rebase_all(
                     &mut load,
                     draft.crt_base.as_deref(),

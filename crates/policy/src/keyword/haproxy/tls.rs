@@ -931,7 +931,7 @@ pub(crate) struct CertificateUse {
     pub(crate) span: Span,
 }
 
-/// `ssl-f-use crt FILE [key FILE] … [OPTION…]`.
+/// `ssl-f-use crt FILE [key FILE] … [acme SECTION domains NAME,…] [OPTION…]`.
 pub(super) fn certificate_use(args: &mut Args<'_>) -> Result<CertificateUse, Diagnostic> {
     let (mut load, mut options, mut span) = (LoadDraft::default(), Vec::new(), None);
     while let Some(word) = args.next() {
@@ -946,6 +946,9 @@ pub(super) fn certificate_use(args: &mut Args<'_>) -> Result<CertificateUse, Dia
             "issuer" => load.issuer = Some(spanned(args, "a file")?),
             "sctl" => load.sctl = Some(spanned(args, "a file")?),
             "ocsp-update" => load.fetches = Some(args.on_off("whether responses are fetched")?),
+            "acme" => load.acme = Some(spanned(args, "an 'acme' section")?),
+            "domains" => load.domains = listed(args, "names", |name| Some(name.to_owned()))?,
+            "ips" => load.ips = listed(args, "addresses", |ip| ip.parse().ok())?,
             "allow-0rtt" | "no-alpn" | "no-ca-names" => options.push(word.text.clone()),
             option => {
                 options.push(option.to_owned());
