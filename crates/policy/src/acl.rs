@@ -164,6 +164,12 @@ pub struct Condition {
 }
 
 impl Condition {
+    /// What it looks at, in the order in which it is written.
+    pub(crate) fn clauses(&self) -> impl Iterator<Item = &Clause> {
+        let terms = self.alternatives.iter().flatten();
+        terms.flat_map(|term| &term.acl.clauses)
+    }
+
     /// Whether the condition holds; [`Truth::Unsure`] where that depends on what has not arrived.
     pub fn holds(&self, context: &Context<'_>) -> Truth {
         self.judge(context, &mut Nobody)

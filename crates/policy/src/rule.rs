@@ -225,8 +225,7 @@ pub fn glances_at_bytes(rules: &Rules) -> bool {
         .iter()
         .map(|choice| choice.condition.as_ref());
     let tests = contents.chain(choices).flatten();
-    let terms = tests.flat_map(|test| &test.alternatives).flatten();
-    let mut clauses = terms.flat_map(|term| &term.acl.clauses);
+    let mut clauses = tests.flat_map(Condition::clauses);
     rules.inspect_delay_ms.is_none()
         && clauses.any(|clause| clause.expression.needs().comes_from_client())
 }

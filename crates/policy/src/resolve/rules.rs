@@ -732,11 +732,7 @@ impl Reader<'_> {
 
     fn condition(&mut self) -> Result<Option<Condition>, Diagnostic> {
         let condition = acl::read_condition(&mut self.args, self.acls, &self.scope)?;
-        let terms = condition
-            .iter()
-            .flat_map(|test| &test.alternatives)
-            .flatten();
-        for clause in terms.flat_map(|term| &term.acl.clauses) {
+        for clause in condition.iter().flat_map(Condition::clauses) {
             let needs = clause.expression.needs();
             if !self.scope.lacks(needs) {
                 continue;
@@ -763,8 +759,7 @@ impl Reader<'_> {
         if self.scope.mode != Mode::Http || self.scope.frontend.is_none() {
             return;
         }
-        let terms = rule.condition.iter().flat_map(|test| &test.alternatives);
-        let mut clauses = terms.flatten().flat_map(|term| &term.acl.clauses);
+        let mut clauses = rule.condition.iter().flat_map(Condition::clauses);
         if clauses.any(|clause| !clause.expression.needs().met_at(Phase::Session)) {
             return;
         }
@@ -781,8 +776,7 @@ impl Reader<'_> {
         if self.scope.mode != Mode::Http {
             return;
         }
-        let terms = condition.iter().flat_map(|test| &test.alternatives);
-        let clauses = terms.flatten().flat_map(|term| &term.acl.clauses);
+        let clauses = condition.into_iter().flat_map(Condition::clauses);
         let mut samples = clauses.map(|clause| &clause.expression);
         if let Some(sample) = samples.find(|sample| sample.needs().is_bytes()) {
             let message = sample.below_http();
